@@ -1,0 +1,416 @@
+/**
+ * What travels through the pipeline: a {@link Call}, the state that each stage makes of it, and the {@link Reply}. States
+ * are nominal: a spread, a literal, a skipped stage or another order does not compile, and each stage checks what it is
+ * given at run time.
+ *
+ * @since 0.1.0
+ */
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import type * as Stream from "effect/Stream"
+import { v7 as uuidv7 } from "uuid"
+import { type JsonObject, snapshot } from "./CanonicalJson.ts"
+import type { Decision, Edit, Violation } from "./Decision.ts"
+import { type PipelineError, refusal } from "./Errors.ts"
+import { isOperation, type OperationName, operations, toolResource } from "./Operation.ts"
+import type { Principal } from "./Principal.ts"
+
+/** A token, or a function that gets a fresh one; it is asked again once the last one has expired. */
+export type TokenSource = Redacted.Redacted<string> | (() => Promise<string>)
+
+/**
+ * In whose name a call is made, before anything is verified.
+ *
+ * - `App`: the application itself.
+ * - `User`: the bearer of a token; `userName`, where given, must be the name that the token gives.
+ * - `Agent`: an agent of this workspace without a token; its signed envelope is what is verified.
+ */
+export type Credentials =
+  | { readonly _tag: "App" }
+  | { readonly _tag: "User"; readonly token: TokenSource; readonly userName?: string }
+  | { readonly _tag: "Agent"; readonly name: string }
+
+/** A MAPL document that restricts a call: the service's, the caller's, or the call's own intent. Kept by reference. */
+export type IntentPolicy = Readonly<Record<string, unknown>>
+
+/** What a {@link Call} is made of besides its operation and params. */
+export interface CallOptions {
+  /** Name of the service that is called; policies know it as `app:<app>`. Default `secure-openai-app`. */
+  readonly app?: string | undefined
+  /** Agent id of the service: audience of the envelope. Default: `app`. */
+  readonly server?: string | undefined
+  /** Method and URL, `POST https://host/path`. Default: the operation's endpoint at api.openai.com. */
+  readonly endpoint?: string | undefined
+  readonly credentials?: Credentials | undefined
+  readonly intents?: ReadonlyArray<IntentPolicy> | undefined
+  /** Id of the call that this one was made because of. */
+  readonly parent?: string | undefined
+  /** The compact JWS with which another agent made this call. */
+  readonly invocation?: string | undefined
+  /** The text that `params` was parsed from, where there was one. */
+  readonly bytes?: string | undefined
+  /** UUIDv7. Default: a new one. */
+  readonly id?: string | undefined
+}
+
+/**
+ * One request, before any stage has seen it. `params` is plain JSON, parsed from `bytes`; `resource` is what policies name
+ * (`tool:<app>/<operation>`). Made by the facade, by an agent, or by `Call.generate`, `complete`, `embed` and `tool`.
+ *
+ * @category models
+ */
+export class Call {
+  readonly #state = "Call"
+  readonly id: string
+  /** `generate`, `complete`, `embed`, or the name of a registered tool. */
+  readonly operation: string
+  readonly params: JsonObject
+  readonly bytes: string
+  readonly app: string
+  readonly server: string
+  readonly endpoint: string
+  readonly credentials: Credentials
+  readonly intents: ReadonlyArray<IntentPolicy>
+  readonly parent: string | undefined
+  readonly invocation: string | undefined
+
+  private constructor(operation: string, params: JsonObject, options: CallOptions) {
+    this.id = options.id ?? uuidv7()
+    this.operation = operation
+    this.params = params
+    this.bytes = options.bytes ?? JSON.stringify(params)
+    this.app = options.app ?? "secure-openai-app"
+    this.server = options.server ?? this.app
+    this.endpoint = options.endpoint ?? defaultEndpoint(this.app, operation)
+    this.credentials = options.credentials ?? { _tag: "App" }
+    this.intents = options.intents ?? []
+    this.parent = options.parent
+    this.invocation = options.invocation
+  }
+
+  /** The resource that policies judge. */
+  get resource(): string {
+    return toolResource(this.app, this.operation)
+  }
+
+  /** True where the caller asked for a stream of chunks. */
+  get stream(): boolean {
+    return this.params["stream"] === true
+  }
+
+  /**
+   * A call of any operation. `params` must be plain JSON: throws {@link PolicyDenied} (`invalid_body`) with the path of
+   * what is not.
+   *
+   * @category constructors
+   */
+  static make(operation: string, params: unknown, options: CallOptions = {}): Call {
+    return new Call(operation, plainObject(operation, params, options), options)
+  }
+
+  /**
+   * A call whose params were parsed by {@link parseStrictObject} from `options.bytes`: no second snapshot is taken.
+   *
+   * @category constructors
+   */
+  static fromParsed(operation: OperationName, params: JsonObject, options: CallOptions & { bytes: string }): Call {
+    return new Call(operation, params, options)
+  }
+
+  /** A chat completion. @category constructors */
+  static generate(params: unknown, options?: CallOptions): Call {
+    return Call.make("generate", params, options)
+  }
+
+  /** A text completion. @category constructors */
+  static complete(params: unknown, options?: CallOptions): Call {
+    return Call.make("complete", params, options)
+  }
+
+  /** An embedding. @category constructors */
+  static embed(params: unknown, options?: CallOptions): Call {
+    return Call.make("embed", params, options)
+  }
+
+  /** A registered tool. @category constructors */
+  static tool(name: string, args: unknown, options?: CallOptions): Call {
+    return Call.make(name, args, options)
+  }
+
+  /** The same call, by id, with other params. */
+  static withParams(call: Call, params: unknown): Call {
+    return Call.make(call.operation, params, { ...call, bytes: undefined })
+  }
+
+  static is(u: unknown): u is Call {
+    return typeof u === "object" && u !== null && #state in u
+  }
+}
+
+const defaultEndpoint = (app: string, operation: string): string =>
+  isOperation(operation)
+    ? `POST https://api.openai.com/v1${operations[operation].path}`
+    : `local ${toolResource(app, operation)}`
+
+const plainObject = (operation: string, params: unknown, options: CallOptions): JsonObject => {
+  const plain = snapshot(params)
+  const fault = Result.isFailure(plain)
+    ? plain.failure
+    : typeof plain.success !== "object" || plain.success === null || Array.isArray(plain.success)
+      ? "$ is not an object"
+      : undefined
+  if (fault !== undefined)
+    throw refusal(
+      "egress",
+      {
+        code: "invalid_body",
+        message: `the params are not plain JSON: ${fault}`,
+        hint: "pass plain objects and values"
+      },
+      { resource: toolResource(options.app ?? "secure-openai-app", operation), principal: "" }
+    )
+  return Result.getOrThrow(plain) as JsonObject
+}
+
+/**
+ * A request of a family that passes through: judged by resource, not parsed, not rewritten.
+ *
+ * @category models
+ */
+export interface PassThrough {
+  readonly id: string
+  readonly app: string
+  readonly family: string
+  /** `api:<app>/<family>`. */
+  readonly resource: string
+  readonly endpoint: string
+  readonly credentials: Credentials
+  readonly intents: ReadonlyArray<IntentPolicy>
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// States
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * A call whose principal is verified. Made by Identity.
+ *
+ * @category states
+ */
+export class Identified {
+  readonly #state = "Identified"
+  readonly call: Call
+  readonly principal: Principal
+  constructor(call: Call, principal: Principal) {
+    this.call = call
+    this.principal = principal
+  }
+  static is(u: unknown): u is Identified {
+    return typeof u === "object" && u !== null && #state in u
+  }
+}
+
+/**
+ * A call with its signed envelope, a compact JWS (RFC 7515); `kid` is its signer's key id and `digest` the SHA-256 of its
+ * `header.payload`, base64url. Made by Signing.
+ *
+ * @category states
+ */
+export class Signed {
+  readonly #state = "Signed"
+  readonly from: Identified
+  readonly envelope: string
+  readonly kid: string
+  readonly digest: string
+  constructor(from: Identified, envelope: { readonly jws: string; readonly kid: string; readonly digest: string }) {
+    this.from = from
+    this.envelope = envelope.jws
+    this.kid = envelope.kid
+    this.digest = envelope.digest
+  }
+  get call(): Call {
+    return this.from.call
+  }
+  get principal(): Principal {
+    return this.from.principal
+  }
+  static is(u: unknown): u is Signed {
+    return typeof u === "object" && u !== null && #state in u
+  }
+}
+
+/** A decision that lets the call go on. */
+export type Permit = Decision & { readonly verdict: "allow" }
+
+/**
+ * What later stages may ask of the policy that decided, without knowing it: pure, and bound to the decision's revision,
+ * principal and time.
+ */
+export interface Judge {
+  /** Every violation of this call's own resource with other params; none when they pass unchanged. */
+  readonly recheck: (params: JsonObject) => ReadonlyArray<Violation>
+  /** Whether the principal may use a tool of this app, with these arguments. */
+  readonly tool: (name: string, args: JsonObject) => "allow" | "deny" | "pending"
+}
+
+/**
+ * A call that policy lets go on, perhaps with edits to make. Made by Policy.
+ *
+ * @category states
+ */
+export class Decided {
+  readonly #state = "Decided"
+  readonly from: Signed
+  readonly decision: Permit
+  readonly judge: Judge
+  constructor(from: Signed, decision: Permit, judge: Judge) {
+    this.from = from
+    this.decision = decision
+    this.judge = judge
+  }
+  get call(): Call {
+    return this.from.call
+  }
+  get principal(): Principal {
+    return this.from.principal
+  }
+  static is(u: unknown): u is Decided {
+    return typeof u === "object" && u !== null && #state in u
+  }
+}
+
+/**
+ * A call as it will be sent: `params`, their text `bytes` (the caller's own where nothing changed), and the edits made.
+ * Made by Rewriting.
+ *
+ * @category states
+ */
+export class Prepared {
+  readonly #state = "Prepared"
+  readonly from: Decided
+  readonly params: JsonObject
+  readonly bytes: string
+  readonly edits: ReadonlyArray<Edit>
+  constructor(
+    from: Decided,
+    sent: { readonly params: JsonObject; readonly bytes: string; readonly edits: ReadonlyArray<Edit> }
+  ) {
+    this.from = from
+    this.params = sent.params
+    this.bytes = sent.bytes
+    this.edits = sent.edits
+  }
+  get call(): Call {
+    return this.from.call
+  }
+  get principal(): Principal {
+    return this.from.principal
+  }
+  static is(u: unknown): u is Prepared {
+    return typeof u === "object" && u !== null && #state in u
+  }
+}
+
+/**
+ * The log's durable acknowledgement of a decision: the index of its record, and the ear that the log lends to a stream.
+ */
+export interface Entry {
+  readonly seq: number
+  readonly receipt: Receipt
+  /** To be told of each chunk's `data`, as received, in order, before it is handed on. */
+  readonly received: (data: string) => void
+}
+
+/**
+ * A call whose decision is in the log. Only this is invoked, once. Made by Audit.
+ *
+ * @category states
+ */
+export class Committed {
+  readonly #state = "Committed"
+  #spent = false
+  readonly from: Prepared
+  readonly entry: Entry
+  constructor(from: Prepared, entry: Entry) {
+    this.from = from
+    this.entry = entry
+  }
+  get call(): Call {
+    return this.from.call
+  }
+  get principal(): Principal {
+    return this.from.principal
+  }
+  get params(): JsonObject {
+    return this.from.params
+  }
+  get bytes(): string {
+    return this.from.bytes
+  }
+  /** True the first time, false ever after. */
+  spend(): boolean {
+    const first = !this.#spent
+    this.#spent = true
+    return first
+  }
+  static is(u: unknown): u is Committed {
+    return typeof u === "object" && u !== null && #state in u
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Reply
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * What the log says of one call, for the caller to keep (audit format §6). `index` and `leaf` (base64url) are those of the
+ * decision record, `salts` (base64url, by field) open its salted digests, `jws` is signed by the agent key.
+ *
+ * @category models
+ */
+export interface Receipt {
+  readonly call: string
+  readonly index: number
+  readonly leaf: string
+  readonly verdict: "allow" | "rewrite"
+  readonly changes: ReadonlyArray<Edit>
+  readonly requested: string
+  readonly effective: string
+  readonly salts: Readonly<Record<string, string>>
+  readonly jws: string
+}
+
+/** What came with an answer: `attempts` counts HTTP requests, `text` is a JSON answer's body as received. */
+export interface Meta {
+  readonly status: number
+  readonly headers: Headers
+  readonly requestId: string | null
+  readonly attempts: number
+  readonly text?: string
+  readonly receipt?: Receipt
+}
+
+/**
+ * An answer: a JSON value, or a stream of chunks (each a parsed JSON value).
+ *
+ * @category models
+ */
+export type Reply =
+  | { readonly _tag: "Json"; readonly value: unknown; readonly meta: Meta }
+  | { readonly _tag: "Stream"; readonly stream: Stream.Stream<unknown, PipelineError>; readonly meta: Meta }
+
+const madeHere = (): Meta => ({ status: 200, headers: new Headers(), requestId: null, attempts: 0 })
+
+/**
+ * Makes replies. Without `meta` the reply says that it was made here: status 200, no request sent.
+ *
+ * @category constructors
+ */
+export const Reply = {
+  json: (value: unknown, meta: Meta = madeHere()): Reply => ({ _tag: "Json", value, meta }),
+  stream: (stream: Stream.Stream<unknown, PipelineError>, meta: Meta = madeHere()): Reply => ({
+    _tag: "Stream",
+    stream,
+    meta
+  })
+}

@@ -1,0 +1,153 @@
+/**
+ * JSON as this house reads and digests it: one strict reading of bytes that came from outside, and one canonical
+ * spelling (RFC 8785) for digests. Canonical text is never sent to a provider: structured output follows the key order
+ * of a schema, which canonical JSON would change.
+ *
+ * @since 0.1.0
+ */
+import { parse as parseWithLocations, type ValueNode } from "@humanwhocodes/momoa"
+import canonicalizeValue from "canonicalize"
+import * as Result from "effect/Result"
+
+/** A value that JSON can say. */
+export type Json = null | boolean | number | string | ReadonlyArray<Json> | { readonly [key: string]: Json }
+
+/** A JSON object. */
+export type JsonObject = { readonly [key: string]: Json }
+
+/** How deep arrays and objects may nest in a request. */
+export const maximumDepth = 64
+
+/** How many UTF-16 code units the text of a request may have. */
+export const maximumLength = 64 * 1024 * 1024
+
+/**
+ * The RFC 8785 (JCS) text of a JSON value. Feed it parsed JSON only: `undefined` members are left out, and a value that
+ * JSON cannot say (a function, a lone surrogate, a non-finite number) throws a `TypeError`.
+ */
+export const canonicalize = (value: unknown): string => {
+  const text = canonicalizeValue(value)
+  if (text === undefined) throw new TypeError("not a JSON value")
+  return text
+}
+
+/**
+ * Reads text that must be exactly one JSON object, and read the same by every parser: no duplicate keys (compared after
+ * unescaping), no `__proto__`, no integer beyond 2^53 − 1, at most 64 levels and 64 MiB. The failure is a sentence that
+ * says what is wrong.
+ */
+export const parseStrictObject = (text: string): Result.Result<JsonObject, string> => {
+  if (text.length > maximumLength) return Result.fail(`it is longer than ${maximumLength} characters`)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    return Result.fail(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  if (!isObject(value)) return Result.fail("it is not a JSON object")
+  const fault = tooDeep(value, 1) ? `it is nested deeper than ${maximumDepth} levels` : undefined
+  if (fault !== undefined) return Result.fail(fault)
+  // What `JSON.stringify` wrote reads back to the same text; only other spellings can hide a second reading.
+  if (!text.includes("__proto__") && JSON.stringify(value) === text) return Result.succeed(value)
+  const ambiguity = findAmbiguity(parseWithLocations(text).body)
+  return ambiguity === undefined ? Result.succeed(value) : Result.fail(ambiguity)
+}
+
+/**
+ * A snapshot of `value` as plain JSON, or the path and reason why it is none. Getters, Proxies' traps, `toJSON` and
+ * prototypes are not consulted: only own data properties of plain objects and arrays count. Members that are
+ * `undefined` are left out, as `JSON.stringify` does.
+ */
+export const snapshot = (value: unknown): Result.Result<Json, string> => {
+  try {
+    return Result.succeed(copy(value, "$", 0))
+  } catch (error) {
+    if (error instanceof NotPlain) return Result.fail(error.message)
+    throw error
+  }
+}
+
+class NotPlain extends Error {}
+
+const copy = (value: unknown, path: string, depth: number): Json => {
+  if (depth > maximumDepth) throw new NotPlain(`${path} is nested deeper than ${maximumDepth} levels`)
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return value
+    case "number":
+      if (!Number.isFinite(value)) throw new NotPlain(`${path} is ${value}, which JSON cannot say`)
+      return value
+    case "object":
+      break
+    default:
+      throw new NotPlain(`${path} is a ${typeof value}, which JSON cannot say`)
+  }
+  if (value === null) return null
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (Array.isArray(value)) {
+    if (prototype !== Array.prototype) throw new NotPlain(`${path} is not a plain array`)
+    const items: Array<Json> = []
+    for (let i = 0; i < value.length; i++)
+      items.push(copy(dataProperty(value, String(i), path), `${path}[${i}]`, depth + 1))
+    return items
+  }
+  if (prototype !== Object.prototype && prototype !== null) throw new NotPlain(`${path} is not a plain object`)
+  const members: Record<string, Json> = {}
+  for (const key of Reflect.ownKeys(value)) {
+    if (typeof key === "symbol") throw new NotPlain(`${path} has a symbol for a key`)
+    if (key === "__proto__") throw new NotPlain(`${path} has a member named __proto__`)
+    const member = dataProperty(value, key, path)
+    if (member !== undefined) members[key] = copy(member, `${path}.${key}`, depth + 1)
+  }
+  return members
+}
+
+const dataProperty = (holder: object, key: string, path: string): unknown => {
+  const descriptor = Object.getOwnPropertyDescriptor(holder, key)
+  if (descriptor === undefined) throw new NotPlain(`${path}[${key}] is a hole`)
+  if (!("value" in descriptor)) throw new NotPlain(`${path}.${key} is a getter`)
+  return descriptor.value
+}
+
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const tooDeep = (value: unknown, depth: number): boolean => {
+  if (typeof value !== "object" || value === null) return false
+  if (depth > maximumDepth) return true
+  for (const key in value) if (tooDeep((value as Record<string, unknown>)[key], depth + 1)) return true
+  return false
+}
+
+const findAmbiguity = (node: ValueNode): string | undefined => {
+  switch (node.type) {
+    case "Number":
+      return Number.isInteger(node.value) && !Number.isSafeInteger(node.value)
+        ? `the integer at line ${node.loc.start.line}, column ${node.loc.start.column} is beyond 2^53 − 1`
+        : undefined
+    case "Array":
+      return firstOf(node.elements, (element) => findAmbiguity(element.value))
+    case "Object": {
+      const seen = new Set<string>()
+      return firstOf(node.members, ({ name, value }) => {
+        const key = name.type === "String" ? name.value : name.name
+        const where = `at line ${name.loc.start.line}, column ${name.loc.start.column}`
+        if (key === "__proto__") return `it has a member named __proto__ ${where}`
+        if (seen.has(key)) return `the key ${JSON.stringify(key)} ${where} is there twice`
+        seen.add(key)
+        return findAmbiguity(value)
+      })
+    }
+    default:
+      return undefined
+  }
+}
+
+const firstOf = <A>(items: ReadonlyArray<A>, find: (item: A) => string | undefined): string | undefined => {
+  for (const item of items) {
+    const found = find(item)
+    if (found !== undefined) return found
+  }
+  return undefined
+}

@@ -1,0 +1,321 @@
+/**
+ * What can go wrong on the way of a request: tagged errors for Effect users, and how each looks to a caller of the SDK.
+ * A provider's own error is none of ours and passes unchanged.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { AuthenticationError, InternalServerError, OpenAIError, PermissionDeniedError, RateLimitError } from "openai"
+import { Decision, type Violation } from "./Decision.ts"
+
+/** The stage that refused; a stage of one's own is `custom:<name>`. */
+export type StageName =
+  | "identity"
+  | "signing"
+  | "policy"
+  | "rewriting"
+  | "audit"
+  | "egress"
+  | "invocation"
+  | `custom:${string}`
+
+const Stage = Schema.declare((u: unknown): u is StageName => typeof u === "string")
+
+/**
+ * Policy, the egress guard or a stage of one's own said no. `decision.violations` lists everything that is wrong.
+ *
+ * @category errors
+ */
+export class PolicyDenied extends Schema.TaggedError<PolicyDenied>()("PolicyDenied", {
+  decision: Decision,
+  stage: Stage,
+  message: Schema.String
+}) {}
+
+/**
+ * Only an approval from outside is missing (mapl §6).
+ *
+ * @category errors
+ */
+export class ApprovalPending extends Schema.TaggedError<ApprovalPending>()("ApprovalPending", {
+  decision: Decision,
+  stage: Stage,
+  message: Schema.String
+}) {}
+
+/**
+ * A policy's `rate_limit` is spent. `retryAfter` is in milliseconds.
+ *
+ * @category errors
+ */
+export class PolicyRateLimited extends Schema.TaggedError<PolicyRateLimited>()("PolicyRateLimited", {
+  decision: Decision,
+  stage: Stage,
+  retryAfter: Schema.Number,
+  message: Schema.String
+}) {}
+
+/** Why a token or envelope was not accepted. */
+export const IdentityReason = Schema.Literals([
+  "no_issuer",
+  "missing",
+  "malformed",
+  "signature",
+  "algorithm",
+  "type",
+  "issuer",
+  "audience",
+  "claim",
+  "expired",
+  "not_yet_valid",
+  "unknown_key",
+  "keys_unavailable",
+  "name_mismatch",
+  "envelope",
+  "replayed"
+])
+export type IdentityReason = typeof IdentityReason.Type
+
+/**
+ * A credential is missing, forged, expired or cannot be checked. The message says what to set or do; it never quotes the
+ * token.
+ *
+ * @category errors
+ */
+export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("IdentityInvalid", {
+  reason: IdentityReason,
+  message: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {}
+
+/**
+ * Something that must work for a request to be let through does not: the log, the policy store, the signer, a stage that
+ * threw, or the pipeline's own deadline. Nothing is sent.
+ *
+ * @category errors
+ */
+export class EnforcementUnavailable extends Schema.TaggedError<EnforcementUnavailable>()("EnforcementUnavailable", {
+  stage: Stage,
+  message: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {}
+
+/**
+ * The provider answered with an error, or did not answer. `cause` is the SDK's own error object; `attempts` counts the
+ * HTTP requests that were sent, `status` is the last HTTP status.
+ *
+ * @category errors
+ */
+export class ProviderFailed extends Schema.TaggedError<ProviderFailed>()("ProviderFailed", {
+  cause: Schema.Unknown,
+  attempts: Schema.Number,
+  status: Schema.optionalKey(Schema.Number)
+}) {}
+
+/**
+ * The set-up is wrong: an unknown option, a policy that does not load, a key that others can read.
+ *
+ * @category errors
+ */
+export class Configuration extends Schema.TaggedError<Configuration>()("Configuration", {
+  message: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {}
+
+/** Everything that a pipeline may fail with. */
+export type PipelineError =
+  | PolicyDenied
+  | ApprovalPending
+  | PolicyRateLimited
+  | IdentityInvalid
+  | EnforcementUnavailable
+  | ProviderFailed
+  | Configuration
+
+/** The refusal of a decision, with a message that lists every violation. */
+export const policyDenied = (decision: Decision, stage: StageName): PolicyDenied =>
+  new PolicyDenied({ decision, stage, message: describe(decision) })
+
+/** A refusal for one reason that no document set, by the guard or by a stage of one's own. */
+export const refusal = (
+  stage: StageName,
+  violation: Violation,
+  about: { readonly resource: string; readonly principal: string } = { resource: "", principal: "" }
+): PolicyDenied =>
+  policyDenied(
+    {
+      verdict: "deny",
+      resource: about.resource,
+      principal: about.principal,
+      policies: [],
+      revision: "",
+      violations: [violation],
+      remedies: [],
+      edits: [],
+      enforced: true
+    },
+    stage
+  )
+
+/**
+ * How a stage of one's own says no: `Refusal.make({ code: "closed", message: "Open from 9 to 5." })` fails with
+ * {@link PolicyDenied}. `stage` names the stage in the log (`custom:<stage>`), the code where it is absent.
+ *
+ * @category constructors
+ */
+export const Refusal = {
+  make: (options: {
+    readonly code: string
+    readonly message: string
+    readonly stage?: string
+  }): Effect.Effect<never, PolicyDenied> =>
+    Effect.fail(refusal(`custom:${options.stage ?? options.code}`, { code: options.code, message: options.message }))
+}
+
+const describe = (decision: Decision): string => {
+  const reasons = decision.violations.map((v) => (v.hint === undefined ? v.message : `${v.message} (${v.hint})`))
+  const who = decision.principal === "" ? "" : ` for ${decision.principal}`
+  const what = decision.resource === "" ? "The request" : decision.resource
+  return `${what} was refused${who}: ${reasons.join("; ")}`
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// As a caller of the SDK sees them
+// ---------------------------------------------------------------------------------------------------------------------
+
+const body = (code: string, message: string, param?: string) => ({ message, type: code, code, param: param ?? null })
+
+/**
+ * Policy, or a stage of one's own, said no: 403 `policy_denied`. `decision` holds every violation.
+ *
+ * @category SDK errors
+ */
+export class PolicyDeniedError extends PermissionDeniedError {
+  readonly decision: Decision
+  constructor(decision: Decision, message: string, code = "policy_denied") {
+    super(403, body(code, message, decision.violations[0]?.path), undefined, new Headers())
+    this.decision = decision
+  }
+}
+
+/**
+ * An approval from outside is missing, and nothing else: 403 `approval_pending`.
+ *
+ * @category SDK errors
+ */
+export class ApprovalPendingError extends PolicyDeniedError {
+  constructor(decision: Decision, message: string) {
+    super(decision, message, "approval_pending")
+  }
+}
+
+/**
+ * A policy's rate limit is spent: 429 `policy_rate_limit`. `retryAfter` is in milliseconds.
+ *
+ * @category SDK errors
+ */
+export class PolicyRateLimitError extends RateLimitError {
+  readonly decision: Decision
+  readonly retryAfter: number
+  constructor(decision: Decision, message: string, retryAfter: number) {
+    super(429, body("policy_rate_limit", message), undefined, new Headers({ "retry-after-ms": String(retryAfter) }))
+    this.decision = decision
+    this.retryAfter = retryAfter
+  }
+}
+
+/**
+ * The token is missing, forged or expired, or its key set cannot be reached: 401 `identity_invalid`. `reason` tells
+ * these apart.
+ *
+ * @category SDK errors
+ */
+export class IdentityError extends AuthenticationError {
+  readonly reason: IdentityReason
+  constructor(reason: IdentityReason, message: string) {
+    super(401, body("identity_invalid", message), undefined, new Headers())
+    this.reason = reason
+  }
+}
+
+/**
+ * The log, the policy store or the signer is unavailable, or the pipeline's deadline passed: 503
+ * `enforcement_unavailable`. Nothing was let through.
+ *
+ * @category SDK errors
+ */
+export class EnforcementUnavailableError extends InternalServerError {
+  constructor(message: string, cause?: unknown) {
+    super(503, body("enforcement_unavailable", message), undefined, new Headers())
+    if (cause !== undefined) this.cause = cause
+  }
+}
+
+/**
+ * The set-up is wrong; the message says what to change.
+ *
+ * @category SDK errors
+ */
+export class ConfigurationError extends OpenAIError {
+  readonly code = "configuration"
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = "ConfigurationError"
+  }
+}
+
+/**
+ * A binding was refused: what was bound is no registered user of this workspace (`not_registered`, `other_workspace`), is
+ * an agent of another type (`not_user`), or the client is bound or in user mode itself (`not_service`).
+ *
+ * @category SDK errors
+ */
+export class BindError extends OpenAIError {
+  readonly code: "not_registered" | "not_user" | "not_service" | "other_workspace"
+  constructor(code: BindError["code"], message: string) {
+    super(message)
+    this.name = "BindError"
+    this.code = code
+  }
+}
+
+/**
+ * The binding was ended by `unbind()`.
+ *
+ * @category SDK errors
+ */
+export class UnboundError extends OpenAIError {
+  readonly code = "client_unbound"
+  constructor() {
+    super("This binding was ended by unbind(); bind the user again.")
+    this.name = "UnboundError"
+  }
+}
+
+/**
+ * The client or its workspace was closed.
+ *
+ * @category SDK errors
+ */
+export class ClosedError extends OpenAIError {
+  readonly code = "client_closed"
+  constructor() {
+    super("This client was closed by close(); make a new one.")
+    this.name = "ClosedError"
+  }
+}
+
+/** A pipeline's error as a caller of the SDK sees it; anything else, a provider's error among them, as it is. */
+export const toSdkError = (error: unknown): unknown => {
+  if (error instanceof ProviderFailed) return error.cause
+  if (error instanceof PolicyDenied) return new PolicyDeniedError(error.decision, error.message)
+  if (error instanceof ApprovalPending) return new ApprovalPendingError(error.decision, error.message)
+  if (error instanceof PolicyRateLimited)
+    return new PolicyRateLimitError(error.decision, error.message, error.retryAfter)
+  if (error instanceof IdentityInvalid) return new IdentityError(error.reason, error.message)
+  if (error instanceof EnforcementUnavailable) return new EnforcementUnavailableError(error.message, error.cause)
+  if (error instanceof Configuration)
+    return new ConfigurationError(error.message, error.cause === undefined ? undefined : { cause: error.cause })
+  return error
+}

@@ -1,0 +1,103 @@
+/**
+ * What the OpenAI API offers, as this library names it: the protected operations with their endpoints, prompt fields and
+ * parameter aliases, and the families that pass through.
+ *
+ * @since 0.1.0
+ */
+
+/** A protected operation: every stage judges it. */
+export type OperationName = "generate" | "complete" | "embed"
+
+/** Where an operation is served, and where its prompt stands. */
+export interface Operation {
+  readonly name: OperationName
+  /** API path below the base URL. */
+  readonly path: string
+  /** The parameter that holds the prompt; each element of it is digested in the envelope. */
+  readonly prompt: string
+  /** Spellings of the cap on output tokens that the endpoint takes, the preferred one first. */
+  readonly caps: ReadonlyArray<string>
+}
+
+/** The protected operations by name. */
+export const operations: Readonly<Record<OperationName, Operation>> = {
+  generate: {
+    name: "generate",
+    path: "/chat/completions",
+    prompt: "messages",
+    caps: ["max_completion_tokens", "max_tokens"]
+  },
+  complete: { name: "complete", path: "/completions", prompt: "prompt", caps: ["max_tokens"] },
+  embed: { name: "embed", path: "/embeddings", prompt: "input", caps: [] }
+}
+
+/** True for the name of a protected operation. */
+export const isOperation = (name: string): name is OperationName => Object.hasOwn(operations, name)
+
+/**
+ * Parameters that are one thing under several names: a policy that names one spelling covers all of them (mapl §3).
+ * Paths are dotted, `[]` stands for every element of an array.
+ */
+export const aliases: ReadonlyArray<ReadonlyArray<string>> = [
+  ["max_tokens", "max_completion_tokens", "max_output_tokens"],
+  ["tools[].function.name", "functions[].name"],
+  ["messages", "input"]
+]
+
+/** The spellings of the cap on output tokens. */
+export const outputTokenCaps: ReadonlyArray<string> = aliases[0]!
+
+/** Families that pass for everyone, audited: the ones that the service's users know as pass-through. */
+export const passedFamilies: ReadonlySet<string> = new Set([
+  "models",
+  "images",
+  "audio",
+  "files",
+  "fine_tuning",
+  "moderations",
+  "batches",
+  "assistants",
+  "threads",
+  "vector_stores"
+])
+
+/** `tool:my-app/generate`, the resource that policies name. */
+export const toolResource = (app: string, name: string): string => `tool:${app}/${name}`
+
+/** `api:my-app/models`, the resource of a family that passes through. */
+export const familyResource = (app: string, family: string): string => `api:${app}/${family}`
+
+/** What a request is: a protected operation, or a member of a family. */
+export type Target =
+  | { readonly _tag: "Protected"; readonly operation: Operation }
+  | { readonly _tag: "Family"; readonly family: string }
+
+/**
+ * Names what a request would do, from its method and final URL. The path is decoded, doubled slashes are collapsed, a
+ * trailing one is cut and case is folded, as lenient servers do: more spellings are judged, never fewer.
+ */
+export const classify = (method: string, url: string, baseUrl: string): Target => {
+  const path = normalPath(url)
+  if (method.toUpperCase() === "POST") {
+    if (path.endsWith(operations.generate.path)) return { _tag: "Protected", operation: operations.generate }
+    if (path.endsWith(operations.complete.path)) return { _tag: "Protected", operation: operations.complete }
+    if (path.endsWith(operations.embed.path)) return { _tag: "Protected", operation: operations.embed }
+  }
+  const base = normalPath(baseUrl)
+  const below = path.startsWith(`${base}/`) ? path.slice(base.length) : path
+  return { _tag: "Family", family: below.split("/")[1] ?? "" }
+}
+
+const normalPath = (url: string): string => {
+  const { pathname } = new URL(url)
+  let decoded = pathname
+  try {
+    decoded = decodeURIComponent(pathname)
+  } catch {
+    // A path that does not decode names no endpoint that we know; it stays as it is.
+  }
+  return decoded
+    .replaceAll(/\/{2,}/g, "/")
+    .replace(/\/$/, "")
+    .toLowerCase()
+}
