@@ -39,7 +39,9 @@ export interface CallOptions {
   readonly app?: string | undefined
   /** Agent id of the service: audience of the envelope. Default: `app`. */
   readonly server?: string | undefined
-  /** Method and URL, `POST https://host/path`. Default: the operation's endpoint at api.openai.com. */
+  /** Base URL of the provider. Default `https://api.openai.com/v1`. */
+  readonly baseURL?: string | undefined
+  /** Method and URL, `POST https://host/path`. Default: the operation's endpoint below `baseURL`. */
   readonly endpoint?: string | undefined
   readonly credentials?: Credentials | undefined
   readonly intents?: ReadonlyArray<IntentPolicy> | undefined
@@ -81,7 +83,7 @@ export class Call {
     this.bytes = options.bytes ?? JSON.stringify(params)
     this.app = options.app ?? "secure-openai-app"
     this.server = options.server ?? this.app
-    this.endpoint = options.endpoint ?? defaultEndpoint(this.app, operation)
+    this.endpoint = options.endpoint ?? endpointOf(this.app, operation, options.baseURL)
     this.credentials = options.credentials ?? { _tag: "App" }
     this.intents = options.intents ?? []
     this.parent = options.parent
@@ -147,9 +149,10 @@ export class Call {
   }
 }
 
-const defaultEndpoint = (app: string, operation: string): string =>
+/** Where an operation is served: method and URL, or `local` and the resource for a registered tool. */
+export const endpointOf = (app: string, operation: string, baseURL = "https://api.openai.com/v1"): string =>
   isOperation(operation)
-    ? `POST https://api.openai.com/v1${operations[operation].path}`
+    ? `POST ${baseURL.replace(/\/+$/, "")}${operations[operation].path}`
     : `local ${toolResource(app, operation)}`
 
 const plainObject = (operation: string, params: unknown, options: CallOptions): JsonObject => {

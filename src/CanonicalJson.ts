@@ -8,6 +8,7 @@
 import { parse as parseWithLocations, type ValueNode } from "@humanwhocodes/momoa"
 import canonicalizeValue from "canonicalize"
 import * as Result from "effect/Result"
+import { types } from "node:util"
 
 /** A value that JSON can say. */
 export type Json = null | boolean | number | string | ReadonlyArray<Json> | { readonly [key: string]: Json }
@@ -54,8 +55,8 @@ export const parseStrictObject = (text: string): Result.Result<JsonObject, strin
 }
 
 /**
- * A snapshot of `value` as plain JSON, or the path and reason why it is none. Getters, Proxies' traps, `toJSON` and
- * prototypes are not consulted: only own data properties of plain objects and arrays count. Members that are
+ * A snapshot of `value` as plain JSON, or the path and reason why it is none. Getters, `toJSON` and prototypes are not
+ * consulted and a Proxy is refused: only own data properties of plain objects and arrays count. Members that are
  * `undefined` are left out, as `JSON.stringify` does.
  */
 export const snapshot = (value: unknown): Result.Result<Json, string> => {
@@ -84,6 +85,7 @@ const copy = (value: unknown, path: string, depth: number): Json => {
       throw new NotPlain(`${path} is a ${typeof value}, which JSON cannot say`)
   }
   if (value === null) return null
+  if (types.isProxy(value)) throw new NotPlain(`${path} is a Proxy`)
   const prototype: unknown = Object.getPrototypeOf(value)
   if (Array.isArray(value)) {
     if (prototype !== Array.prototype) throw new NotPlain(`${path} is not a plain array`)

@@ -73,8 +73,8 @@ export type Target =
   | { readonly _tag: "Family"; readonly family: string }
 
 /**
- * Names what a request would do, from its method and final URL. The path is decoded, doubled slashes are collapsed, a
- * trailing one is cut and case is folded, as lenient servers do: more spellings are judged, never fewer.
+ * Names what a request would do, from its method and final URL. The path is decoded, doubled slashes and backslashes become
+ * one slash, a trailing one is cut and case is folded, as lenient servers do: more spellings are judged, never fewer.
  */
 export const classify = (method: string, url: string, baseUrl: string): Target => {
   const path = normalPath(url)
@@ -83,6 +83,8 @@ export const classify = (method: string, url: string, baseUrl: string): Target =
     if (path.endsWith(operations.complete.path)) return { _tag: "Protected", operation: operations.complete }
     if (path.endsWith(operations.embed.path)) return { _tag: "Protected", operation: operations.embed }
   }
+  // Servers differ in whether they resolve dots that were encoded: such a path is of no family that passes.
+  if (/\/\.\.?(\/|$)/.test(path)) return { _tag: "Family", family: "" }
   const base = normalPath(baseUrl)
   const below = path.startsWith(`${base}/`) ? path.slice(base.length) : path
   return { _tag: "Family", family: below.split("/")[1] ?? "" }
@@ -97,7 +99,7 @@ const normalPath = (url: string): string => {
     // A path that does not decode names no endpoint that we know; it stays as it is.
   }
   return decoded
-    .replaceAll(/\/{2,}/g, "/")
+    .replaceAll(/[\\/]+/g, "/")
     .replace(/\/$/, "")
     .toLowerCase()
 }

@@ -27,8 +27,13 @@ export interface Principal {
 }
 
 /** An application that calls in its own name. */
-export const app = (id: string): Principal => ({
-  kind: "app",
+export const app = (id: string): Principal => unclaimed("app", id)
+
+/** An agent that is known by its key in the directory. */
+export const agent = (id: string): Principal => unclaimed("agent", id)
+
+const unclaimed = (kind: Principal["kind"], id: string): Principal => ({
+  kind,
   id,
   roles: [],
   groups: [],

@@ -4,18 +4,29 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type { Call, Committed, Identified, PassThrough, Prepared, Reply } from "../Call.ts"
-import type { EnforcementUnavailable, PipelineError, StageName } from "../Errors.ts"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { v7 as uuidv7 } from "uuid"
+import { type Call, Committed, type Identified, type PassThrough, type Prepared, type Reply } from "../Call.ts"
+import { EnforcementUnavailable, type PipelineError, type StageName } from "../Errors.ts"
+import { Keys } from "../Keys.ts"
 import type { Principal } from "../Principal.ts"
-
-/** How a call ended (audit format §3). */
-export type Result = "complete" | "failed" | "abandoned" | "aborted" | "refused" | "unknown"
+import { canonicalText, makeSalts, salted } from "./Digest.ts"
+import { Disk, memoryFileSystem } from "./Disk.ts"
+import { endOf, refusalOf } from "./Failure.ts"
+import { join } from "./Journal.ts"
+import type { Body, Ending, ReadRecord } from "./Record.ts"
+import { type Ground, recordPrincipal, Trail } from "./Trail.ts"
 
 /** How a pass-through request ended. */
 export interface Outcome {
-  readonly result: Result
+  readonly result: Ending
   readonly attempts: number
   readonly status?: number
   readonly error?: string
@@ -32,6 +43,18 @@ export interface Refused {
   readonly code: string
   readonly status: number
   readonly violations: ReadonlyArray<{ readonly code: string; readonly path?: string; readonly policy?: string }>
+}
+
+/** Where and how a log is kept. */
+export interface AuditOptions {
+  /** The log's folder. */
+  readonly path: string
+  /** True where the user named the path; where another process has a path that was not named, a sibling is opened. */
+  readonly named: boolean
+  /** Issuer of receipts. Default: the service that was called, by its agent id. */
+  readonly server?: string | undefined
+  /** `durable`, the default: a call waits until its decision is on the disk. `batched`: it does not. */
+  readonly durability?: "durable" | "batched" | undefined
 }
 
 /**
@@ -69,5 +92,273 @@ export class Audit extends Context.Service<
       readonly count: number
       readonly previous?: string
     }) => Effect.Effect<void, EnforcementUnavailable>
+    /**
+     * Ends an open call as abandoned: for a stream that was collected without being read. `call` is the receipt's. A call
+     * that is over stays as it is.
+     */
+    readonly abandon: (call: string) => Effect.Effect<void>
+    /** Every record of the log so far, oldest first: the whole log is read. */
+    readonly records: Effect.Effect<ReadonlyArray<ReadRecord>, EnforcementUnavailable>
   }
->()("secure-openai/Audit") {}
+>()("secure-openai/Audit") {
+  /**
+   * A log in a folder. Clients of one process that name one folder share one log; it is closed with the last of them.
+   * Fails with {@link EnforcementUnavailable}, and says what to do, where the log cannot be opened.
+   *
+   * @category layers
+   */
+  static readonly layer = (options: AuditOptions): Layer.Layer<Audit, EnforcementUnavailable, Keys> =>
+    Layer.effect(Audit, make(options))
+
+  /**
+   * A log in memory: the same records, no folder, nothing to wait for. Lives as long as the layer.
+   *
+   * @category layers
+   */
+  static readonly layerMemory = (
+    options: Pick<AuditOptions, "server"> = {}
+  ): Layer.Layer<Audit, EnforcementUnavailable, Keys> =>
+    Layer.effect(
+      Audit,
+      Effect.suspend(() =>
+        Effect.provideService(make({ path: "/memory", named: true, ...options }), Disk, memoryFileSystem())
+      )
+    )
+}
+
+const make = (options: AuditOptions): Effect.Effect<Audit["Service"], EnforcementUnavailable, Keys | Scope.Scope> =>
+  Effect.gen(function* () {
+    const keys = yield* Keys
+    const disk = yield* Disk
+    const journal = yield* Effect.acquireRelease(
+      Effect.try({
+        try: () =>
+          join({
+            path: options.path,
+            named: options.named,
+            key: keys.log,
+            disk,
+            opening: [keyRecord("log", keys.log), keyRecord("agent", keys.agent)]
+          }),
+        catch: asUnavailable
+      }),
+      (opened) => Effect.promise(opened.close)
+    )
+    const ground: Ground = { journal, salts: makeSalts(keys.salt), agent: keys.agent, server: options.server }
+    /** Calls whose pipeline runs, by the id that the pipeline knows them by. */
+    const underWay = new Map<string, Trail>()
+    /** Calls that are owed an outcome, by the id that the log knows them by. */
+    const open = new Map<string, Trail>()
+    const seen = new WeakSet<Call>()
+
+    const closeTrails = (): void => {
+      for (const trail of open.values()) trail.end({ result: "abandoned" })
+    }
+    journal.closing.add(closeTrails)
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        closeTrails()
+        journal.closing.delete(closeTrails)
+      })
+    )
+
+    const begin = (id: string, parent?: string): Trail =>
+      new Trail(ground, { id, parent, ended: (trail) => open.delete(trail.id) })
+
+    /** Waits until what was said is on the disk, unless the log does not make calls wait. */
+    const durable = <A>(
+      say: () => Result.Result<A, EnforcementUnavailable>,
+      known?: (a: A) => void
+    ): Effect.Effect<A, EnforcementUnavailable> =>
+      Effect.callback((resume) => {
+        const said = say()
+        if (Result.isFailure(said)) return resume(Effect.fail(said.failure))
+        const settled = (fault: EnforcementUnavailable | undefined): void => {
+          if (fault !== undefined) return resume(Effect.fail(fault))
+          known?.(said.success)
+          resume(Effect.succeed(said.success))
+        }
+        if (options.durability === "batched") settled(undefined)
+        else journal.whenDurable(settled)
+      })
+
+    const write = (body: Body): Effect.Effect<void, EnforcementUnavailable> =>
+      Effect.asVoid(durable(() => journal.append(body)))
+
+    const commit = (prepared: Prepared): Effect.Effect<Committed, EnforcementUnavailable> =>
+      Effect.suspend(() => {
+        const trail = underWay.get(prepared.call.id) ?? begin(prepared.call.id)
+        return Effect.map(
+          durable(
+            () => {
+              const entry = trail.decide(prepared)
+              if (Result.isSuccess(entry)) open.set(trail.id, trail)
+              return entry
+            },
+            () => (trail.acknowledged = true)
+          ),
+          (entry) => new Committed(prepared, entry)
+        )
+      })
+
+    /** The answer to a call whose pipeline came to its end. */
+    const replied = (call: Call, trail: Trail, reply: Reply): Effect.Effect<Reply, PipelineError> => {
+      if (!trail.decided)
+        return failed(
+          call,
+          trail,
+          Cause.fail(unavailable("The pipeline answered a call that it had not committed to the log."))
+        )
+      if (reply._tag === "Json") return Effect.fromResult(trail.answered(reply))
+      return Effect.map(Effect.fromResult(trail.streamed(reply.meta)), (meta) => ({
+        ...reply,
+        meta,
+        stream: followed(trail, reply.stream)
+      }))
+    }
+
+    const failed = (
+      call: Call,
+      trail: Trail,
+      cause: Cause.Cause<PipelineError>
+    ): Effect.Effect<never, PipelineError> => {
+      const handOn = Effect.failCause(Cause.hasDies(cause) ? Cause.fail(thrown(cause)) : cause)
+      if (trail.decided) return Effect.andThen(Effect.fromResult(trail.end(endOf(cause, trail.acknowledged))), handOn)
+      const asked = canonicalText(call.params)
+      const refused = write({
+        kind: "refused",
+        call: trail.id,
+        tool: call.resource,
+        app: call.app,
+        principal: trail.principal === undefined ? undefined : recordPrincipal(trail.principal),
+        requested: asked === undefined ? undefined : salted(ground.salts(trail.id, "requested"), asked),
+        ...refusalOf(cause, trail.principal !== undefined)
+      })
+      return Effect.andThen(refused, handOn)
+    }
+
+    const observe =
+      (call: Call) =>
+      (run: Effect.Effect<Reply, PipelineError>): Effect.Effect<Reply, PipelineError> =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.suspend(() => {
+            if (underWay.has(call.id)) return Effect.fail(unavailable(`The call ${call.id} is under way already.`))
+            // Another run of a call is another call to the log, made because of the first.
+            const trail = seen.has(call) ? begin(uuidv7(), call.id) : begin(call.id)
+            seen.add(call)
+            underWay.set(call.id, trail)
+            return Effect.matchCauseEffect(restore(run), {
+              onSuccess: (reply) => {
+                underWay.delete(call.id)
+                return replied(call, trail, reply)
+              },
+              onFailure: (cause) => {
+                underWay.delete(call.id)
+                return failed(call, trail, cause)
+              }
+            })
+          })
+        )
+
+    return Audit.of({
+      commit,
+      observe,
+      identified: (identified) => {
+        const trail = underWay.get(identified.call.id)
+        if (trail !== undefined) trail.principal = identified.principal
+      },
+      passThrough: (request, principal) =>
+        Effect.suspend(() => {
+          const trail = begin(request.id)
+          const passed = durable(() => {
+            const said = trail.pass(request, principal)
+            if (Result.isSuccess(said)) open.set(trail.id, trail)
+            return said
+          })
+          return Effect.onExit(
+            Effect.as(passed, (outcome: Outcome) =>
+              Effect.sync(() => {
+                trail.end({ ...outcome, request: outcome.requestId })
+              })
+            ),
+            (exit) =>
+              Exit.isFailure(exit)
+                ? Effect.sync(() => {
+                    trail.end({ result: "aborted" })
+                  })
+                : Effect.void
+          )
+        }),
+      refuse: ({ principal, ...refused }) =>
+        write({
+          kind: "refused",
+          ...refused,
+          stage: refused.stage === "invocation" ? "egress" : refused.stage,
+          principal: principal === undefined ? undefined : recordPrincipal(principal)
+        }),
+      keyActive: (key) => write(keyRecord("agent", key)),
+      policyActivated: ({ count, previous, revision }) =>
+        write({ kind: "policy.activated", rev: revision, count, previous }),
+      abandon: (call) => Effect.sync(() => void open.get(call)?.end({ result: "abandoned" })),
+      records: Effect.flatMap(
+        durable(() => Result.void),
+        () => Effect.try({ try: journal.records, catch: asUnavailable })
+      )
+    })
+  })
+
+/** The stream, followed to its end; it can be read once. */
+const followed = (
+  trail: Trail,
+  stream: Stream.Stream<unknown, PipelineError>
+): Stream.Stream<unknown, PipelineError> => {
+  let begun = false
+  return Stream.suspend(() => {
+    if (begun || trail.over) return Stream.fail(unavailable("This stream was read before, or its client is closed."))
+    begun = true
+    let whole = false
+    return stream.pipe(
+      Stream.mapArray((chunks) => {
+        trail.handed(chunks)
+        return chunks
+      }),
+      Stream.onEnd(Effect.sync(() => void (whole = true))),
+      Stream.onExit((exit) =>
+        Effect.sync(() => {
+          // A reader that stops early ends a stream well, before its end.
+          trail.end(Exit.isFailure(exit) ? endOf(exit.cause, true) : { result: whole ? "complete" : "abandoned" })
+        })
+      )
+    )
+  })
+}
+
+const keyRecord = (use: "agent" | "log", key: { readonly kid: string; readonly jwk: JsonWebKey }): Body => ({
+  kind: "key.active",
+  use,
+  kid: key.kid,
+  jwk: publicMembers(key.jwk)
+})
+
+/** The members of a JWK that are public; whatever else it holds stays out of the log. */
+const publicMembers = (jwk: JsonWebKey): Record<string, string> =>
+  Object.fromEntries(
+    (["kty", "crv", "x", "y", "n", "e"] as const).flatMap((name) => {
+      const value = jwk[name]
+      return value === undefined ? [] : [[name, value]]
+    })
+  )
+
+const unavailable = (message: string): EnforcementUnavailable => new EnforcementUnavailable({ stage: "audit", message })
+
+const asUnavailable = (cause: unknown): EnforcementUnavailable =>
+  cause instanceof EnforcementUnavailable
+    ? cause
+    : new EnforcementUnavailable({ stage: "audit", message: `The log failed: ${String(cause)}`, cause })
+
+const thrown = (cause: Cause.Cause<PipelineError>): EnforcementUnavailable =>
+  new EnforcementUnavailable({
+    stage: "custom:sentence",
+    message: `The pipeline threw: ${String(Cause.squash(cause))}`,
+    cause: Cause.squash(cause)
+  })

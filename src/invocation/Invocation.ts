@@ -5,9 +5,12 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { ClientOptions } from "openai"
 import type { Committed, Reply } from "../Call.ts"
-import type { PipelineError } from "../Errors.ts"
+import { Configuration, type PipelineError } from "../Errors.ts"
+import { sender } from "./OpenAiSender.ts"
 
 /**
  * The invocation stage.
@@ -20,4 +23,14 @@ export class Invocation extends Context.Service<
     /** The answer to a committed call. */
     readonly invoke: (committed: Committed) => Effect.Effect<Reply, PipelineError>
   }
->()("secure-openai/Invocation") {}
+>()("secure-openai/Invocation") {
+  /** Sends with the plain SDK; takes its options. Calls are made with the same `baseURL`. @category layers */
+  static readonly layerOpenAI = (options: ClientOptions = {}): Layer.Layer<Invocation, Configuration> =>
+    Layer.effect(
+      Invocation,
+      Effect.try({
+        try: () => ({ invoke: sender(options) }),
+        catch: (cause) => new Configuration({ message: cause instanceof Error ? cause.message : String(cause), cause })
+      })
+    )
+}

@@ -4,11 +4,44 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type { Decided, PassThrough, Signed } from "../Call.ts"
-import type { ApprovalPending, EnforcementUnavailable, PolicyDenied, PolicyRateLimited } from "../Errors.ts"
-import type { Principal } from "../Principal.ts"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Result from "effect/Result"
+import {
+  type Call,
+  Decided,
+  type IntentPolicy,
+  type Judge,
+  type PassThrough,
+  type Permit,
+  type Signed
+} from "../Call.ts"
+import type { Decision, Violation } from "../Decision.ts"
+import {
+  ApprovalPending,
+  type Configuration,
+  EnforcementUnavailable,
+  type PolicyDenied,
+  policyDenied,
+  PolicyRateLimited
+} from "../Errors.ts"
+import { passedFamilies, toolResource } from "../Operation.ts"
+import { type Principal, policyId } from "../Principal.ts"
+import type { EffectivePolicy, RateLimit } from "./EffectivePolicy.ts"
+import { decide, evaluate, evaluateResource } from "./Evaluate.ts"
+import { unknownKeys } from "./Mapl.ts"
+import { makeFind } from "./Participants.ts"
+import { empty, load, type PolicySet, type PolicySource } from "./PolicyStore.ts"
+
+/** What {@link Policy.layer} takes. */
+export interface PolicyOptions {
+  /** Without it, every service allows its own tools for everybody, and intents restrict. */
+  readonly policies?: PolicySource | undefined
+}
 
 /**
  * The policy stage.
@@ -30,4 +63,178 @@ export class Policy extends Context.Service<
     /** The policy set in force: digest, and how many documents it has (none configured: 0). */
     readonly revision: Effect.Effect<{ readonly revision: string; readonly count: number }>
   }
->()("secure-openai/Policy") {}
+>()("secure-openai/Policy") {
+  /** MAPL policies, with rate limits counted by the given limiter. @category layers */
+  static readonly layerNoDeps = (
+    options: PolicyOptions = {}
+  ): Layer.Layer<Policy, Configuration, RateLimiter.RateLimiter> =>
+    Layer.effect(
+      Policy,
+      Effect.gen(function* () {
+        const set = options.policies === undefined ? undefined : yield* Effect.fromResult(load(options.policies))
+        return make(set, yield* RateLimiter.RateLimiter)
+      })
+    )
+
+  /** MAPL policies, with rate limits counted in this process. @category layers */
+  static readonly layer = (options: PolicyOptions = {}): Layer.Layer<Policy, Configuration> =>
+    Policy.layerNoDeps(options).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
+}
+
+const make = (configured: PolicySet | undefined, limiter: RateLimiter.RateLimiter): Policy["Service"] => {
+  const { count, revision } = configured ?? empty
+  const find = makeFind(configured)
+  const warn = makeWarn()
+
+  const judgeOf = (call: Call, policy: EffectivePolicy, principal: Principal, now: number): Judge => ({
+    recheck: (params) =>
+      evaluate(policy.rules(call.resource), { params, principal, now }).map(({ violation }) => violation),
+    tool: (name, params) =>
+      decide(policy.rules(toolResource(call.app, name)), { params, principal, now }, revision).verdict
+  })
+
+  /** What cannot be decided is refused. */
+  const refuseWhereThrown = <A>(resource: string, principal: Principal, f: () => A): Result.Result<A, PolicyDenied> => {
+    try {
+      return Result.succeed(f())
+    } catch (error) {
+      return Result.fail(denial(resource, principal, revision, [thrown(error)]))
+    }
+  }
+
+  return Policy.of({
+    revision: Effect.succeed({ revision, count }),
+
+    evaluate: Effect.fnUntraced(function* (signed) {
+      const { call, principal } = signed
+      const { app, intents, params, resource } = call
+      yield* warn(intents)
+      const now = yield* Clock.currentTimeMillis
+      const { decision, policy, rules } = yield* Effect.fromResult(
+        refuseWhereThrown(resource, principal, () => {
+          const policy = find({ principal, app, intents })
+          const rules = policy.rules(resource)
+          return { policy, rules, decision: decide(rules, { params, principal, now }, revision) }
+        })
+      )
+      if (!isPermit(decision)) return yield* refused(decision)
+      if (rules.rateLimits.length > 0) yield* countCall(limiter, rules.rateLimits, decision)
+      return new Decided(signed, decision, judgeOf(call, policy, principal, now))
+    }),
+
+    pass: Effect.fnUntraced(function* ({ app, family, intents, resource }, principal) {
+      yield* warn(intents)
+      const now = yield* Clock.currentTimeMillis
+      const isOpen = passedFamilies.has(family) || principal.kind === "app"
+      const violations = yield* Effect.fromResult(
+        refuseWhereThrown(resource, principal, () => {
+          const rules = find({ principal, app, intents }).rules(resource)
+          return isOpen ? rules.denied : evaluateResource(rules, now)
+        })
+      )
+      if (violations.length > 0) return yield* denial(resource, principal, revision, violations)
+    })
+  })
+}
+
+const isPermit = (decision: Decision): decision is Permit => decision.verdict === "allow"
+
+const refused = (decision: Decision): PolicyDenied | ApprovalPending =>
+  decision.verdict === "pending"
+    ? new ApprovalPending({
+        decision,
+        stage: "policy",
+        message: `${decision.resource} waits for approval for ${decision.principal}: ${decision.violations.map(({ message }) => message).join("; ")}`
+      })
+    : policyDenied(decision, "policy")
+
+const denial = (
+  resource: string,
+  principal: Principal,
+  revision: string,
+  violations: ReadonlyArray<Violation>
+): PolicyDenied =>
+  policyDenied(
+    {
+      verdict: "deny",
+      resource,
+      principal: policyId(principal),
+      policies: violations.flatMap(({ policy }) => policy ?? []),
+      revision,
+      violations,
+      remedies: [],
+      edits: [],
+      enforced: true
+    },
+    "policy"
+  )
+
+const thrown = (error: unknown): Violation => ({
+  code: "policy_error",
+  message: `policy cannot decide, so the call is refused: ${error instanceof Error ? error.message : String(error)}`
+})
+
+/** Says once of each intent which of its keys mean nothing. */
+const makeWarn = (): ((intents: ReadonlyArray<IntentPolicy>) => Effect.Effect<void>) => {
+  const seen = new WeakSet<IntentPolicy>()
+  return (intents) => {
+    const fresh = intents.filter((intent) => !seen.has(intent))
+    if (fresh.length === 0) return Effect.void
+    fresh.forEach((intent) => seen.add(intent))
+    return Effect.forEach(fresh.flatMap(unknownKeys), (key) => Effect.logWarning(`The intent policy has an ${key}`), {
+      discard: true
+    })
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Rate limits
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** Counts a call against every limit, or against none where one of them is spent. */
+const countCall = Effect.fnUntraced(function* (
+  limiter: RateLimiter.RateLimiter,
+  limits: ReadonlyArray<RateLimit>,
+  decision: Decision
+) {
+  const take = (tokens: number) => (rate: RateLimit) =>
+    limiter
+      .consume({
+        key: JSON.stringify([rate.counter, decision.principal]),
+        limit: rate.limit,
+        window: "1 minute",
+        tokens
+      })
+      .pipe(
+        Effect.map(({ remaining, resetAfter }) => (tokens > 0 || remaining > 0 ? undefined : resetAfter)),
+        Effect.catchReason("RateLimiterError", "RateLimitExceeded", ({ retryAfter }) => Effect.succeed(retryAfter)),
+        Effect.mapError(
+          (cause) =>
+            new EnforcementUnavailable({ stage: "policy", message: "The rate limits cannot be counted.", cause })
+        ),
+        Effect.map((wait) => (wait === undefined ? undefined : { rate, wait: Duration.toMillis(wait) }))
+      )
+  for (const tokens of [0, 1]) {
+    const spent = (yield* Effect.forEach(limits, take(tokens))).filter((each) => each !== undefined)
+    if (spent.length > 0) return yield* rateLimited(decision, spent)
+  }
+})
+
+const rateLimited = (
+  decision: Decision,
+  spent: ReadonlyArray<{ readonly rate: RateLimit; readonly wait: number }>
+): PolicyRateLimited => {
+  const violations = spent.map(({ rate: { limit, policy }, wait }) => ({
+    code: "rate_limit",
+    policy,
+    constraint: `${limit} a minute`,
+    message: `the ${limit} ${limit === 1 ? "call" : "calls"} a minute that ${policy} allows ${decision.principal} are spent`,
+    hint: `try again in ${Math.ceil(wait / 1000)} s`
+  }))
+  return new PolicyRateLimited({
+    decision: { ...decision, verdict: "deny", violations, remedies: [] },
+    stage: "policy",
+    retryAfter: Math.max(...spent.map(({ wait }) => wait)),
+    message: `${decision.resource} was refused for ${decision.principal}: ${violations.map(({ message }) => message).join("; ")}`
+  })
+}

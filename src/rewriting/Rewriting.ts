@@ -5,9 +5,13 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type { Decided, Prepared } from "../Call.ts"
-import type { PolicyDenied } from "../Errors.ts"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { type Decided, Prepared } from "../Call.ts"
+import type { Violation } from "../Decision.ts"
+import { type PolicyDenied, policyDenied } from "../Errors.ts"
+import { Models } from "./Models.ts"
+import { rewrite } from "./Rewrite.ts"
 
 /**
  * The rewriting stage.
@@ -20,4 +24,27 @@ export class Rewriting extends Context.Service<
     /** The call with its final params and bytes, or a refusal where no edit makes it pass. */
     readonly apply: (decided: Decided) => Effect.Effect<Prepared, PolicyDenied>
   }
->()("secure-openai/Rewriting") {}
+>()("secure-openai/Rewriting") {
+  /** Rewriting with the catalogue's ranks and spellings. @category layers */
+  static readonly layer: Layer.Layer<Rewriting, never, Models> = Layer.effect(
+    Rewriting,
+    Effect.map(Models, ({ find }) =>
+      Rewriting.of({
+        apply: (decided) => {
+          const { call, decision, judge } = decided
+          const result = rewrite(call, decision.remedies, judge.recheck, find)
+          if (result._tag === "Refused") return refuse(decided, result.violations)
+          if (result.edits.length === 0)
+            return Effect.succeed(new Prepared(decided, { params: call.params, bytes: call.bytes, edits: [] }))
+          const { edits, params } = result
+          const left = judge.recheck(params)
+          if (left.length > 0) return refuse(decided, left)
+          return Effect.succeed(new Prepared(decided, { params, bytes: JSON.stringify(params), edits }))
+        }
+      })
+    )
+  )
+}
+
+const refuse = (decided: Decided, violations: ReadonlyArray<Violation>): Effect.Effect<never, PolicyDenied> =>
+  Effect.fail(policyDenied({ ...decided.decision, verdict: "deny", violations, remedies: [], edits: [] }, "rewriting"))

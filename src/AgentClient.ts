@@ -1,0 +1,260 @@
+/**
+ * A registered agent: a user or another agent with a key of its own in the directory. It calls the services of its workspace
+ * under its own identity, by an envelope that the service verifies.
+ *
+ * @since 0.1.0
+ */
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import { APIUserAbortError, type OpenAI } from "openai"
+import { v7 as uuidv7 } from "uuid"
+import { snapshot } from "./CanonicalJson.ts"
+import { Call, type Credentials, type IntentPolicy, type TokenSource } from "./Call.ts"
+import { BindError, ConfigurationError, IdentityError, refusal, toSdkError } from "./Errors.ts"
+import { generate, type SigningKey } from "./Keys.ts"
+import { parseIntent } from "./policy/Mapl.ts"
+import { agent as agentPrincipal, type Principal } from "./Principal.ts"
+import { sign } from "./signing/Envelope.ts"
+import { Workspace } from "./Workspace.ts"
+
+/** What an agent is made of. */
+export interface AgentClientOptions {
+  /** `user` (default) calls with a token; `agent` is known by its key in the directory alone. */
+  readonly agentType?: "user" | "agent"
+  /** The user's token, or a function that gets a fresh one once the last has expired. */
+  readonly iamToken?: string | (() => Promise<string>)
+  /** Where given, the name that the token must give. */
+  readonly userName?: string
+  /** Name of the agent's app; policies know an agent as `agent:<appName>`. Default `secure-openai-app`. */
+  readonly appName?: string
+  /** Default: the workspace of this process. */
+  readonly workspace?: Workspace
+  /** MAPL; restricts every call of this agent, and never widens. */
+  readonly intentPolicy?: IntentPolicy
+}
+
+/** How one call to a service is made. */
+export interface InvokeOptions {
+  /** Agent id of the service, its `serverId`. */
+  readonly targetAgent: string
+  /** True for an AsyncIterable of raw chunks. */
+  readonly stream?: boolean
+  /** MAPL; restricts this call. */
+  readonly intentPolicy?: IntentPolicy
+  readonly signal?: AbortSignal
+}
+
+/** What a tool of a service answers with, by its name. */
+export type InvokeResult<Tool extends string> = Tool extends `${string}/generate`
+  ? OpenAI.Chat.Completions.ChatCompletion
+  : Tool extends `${string}/complete`
+    ? OpenAI.Completions.Completion
+    : Tool extends `${string}/embed`
+      ? OpenAI.Embeddings.CreateEmbeddingResponse
+      : unknown
+
+/** The chunks that a tool of a service streams, by its name. */
+export type InvokeChunk<Tool extends string> = Tool extends `${string}/generate`
+  ? OpenAI.Chat.Completions.ChatCompletionChunk
+  : Tool extends `${string}/complete`
+    ? OpenAI.Completions.Completion
+    : unknown
+
+/**
+ * A registered agent.
+ *
+ * @category clients
+ */
+export class AgentClient {
+  readonly agentId: string
+  readonly agentType: "user" | "agent"
+  readonly appName: string
+  readonly userName: string | undefined
+  readonly workspace: Workspace
+  readonly intentPolicy: IntentPolicy | undefined
+  /** In whose name this agent calls. */
+  readonly credentials: Credentials
+  #key: SigningKey | undefined
+
+  /** Throws `ConfigurationError` for an option that is unknown or missing. Nothing is verified before {@link register}. */
+  constructor(options: AgentClientOptions) {
+    requireKnown(options)
+    this.agentType = options.agentType ?? "user"
+    this.appName = options.appName ?? "secure-openai-app"
+    this.userName = options.userName
+    this.agentId = `${this.agentType}:${this.userName ?? this.appName}:${uuidv7()}`
+    this.workspace = options.workspace ?? Workspace.default()
+    this.intentPolicy = options.intentPolicy === undefined ? undefined : requireIntent(options.intentPolicy)
+    this.credentials =
+      this.agentType === "agent"
+        ? { _tag: "Agent", name: this.appName }
+        : {
+            _tag: "User",
+            token: tokenSource(options.iamToken),
+            ...(options.userName === undefined ? {} : { userName: options.userName })
+          }
+  }
+
+  /** True between {@link register} and {@link unregister}. */
+  get registered(): boolean {
+    return this.#key !== undefined
+  }
+
+  /**
+   * Verifies the token and enters the agent into its workspace's directory with a key of its own. Rejects with an
+   * `IdentityError` for a token that is missing, forged, expired or another's; the log records that.
+   */
+  async register(): Promise<this> {
+    if (this.#key !== undefined) return this
+    const { agentType: kind, appName: app } = this
+    const principal = await this.#principal()
+    const key = generate()
+    await this.workspace.enter({ id: this.agentId, kind, app, key, principal })
+    this.#key = key
+    return this
+  }
+
+  /** Takes the agent out of the directory; its bindings and calls are refused from now on. */
+  async unregister(): Promise<void> {
+    this.#key = undefined
+    await this.workspace.leave(this.agentId)
+  }
+
+  /**
+   * Calls a tool of a service, `tool:<app>/<name>`: `generate`, `complete`, `embed`, or a function that the service
+   * registered. Both sides' policies judge the call. Gives raw JSON, or raw chunks with `stream: true`.
+   *
+   * Rejects as the service's own client would; a target that is unknown, and an agent that is not registered, are a
+   * `BindError`.
+   */
+  invokeTool<Tool extends `tool:${string}/${string}`>(
+    tool: Tool,
+    params: object,
+    options: InvokeOptions & { readonly stream: true }
+  ): Promise<AsyncIterable<InvokeChunk<Tool>>>
+  invokeTool<Tool extends `tool:${string}/${string}`>(
+    tool: Tool,
+    params: object,
+    options: InvokeOptions
+  ): Promise<InvokeResult<Tool>>
+  async invokeTool(tool: string, params: object, options: InvokeOptions): Promise<unknown> {
+    const key = this.#key
+    if (key === undefined)
+      throw new BindError("not_registered", `${this.agentId} is not registered; await register() first.`)
+    const service = this.workspace.service(options.targetAgent)
+    if (service === undefined)
+      throw new BindError("not_registered", `No service with the id ${options.targetAgent} lives in this workspace.`)
+    if (options.signal?.aborted) throw new APIUserAbortError()
+    const operation = operationOf(tool, service.app)
+    const intents = [this.intentPolicy, options.intentPolicy && requireIntent(options.intentPolicy)].filter(
+      (intent) => intent !== undefined
+    )
+    const principal = await this.#principal()
+    const call = made(() =>
+      Call.make(operation, options.stream === true ? { ...params, stream: true } : params, {
+        app: service.app,
+        server: service.id,
+        endpoint: service.endpoint(operation),
+        credentials: this.credentials,
+        intents
+      })
+    )
+    return service.deliver({
+      operation,
+      params: call.params,
+      bytes: call.bytes,
+      stream: call.stream,
+      credentials: this.credentials,
+      intents,
+      invocation: sign({
+        key,
+        iss: this.agentId,
+        aud: service.id,
+        sub: principal.id,
+        tool,
+        bytes: call.bytes,
+        now: Date.now(),
+        endpoint: call.endpoint,
+        tokenHash: principal.tokenHash,
+        intents
+      }).jws,
+      ...(options.signal === undefined ? {} : { signal: options.signal })
+    })
+  }
+
+  async #principal(): Promise<Principal> {
+    if (this.credentials._tag === "Agent") return agentPrincipal(this.appName)
+    try {
+      return await this.workspace.principal(this.credentials, this.appName)
+    } catch (error) {
+      if (error instanceof IdentityError)
+        await this.workspace.refuse({
+          call: uuidv7(),
+          tool: "identity:register",
+          app: this.appName,
+          stage: "identity",
+          code: "identity_invalid",
+          status: 401,
+          violations: [{ code: error.reason }]
+        })
+      throw error
+    }
+  }
+}
+
+/**
+ * A copy of an intent policy that nobody can change any more. Throws `ConfigurationError` for one that does not parse.
+ */
+export const requireIntent = (policy: IntentPolicy): IntentPolicy => {
+  const plain = Result.flatMap(snapshot(policy), (copy) => Result.map(parseIntent(copy), () => copy as IntentPolicy))
+  if (Result.isFailure(plain)) throw new ConfigurationError(`The intentPolicy does not hold: ${plain.failure}`)
+  return plain.success
+}
+
+/** A token as the pipeline takes it; an empty one stays a user's, and is refused as missing. */
+export const tokenSource = (token: string | (() => Promise<string>) | undefined): TokenSource =>
+  typeof token === "function" ? token : Redacted.make(token ?? "")
+
+const operationOf = (tool: string, app: string): string => {
+  const prefix = `tool:${app}/`
+  const name = tool.slice(prefix.length)
+  if (tool.startsWith(prefix) && name !== "") return name
+  throw toSdkError(
+    refusal(
+      "egress",
+      {
+        code: "resource_not_allowed",
+        message: `${tool} is no tool of the service "${app}"`,
+        hint: `its tools are named ${prefix}<name>`
+      },
+      { resource: tool, principal: "" }
+    )
+  )
+}
+
+const made = (make: () => Call): Call => {
+  try {
+    return make()
+  } catch (error) {
+    throw toSdkError(error)
+  }
+}
+
+const known: ReadonlySet<string> = new Set([
+  "agentType",
+  "iamToken",
+  "userName",
+  "appName",
+  "workspace",
+  "intentPolicy"
+])
+
+const requireKnown = (options: AgentClientOptions): void => {
+  for (const key of Object.keys(options))
+    if (!known.has(key))
+      throw new ConfigurationError(`Unknown option "${key}" of an agent; it takes ${[...known].join(", ")}.`)
+  if (options.agentType === "agent" && options.iamToken !== undefined)
+    throw new ConfigurationError(
+      'An agent of type "agent" is known by its key and takes no iamToken; use agentType: "user".'
+    )
+}

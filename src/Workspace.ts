@@ -1,0 +1,306 @@
+/**
+ * What clients share: the policies, the issuers whose tokens are trusted, the keys, the log, and the directory of agents. One
+ * runtime builds it all, once.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
+import type { Credentials, IntentPolicy, PassThrough } from "./Call.ts"
+import { ClosedError, Configuration, ConfigurationError, type EnforcementUnavailable, toSdkError } from "./Errors.ts"
+import { Identity } from "./identity/Identity.ts"
+import type { IssuerOptions } from "./identity/Jwt.ts"
+import { Keys, type SigningKey } from "./Keys.ts"
+import { Policy } from "./policy/Policy.ts"
+import type { PolicySource } from "./policy/PolicyStore.ts"
+import type { Principal } from "./Principal.ts"
+import { Models } from "./rewriting/Models.ts"
+import { Rewriting } from "./rewriting/Rewriting.ts"
+import { Directory } from "./signing/Directory.ts"
+import { Replay } from "./signing/Replay.ts"
+import { Signing } from "./signing/Signing.ts"
+
+/** What a workspace is opened with. */
+export interface WorkspaceOptions {
+  /**
+   * MAPL policies: a directory, a file, one document or several. None: an implicit policy lets every app use its own tools,
+   * signed and audited.
+   */
+  readonly policies?: PolicySource
+  /** Issuers whose tokens are trusted. None: user mode and binding are refused. */
+  readonly issuers?: IssuerOptions | ReadonlyArray<IssuerOptions>
+  /**
+   * The log: a path of one's own, or `"memory"` for a log that ends with the process. Default: `<home>/audit`.
+   */
+  readonly audit?: "memory" | { readonly path?: string }
+  /** Folder of keys and log. Default: env `SECURE_OPENAI_HOME`, else `.secure-openai` in the working directory. */
+  readonly home?: string
+}
+
+/** The stages that a workspace provides; with an Invocation they make a pipeline. */
+export type WorkspaceServices = Identity | Signing | Policy | Rewriting | Audit | Keys | Directory
+
+/** A call from one agent to another, as it is delivered. */
+export interface Message {
+  /** `generate`, `complete`, `embed`, or a registered tool. */
+  readonly operation: string
+  readonly params: unknown
+  /** The text that the invocation was signed over. */
+  readonly bytes: string
+  readonly stream: boolean
+  readonly credentials: Credentials
+  readonly intents: ReadonlyArray<IntentPolicy>
+  /** The caller's signed envelope, a compact JWS. */
+  readonly invocation: string
+  readonly signal?: AbortSignal
+}
+
+/** A service that other agents may call. */
+export interface Service {
+  readonly id: string
+  readonly app: string
+  /** How the service's operations are reached; part of what a caller signs. */
+  readonly endpoint: (operation: string) => string
+  readonly deliver: (message: Message) => Promise<unknown>
+}
+
+/**
+ * A workspace.
+ *
+ * @category models
+ */
+export class Workspace {
+  readonly runtime: ManagedRuntime.ManagedRuntime<WorkspaceServices, Configuration | EnforcementUnavailable>
+  readonly #services = new Map<string, WeakRef<Service>>()
+  #closed = false
+
+  /** A workspace that opens on first use. Prefer {@link Workspace.open}, which tells at once what is wrong. */
+  constructor(options: WorkspaceOptions = {}) {
+    requireKnown(options)
+    this.runtime = ManagedRuntime.make(Workspace.layer(options))
+  }
+
+  /** Opens a workspace; rejects with a `ConfigurationError`, `IdentityError` or `EnforcementUnavailableError`. */
+  static async open(options: WorkspaceOptions = {}): Promise<Workspace> {
+    const workspace = new Workspace(options)
+    await workspace.ready()
+    return workspace
+  }
+
+  /** The default workspace of this process, from `SECURE_OPENAI_POLICIES`, `_ISSUER`, `_AUDIENCE`, `_JWKS_URI`, `_AUDIT`. */
+  static default(): Workspace {
+    if (defaultWorkspace === undefined || defaultWorkspace.#closed) defaultWorkspace = new Workspace(fromEnvironment())
+    return defaultWorkspace
+  }
+
+  /** The stages of a workspace as a layer, for programs without the facade. */
+  static layer(options: WorkspaceOptions = {}): Layer.Layer<WorkspaceServices, Configuration | EnforcementUnavailable> {
+    const inMemory = options.audit === "memory"
+    const home = Path.resolve(options.home ?? process.env["SECURE_OPENAI_HOME"] ?? ".secure-openai")
+    const named = options.audit === "memory" ? undefined : options.audit?.path
+    const keys = inMemory
+      ? Keys.layerMemory
+      : Layer.unwrap(Effect.as(makeHome(home), Keys.layerDirectory(Path.join(home, "keys"))))
+    const audit = inMemory
+      ? Audit.layerMemory()
+      : Audit.layer({
+          path: Path.resolve(named ?? Path.join(home, "audit")),
+          named: named !== undefined,
+          server: "workspace"
+        })
+    const issuers = options.issuers === undefined ? [] : [options.issuers].flat()
+    const stages = Layer.mergeAll(
+      Identity.layer({ issuers }),
+      Policy.layer(options.policies === undefined ? {} : { policies: options.policies }),
+      Rewriting.layer.pipe(Layer.provide(Models.layer)),
+      Signing.layer,
+      audit
+    ).pipe(Layer.provideMerge(Layer.mergeAll(keys, Directory.layer)), Layer.provide(Replay.layerMemory))
+    return Layer.provideMerge(activated, stages)
+  }
+
+  /** Settles once policies, keys and log are good and every issuer's key set can be used. */
+  async ready(): Promise<void> {
+    await this.#run(Effect.flatMap(Identity, (identity) => identity.ready))
+  }
+
+  /** True once {@link close} was called. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Closes the log and releases everything. Calls that are under way are recorded as they stand. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.runtime.dispose()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** Makes a service callable by its agent id, for as long as it lives. */
+  serve(service: Service): void {
+    this.#services.set(service.id, new WeakRef(service))
+    collected.register(service, () => this.#services.delete(service.id))
+  }
+
+  /** The service with this agent id. */
+  service(id: string): Service | undefined {
+    return this.#services.get(id)?.deref()
+  }
+
+  /** Verifies credentials: the principal, or an `IdentityError`. */
+  principal(credentials: Credentials, app: string): Promise<Principal> {
+    return this.#run(Effect.flatMap(Identity, (identity) => identity.principal(credentials, app)))
+  }
+
+  /** Enters an agent into the directory, and its key into the log. */
+  enter(agent: {
+    readonly id: string
+    readonly kind: "user" | "agent"
+    readonly app: string
+    readonly key: SigningKey
+    readonly principal: Principal
+  }): Promise<void> {
+    const { app, id, key, kind, principal } = agent
+    return this.#run(
+      Effect.flatMap(Audit, (audit) => audit.keyActive({ kid: key.kid, jwk: key.jwk })).pipe(
+        Effect.andThen(
+          Effect.map(Directory, (directory) =>
+            directory.add({ agentId: id, kid: key.kid, publicKey: key.publicKey, kind, app, principal })
+          )
+        )
+      )
+    )
+  }
+
+  /** Takes an agent out of the directory. */
+  leave(id: string): Promise<void> {
+    return this.#run(Effect.map(Directory, (directory) => void directory.remove(id)))
+  }
+
+  /** Judges and records a request that passes through; gives the way to tell how it ended. */
+  pass(request: PassThrough): Promise<(outcome: Outcome) => void> {
+    return this.#run(
+      Effect.gen(function* () {
+        const audit = yield* Audit
+        const identity = yield* Identity
+        const policy = yield* Policy
+        const { app, credentials, id: call, resource: tool } = request
+        const principal = yield* identity
+          .principal(credentials, app)
+          .pipe(
+            Effect.tapError((error) =>
+              audit.refuse({
+                call,
+                tool,
+                app,
+                stage: "identity",
+                code: "identity_invalid",
+                status: 401,
+                violations: [{ code: error.reason }]
+              })
+            )
+          )
+        yield* policy.pass(request, principal).pipe(
+          Effect.tapError((error) =>
+            audit.refuse({
+              call,
+              tool,
+              app,
+              principal,
+              stage: error.stage,
+              code: error._tag === "PolicyDenied" ? "policy_denied" : "enforcement_unavailable",
+              status: error._tag === "PolicyDenied" ? 403 : 503,
+              violations: error._tag === "PolicyDenied" ? error.decision.violations : []
+            })
+          )
+        )
+        const finish = yield* audit.passThrough(request, principal)
+        const context = yield* Effect.context<never>()
+        return (outcome: Outcome): void => {
+          Effect.runForkWith(context)(finish(outcome))
+        }
+      })
+    )
+  }
+
+  /** Records a refusal made outside a pipeline. */
+  refuse(refused: Refused): Promise<void> {
+    return this.#run(Effect.flatMap(Audit, (audit) => audit.refuse(refused)))
+  }
+
+  /** Records that a stream was never read. */
+  abandon(call: string): void {
+    if (!this.#closed) this.runtime.runFork(Effect.map(Audit, (audit) => audit.abandon(call)))
+  }
+
+  async #run<A, E>(effect: Effect.Effect<A, E, WorkspaceServices>): Promise<A> {
+    if (this.#closed) throw new ClosedError()
+    const exit = await this.runtime.runPromiseExit(effect)
+    if (Exit.isSuccess(exit)) return exit.value
+    throw toSdkError(Cause.squash(exit.cause))
+  }
+}
+
+let defaultWorkspace: Workspace | undefined
+
+const collected = new FinalizationRegistry<() => void>((forget) => forget())
+
+/** Writes into the log which policies came into force. */
+const activated = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const audit = yield* Audit
+    const policy = yield* Policy
+    const { count, revision } = yield* policy.revision
+    yield* audit.policyActivated({ revision, count })
+  })
+)
+
+/** The home, kept out of version control. */
+const makeHome = (home: string): Effect.Effect<void, Configuration> =>
+  Effect.try({
+    try: () => {
+      Fs.mkdirSync(home, { recursive: true, mode: 0o700 })
+      const ignore = Path.join(home, ".gitignore")
+      if (!Fs.existsSync(ignore)) Fs.writeFileSync(ignore, "*\n")
+    },
+    catch: (cause) =>
+      new Configuration({
+        message: `The home ${home} cannot be made: ${cause instanceof Error ? cause.message : String(cause)}. Set SECURE_OPENAI_HOME to a folder that this process may write, or use audit: "memory".`,
+        cause
+      })
+  })
+
+const known: ReadonlySet<string> = new Set(["policies", "issuers", "audit", "home"])
+
+const requireKnown = (options: WorkspaceOptions): void => {
+  for (const key of Object.keys(options))
+    if (!known.has(key))
+      throw new ConfigurationError(`Unknown option "${key}" of a workspace; it takes ${[...known].join(", ")}.`)
+}
+
+const fromEnvironment = (): WorkspaceOptions => {
+  const env = (name: string): string | undefined => process.env[`SECURE_OPENAI_${name}`] || undefined
+  const policies = env("POLICIES")
+  const issuer = env("ISSUER")
+  const audience = env("AUDIENCE")
+  const jwksUri = env("JWKS_URI")
+  const audit = env("AUDIT")
+  if ((issuer === undefined) !== (audience === undefined))
+    throw new ConfigurationError("SECURE_OPENAI_ISSUER and SECURE_OPENAI_AUDIENCE go together; set both or neither.")
+  return {
+    ...(policies === undefined ? {} : { policies }),
+    ...(issuer === undefined || audience === undefined
+      ? {}
+      : { issuers: { issuer, audience, ...(jwksUri === undefined ? {} : { jwksUri }) } }),
+    ...(audit === undefined ? {} : { audit: audit === "memory" ? audit : { path: audit } })
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * How a failure looks in the log: as a refusal before the decision was written, as an ending after it. Codes and class
+ * names only; messages can quote a prompt, and stay out.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Option from "effect/Option"
+import { APIConnectionTimeoutError, APIUserAbortError } from "openai"
+import type { PipelineError, StageName } from "../Errors.ts"
+import type { Ending, Kinds } from "./Record.ts"
+
+/** What a `refused` record says of the reason. */
+export type Refusal = Pick<Kinds["refused"], "stage" | "code" | "status" | "violations" | "policies">
+
+/** What an `outcome` record says of the end. */
+export interface End {
+  readonly result: Ending
+  readonly attempts?: number | undefined
+  readonly status?: number | undefined
+  readonly error?: string | undefined
+  readonly request?: string | undefined
+  readonly response?: string | undefined
+  readonly usage?: { readonly input: number; readonly output: number } | undefined
+}
+
+/** The refusal that a failure before the decision amounts to; `identified` says whether the caller was known by then. */
+export const refusalOf = (cause: Cause.Cause<PipelineError>, identified: boolean): Refusal => {
+  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  if (error === undefined)
+    return Cause.hasDies(cause)
+      ? { stage: "custom:sentence", code: "enforcement_unavailable", status: 503, violations: [] }
+      : { stage: "egress", code: "aborted", status: 499, violations: [] }
+  switch (error._tag) {
+    case "PolicyDenied":
+      return { ...decided(error), code: "policy_denied", status: 403 }
+    case "ApprovalPending":
+      return { ...decided(error), code: "approval_pending", status: 403 }
+    case "PolicyRateLimited":
+      return { ...decided(error), code: "policy_rate_limit", status: 429 }
+    case "IdentityInvalid":
+      return {
+        stage: error.reason === "envelope" || error.reason === "replayed" ? "signing" : "identity",
+        code: "identity_invalid",
+        status: 401,
+        violations: [{ code: error.reason }]
+      }
+    case "EnforcementUnavailable":
+      return { stage: stageOf(error.stage), code: "enforcement_unavailable", status: 503, violations: [] }
+    case "Configuration":
+      return { stage: identified ? "policy" : "identity", code: "configuration", status: 500, violations: [] }
+    case "ProviderFailed":
+      return { stage: "egress", code: "provider_failed", status: error.status ?? 502, violations: [] }
+  }
+}
+
+const decided = (
+  error: Extract<PipelineError, { readonly _tag: "PolicyDenied" | "ApprovalPending" | "PolicyRateLimited" }>
+): Pick<Refusal, "stage" | "violations" | "policies"> => ({
+  stage: stageOf(error.stage),
+  violations: error.decision.violations.map(({ code, path, policy }) => ({ code, path, policy })),
+  policies: error.decision.policies
+})
+
+/** The log knows the last stage by the way out, not by what is behind it. */
+const stageOf = (stage: StageName): string => (stage === "invocation" ? "egress" : stage)
+
+/** The end that a failure after the decision amounts to; `acknowledged` says whether the bytes could leave by then. */
+export const endOf = (cause: Cause.Cause<PipelineError>, acknowledged: boolean): End => {
+  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  if (error === undefined)
+    return Cause.hasDies(cause) ? { result: "failed", error: className(Cause.squash(cause)) } : { result: "aborted" }
+  switch (error._tag) {
+    case "ProviderFailed":
+      return {
+        result:
+          error.cause instanceof APIUserAbortError || error.cause instanceof APIConnectionTimeoutError
+            ? "aborted"
+            : "failed",
+        attempts: error.attempts,
+        status: error.status,
+        error: className(error.cause)
+      }
+    case "EnforcementUnavailable":
+    case "Configuration":
+      return { result: acknowledged ? "failed" : "aborted", error: className(error) }
+    default:
+      return { result: "refused", error: className(error) }
+  }
+}
+
+const className = (error: unknown): string =>
+  error instanceof Error ? error.constructor.name : typeof error === "object" ? "Object" : typeof error

@@ -1,0 +1,121 @@
+/**
+ * Reading a log from the outside, also while it is written: whole lines in order, a batch at a time, over all segments.
+ *
+ * @since 0.1.0
+ */
+import * as Result from "effect/Result"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { parseLine, type ReadRecord } from "./Record.ts"
+import { decodeLine, linesOf, type Segment, segmentsOf } from "./Segment.ts"
+
+/** Some whole lines of a segment, without their newlines, in order. */
+export interface Batch {
+  readonly segment: Segment
+  /** True for the first batch of its segment; a segment has at least one. */
+  readonly begins: boolean
+  readonly lines: ReadonlyArray<Buffer>
+  /** Bytes after the last newline of the segment; none but in its last batch. */
+  readonly rest: Buffer
+  /** True for a batch of the last segment. */
+  readonly last: boolean
+}
+
+/** How much is read at once, in bytes. */
+const blockSize = 1024 * 1024
+
+/** The segments of the log in `path`, in order; none where there is no journal. Throws what the file system throws. */
+export const listSegments = async (path: string): Promise<ReadonlyArray<Segment>> => {
+  try {
+    return segmentsOf(await Fs.promises.readdir(Path.join(path, "journal")))
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return []
+    throw error
+  }
+}
+
+/** Reads the log in `path` from the segment that holds record `from` on. Throws what the file system throws. */
+export async function* readBatches(path: string, from = 0): AsyncGenerator<Batch> {
+  const segments = await listSegments(path)
+  const start = Math.max(
+    0,
+    segments.findLastIndex(({ first }) => first <= from)
+  )
+  for (const [i, segment] of segments.slice(start).entries()) {
+    const last = start + i === segments.length - 1
+    let rest: Buffer = Buffer.alloc(0)
+    let begins = true
+    const file = Path.join(path, "journal", segment.name)
+    for await (const block of Fs.createReadStream(file, { highWaterMark: blockSize })) {
+      const bytes: Buffer = rest.length === 0 ? block : Buffer.concat([rest, block])
+      const lines: Array<Buffer> = []
+      let next = 0
+      for (const found of linesOf(bytes)) {
+        lines.push(found.line)
+        next = found.next
+      }
+      rest = bytes.subarray(next)
+      yield { segment, begins, lines, rest: Buffer.alloc(0), last }
+      begins = false
+    }
+    yield { segment, begins, lines: [], rest, last }
+  }
+}
+
+/** A record as the journal has it. */
+export interface Line {
+  readonly index: number
+  readonly text: string
+  /** Undefined where the line is not valid. */
+  readonly record: ReadRecord | undefined
+}
+
+/** The lines from record `from` on, valid or not. Throws what the file system throws. */
+export async function* readLines(path: string, from = 0): AsyncGenerator<Line> {
+  let index = 0
+  for await (const { begins, lines, segment } of readBatches(path, from)) {
+    if (begins) index = segment.first
+    for (const line of lines) {
+      if (index >= from) yield toLine(line, index)
+      index++
+    }
+  }
+}
+
+const toLine = (bytes: Buffer, index: number): Line => {
+  const text = decodeLine(bytes) ?? bytes.toString("latin1")
+  return { index, text, record: Result.getOrUndefined(parseLine(text)) }
+}
+
+/** The last lines, at most `count`. */
+export const lastLines = async (path: string, count: number): Promise<ReadonlyArray<Line>> => {
+  const segments = await listSegments(path)
+  let lines: ReadonlyArray<Line> = []
+  for (const { first } of segments.toReversed()) {
+    lines = await Array.fromAsync(readLines(path, first))
+    // From the beginning of an earlier segment the later ones are read too.
+    if (lines.length >= count) break
+  }
+  return count === 0 ? [] : lines.slice(-count)
+}
+
+/** How often a log that is followed is looked at, in ms. */
+const followInterval = 200
+
+/**
+ * The lines from record `from` on, then each new one as it is written, across segments, until `signal` aborts. Looks again
+ * at the last segment only.
+ */
+export async function* followLines(path: string, from: number, signal: AbortSignal): AsyncGenerator<Line> {
+  let index = from
+  while (!signal.aborted) {
+    for await (const line of readLines(path, index)) {
+      yield line
+      index = line.index + 1
+    }
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, followInterval)
+      signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true })
+    })
+  }
+}

@@ -1,0 +1,296 @@
+/**
+ * What the log's records say, and how a record is one line: canonical JSON (RFC 8785) with integers only, never null, at
+ * most 61,440 bytes (audit format §2, §3). One encoder, one strict parser.
+ *
+ * @since 0.1.0
+ */
+import * as Result from "effect/Result"
+import { canonicalize } from "../CanonicalJson.ts"
+
+/** Longest line, in bytes, without its newline. */
+export const maximumLine = 61_440
+
+/** How a call ended. */
+export type Ending = "complete" | "failed" | "abandoned" | "aborted" | "refused" | "unknown"
+
+/** A caller, as records name it. */
+export interface RecordPrincipal {
+  readonly kind: "app" | "user" | "agent"
+  readonly id: string
+  readonly iss?: string | undefined
+  readonly roles?: ReadonlyArray<string> | undefined
+}
+
+/** An edit: `from` and `to` are the JSON text of a number, boolean or model name, and of anything else the salted digest. */
+export interface RecordEdit {
+  readonly path: string
+  readonly from?: string | undefined
+  readonly to?: string | undefined
+  readonly policy: string
+}
+
+/** What all records have; the journal sets it. */
+export interface Head {
+  readonly v: 1
+  /** How many records stand before it in the log. */
+  readonly seq: number
+  /** UUIDv7. */
+  readonly id: string
+  /** Milliseconds since 1970. */
+  readonly ts: number
+  /** New for every process that opens the log. */
+  readonly boot: string
+}
+
+/** The fields of each kind beyond {@link Head} and `kind`. */
+export interface Kinds {
+  "log.open": { readonly origin: string; readonly vkey: string; readonly software: string }
+  "log.recovered": { readonly previous: string; readonly dropped: number; readonly open: number }
+  "log.close": {}
+  "key.active": KeyFields
+  "key.retired": KeyFields
+  "key.revoked": KeyFields
+  "policy.activated": { readonly rev: string; readonly count: number; readonly previous?: string | undefined }
+  decision: {
+    readonly call: string
+    readonly tool: string
+    readonly app: string
+    readonly principal: RecordPrincipal
+    readonly verdict: "allow" | "rewrite"
+    readonly policies: ReadonlyArray<string>
+    readonly rev: string
+    readonly edits: ReadonlyArray<RecordEdit>
+    readonly requested: string
+    readonly effective: string
+    readonly model?: string | undefined
+    readonly stream: boolean
+    readonly endpoint: string
+    readonly kid: string
+    readonly inv: string
+    readonly parent?: string | undefined
+  }
+  passthrough: {
+    readonly call: string
+    readonly tool: string
+    readonly app: string
+    readonly principal: RecordPrincipal
+    readonly endpoint: string
+    readonly requested?: string | undefined
+  }
+  refused: {
+    readonly call: string
+    readonly tool: string
+    readonly app: string
+    readonly principal?: RecordPrincipal | undefined
+    readonly stage: string
+    readonly code: string
+    readonly status: number
+    readonly violations: ReadonlyArray<{
+      readonly code: string
+      readonly path?: string | undefined
+      readonly policy?: string | undefined
+    }>
+    readonly policies?: ReadonlyArray<string> | undefined
+    readonly requested?: string | undefined
+  }
+  "stream.open": { readonly call: string; readonly decision: number; readonly status: number }
+  "stream.segment": {
+    readonly call: string
+    readonly from: number
+    readonly count: number
+    readonly digest: string
+  }
+  "stream.close": {
+    readonly call: string
+    readonly reason: Ending
+    readonly chunks: number
+    readonly received: number
+    readonly digest: string
+  }
+  outcome: {
+    readonly call: string
+    readonly decision: number
+    readonly result: Ending
+    readonly attempts: number
+    readonly status?: number | undefined
+    readonly error?: string | undefined
+    readonly request?: string | undefined
+    readonly response?: string | undefined
+    readonly usage?: { readonly input: number; readonly output: number } | undefined
+    readonly ms: number
+  }
+  tool_call: {
+    readonly call: string
+    readonly tool: string
+    readonly arguments: string
+    readonly verdict: "allow" | "deny" | "pending"
+  }
+}
+
+interface KeyFields {
+  readonly use: "agent" | "log" | "policy" | "salt"
+  readonly kid: string
+  readonly jwk?: Readonly<Record<string, string>> | undefined
+  readonly vkey?: string | undefined
+}
+
+/** The name of a kind of record. */
+export type Kind = keyof Kinds
+
+/** What a writer says; the journal adds the {@link Head}. */
+export type Body = { readonly [K in Kind]: { readonly kind: K } & Kinds[K] }[Kind]
+
+/** A record that this version wrote. */
+export type LogRecord = Head & Body
+
+/** A record as read: the head and the kind are checked, the other fields are whatever the line says. */
+export interface ReadRecord extends Head {
+  readonly kind: string
+  readonly [field: string]: unknown
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Writing
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The line of a record, without its newline. A number that is no safe integer becomes its text, null and undefined are
+ * left out, lone surrogates are replaced. A record that would be too long is shortened, never lost: texts and lists are
+ * cut to the first limits of {@link limits} that do, and `shortened` says to which.
+ */
+export const encode = (record: LogRecord): string => {
+  const line = JSON.stringify(ordered(record, noLimit))
+  if (fits(line)) return line
+  for (const limit of limits) {
+    const shorter = JSON.stringify(ordered({ ...record, shortened: limit }, limit))
+    if (fits(shorter)) return shorter
+  }
+  throw new RangeError(`a record of kind ${record.kind} has more fields than a line can hold`)
+}
+
+/** How much of a text (in UTF-16 code units) and of a list (in items) a record that would be too long keeps. */
+const limits = [
+  { text: 4096, list: 256 },
+  { text: 1024, list: 64 },
+  { text: 256, list: 16 },
+  { text: 128, list: 4 }
+]
+const noLimit = { text: Infinity, list: Infinity }
+
+// At most three bytes of UTF-8 for a UTF-16 code unit: short lines need no count.
+const fits = (line: string): boolean => line.length * 3 <= maximumLine || Buffer.byteLength(line) <= maximumLine
+
+/**
+ * The value with its members in the order of RFC 8785 §3.2.3. With keys in order, integers and well-formed strings only,
+ * `JSON.stringify` writes what RFC 8785 asks for. Keys must be ASCII and not look like an array index.
+ */
+const ordered = (value: unknown, limit: { readonly text: number; readonly list: number }): unknown => {
+  switch (typeof value) {
+    case "string":
+      return (value.length > limit.text ? `${value.slice(0, limit.text)}…` : value).toWellFormed()
+    case "number":
+      return Number.isSafeInteger(value) ? value : String(value)
+    case "boolean":
+      return value
+    case "object": {
+      if (value === null) return undefined
+      if (Array.isArray(value)) {
+        const items = value.length > limit.list ? value.slice(0, limit.list) : value
+        return items.map((item) => ordered(item, limit)).filter((item) => item !== undefined)
+      }
+      const members: Record<string, unknown> = {}
+      const entries: Readonly<Record<string, unknown>> = { ...value }
+      for (const key of Object.keys(entries).sort()) {
+        const member = ordered(entries[key], limit)
+        if (member !== undefined) members[key] = member
+      }
+      return members
+    }
+    default:
+      return undefined
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Reading
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Reads a line, without its newline and already decoded from UTF-8 (audit format §2). `seq` is not compared with a place:
+ * that is the caller's. The failure says what is wrong.
+ */
+export const parseLine = (line: string): Result.Result<ReadRecord, string> => {
+  if (!fits(line)) return Result.fail(`the line is longer than ${maximumLine} bytes`)
+  let value: unknown
+  try {
+    value = JSON.parse(line)
+  } catch {
+    return Result.fail("the line is not JSON")
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return Result.fail("the line is not a JSON object")
+  const scan = { inOrder: true }
+  const fault = findFault(value, scan)
+  if (fault !== undefined) return Result.fail(fault)
+  // With keys in order JSON.stringify is RFC 8785, but for escaped lone surrogates, which it lets pass.
+  const canonical =
+    scan.inOrder && !line.includes("\\ud") ? JSON.stringify(value) === line : line === tryCanonicalize(value)
+  if (!canonical) return Result.fail("the line is not its own canonical form (RFC 8785)")
+  return isRecord(value) ? Result.succeed(value) : Result.fail(headFault(value))
+}
+
+const tryCanonicalize = (value: unknown): string | undefined => {
+  try {
+    return canonicalize(value)
+  } catch {
+    return undefined
+  }
+}
+
+const findFault = (value: unknown, scan: { inOrder: boolean }): string | undefined => {
+  if (typeof value === "number")
+    return Number.isSafeInteger(value) ? undefined : "a number is not an integer within ±(2^53 − 1)"
+  if (value === null) return "a value is null"
+  if (typeof value !== "object") return undefined
+  if (Array.isArray(value)) {
+    for (const item of value) {
+      const fault = findFault(item, scan)
+      if (fault !== undefined) return fault
+    }
+    return undefined
+  }
+  let before = ""
+  for (const [key, member] of Object.entries(value)) {
+    if (key < before) scan.inOrder = false
+    before = key
+    if (!ascii.test(key)) return "a key is not ASCII"
+    const fault = findFault(member, scan)
+    if (fault !== undefined) return fault
+  }
+  return undefined
+}
+
+// eslint-disable-next-line no-control-regex
+const ascii = /^[\x00-\x7f]*$/
+
+const heads: { readonly [K in keyof Head | "kind"]: (u: unknown) => boolean } = {
+  v: (u) => u === 1,
+  seq: (u) => typeof u === "number" && u >= 0,
+  id: (u) => typeof u === "string",
+  ts: (u) => typeof u === "number",
+  boot: (u) => typeof u === "string",
+  kind: (u) => typeof u === "string"
+}
+
+const headFields = Object.entries(heads)
+
+const isRecord = (value: object): value is ReadRecord => {
+  const fields: Readonly<Record<string, unknown>> = { ...value }
+  return headFields.every(([name, holds]) => holds(fields[name]))
+}
+
+const headFault = (value: object): string => {
+  const fields: Readonly<Record<string, unknown>> = { ...value }
+  const missing = headFields.filter(([name, holds]) => !holds(fields[name])).map(([name]) => name)
+  return `the record's ${missing.join(", ")} is missing or wrong`
+}

@@ -1,0 +1,379 @@
+/**
+ * What the log knows of one call, from its decision to its outcome: plain bookkeeping over the journal, with nothing but
+ * pure code for each chunk of a stream. Whatever happens to a call, its trail ends once.
+ *
+ * @since 0.1.0
+ */
+import * as Result from "effect/Result"
+import type { Entry, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
+import { parseStrictObject } from "../CanonicalJson.ts"
+import type { Edit } from "../Decision.ts"
+import { EnforcementUnavailable } from "../Errors.ts"
+import type { SigningKey } from "../Keys.ts"
+import { toolResource } from "../Operation.ts"
+import type { Principal } from "../Principal.ts"
+import { canonicalText, Chain, salted, type Salts } from "./Digest.ts"
+import type { End } from "./Failure.ts"
+import type { Appended, Journal } from "./Journal.ts"
+import { makeReceipt, type Out } from "./Receipt.ts"
+import type { RecordEdit, RecordPrincipal } from "./Record.ts"
+import { type ToolCall, ToolCallDeltas, toolCallsOf, usageOf } from "./ToolCalls.ts"
+
+/** What the trails of one client have in common. */
+export interface Ground {
+  readonly journal: Journal
+  readonly salts: Salts
+  /** Signs receipts. */
+  readonly agent: SigningKey
+  /** Issuer of receipts; where absent, the service that was called. */
+  readonly server: string | undefined
+}
+
+/** A segment record follows after so many chunks, or so many ms after its first one. */
+const segmentChunks = 64
+const segmentDelay = 250
+
+/** A call under way. */
+export class Trail {
+  /** The call, as the log names it. */
+  readonly id: string
+  /** Set as soon as it is known, for a refusal to name. */
+  principal: Principal | undefined
+  /** True once the decision is on the disk. */
+  acknowledged = false
+  readonly #ground: Ground
+  readonly #parent: string | undefined
+  /** Told once, at the end. */
+  readonly #ended: (trail: Trail) => void
+  #opened: Appended | undefined
+  #prepared: Prepared | undefined
+  #entry: Entry | undefined
+  #out: Out | undefined
+  #over = false
+  #stream: StreamTrail | undefined
+  #streaming = false
+
+  constructor(
+    ground: Ground,
+    options: { readonly id: string; readonly parent?: string | undefined; readonly ended: (trail: Trail) => void }
+  ) {
+    this.#ground = ground
+    this.id = options.id
+    this.#parent = options.parent
+    this.#ended = options.ended
+  }
+
+  /** True once its decision was taken in; it is owed an outcome from then on. */
+  get decided(): boolean {
+    return this.#opened !== undefined
+  }
+
+  /** True once it has its outcome. */
+  get over(): boolean {
+    return this.#over
+  }
+
+  /** Takes in the decision, once. */
+  decide(prepared: Prepared): Result.Result<Entry, EnforcementUnavailable> {
+    if (this.#opened !== undefined) return Result.fail(misuse(`The call ${this.id} was committed before.`))
+    const { agent, journal, salts, server } = this.#ground
+    const { call, edits, from } = prepared
+    const verdict = edits.length === 0 ? "allow" : "rewrite"
+    const asked = canonicalText(call.params)
+    if (asked === undefined)
+      return Result.fail(
+        misuse(`The params of the call ${this.id} have no canonical form (RFC 8785): a lone surrogate.`)
+      )
+    const requested = salted(salts(this.id, "requested"), asked)
+    const effective = salted(salts(this.id, "effective"), prepared.bytes)
+    const changes = edits.map((edit) => recordEdit(edit, salts, this.id))
+    const invocation = `sha-256:${from.from.digest}`
+    const model = prepared.params["model"]
+    const appended = journal.append({
+      kind: "decision",
+      call: this.id,
+      tool: call.resource,
+      app: call.app,
+      principal: recordPrincipal(prepared.principal),
+      verdict,
+      policies: from.decision.policies,
+      rev: from.decision.revision,
+      edits: changes,
+      requested,
+      effective,
+      model: typeof model === "string" ? model : undefined,
+      stream: prepared.params["stream"] === true,
+      endpoint: recordEndpoint(call.endpoint),
+      kid: from.from.kid,
+      inv: invocation,
+      parent: this.#parent ?? call.parent
+    })
+    if (Result.isFailure(appended)) return Result.fail(appended.failure)
+    this.#opened = appended.success
+    this.#prepared = prepared
+    const receipt = makeReceipt({
+      call: this.id,
+      tool: call.resource,
+      index: appended.success.seq,
+      leaf: appended.success.leaf,
+      verdict,
+      edits: changes,
+      requested,
+      effective,
+      invocation,
+      log: journal.origin,
+      issuer: server ?? call.server,
+      subject: prepared.principal.id,
+      key: agent,
+      salts: () => this.#salts(edits),
+      out: () => this.#out
+    })
+    this.#entry = { seq: appended.success.seq, receipt, received: (data) => this.#received(data) }
+    return Result.succeed(this.#entry)
+  }
+
+  /** Takes in that a request passes through, once. */
+  pass(request: PassThrough, principal: Principal): Result.Result<void, EnforcementUnavailable> {
+    return Result.map(
+      this.#ground.journal.append({
+        kind: "passthrough",
+        call: this.id,
+        tool: request.resource,
+        app: request.app,
+        principal: recordPrincipal(principal),
+        endpoint: recordEndpoint(request.endpoint)
+      }),
+      (opened) => void (this.#opened = opened)
+    )
+  }
+
+  /** Takes in a JSON answer: the tools it asks for, then the outcome. */
+  answered(reply: Extract<Reply, { readonly _tag: "Json" }>): Result.Result<Reply, EnforcementUnavailable> {
+    const { meta, value } = reply
+    if (this.#prepared?.call.operation === "generate") this.#tools(toolCallsOf(value))
+    const ended = this.end({
+      result: "complete",
+      ...httpOf(meta),
+      response: salted(this.#ground.salts(this.id, "response"), meta.text ?? JSON.stringify(value) ?? "null"),
+      usage: usageOf(value)
+    })
+    return Result.map(ended, () => ({ ...reply, meta: this.#withReceipt(meta) }))
+  }
+
+  /** Takes in that a stream begins. Its chunks are told by {@link handed}, its end by {@link end}. */
+  streamed(meta: Meta): Result.Result<Meta, EnforcementUnavailable> {
+    const decision = this.#opened?.seq ?? 0
+    return Result.map(
+      this.#ground.journal.append({ kind: "stream.open", call: this.id, decision, status: meta.status }),
+      () => {
+        this.#streaming = true
+        this.#streamTrail().opened(meta)
+        return this.#withReceipt(meta)
+      }
+    )
+  }
+
+  /** Takes in chunks that are about to be handed on. */
+  handed(chunks: ReadonlyArray<unknown>): void {
+    if (!this.#over) this.#streamTrail().handed(chunks)
+  }
+
+  /** Takes in the end, once; whoever comes second is not heard. */
+  end(end: End): Result.Result<void, EnforcementUnavailable> {
+    if (this.#over || this.#opened === undefined) return Result.void
+    this.#over = true
+    const stream = this.#streaming ? this.#stream : undefined
+    this.#stream?.stop()
+    const known = stream?.known ?? {}
+    const status = end.status ?? known.status
+    const usage = end.usage ?? known.usage
+    if (stream !== undefined) {
+      this.#tools(stream.toolCalls)
+      stream.close(end.result)
+    }
+    this.#out = { result: end.result, status, rdh: end.response, usage }
+    this.#ended(this)
+    return Result.map(
+      this.#ground.journal.append({
+        kind: "outcome",
+        call: this.id,
+        decision: this.#opened.seq,
+        result: end.result,
+        attempts: end.attempts ?? known.attempts ?? 0,
+        status,
+        error: end.error,
+        request: end.request ?? known.request,
+        response: end.response,
+        usage,
+        ms: Math.max(0, Date.now() - this.#opened.ts)
+      }),
+      () => undefined
+    )
+  }
+
+  #received(data: string): void {
+    if (!this.#over) this.#streamTrail().received(data)
+  }
+
+  #streamTrail(): StreamTrail {
+    return (this.#stream ??= new StreamTrail(this.#ground, this.id))
+  }
+
+  #tools(calls: ReadonlyArray<ToolCall>): void {
+    const prepared = this.#prepared
+    if (prepared === undefined) return
+    for (const { args, name } of calls)
+      this.#ground.journal.append({
+        kind: "tool_call",
+        call: this.id,
+        tool: toolResource(prepared.call.app, name),
+        arguments: salted(this.#ground.salts(this.id, "arguments"), args),
+        verdict: judge(prepared, name, args)
+      })
+  }
+
+  #withReceipt(meta: Meta): Meta {
+    return this.#entry === undefined ? meta : { ...meta, receipt: this.#entry.receipt }
+  }
+
+  #salts(edits: ReadonlyArray<Edit>): Readonly<Record<string, string>> {
+    const fields = ["requested", "effective", "response", "stream", "arguments", ...edits.flatMap(saltedFields)]
+    return Object.fromEntries(
+      fields.map((field) => [field, Buffer.from(this.#ground.salts(this.id, field)).toString("base64url")])
+    )
+  }
+}
+
+/** The chunks of one stream: their chain, their count, and the tools and usage that they tell of. */
+class StreamTrail {
+  readonly #journal: Journal
+  readonly #call: string
+  readonly #chain: Chain
+  readonly #tools = new ToolCallDeltas()
+  #open = false
+  #received = 0
+  #handed = 0
+  /** First chunk that no segment covers yet. */
+  #from = 0
+  #timer: NodeJS.Timeout | undefined
+  /** What the answer's beginning told, for the outcome. */
+  known: Partial<End> = {}
+
+  constructor({ journal, salts }: Ground, call: string) {
+    this.#journal = journal
+    this.#call = call
+    this.#chain = new Chain(salts(call, "stream"))
+  }
+
+  get toolCalls(): ReadonlyArray<ToolCall> {
+    return this.#tools.calls
+  }
+
+  opened(meta: Meta): void {
+    this.#open = true
+    this.known = httpOf(meta)
+    if (this.#received > 0) this.#arm()
+  }
+
+  received(data: string): void {
+    this.#chain.add(data)
+    this.#received++
+    if (!this.#open) return
+    if (this.#received - this.#from >= segmentChunks) this.#segment()
+    else this.#arm()
+  }
+
+  handed(chunks: ReadonlyArray<unknown>): void {
+    for (const chunk of chunks) {
+      // What nobody told as received (a mock's chunk) counts by its text.
+      if (this.#received <= this.#handed) this.received(JSON.stringify(chunk) ?? "null")
+      this.#handed++
+      this.#tools.add(chunk)
+      const usage = usageOf(chunk)
+      if (usage !== undefined) this.known = { ...this.known, usage }
+    }
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  close(reason: End["result"]): void {
+    if (this.#received > this.#from) this.#segment()
+    this.#journal.append({
+      kind: "stream.close",
+      call: this.#call,
+      reason,
+      chunks: this.#handed,
+      received: this.#received,
+      digest: this.#chain.digest
+    })
+  }
+
+  #arm(): void {
+    this.#timer ??= setTimeout(() => this.#segment(), segmentDelay).unref()
+  }
+
+  #segment(): void {
+    this.stop()
+    this.#journal.append({
+      kind: "stream.segment",
+      call: this.#call,
+      from: this.#from,
+      count: this.#received - this.#from,
+      digest: this.#chain.digest
+    })
+    this.#from = this.#received
+  }
+}
+
+const judge = (prepared: Prepared, name: string, args: string): "allow" | "deny" | "pending" => {
+  const parsed = parseStrictObject(args)
+  if (Result.isFailure(parsed)) return "deny"
+  try {
+    return prepared.from.judge.tool(name, parsed.success)
+  } catch {
+    return "deny"
+  }
+}
+
+/** A caller as records name it: no claims, no token. */
+export const recordPrincipal = (principal: Principal): RecordPrincipal => ({
+  kind: principal.kind,
+  id: principal.id,
+  iss: principal.issuer,
+  roles: principal.roles.length === 0 ? undefined : principal.roles
+})
+
+/** Method and URL without what may hold a secret: user info, query and fragment. */
+const recordEndpoint = (endpoint: string): string => endpoint.replace(/[?#].*$/s, "").replace(/\/\/[^/@]*@/, "//")
+
+const httpOf = (meta: Meta): Pick<End, "attempts" | "status" | "request"> => ({
+  attempts: meta.attempts,
+  status: meta.status,
+  request: meta.requestId ?? undefined
+})
+
+/** A number, a boolean and a model's name are told; anything else may be content. */
+const isTold = (path: string, value: unknown): boolean =>
+  typeof value === "number" || typeof value === "boolean" || (path === "model" && typeof value === "string")
+
+const recordEdit = (edit: Edit, salts: Salts, call: string): RecordEdit => {
+  const tell = (value: unknown, side: "from" | "to"): string | undefined =>
+    value === undefined
+      ? undefined
+      : isTold(edit.path, value)
+        ? JSON.stringify(value)
+        : salted(salts(call, editField(edit, side)), canonicalText(value) ?? JSON.stringify(value))
+  return { path: edit.path, from: tell(edit.from, "from"), to: tell(edit.to, "to"), policy: edit.policy }
+}
+
+const editField = (edit: Edit, side: "from" | "to"): string => `edits/${edit.path}/${side}`
+
+const saltedFields = (edit: Edit): ReadonlyArray<string> =>
+  (["from", "to"] as const).flatMap((side) =>
+    edit[side] === undefined || isTold(edit.path, edit[side]) ? [] : [editField(edit, side)]
+  )
+
+const misuse = (message: string): EnforcementUnavailable => new EnforcementUnavailable({ stage: "audit", message })

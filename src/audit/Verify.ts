@@ -1,0 +1,344 @@
+/**
+ * Verification of a log by somebody who has nothing but its folder, and perhaps a key or a checkpoint kept from before
+ * (audit format §7). Only reads, also while the log is written; keeps nothing of the records but what is open.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { type Note, parseNote, parseVerifierKeys, type VerifierKey, verifyNote } from "./Checkpoint.ts"
+import { Frontier, hashLength, inclusionProof, leafHash, sameHash } from "./MerkleTree.ts"
+import { readBatches } from "./Reader.ts"
+import { decodeLine, recordAt } from "./Segment.ts"
+import { Sequence } from "./Sequence.ts"
+
+/** What kind of thing does not hold. */
+export type ProblemCode =
+  | "checkpoint_missing"
+  | "checkpoint_invalid"
+  | "signature_invalid"
+  | "segment_order"
+  | "line_invalid"
+  | "seq_mismatch"
+  | "too_short"
+  | "root_mismatch"
+  | "rolled_back"
+  | "forked"
+  | "call_inconsistent"
+  | "boot_inconsistent"
+
+/** Something that does not hold, and the record that it was seen at. */
+export interface Problem {
+  readonly index?: number
+  readonly code: ProblemCode
+  readonly message: string
+}
+
+/** What verification found. */
+export interface Report {
+  readonly ok: boolean
+  readonly origin: string
+  /** How many records the newest checkpoint covers. */
+  readonly size: number
+  /** Its root, base64. */
+  readonly root: string
+  /** How many whole lines there are. */
+  readonly records: number
+  /** How many of them are past the checkpoint. */
+  readonly unsigned: number
+  /** Bytes after the last whole line. */
+  readonly torn: number
+  /** Calls without an outcome yet. */
+  readonly open: number
+  /** Whose key the checkpoint was verified by: one that was given, or the log's own. */
+  readonly key: "given" | "own"
+  /** When the first and the last record were written, in ms since 1970. */
+  readonly from?: number
+  readonly to?: number
+  /** The first problems, in the order of the checks. */
+  readonly problems: ReadonlyArray<Problem>
+  /** How many problems there are beyond those. */
+  readonly more: number
+}
+
+/** What a log is verified against besides itself. */
+export interface VerifyOptions {
+  readonly path: string
+  /** A vkey that is known from elsewhere. */
+  readonly key?: VerifierKey | undefined
+  /** The text of a checkpoint that was kept from before. */
+  readonly since?: string | undefined
+}
+
+/**
+ * Verification cannot run: there is no such log, or it cannot be read.
+ *
+ * @category errors
+ */
+export class CannotVerify extends Schema.TaggedError<CannotVerify>()("CannotVerify", { message: Schema.String }) {}
+
+/** How many problems a report lists. */
+const maximumProblems = 100
+
+/** Verifies a log: every check of the format, in its order. Fails only where there is nothing to verify. */
+export const verify = (options: VerifyOptions): Effect.Effect<Report, CannotVerify> =>
+  Effect.tryPromise({ try: () => check(options), catch: cannot(options.path) })
+
+const cannot =
+  (path: string) =>
+  (cause: unknown): CannotVerify =>
+    cause instanceof CannotVerify
+      ? cause
+      : new CannotVerify({
+          message: `The log at ${path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`
+        })
+
+/** Lists what it is told, up to a limit, and counts the rest. */
+class Problems {
+  readonly list: Array<Problem> = []
+  count = 0
+  add(code: ProblemCode, message: string, index?: number): void {
+    this.count++
+    if (this.list.length < maximumProblems)
+      this.list.push(index === undefined ? { code, message } : { index, code, message })
+  }
+}
+
+const check = async ({ key, path, since }: VerifyOptions): Promise<Report> => {
+  const identity = new Problems()
+  const { keys, note } = await readIdentity(path, key, identity)
+  const journal = await readJournal(path, note, sinceSize(since))
+  const tree = new Problems()
+  if (note !== undefined) await checkTree(path, note, journal, tree)
+  const history = new Problems()
+  if (since !== undefined) checkSince(since, note, keys, journal, history)
+  // Records that cannot be read make no sense; that says nothing new.
+  const sense = journal.lines.count === 0 ? journal.sense : new Problems()
+  const all = [identity, journal.lines, tree, history, sense]
+  const list = all.flatMap((problems) => problems.list).slice(0, maximumProblems)
+  const count = all.reduce((sum, problems) => sum + problems.count, 0)
+  return {
+    ok: count === 0,
+    origin: note?.origin ?? "",
+    size: note?.size ?? 0,
+    root: note === undefined ? "" : base64(note.root),
+    records: journal.records,
+    unsigned: Math.max(0, journal.records - (note?.size ?? 0)),
+    torn: journal.torn,
+    open: journal.open,
+    key: key === undefined ? "own" : "given",
+    ...(journal.from !== undefined && { from: journal.from }),
+    ...(journal.to !== undefined && { to: journal.to }),
+    problems: list,
+    more: count - list.length
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// 1. Key and checkpoint
+// ---------------------------------------------------------------------------------------------------------------------
+
+const readIdentity = async (
+  path: string,
+  given: VerifierKey | undefined,
+  problems: Problems
+): Promise<{ readonly keys: ReadonlyArray<VerifierKey>; readonly note: Note | undefined }> => {
+  const vkey = await readText(Path.join(path, "vkey"))
+  const checkpoint = await readText(Path.join(path, "checkpoint"))
+  if (vkey === undefined && checkpoint === undefined && !Fs.existsSync(Path.join(path, "journal")))
+    throw new CannotVerify({ message: `There is no log at ${path}.` })
+  const own = vkey === undefined ? undefined : parseVerifierKeys(vkey)
+  if (own === undefined) problems.add("checkpoint_missing", "the file vkey is missing")
+  else if (Result.isFailure(own)) problems.add("checkpoint_invalid", `the file vkey cannot be read: ${own.failure}`)
+  const listed = own === undefined ? [] : Result.getOrElse(own, () => [])
+  if (given !== undefined && listed.length > 0 && !listed.some((key) => isSameKey(key, given)))
+    problems.add("signature_invalid", `the log's vkey does not hold the given key of ${given.name}`)
+  const keys = given === undefined ? listed : [given]
+  if (checkpoint === undefined) {
+    problems.add("checkpoint_missing", "the file checkpoint is missing")
+    return { keys, note: undefined }
+  }
+  const note = parseNote(checkpoint)
+  if (Result.isFailure(note)) {
+    problems.add("checkpoint_invalid", `the checkpoint cannot be read: ${note.failure}`)
+    return { keys, note: undefined }
+  }
+  if (!verifyNote(note.success, keys))
+    problems.add("signature_invalid", `the checkpoint of ${note.success.origin} is not signed by a key that is held`)
+  return { keys, note: note.success }
+}
+
+const isSameKey = (a: VerifierKey, b: VerifierKey): boolean =>
+  a.name === b.name && Buffer.compare(a.publicKey, b.publicKey) === 0
+
+const readText = async (file: string): Promise<string | undefined> => {
+  try {
+    return await Fs.promises.readFile(file, "utf8")
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined
+    throw error
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// 2. Segments and lines, and what the later checks need of them
+// ---------------------------------------------------------------------------------------------------------------------
+
+interface JournalRead {
+  readonly records: number
+  readonly torn: number
+  readonly open: number
+  readonly from: number | undefined
+  readonly to: number | undefined
+  /** Roots of the first records, by how many. */
+  readonly roots: ReadonlyMap<number, Uint8Array>
+  readonly lines: Problems
+  readonly sense: Problems
+}
+
+const readJournal = async (
+  path: string,
+  note: Note | undefined,
+  sinceSize: number | undefined
+): Promise<JournalRead> => {
+  const lines = new Problems()
+  const sense = new Problems()
+  const sequence = new Sequence(note?.origin)
+  const frontier = new Frontier()
+  const roots = new Map([[0, frontier.root()]])
+  let torn = 0
+  let from: number | undefined
+  let to: number | undefined
+  for await (const batch of readBatches(path)) {
+    if (batch.begins && batch.segment.first !== frontier.size)
+      lines.add(
+        "segment_order",
+        `segment ${batch.segment.name} should begin with record ${frontier.size}`,
+        frontier.size
+      )
+    for (const line of batch.lines) {
+      const index = frontier.size
+      const text = decodeLine(line)
+      frontier.append(leafHash(text ?? line))
+      if (frontier.size === note?.size || frontier.size === sinceSize) roots.set(frontier.size, frontier.root())
+      const record = recordAt(text, index)
+      if (Result.isFailure(record)) {
+        lines.add(record.failure.code, record.failure.message, index)
+        continue
+      }
+      from ??= record.success.ts
+      to = record.success.ts
+      const senseless = sequence.take(record.success)
+      if (senseless !== undefined) sense.add(senseless.code, senseless.message, index)
+    }
+    if (batch.rest.length === 0) continue
+    if (batch.last && frontier.size >= (note?.size ?? 0)) torn = batch.rest.length
+    else lines.add("line_invalid", "the line does not end", frontier.size)
+  }
+  return { records: frontier.size, torn, open: sequence.open, from, to, roots, lines, sense }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// 3. The tree, 4. an earlier checkpoint
+// ---------------------------------------------------------------------------------------------------------------------
+
+const checkTree = async (path: string, note: Note, journal: JournalRead, problems: Problems): Promise<void> => {
+  const root = journal.roots.get(note.size)
+  if (root !== undefined && sameHash(root, note.root)) return
+  if (journal.records < note.size)
+    problems.add("too_short", `there are ${journal.records} records, and ${note.size} were signed`, journal.records)
+  const changed = await changedRecords(path, note)
+  for (const index of changed) problems.add("root_mismatch", `record ${index} is not the one that was signed`, index)
+  if (changed.length === 0 && root !== undefined)
+    problems.add(
+      "root_mismatch",
+      `the first ${note.size} records have the root ${base64(root)}, and ${base64(note.root)} was signed`
+    )
+}
+
+/** The records that differ from the `leaves` file, where that is the one that was signed. */
+const changedRecords = async (path: string, note: Note): Promise<ReadonlyArray<number>> => {
+  const leaves = await Fs.promises.readFile(Path.join(path, "leaves")).catch(() => Buffer.alloc(0))
+  if (leaves.length < note.size * hashLength) return []
+  const frontier = new Frontier()
+  const leaf = (index: number): Uint8Array => leaves.subarray(index * hashLength, (index + 1) * hashLength)
+  for (let i = 0; i < note.size; i++) frontier.append(leaf(i))
+  if (!sameHash(frontier.root(), note.root)) return []
+  const changed: Array<number> = []
+  let index = 0
+  for await (const batch of readBatches(path))
+    for (const line of batch.lines) {
+      if (index < note.size && !sameHash(leafHash(line), leaf(index))) changed.push(index)
+      index++
+    }
+  return changed
+}
+
+const sinceSize = (since: string | undefined): number | undefined =>
+  since === undefined ? undefined : Result.getOrUndefined(parseNote(since))?.size
+
+const checkSince = (
+  since: string,
+  note: Note | undefined,
+  keys: ReadonlyArray<VerifierKey>,
+  journal: JournalRead,
+  problems: Problems
+): void => {
+  const parsed = parseNote(since)
+  if (Result.isFailure(parsed)) {
+    problems.add("checkpoint_invalid", `the earlier checkpoint cannot be read: ${parsed.failure}`)
+    return
+  }
+  const earlier = parsed.success
+  if (!verifyNote(earlier, keys)) {
+    problems.add("signature_invalid", `the earlier checkpoint of ${earlier.origin} is not signed by a key that is held`)
+    return
+  }
+  if (note !== undefined && earlier.size > note.size)
+    problems.add("rolled_back", `${earlier.size} records were signed before, and ${note.size} are signed now`)
+  const root = journal.roots.get(earlier.size)
+  if (root === undefined) {
+    if (note === undefined || earlier.size <= note.size)
+      problems.add("rolled_back", `${earlier.size} records were signed before, and there are ${journal.records}`)
+  } else if (!sameHash(root, earlier.root)) {
+    problems.add(
+      "forked",
+      `the first ${earlier.size} records have the root ${base64(root)}, and ${base64(earlier.root)} was signed before`
+    )
+  }
+}
+
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64")
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Proofs
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Proof that record `index` is in the log, as text (c2sp.org/tlog-proof@v1): with it, the record's line and the vkey,
+ * anybody can check that, and needs no log. Fails where the newest checkpoint does not cover the record.
+ */
+export const prove = (path: string, index: number): Effect.Effect<string, CannotVerify> =>
+  Effect.tryPromise({
+    try: async () => {
+      const checkpoint = await readText(Path.join(path, "checkpoint"))
+      if (checkpoint === undefined) throw new CannotVerify({ message: `There is no checkpoint at ${path}.` })
+      const note = Result.getOrThrowWith(
+        parseNote(checkpoint),
+        (fault) => new CannotVerify({ message: `The checkpoint at ${path} cannot be read: ${fault}` })
+      )
+      if (index >= note.size)
+        throw new CannotVerify({ message: `Record ${index} is not signed yet: the checkpoint covers ${note.size}.` })
+      const leaves: Array<Uint8Array> = []
+      for await (const { lines } of readBatches(path))
+        for (const line of lines) if (leaves.length < note.size) leaves.push(leafHash(line))
+      if (leaves.length < note.size)
+        throw new CannotVerify({ message: `The log at ${path} has lost records: verify it.` })
+      const hashes = inclusionProof(leaves, index).map((hash) => `${base64(hash)}\n`)
+      return `c2sp.org/tlog-proof@v1\nindex ${index}\n${hashes.join("")}\n${checkpoint}`
+    },
+    catch: cannot(path)
+  })

@@ -1,0 +1,12 @@
+/**
+ * How a command ends when it does not end well, and what the shell is told.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/** The command did its work, and the log does not hold: exit code 1. */
+export class NotIntact extends Schema.TaggedError<NotIntact>()("NotIntact", {}) {}
+
+/** The command could not do its work: exit code 2. */
+export class CannotRun extends Schema.TaggedError<CannotRun>()("CannotRun", { message: Schema.String }) {}

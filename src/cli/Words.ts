@@ -1,0 +1,124 @@
+/**
+ * Records and reports in words, for people.
+ *
+ * @since 0.1.0
+ */
+import type { Line } from "../audit/Reader.ts"
+import type { ReadRecord } from "../audit/Record.ts"
+import type { Problem, Report } from "../audit/Verify.ts"
+
+/** `2026-11-23 06:53:19.123Z` */
+export const time = (ms: number): string => {
+  const date = new Date(ms)
+  return Number.isNaN(date.getTime()) ? String(ms) : date.toISOString().replace("T", " ")
+}
+
+/** One line about a record. */
+export const recordLine = ({ index, record }: Line): string =>
+  record === undefined
+    ? `${index}  not a valid record: verify this log`
+    : `${index}  ${time(record.ts)}  ${record.kind.padEnd(14)}  ${printable(about(record))}`
+
+/** A record's fields, a line each. */
+export const recordFields = (record: ReadRecord): string =>
+  Object.entries(record)
+    .map(
+      ([name, value]) => `  ${printable(name)}: ${printable(typeof value === "string" ? value : JSON.stringify(value))}`
+    )
+    .join("\n")
+
+const about = (record: ReadRecord): string => {
+  switch (record.kind) {
+    case "log.open":
+      return words(record["origin"], record["software"])
+    case "log.recovered":
+      return `after a crash of boot ${text(record["previous"])}: ${text(record["open"])} calls were open, ${text(record["dropped"])} bytes torn`
+    case "log.close":
+      return "closed"
+    case "key.active":
+    case "key.retired":
+    case "key.revoked":
+      return `${text(record["use"])} key ${text(record["kid"])}`
+    case "policy.activated":
+      return `${text(record["count"])} policies, ${text(record["rev"])}`
+    case "decision":
+      return `${who(record)} ${text(record["verdict"])} ${text(record["tool"])}${optional(" model ", record["model"])}${record["stream"] === true ? " as a stream" : ""}`
+    case "passthrough":
+      return `${who(record)} ${text(record["tool"])}`
+    case "refused":
+      return `${who(record)} ${text(record["tool"])} by ${text(record["stage"])}: ${codes(record)} (${text(record["status"])})`
+    case "stream.open":
+      return words("status", record["status"])
+    case "stream.segment":
+      return `${text(record["count"])} chunks from chunk ${text(record["from"])}`
+    case "stream.close":
+      return `${text(record["reason"])}: ${text(record["chunks"])} chunks handed on, ${text(record["received"])} received`
+    case "outcome":
+      return `${text(record["result"])}${optional(" status ", record["status"])}${optional(" ", record["error"])} after ${text(record["ms"])} ms, attempts ${text(record["attempts"])}`
+    case "tool_call":
+      return `${text(record["tool"])} ${text(record["verdict"])}`
+    default:
+      return ""
+  }
+}
+
+const member = (holder: unknown, name: string): unknown =>
+  typeof holder === "object" && holder !== null ? Object.entries(holder).find(([key]) => key === name)?.[1] : undefined
+
+const who = (record: ReadRecord): string => {
+  const principal = record["principal"]
+  return principal === undefined ? "somebody" : `${text(member(principal, "kind"))}:${text(member(principal, "id"))}`
+}
+
+const codes = (record: ReadRecord): string => {
+  const violations = record["violations"]
+  const listed = Array.isArray(violations) ? violations.map((violation) => text(member(violation, "code"))) : []
+  return [text(record["code"]), ...listed].join(", ")
+}
+
+const text = (value: unknown): string =>
+  typeof value === "string" ? value : value === undefined ? "?" : JSON.stringify(value)
+
+const words = (...values: ReadonlyArray<unknown>): string => values.map(text).join(" ")
+
+const optional = (before: string, value: unknown): string => (value === undefined ? "" : `${before}${text(value)}`)
+
+/** What a caller or a model wrote may hold control characters; a terminal must not obey them. */
+// eslint-disable-next-line no-control-regex
+const printable = (value: string): string =>
+  value.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, "�")
+
+/** A report, for people. */
+export const reportLines = (path: string, report: Report): ReadonlyArray<string> => [
+  `${path}: ${report.ok ? "intact" : "NOT INTACT"}`,
+  `  ${count(report.records, "record")}${report.from === undefined || report.to === undefined ? "" : `, from ${time(report.from)} to ${time(report.to)}`}`,
+  ...(report.origin === ""
+    ? []
+    : [
+        `  signed: the first ${report.size}, root ${report.root}, by ${printable(report.origin)} (${keyWords(report)})`
+      ]),
+  ...(report.unsigned === 0 ? [] : [`  not yet signed: ${report.unsigned}`]),
+  ...(report.torn === 0
+    ? []
+    : [`  torn tail: ${count(report.torn, "byte")} after the last record, as a crash leaves them; they are no record`]),
+  ...(report.open === 0 ? [] : [`  without an outcome yet: ${count(report.open, "call")}`]),
+  ...problemLines(report)
+]
+
+const keyWords = (report: Report): string =>
+  report.key === "given" ? "the given key" : "the log's own key; --key checks against one that is known from elsewhere"
+
+const problemLines = ({ more, problems }: Report): ReadonlyArray<string> => {
+  const [first, ...rest] = problems
+  if (first === undefined) return []
+  const others = rest.length + more
+  return [
+    `  ${problemWords(first)}`,
+    ...(others === 0 ? [] : [`  and ${count(others, "more problem")} (--json lists them)`])
+  ]
+}
+
+const problemWords = ({ code, index, message }: Problem): string =>
+  `${index === undefined ? "" : `record ${index}: `}${code}: ${printable(message)}`
+
+const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`

@@ -1,0 +1,77 @@
+/**
+ * `secure-openai audit verify`: does the log hold?
+ *
+ * @since 0.1.0
+ */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Fs from "node:fs"
+import { parseVerifierKey, parseVerifierKeys, type VerifierKey } from "../audit/Checkpoint.ts"
+import { verify as verifyLog } from "../audit/Verify.ts"
+import { CannotRun, NotIntact } from "./Ending.ts"
+import { logPaths, path } from "./LogPath.ts"
+import { reportLines } from "./Words.ts"
+
+/** The command. */
+export const verify = Command.make(
+  "verify",
+  {
+    path,
+    key: Flag.String("key").pipe(
+      Flag.withDescription("The log's vkey, or a file that holds it, as known from elsewhere"),
+      Flag.optional
+    ),
+    since: Flag.String("since").pipe(
+      Flag.withDescription("A file with a checkpoint that was kept from before"),
+      Flag.optional
+    ),
+    json: Flag.Boolean("json").pipe(Flag.withDescription("One JSON object a log"), Flag.withDefault(false))
+  },
+  Effect.fnUntraced(function* ({ json, key, path, since }) {
+    const given = yield* Effect.transposeOption(Option.map(key, readKey))
+    const earlier = yield* Effect.transposeOption(Option.map(since, readFile))
+    let failed: CannotRun | undefined
+    let intact = true
+    for (const log of logPaths(path)) {
+      const result = yield* Effect.result(
+        verifyLog({ path: log, key: Option.getOrUndefined(given), since: Option.getOrUndefined(earlier) })
+      )
+      if (Result.isFailure(result)) {
+        failed ??= new CannotRun({ message: result.failure.message })
+        continue
+      }
+      const report = result.success
+      intact &&= report.ok
+      yield* Console.log(json ? JSON.stringify({ path: log, ...report }) : reportLines(log, report).join("\n"))
+    }
+    if (!intact) return yield* new NotIntact()
+    if (failed !== undefined) return yield* failed
+  })
+).pipe(
+  Command.withDescription(
+    "Verifies a log. Exits with 0 where it holds, 1 where it does not, 2 where it cannot be verified"
+  )
+)
+
+const readFile = (file: string): Effect.Effect<string, CannotRun> =>
+  Effect.try({
+    try: () => Fs.readFileSync(file, "utf8"),
+    catch: (cause) => new CannotRun({ message: cause instanceof Error ? cause.message : String(cause) })
+  })
+
+const readKey = (given: string): Effect.Effect<VerifierKey, CannotRun> => {
+  const key = parseVerifierKey(given)
+  if (Result.isSuccess(key)) return Effect.succeed(key.success)
+  if (!Fs.existsSync(given))
+    return Effect.fail(new CannotRun({ message: `--key is neither a vkey (${key.failure}) nor a file.` }))
+  return Effect.flatMap(readFile(given), (text) => {
+    const newest = Result.map(parseVerifierKeys(text.endsWith("\n") ? text : `${text}\n`), (keys) => keys.at(-1))
+    return Result.isSuccess(newest) && newest.success !== undefined
+      ? Effect.succeed(newest.success)
+      : Effect.fail(new CannotRun({ message: `The file ${given} holds no vkey.` }))
+  })
+}

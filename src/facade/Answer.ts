@@ -1,0 +1,96 @@
+/**
+ * What a caller of the SDK gets: a genuine `APIPromise` over what the pipeline answered, with `asResponse()`,
+ * `withResponse()` and `_thenUnwrap()` as the SDK has them. Everything hangs on one promise, so that a failure that was
+ * handled anywhere counts as handled.
+ *
+ * @since 0.1.0
+ */
+import type { OpenAI } from "openai"
+import { APIPromise } from "openai/api-promise"
+import type { Receipt } from "../Call.ts"
+import { rememberReceipt } from "./Receipts.ts"
+
+/** What the SDK knows of a response. */
+export type ResponseProps = Awaited<ConstructorParameters<typeof APIPromise>[1]>
+
+/** An answer: its value, made when it is asked for, its raw response, and the SDK's properties of it. */
+export interface Answer {
+  readonly props: ResponseProps
+  readonly value: () => Promise<unknown>
+  readonly raw: () => Response
+  readonly streamed: boolean
+  readonly receipt?: Receipt
+}
+
+type Parse<T> = (answer: Answer) => Promise<T>
+
+/** The promise of an answer, as the SDK's own resources expect it. */
+export const answerPromise = <T>(
+  client: OpenAI,
+  answer: Promise<Answer>,
+  parse: Parse<T> = (answer) => answer.value() as Promise<T>
+): APIPromise<T> => {
+  const parsed: Parse<T> = async (answer) => {
+    const value = await parse(answer)
+    if (answer.receipt !== undefined) rememberReceipt(value, answer.receipt)
+    return value
+  }
+  let once: Promise<T> | undefined
+  const promise = new APIPromise<T>(
+    client,
+    // The SDK looks at nothing here but at what its parser is given, which is ours.
+    answer as Promise<never>,
+    (_client, given) => (once ??= parsed(given as unknown as Answer)) as Promise<never>
+  )
+  promise.asResponse = () => answer.then((a) => a.raw())
+  promise.withResponse = async () => {
+    const data = await promise
+    const a = await answer
+    const response = a.streamed ? a.raw() : a.props.response
+    return { data, response, request_id: response.headers.get("x-request-id") }
+  }
+  promise._thenUnwrap = <U>(transform: (data: T, props: ResponseProps) => U) =>
+    answerPromise<U>(client, answer, async (a) => withRequestId(transform(await parsed(a), a.props), a.props.response))
+  return promise
+}
+
+/** The property that the SDK puts on every object it answers with, with the SDK's own attributes. */
+export const withRequestId = <T>(value: T, response: Response): T =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+    ? Object.defineProperty(value, "_request_id", {
+        value: response.headers.get("x-request-id"),
+        enumerable: false
+      })
+    : value
+
+/** A response with another body: status, headers and URL are those of `from`. */
+export const responseLike = (from: Response, body: string | ReadableStream, contentType: string): Response => {
+  const headers = new Headers(from.headers)
+  headers.delete("content-encoding")
+  headers.delete("content-length")
+  if (!headers.has("content-type")) headers.set("content-type", contentType)
+  const response = new Response(body, { status: from.status, statusText: from.statusText, headers })
+  return Object.defineProperty(response, "url", { value: from.url })
+}
+
+/** Chunks as server-sent events. Nothing is pulled before somebody reads. */
+export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream => {
+  const utf8 = new TextEncoder()
+  let iterator: AsyncIterator<unknown> | undefined
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        iterator ??= open()
+        const next = await iterator.next()
+        if (next.done) {
+          controller.enqueue(utf8.encode("data: [DONE]\n\n"))
+          controller.close()
+        } else controller.enqueue(utf8.encode(`data: ${JSON.stringify(next.value)}\n\n`))
+      },
+      async cancel() {
+        await iterator?.return?.()
+      }
+    },
+    { highWaterMark: 0 }
+  )
+}

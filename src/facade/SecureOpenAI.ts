@@ -1,0 +1,444 @@
+/**
+ * The SDK's face over the pipeline: `SecureOpenAI` is an `OpenAI` whose every request is tied to an identity, signed, judged,
+ * rewritten where policy says so, and logged.
+ *
+ * @since 0.1.0
+ */
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import { type ClientOptions, OpenAI, PagePromise } from "openai"
+import type { APIPromise } from "openai/api-promise"
+import { AgentClient, type AgentClientOptions, requireIntent, tokenSource } from "../AgentClient.ts"
+import { type Credentials, endpointOf, type IntentPolicy, type Receipt } from "../Call.ts"
+import { BindError, ClosedError, ConfigurationError, toSdkError, UnboundError } from "../Errors.ts"
+import { isOperation, operations } from "../Operation.ts"
+import { Pipeline, type Stage } from "../Pipeline.ts"
+import { type Message, type Service, Workspace, type WorkspaceOptions, type WorkspaceServices } from "../Workspace.ts"
+import { v7 as uuidv7 } from "uuid"
+import { answerPromise } from "./Answer.ts"
+import { Exchange, type Inbound, inboundKey, layerInvocation, noApiKey, type RequestOptions } from "./Exchange.ts"
+import { guard } from "./Guard.ts"
+import { receiptOf } from "./Receipts.ts"
+import { endSession, requireAlive, type Session } from "./Session.ts"
+import { answerToolCall, judgedTools, runTool, type ToolCall, type ToolHandler, type ToolMessage } from "./Tools.ts"
+import type { JsonObject } from "../CanonicalJson.ts"
+
+/** What a secure client takes besides the SDK's own options. */
+export interface SecureOptions {
+  /** Name of this service; policies know it as `app:<appName>`, and its tools as `tool:<appName>/…`. Default `secure-openai-app`. */
+  readonly appName?: string
+  /** MAPL; restricts every call of this client, and never widens. */
+  readonly intentPolicy?: IntentPolicy
+  /** User mode: every call carries the identity that this token gives. A function is asked again once the last has expired. */
+  readonly jwtToken?: string | (() => Promise<string>)
+  /** User mode: the name that the token must give. */
+  readonly userName?: string
+  /** MAPL policies: directory, file, document, or documents. */
+  readonly policies?: WorkspaceOptions["policies"]
+  /** Issuers whose tokens are trusted: `{ issuer, audience }`, one or several. */
+  readonly issuers?: WorkspaceOptions["issuers"]
+  /** Where the log is: `{ path }`, or `"memory"`. */
+  readonly audit?: WorkspaceOptions["audit"]
+  /** Shares a workspace, in place of `policies`, `issuers` and `audit`. */
+  readonly workspace?: Workspace
+  /** A pipeline of one's own. It may require any stage; the workspace's, and this client's invocation, are provided. */
+  readonly layer?: Layer.Layer<Pipeline, unknown, Stage>
+}
+
+/** What a secure client can do besides the SDK's own. */
+export interface SecureMembers {
+  /** Agent id of this service in its workspace's directory. */
+  readonly serverId: string
+  /** `user` where the client itself carries a user's token. */
+  readonly mode: "service" | "user"
+  readonly isBound: boolean
+  readonly workspace: Workspace
+  /** Settles when policies, keys, log, token and key sets are good; rejects with the error that a call would meet. */
+  ready(): Promise<void>
+  /** Registers a function that the model, or another agent, may ask for as `tool:<appName>/<name>`. */
+  registerTool<Args = JsonObject>(name: string, handler: ToolHandler<Args>): void
+  /**
+   * Runs a tool that the model asked for, judged as this client's caller, and gives the message that answers it. A refusal
+   * is an answer to the model; what the handler throws is thrown.
+   */
+  invokeTool(toolCall: ToolCall, options?: { readonly signal?: AbortSignal }): Promise<ToolMessage>
+  /** The same client under a registered user's identity. Throws a `BindError`. */
+  bindToUser(user: AgentClient): BoundSecureOpenAI<this>
+  /** Registers a user by token and binds to it; disposing unbinds and unregisters. */
+  asUser(
+    iamToken: string | (() => Promise<string>),
+    options?: Pick<AgentClientOptions, "userName" | "intentPolicy">
+  ): Promise<BoundSecureOpenAI<this>>
+  /** Ends this client; a workspace of its own is closed. Later calls throw a `ClosedError`. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * A client bound to a user: the same API under the user's identity and limits.
+ *
+ * @category clients
+ */
+export type BoundSecureOpenAI<Client = SecureOpenAI> = Client & {
+  readonly isBound: true
+  /** The client that was bound. */
+  readonly service: Client
+  readonly userClient: AgentClient
+  /** Ends the binding: later calls throw an `UnboundError`, streams that are being read end with it. */
+  unbind(): void
+}
+
+/** A secure client's class: the base's, with our options and members. */
+export type Secured<Base extends typeof OpenAI> = Omit<Base, "prototype"> & {
+  new (options?: ConstructorParameters<Base>[0] & SecureOptions): InstanceType<Base> & SecureMembers
+  /** What was asked, decided and changed, and where that stands in the log; of any answer or stream of a secure client. */
+  receipt(response: unknown): Receipt | undefined
+}
+
+const sessionKey = Symbol("secure-openai/session")
+
+interface Binding {
+  readonly service: OpenAI & SecureMembers
+  readonly user: AgentClient
+  /** True where the binding made the user, and takes it away with it. */
+  readonly owned: boolean
+}
+const bindings = new WeakMap<Session, Binding>()
+/** Workspaces that a client made for itself, by its session. */
+const owned = new WeakSet<Session>()
+
+type AnyClient = new (...args: ReadonlyArray<never>) => OpenAI
+
+/** Makes the secure client of a client class of the SDK. */
+export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> => {
+  class SecuredClient extends (base as AnyClient as new (options: object) => OpenAI) {
+    readonly #session: Session
+
+    constructor(options: ClientOptions & SecureOptions & { readonly [sessionKey]?: Session } = {}) {
+      const { ours, theirs } = divide(options)
+      const session = options[sessionKey] ?? openSession(ours)
+      super({
+        ...theirs,
+        ...(ours.layer !== undefined &&
+          theirs.apiKey === undefined &&
+          !process.env["OPENAI_API_KEY"] && { apiKey: noApiKey }),
+        fetch: guard(theirs.fetch ?? globalThis.fetch),
+        [sessionKey]: session
+      })
+      this.#session = session
+      const runTools = this.chat.completions.runTools.bind(this.chat.completions) as (body: object, o?: object) => never
+      this.chat.completions.runTools = ((body: Parameters<typeof this.chat.completions.runTools>[0], o?: object) =>
+        runTools({ ...body, tools: judgedTools(session, body.tools) }, o)) as typeof this.chat.completions.runTools
+      if (options[sessionKey] === undefined) session.workspace.serve(serviceOf(session, this))
+    }
+
+    static receipt(response: unknown): Receipt | undefined {
+      return receiptOf(response)
+    }
+
+    get serverId(): string {
+      return this.#session.server
+    }
+
+    get mode(): "service" | "user" {
+      return this.#session.credentials._tag === "User" && !this.isBound ? "user" : "service"
+    }
+
+    get workspace(): Workspace {
+      return this.#session.workspace
+    }
+
+    get isBound(): boolean {
+      return bindings.has(this.#session)
+    }
+
+    get service(): (OpenAI & SecureMembers) | undefined {
+      return bindings.get(this.#session)?.service
+    }
+
+    get userClient(): AgentClient | undefined {
+      return bindings.get(this.#session)?.user
+    }
+
+    async ready(): Promise<void> {
+      requireAlive(this.#session)
+      const { app, credentials, runtime, workspace } = this.#session
+      await workspace.ready()
+      await workspace.principal(credentials, app)
+      await runtime.context().catch((error: unknown) => Promise.reject(toSdkError(error)))
+    }
+
+    registerTool(name: string, handler: ToolHandler): void {
+      if (isOperation(name))
+        throw new ConfigurationError(`A tool cannot be named "${name}": that is one of the service's own operations.`)
+      this.#session.tools.set(name, { handler })
+    }
+
+    invokeTool(toolCall: ToolCall, options?: { readonly signal?: AbortSignal }): Promise<ToolMessage> {
+      return answerToolCall(this.#session, toolCall, options?.signal)
+    }
+
+    bindToUser(user: AgentClient): OpenAI {
+      return this.#bind(user, false)
+    }
+
+    async asUser(
+      iamToken: string | (() => Promise<string>),
+      options: Pick<AgentClientOptions, "userName" | "intentPolicy"> = {}
+    ): Promise<OpenAI> {
+      requireAlive(this.#session)
+      const { app: appName, workspace } = this.#session
+      const user = await new AgentClient({ ...options, iamToken, appName, workspace }).register()
+      return this.#bind(user, true)
+    }
+
+    unbind(): void {
+      if (this.isBound) endSession(this.#session, new UnboundError())
+    }
+
+    async close(): Promise<void> {
+      const binding = bindings.get(this.#session)
+      if (binding !== undefined) {
+        this.unbind()
+        if (binding.owned && binding.user.registered && !binding.user.workspace.closed) await binding.user.unregister()
+        return
+      }
+      endSession(this.#session, new ClosedError())
+      if (owned.has(this.#session)) await this.#session.workspace.close()
+    }
+
+    [Symbol.asyncDispose](): Promise<void> {
+      return this.close()
+    }
+
+    override request<Rsp>(
+      options: RequestOptions | Promise<RequestOptions>,
+      remainingRetries: number | null = null
+    ): APIPromise<Rsp> {
+      const exchange = new Exchange(this.#session)
+      const marked = Promise.resolve(options).then((o) => exchange.mark(o))
+      const inner = super.request<unknown>(marked, remainingRetries)
+      return answerPromise<Rsp>(this, exchange.settle(inner, this))
+    }
+
+    override requestAPIList(...[Page, options]: Parameters<OpenAI["requestAPIList"]>): PagePromise<never, never> {
+      const exchange = new Exchange(this.#session)
+      const marked = Promise.resolve(options).then((o) => exchange.mark(o))
+      const inner = super.requestAPIList<unknown>(Page, marked)
+      const settled = exchange.settlePassed(inner["responsePromise"])
+      const page = new PagePromise<InstanceType<typeof Page>, unknown>(this, settled, Page)
+      const parsed = () => settled.then(() => inner)
+      page.then = ((ok, failed) => parsed().then(ok, failed)) as typeof page.then
+      page.catch = ((failed) => parsed().catch(failed)) as typeof page.catch
+      page.finally = ((done) => parsed().finally(done)) as typeof page.finally
+      return page as PagePromise<never, never>
+    }
+
+    override async buildRequest(options: RequestOptions, retry?: { retryCount?: number }) {
+      const built = await super.buildRequest(options, retry)
+      const exchange = Exchange.of(options)
+      // Without an exchange nobody waits for the answer: what the log must follow to its end is refused.
+      if (exchange === undefined) return new Exchange(this.#session).buildAlone(options, built, this.baseURL)
+      return exchange.build(options, built, this.baseURL)
+    }
+
+    override withOptions(options: Partial<ClientOptions>): this {
+      for (const key of Object.keys(options))
+        if (ourOptions.has(key))
+          throw new ConfigurationError(
+            `withOptions takes the SDK's options only; make a new client for another "${key}".`
+          )
+      if (this.isBound && options.baseURL !== undefined && options.baseURL !== null && options.baseURL !== this.baseURL)
+        throw new ConfigurationError("The baseURL of a bound client is its service's.")
+      return super.withOptions(options)
+    }
+
+    #bind(user: AgentClient, ownsUser: boolean): OpenAI {
+      requireAlive(this.#session)
+      const { workspace } = this.#session
+      const refuse = (code: BindError["code"], message: string): never => {
+        void workspace
+          .refuse({
+            call: uuidv7(),
+            tool: "identity:register",
+            app: this.#session.app,
+            stage: "identity",
+            code,
+            status: 403,
+            violations: [{ code }]
+          })
+          .catch(() => {})
+        throw new BindError(code, message)
+      }
+      if (this.isBound || this.mode === "user")
+        return refuse("not_service", "Only a client in service mode can be bound; this one already acts for a user.")
+      if (!(user instanceof AgentClient)) return refuse("not_registered", "bindToUser takes a registered AgentClient.")
+      if (user.workspace !== workspace)
+        return refuse(
+          "other_workspace",
+          `${user.agentId} is registered in another workspace; make it with { workspace: client.workspace }.`
+        )
+      if (user.agentType !== "user")
+        return refuse("not_user", `${user.agentId} is an agent of type "${user.agentType}"; only a user can be bound.`)
+      if (!user.registered)
+        return refuse("not_registered", `${user.agentId} is not registered; await register() first.`)
+      const session: Session = {
+        ...this.#session,
+        credentials: user.credentials,
+        intents:
+          user.intentPolicy === undefined ? this.#session.intents : [...this.#session.intents, user.intentPolicy],
+        life: new AbortController(),
+        ending: new Set(),
+        service: this.#session,
+        pinned: this.baseURL.replace(/\/+$/, "")
+      }
+      bindings.set(session, { service: this as unknown as OpenAI & SecureMembers, user, owned: ownsUser })
+      return super.withOptions({ [sessionKey]: session } as Partial<ClientOptions>)
+    }
+  }
+  Object.defineProperty(SecuredClient, "name", { value: `Secure${base.name}` })
+  Object.assign(SecuredClient, { OpenAI: SecuredClient })
+  return SecuredClient as unknown as Secured<Base>
+}
+
+/**
+ * The SDK's client, secured: change the import, keep the code.
+ *
+ * @category clients
+ */
+export const SecureOpenAI: Secured<typeof OpenAI> = secure(OpenAI)
+export type SecureOpenAI = InstanceType<typeof SecureOpenAI>
+
+const openSession = (options: SecureOptions): Session => {
+  const app = options.appName ?? "secure-openai-app"
+  const { audit, issuers, policies } = options
+  const own = audit !== undefined || issuers !== undefined || policies !== undefined
+  if (own && options.workspace !== undefined)
+    throw new ConfigurationError("Give either a workspace, or policies, issuers and audit; not both.")
+  const workspace =
+    options.workspace ??
+    (own
+      ? new Workspace({
+          ...(audit !== undefined && { audit }),
+          ...(issuers !== undefined && { issuers }),
+          ...(policies !== undefined && { policies })
+        })
+      : Workspace.default())
+  const stages = Layer.provideMerge(layerInvocation, layerOf(workspace))
+  const session: Session = {
+    app,
+    server: `app:${app}:${uuidv7()}`,
+    credentials: credentialsOf(options),
+    intents: options.intentPolicy === undefined ? [] : [requireIntent(options.intentPolicy)],
+    workspace,
+    runtime: ManagedRuntime.make(Layer.provide(options.layer ?? Pipeline.layer, stages)),
+    tools: new Map(),
+    life: new AbortController(),
+    ending: new Set()
+  }
+  if (own) owned.add(session)
+  return session
+}
+
+/** The stages that a workspace has built, or builds now. */
+const layerOf = (workspace: Workspace) =>
+  Layer.effectContext<WorkspaceServices, unknown, never>(workspace.runtime.contextEffect)
+
+const credentialsOf = (options: SecureOptions): Credentials => {
+  if (!("jwtToken" in options)) {
+    if (options.userName !== undefined)
+      throw new ConfigurationError("userName needs a jwtToken: a name alone proves nothing.")
+    return { _tag: "App" }
+  }
+  if (options.jwtToken === undefined)
+    throw new ConfigurationError("jwtToken is undefined. Leave it out for service mode, or give the user's token.")
+  return {
+    _tag: "User",
+    token: tokenSource(options.jwtToken),
+    ...(options.userName !== undefined && { userName: options.userName })
+  }
+}
+
+/** A service as other agents reach it. */
+const serviceOf = (session: Session, client: OpenAI): Service => {
+  const endpoint = (operation: string) => endpointOf(session.app, operation, client.baseURL)
+  return {
+    id: session.server,
+    app: session.app,
+    endpoint,
+    deliver: async (message: Message) => {
+      const inbound: Inbound = message
+      if (isOperation(message.operation))
+        return client.post<unknown>(operations[message.operation].path, {
+          body: message.bytes,
+          headers: { "content-type": "application/json" },
+          stream: message.stream,
+          ...(message.signal !== undefined && { signal: message.signal }),
+          [inboundKey]: inbound
+        } as object)
+      return runTool(session, message.operation, message.params, {
+        signal: message.signal,
+        call: {
+          credentials: message.credentials,
+          intents: [...session.intents, ...message.intents],
+          invocation: message.invocation,
+          bytes: message.bytes,
+          endpoint: endpoint(message.operation)
+        }
+      })
+    }
+  }
+}
+
+const ourOptions: ReadonlySet<string> = new Set([
+  "appName",
+  "intentPolicy",
+  "jwtToken",
+  "userName",
+  "policies",
+  "issuers",
+  "audit",
+  "workspace",
+  "layer"
+] satisfies ReadonlyArray<keyof SecureOptions>)
+
+const sdkOptions: ReadonlySet<string> = new Set([
+  "apiKey",
+  "adminAPIKey",
+  "organization",
+  "project",
+  "webhookSecret",
+  "workloadIdentity",
+  "x509Transport",
+  "credential",
+  "provider",
+  "dataResidency",
+  "baseURL",
+  "timeout",
+  "fetchOptions",
+  "fetch",
+  "maxRetries",
+  "defaultHeaders",
+  "defaultQuery",
+  "dangerouslyAllowBrowser",
+  "logLevel",
+  "logger"
+] satisfies ReadonlyArray<keyof ClientOptions>)
+
+/** The options that are ours, and the SDK's; anything else is a mistake. */
+const divide = (
+  options: ClientOptions & SecureOptions
+): { readonly ours: SecureOptions; readonly theirs: ClientOptions } => {
+  const ours: Record<string, unknown> = {}
+  const theirs: Record<PropertyKey, unknown> = {}
+  for (const key of Reflect.ownKeys(options)) {
+    const value = Reflect.get(options, key)
+    if (typeof key === "symbol" || sdkOptions.has(key)) theirs[key] = value
+    else if (ourOptions.has(key)) ours[key] = value
+    else
+      throw new ConfigurationError(
+        `Unknown option "${key}". SecureOpenAI takes ${[...ourOptions].join(", ")}, and the options of OpenAI.`
+      )
+  }
+  return { ours, theirs }
+}

@@ -1,0 +1,44 @@
+/**
+ * What a client is behind the SDK's face: in whose name it calls, with which intents, in which workspace, and whether it is
+ * still alive. Clones of a client share its session; a binding is a session of its own.
+ *
+ * @since 0.1.0
+ */
+import type * as ManagedRuntime from "effect/ManagedRuntime"
+import type { Credentials, IntentPolicy } from "../Call.ts"
+import type { Pipeline } from "../Pipeline.ts"
+import type { Workspace } from "../Workspace.ts"
+import type { RegisteredTool } from "./Tools.ts"
+
+/** The part of a client that is ours; the rest is the SDK's. */
+export interface Session {
+  readonly app: string
+  /** Agent id of the service in the directory. */
+  readonly server: string
+  readonly credentials: Credentials
+  readonly intents: ReadonlyArray<IntentPolicy>
+  readonly workspace: Workspace
+  readonly runtime: ManagedRuntime.ManagedRuntime<Pipeline, unknown>
+  readonly tools: Map<string, RegisteredTool>
+  /** Aborted by `unbind()` and `close()`; its reason is what every later call throws. */
+  readonly life: AbortController
+  /** What ends each stream that is being read. */
+  readonly ending: Set<(reason: Error) => void>
+  /** The service's session, for a binding: it ends with its service. */
+  readonly service?: Session
+  /** The base URL that a user's requests may not leave; the service's own may. */
+  readonly pinned?: string
+}
+
+/** Throws why a session has ended, if it has. */
+export const requireAlive = (session: Session): void => {
+  if (session.life.signal.aborted) throw session.life.signal.reason
+  if (session.service !== undefined) requireAlive(session.service)
+}
+
+/** Ends a session: later calls throw `reason`, and so do the streams that are being read. */
+export const endSession = (session: Session, reason: Error): void => {
+  if (session.life.signal.aborted) return
+  session.life.abort(reason)
+  for (const end of session.ending) end(reason)
+}

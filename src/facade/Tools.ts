@@ -1,0 +1,202 @@
+/**
+ * Registered tools: functions that a model or another agent may ask for, each run only when policy lets the caller use it.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import type { OpenAI } from "openai"
+import { APIUserAbortError } from "openai"
+import { Call, type CallOptions, type Committed, Reply } from "../Call.ts"
+import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
+import { type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
+import { Pipeline } from "../Pipeline.ts"
+import type { Principal } from "../Principal.ts"
+import { CurrentHandler } from "./Exchange.ts"
+import { requireAlive, type Session } from "./Session.ts"
+
+/** What a tool's handler is told besides its arguments. */
+export interface ToolContext {
+  /** In whose name the tool runs. */
+  readonly principal: Principal
+  /** Aborted when the caller gives up. */
+  readonly signal: AbortSignal
+  readonly call: Call
+}
+
+/** A tool's function: arguments as policy let them pass, then who asks. What it returns must be JSON, or a string. */
+export type ToolHandler<Args = JsonObject> = (args: Args, context: ToolContext) => unknown
+
+/** A tool as `registerTool` keeps it. */
+export interface RegisteredTool {
+  readonly handler: ToolHandler
+}
+
+/** The message that answers a tool call. */
+export interface ToolMessage {
+  readonly role: "tool"
+  readonly tool_call_id: string
+  readonly content: string
+}
+
+/** A tool call as a chat completion carries it. */
+export type ToolCall = OpenAI.Chat.Completions.ChatCompletionMessageToolCall
+
+/**
+ * Runs a tool as this session's caller: identity, signature, policy and log first, then the handler. Judging comes before
+ * looking the tool up, so a refused caller does not learn whether it exists. Rejects with the SDK's errors, or with what the
+ * handler threw.
+ */
+export const runTool = async (
+  session: Session,
+  name: string,
+  args: unknown,
+  options: {
+    readonly handler?: ToolHandler | undefined
+    readonly signal?: AbortSignal | undefined
+    readonly call?: CallOptions
+  } = {}
+): Promise<unknown> => {
+  requireAlive(session)
+  if (options.signal?.aborted) throw new APIUserAbortError()
+  const run = Effect.suspend(() => {
+    const call = Call.tool(name, args, {
+      app: session.app,
+      server: session.server,
+      credentials: session.credentials,
+      intents: session.intents,
+      ...options.call
+    })
+    const handler = options.handler ?? session.tools.get(name)?.handler
+    return Effect.provideService(
+      Effect.flatMap(Pipeline, (pipeline) => pipeline.run(call)),
+      CurrentHandler,
+      (committed) => handle(committed, handler)
+    )
+  })
+  const exit = await session.runtime.runPromiseExit(run, options.signal === undefined ? {} : { signal: options.signal })
+  if (Exit.isSuccess(exit)) return exit.value._tag === "Json" ? exit.value.value : exit.value.stream
+  throw Cause.hasInterruptsOnly(exit.cause) ? new APIUserAbortError() : toSdkError(Cause.squash(exit.cause))
+}
+
+const handle = (committed: Committed, handler: ToolHandler | undefined): Effect.Effect<Reply, PipelineError> => {
+  const { call, params, principal } = committed
+  if (handler === undefined)
+    return Effect.fail(
+      refusal(
+        "invocation",
+        {
+          code: "tool_not_found",
+          message: `no tool "${call.operation}" is registered`,
+          hint: "call registerTool first"
+        },
+        { resource: call.resource, principal: `${principal.kind}:${principal.id}` }
+      )
+    )
+  return Effect.map(
+    Effect.tryPromise({
+      try: async (signal) => handler(params, { principal, signal, call }),
+      catch: (cause) => new ProviderFailed({ cause, attempts: 0 })
+    }),
+    (value) => Reply.json(value)
+  )
+}
+
+/** Answers a tool call of the model: with what the tool said, or with why it was refused. */
+export const answerToolCall = async (
+  session: Session,
+  toolCall: ToolCall,
+  signal?: AbortSignal
+): Promise<ToolMessage> => {
+  const { name, args } =
+    toolCall.type === "function"
+      ? { name: toolCall.function.name, args: argumentsOf(toolCall.function.arguments) }
+      : { name: toolCall.custom.name, args: { input: toolCall.custom.input } }
+  return {
+    role: "tool",
+    tool_call_id: toolCall.id,
+    content: await orRefusal(async () => asText(await runTool(session, name, args, { signal })))
+  }
+}
+
+/** The arguments as the model wrote them; what is no JSON object stays text, and is refused as such. */
+const argumentsOf = (text: string): unknown => {
+  const parsed = parseStrictObject(text === "" ? "{}" : text)
+  return Result.isSuccess(parsed) ? parsed.success : text
+}
+
+const asText = (value: unknown): string => (typeof value === "string" ? value : (JSON.stringify(value) ?? "null"))
+
+/** What the model is told: a refusal is an answer to it, any other failure is the caller's. */
+const orRefusal = async (run: () => Promise<string>): Promise<string> => {
+  try {
+    return await run()
+  } catch (error) {
+    if (!(error instanceof PolicyDeniedError)) throw error
+    return JSON.stringify({
+      error: { code: error.code, message: error.decision.violations.map((v) => v.message).join("; ") }
+    })
+  }
+}
+
+/** A tool as the SDK's `runTools` takes it. */
+type RunnableTool = Parameters<OpenAI["chat"]["completions"]["runTools"]>[0]["tools"][number]
+interface RunnableFunction {
+  readonly name?: string
+  readonly function: (args: unknown, ...rest: ReadonlyArray<unknown>) => unknown
+  readonly parse?: (text: string) => unknown
+}
+/** What the SDK's zod helper makes: its callback and parser are hidden members. */
+interface AutoParseableTool {
+  readonly $brand: "auto-parseable-tool"
+  readonly $callback?: RunnableFunction["function"]
+  readonly $parseRaw: (text: string) => unknown
+  readonly function: { readonly name: string; readonly description?: string; readonly parameters?: unknown }
+}
+
+/** The same tools for the SDK's `runTools`, each run only as policy lets this session's caller. */
+export const judgedTools = (session: Session, tools: ReadonlyArray<RunnableTool>): Array<RunnableTool> =>
+  tools.map((tool) => {
+    const runnable = runnableFunction(tool)
+    return runnable === undefined
+      ? tool
+      : ({ ...tool, type: "function", function: judged(session, runnable) } as unknown as RunnableTool)
+  })
+
+const runnableFunction = (tool: RunnableTool): RunnableFunction | undefined => {
+  const auto = tool as Partial<AutoParseableTool>
+  if (auto.$brand === "auto-parseable-tool" && auto.$callback !== undefined && auto.$parseRaw !== undefined) {
+    const { description = "", name = "", parameters } = auto.function ?? {}
+    return Object.assign(
+      { name, function: auto.$callback, parse: auto.$parseRaw },
+      { description, parameters, strict: true }
+    )
+  }
+  return tool.type === "function" ? (tool.function as unknown as RunnableFunction) : undefined
+}
+
+const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
+  const { parse } = tool
+  const name = tool.name ?? tool.function.name
+  const run = (text: string, parsed: unknown, rest: ReadonlyArray<unknown>): Promise<unknown> => {
+    // Where policy changed the arguments, the tool gets what policy let pass.
+    const handler: ToolHandler = async (args, { call }) => {
+      if (args === call.params) return tool.function(parsed, ...rest)
+      const narrowed = JSON.stringify(args)
+      return tool.function(parse === undefined ? narrowed : await parse(narrowed), ...rest)
+    }
+    return orRefusal(async () => asText(await runTool(session, name, argumentsOf(text), { handler })))
+  }
+  if (parse === undefined) return { ...tool, name, function: (text, ...rest) => run(String(text), text, rest) }
+  return {
+    ...tool,
+    name,
+    parse: async (text) => ({ text, parsed: await parse(text) }),
+    function: (given, ...rest) => {
+      const { parsed, text } = given as { readonly text: string; readonly parsed: unknown }
+      return run(text, parsed, rest)
+    }
+  }
+}

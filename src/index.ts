@@ -1,0 +1,68 @@
+/**
+ * A drop-in replacement for the `openai` SDK: every request is tied to a verified identity, signed, checked against MAPL
+ * policy, rewritten where policy says so, invoked, and written to a log that an outsider can verify.
+ *
+ * @since 0.1.0
+ */
+export {
+  AgentClient,
+  type AgentClientOptions,
+  type InvokeChunk,
+  type InvokeOptions,
+  type InvokeResult
+} from "./AgentClient.ts"
+export { Audit } from "./audit/Audit.ts"
+export {
+  Call,
+  type CallOptions,
+  type Committed,
+  type Credentials,
+  type Decided,
+  type Identified,
+  type IntentPolicy,
+  type Meta,
+  type Prepared,
+  type Receipt,
+  Reply,
+  type Signed
+} from "./Call.ts"
+export type { Json, JsonObject } from "./CanonicalJson.ts"
+export type { Decision, Edit, Violation } from "./Decision.ts"
+export {
+  ApprovalPending,
+  ApprovalPendingError,
+  BindError,
+  ClosedError,
+  Configuration,
+  ConfigurationError,
+  EnforcementUnavailable,
+  EnforcementUnavailableError,
+  IdentityError,
+  IdentityInvalid,
+  type IdentityReason,
+  type PipelineError,
+  PolicyDenied,
+  PolicyDeniedError,
+  PolicyRateLimited,
+  PolicyRateLimitError,
+  ProviderFailed,
+  Refusal,
+  UnboundError
+} from "./Errors.ts"
+export {
+  type BoundSecureOpenAI,
+  secure,
+  type Secured,
+  type SecureMembers,
+  SecureOpenAI,
+  type SecureOptions
+} from "./facade/SecureOpenAI.ts"
+export type { ToolCall, ToolContext, ToolHandler, ToolMessage } from "./facade/Tools.ts"
+export { Identity, type IssuerOptions } from "./identity/Identity.ts"
+export { Invocation } from "./invocation/Invocation.ts"
+export { Pipeline, type Sentence, type Stage, type Stages } from "./Pipeline.ts"
+export { Policy } from "./policy/Policy.ts"
+export type { Principal } from "./Principal.ts"
+export { Rewriting } from "./rewriting/Rewriting.ts"
+export { Signing } from "./signing/Signing.ts"
+export { Workspace, type WorkspaceOptions } from "./Workspace.ts"

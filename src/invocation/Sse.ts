@@ -1,0 +1,106 @@
+/**
+ * A provider's server-sent events, decoded once and handed on by network read: the pipeline pays its price for each read and
+ * not for each chunk. Keeps the raw `data` of each event for the log, and tells a finished answer from one that was cut.
+ *
+ * @since 0.1.0
+ */
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
+import { makeParser } from "effect/encoding/Sse"
+import { type OpenAI, APIError, APIUserAbortError, OpenAIError } from "openai"
+import { Stream } from "openai/streaming"
+
+/** UTF-16 code units that one unfinished event may hold. */
+export const maximumEventSize = 16 * 1024 * 1024
+
+/**
+ * The SDK's stream over {@link readChunks}. Give it to a request as its stream class; iterated as it is, it behaves as the
+ * SDK's own.
+ */
+export class ChunkStream<Item> extends Stream<Item> {
+  #response: Response | undefined
+
+  static override fromSSEResponse<Item>(
+    response: Response,
+    controller: AbortController,
+    client?: OpenAI
+  ): Stream<Item> {
+    const each = async function* () {
+      for await (const read of readChunks<Item>(response, controller, () => {})) yield* read
+    }
+    const stream = new ChunkStream<Item>(each, controller, client)
+    stream.#response = response
+    return stream
+  }
+
+  /** The chunks by network read; `received` is told of each event's `data` before it is handed on. */
+  reads(received: (data: string) => void): AsyncGenerator<NonEmptyReadonlyArray<Item>> {
+    return readChunks(this.#response ?? new Response(null), this.controller, received)
+  }
+}
+
+/**
+ * The parsed chunks of an event stream, one array for each network read. Ends at `[DONE]` or the body's end; throws
+ * `APIError` for an error event, `SyntaxError` for data that is no JSON, `APIUserAbortError` when `controller` was aborted,
+ * and whatever the body fails with. Stopping early aborts `controller`.
+ *
+ * The events are the WHATWG HTML standard's, §9.2; an event that the body's end cuts off is still delivered, as the SDK
+ * does.
+ */
+export async function* readChunks<Item>(
+  response: Response,
+  controller: AbortController,
+  received: (data: string) => void
+): AsyncGenerator<NonEmptyReadonlyArray<Item>> {
+  if (response.body === null) {
+    controller.abort()
+    throw new OpenAIError("Attempted to iterate over a response with no body")
+  }
+  const reader = response.body.getReader()
+  const utf8 = new TextDecoder()
+  let items: Array<Item> = []
+  let failure: Error | undefined
+  let done = false
+  const parser = makeParser(
+    (event) => {
+      if (event._tag !== "Event" || done || failure !== undefined) return
+      if (event.data === "[DONE]") {
+        done = true
+        return
+      }
+      received(event.data)
+      let chunk: unknown
+      try {
+        chunk = JSON.parse(event.data)
+      } catch {
+        failure = new SyntaxError("Error reading response: malformed server-sent event JSON.")
+        return
+      }
+      if (event.event === "error" || hasError(chunk))
+        failure = new APIError(undefined, hasError(chunk) ? chunk.error : Object(chunk), undefined, response.headers)
+      else items.push(chunk as Item)
+    },
+    { maxEventSize: maximumEventSize }
+  )
+  try {
+    while (!done) {
+      const read = await reader.read()
+      if (controller.signal.aborted) throw new APIUserAbortError()
+      const tooLarge = parser.feed(read.done ? `${utf8.decode()}\n\n` : utf8.decode(read.value, { stream: true }))
+      const ready = items
+      items = []
+      if (isReadonlyArrayNonEmpty(ready)) yield ready
+      if (failure !== undefined) throw failure
+      if (tooLarge !== undefined)
+        throw new OpenAIError(`A server-sent event is larger than ${maximumEventSize} characters.`)
+      if (read.done) done = true
+    }
+  } catch (error) {
+    throw controller.signal.aborted && !(error instanceof APIUserAbortError) ? new APIUserAbortError() : error
+  } finally {
+    if (!done) controller.abort()
+    void reader.cancel().catch(() => {})
+  }
+}
+
+const hasError = (chunk: unknown): chunk is { readonly error: object } =>
+  typeof chunk === "object" && chunk !== null && "error" in chunk && Boolean(chunk.error)

@@ -1,0 +1,96 @@
+/**
+ * The guard against replay: an invocation is good once. What was used is remembered until it would have expired anyway.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { EnforcementUnavailable } from "../Errors.ts"
+import * as Envelope from "./Envelope.ts"
+
+/** What an envelope is remembered by. */
+export type Used = Pick<Envelope.EnvelopeClaims, "iss" | "jti" | "iat" | "exp">
+
+/**
+ * What is remembered. A store that several processes share implements the same.
+ *
+ * @category services
+ */
+export class Replay extends Context.Service<
+  Replay,
+  {
+    /**
+     * True for the first time, in one atomic step; false ever after. Fails where it cannot tell, and then the call is
+     * refused.
+     */
+    readonly use: (used: Used) => Effect.Effect<boolean, EnforcementUnavailable>
+  }
+>()("secure-openai/Replay") {
+  /**
+   * Remembered in this process. What was issued before the process began to remember counts as used, since it may have
+   * been.
+   *
+   * @category layers
+   */
+  static readonly layerMemory: Layer.Layer<Replay> = Layer.effect(
+    Replay,
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      const memory = makeMemory(defaultCapacity, now)
+      return Replay.of({
+        use: (used) =>
+          Effect.withFiber((fiber) => {
+            const answer = memory.use(used, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
+            return answer === "full" ? Effect.fail(full()) : Effect.succeed(answer === "first")
+          })
+      })
+    })
+  )
+}
+
+/** A memory of what was used. */
+export interface Memory {
+  /** `full` refuses: what cannot be remembered could be used twice. `now` is in ms since 1970. */
+  readonly use: (used: Used, now: number) => "first" | "again" | "full"
+}
+
+/** How many envelopes are remembered: about 1,000 a second, and about 30 MB. */
+const defaultCapacity = 262_144
+
+/** How long an envelope that is accepted now can still be good for, in ms. */
+const span = (Envelope.lifetime + Envelope.clockTolerance) * 1000
+
+/**
+ * A memory of at most `capacity` envelopes, in two buckets that rotate: each holds what was used for 90 s, and is
+ * forgotten after another 90. `since` is when it began to remember, in ms since 1970; envelopes carry whole seconds, so
+ * one of the same second passes.
+ */
+export const makeMemory = (capacity: number, since: number): Memory => {
+  let current = new Set<string>()
+  let previous = new Set<string>()
+  let began = since
+  const rotate = (now: number): void => {
+    if (now - began < span) return
+    previous = now - began < 2 * span ? current : new Set()
+    current = new Set()
+    began = now
+  }
+  return {
+    use: ({ exp, iat, iss, jti }, now) => {
+      if (iat < Math.floor(since / 1000)) return "again"
+      rotate(now)
+      const key = `${jti} ${iss}`
+      if (current.has(key) || previous.has(key)) return "again"
+      if (current.size + previous.size >= capacity || exp * 1000 > now + span) return "full"
+      current.add(key)
+      return "first"
+    }
+  }
+}
+
+const full = (): EnforcementUnavailable =>
+  new EnforcementUnavailable({
+    stage: "signing",
+    message: "No more invocations can be remembered, so none is let through; try again in three minutes."
+  })

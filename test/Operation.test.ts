@@ -1,0 +1,92 @@
+import { assert, describe, it } from "@effect/vitest"
+import { aliases, classify, isOperation, operations, passedFamilies } from "../src/Operation.ts"
+
+const base = "https://api.openai.com/v1"
+const named = (method: string, url: string, baseUrl = base): string => {
+  const target = classify(method, url, baseUrl)
+  return target._tag === "Protected" ? target.operation.name : `family ${target.family}`
+}
+
+describe("classify", () => {
+  it.each([
+    ["/chat/completions", "generate"],
+    ["/chat/completions/", "generate"],
+    ["/chat/completions///", "generate"],
+    ["//chat//completions", "generate"],
+    ["/CHAT/Completions", "generate"],
+    ["/%63hat/completions", "generate"],
+    ["/chat%2Fcompletions", "generate"],
+    ["/chat%2fcompletions%2f", "generate"],
+    ["/./chat/completions", "generate"],
+    ["/files/../chat/completions", "generate"],
+    ["/files/%2e%2e/chat/completions", "generate"],
+    ["/files/..%2fchat/completions", "generate"],
+    ["\\chat\\completions", "generate"],
+    ["/chat%5ccompletions", "generate"],
+    ["/chat/completions?x=/models", "generate"],
+    ["/chat/completions#/models", "generate"],
+    ["/completions", "complete"],
+    ["/completions/", "complete"],
+    ["/%43ompletions", "complete"],
+    ["/embeddings", "embed"],
+    ["/EMBEDDINGS?x", "embed"]
+  ])("judges POST %s as %s", (path, operation) => {
+    assert.strictEqual(named("POST", base + path), operation)
+    assert.strictEqual(named("post", base + path), operation)
+  })
+
+  it("judges deployments and other base URLs too", () => {
+    const azure = "https://x.openai.azure.com/openai"
+    assert.strictEqual(named("POST", `${azure}/deployments/d/chat/completions?api-version=1`, azure), "generate")
+    assert.strictEqual(named("POST", "http://127.0.0.1:1/chat/completions", "http://127.0.0.1:1"), "generate")
+    assert.strictEqual(
+      named("POST", `https://gateway.example/a/b/v1/embeddings`, "https://gateway.example/a/b/v1/"),
+      "embed"
+    )
+  })
+
+  it.each([
+    ["GET", "/models", "models"],
+    ["GET", "/models/gpt-4o", "models"],
+    ["POST", "/images/generations", "images"],
+    ["POST", "/audio/speech", "audio"],
+    ["DELETE", "/files/f-1", "files"],
+    ["POST", "/fine_tuning/jobs", "fine_tuning"],
+    ["POST", "/responses", "responses"],
+    ["GET", "/chat/completions", "chat"],
+    ["GET", "/Models", "models"]
+  ])("names the family of %s %s", (method, path, family) => {
+    assert.strictEqual(named(method, base + path), `family ${family}`)
+  })
+
+  it.each([
+    "/files/..%2frealtime",
+    "/realtime/..%2ffiles",
+    "/files/%2e%2e%2frealtime",
+    "/files%5c..%5crealtime",
+    "/files%2f."
+  ])("puts %s, which servers read differently, into no family", (path) => {
+    assert.strictEqual(named("GET", base + path), "family ")
+    assert.isFalse(passedFamilies.has(""))
+  })
+
+  it("does not take a path that does not decode for one that passes", () => {
+    assert.strictEqual(named("POST", `${base}/%ff%2fchat%2fcompletions`), "family %ff%2fchat%2fcompletions")
+  })
+
+  it("does not take a longer word for an operation", () => {
+    assert.strictEqual(named("POST", `${base}/mycompletions`), "family mycompletions")
+    assert.strictEqual(named("POST", `${base}/completions/x`), "family completions")
+  })
+})
+
+describe("operations", () => {
+  it("are known by their own names only", () => {
+    assert.deepStrictEqual(Object.keys(operations).filter(isOperation), ["generate", "complete", "embed"])
+    for (const name of ["", "constructor", "__proto__", "Generate", "toString"]) assert.isFalse(isOperation(name))
+  })
+
+  it("spell their caps as the aliases do", () => {
+    for (const { caps } of Object.values(operations)) for (const cap of caps) assert.include(aliases[0] ?? [], cap)
+  })
+})

@@ -1,0 +1,462 @@
+import { OpenAI } from "openai"
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import {
+  AgentClient,
+  BindError,
+  ClosedError,
+  ConfigurationError,
+  IdentityError,
+  PolicyDeniedError,
+  SecureOpenAI,
+  type SecureOptions,
+  UnboundError,
+  Workspace
+} from "../../src/index.ts"
+import { makeIssuer, mintToken, testIssuer } from "../../src/testing/index.ts"
+import { recordsOf } from "./Log.ts"
+import { type Provider, startProvider } from "./Provider.ts"
+
+const messages = [{ role: "user" as const, content: "Hello" }]
+const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+const limits = (name: string, model: string, max: number) => ({
+  policy_id: `user:${name}`,
+  resources: ["tool:assistant/**"],
+  constraints: { parameters: { "tool:assistant/generate": { model: [model], max_tokens: { max } } } }
+})
+const policies = [
+  { policy_id: "app:assistant", resources: ["tool:assistant/**"] },
+  limits("alice", "gpt-3.5-turbo", 500),
+  limits("bob", "gpt-4", 2000),
+  { policy_id: "agent:planner", resources: ["tool:assistant/generate"] },
+  {
+    policy_id: "user:carol",
+    resources: ["tool:assistant/generate", "tool:assistant/get_weather"],
+    denied_resources: ["api:assistant/batches"]
+  }
+]
+
+let provider: Provider
+beforeAll(async () => {
+  provider = await startProvider()
+})
+afterAll(() => provider.close())
+
+const opened: Array<{ close(): Promise<void> }> = []
+afterEach(async () => {
+  provider.behave({})
+  for (const client of opened.splice(0)) await client.close()
+})
+
+const make = (options: SecureOptions = {}) => {
+  const workspace = options.workspace ?? new Workspace({ audit: "memory", issuers: testIssuer, policies })
+  const client = new SecureOpenAI({
+    appName: "assistant",
+    apiKey: "k",
+    baseURL: provider.url,
+    maxRetries: 0,
+    ...options,
+    workspace
+  })
+  opened.push(client, workspace)
+  return { client, workspace, records: () => recordsOf(workspace) }
+}
+
+describe("binding users", () => {
+  it("gives each user their own model and tokens, at once, through one service", async () => {
+    const { client, records } = make()
+    await using alice = await client.asUser(mintToken({ sub: "alice" }))
+    await using bob = await client.asUser(mintToken({ sub: "bob" }))
+    await Promise.all(
+      Array.from({ length: 40 }, (_, i) =>
+        (i % 2 === 0 ? alice : bob).chat.completions.create({
+          model: "gpt-4",
+          max_tokens: 4000,
+          messages: [{ role: "user", content: i % 2 === 0 ? "from alice" : "from bob" }]
+        })
+      )
+    )
+    for (const { body } of provider.hits) {
+      const from = (body["messages"] as ReadonlyArray<{ readonly content: string }>)[0]?.content
+      expect([body["model"], body["max_tokens"]]).toEqual(
+        from === "from alice" ? ["gpt-3.5-turbo", 500] : ["gpt-4", 2000]
+      )
+    }
+    expect(provider.hits).toHaveLength(40)
+    const principals = (await records())
+      .filter((r) => r.kind === "decision")
+      .map((r) => (r["principal"] as { id: string }).id)
+    expect(principals.filter((p) => p === "alice")).toHaveLength(20)
+    expect(principals.filter((p) => p === "bob")).toHaveLength(20)
+  })
+
+  it("binds a registered AgentClient, tells who it is, and unbinds", async () => {
+    const { client, workspace } = make()
+    const user = new AgentClient({
+      userName: "alice",
+      iamToken: mintToken({ sub: "alice" }),
+      agentType: "user",
+      workspace
+    })
+    expect(() => client.bindToUser(user)).toThrow(BindError)
+    await user.register()
+    expect(user.registered).toBe(true)
+    const bound = client.bindToUser(user)
+    expect(bound).toBeInstanceOf(SecureOpenAI)
+    expect(bound).toBeInstanceOf(OpenAI)
+    expect([bound.isBound, client.isBound, bound.service, bound.userClient]).toEqual([true, false, client, user])
+    await bound.chat.completions.create({ model: "gpt-4", messages })
+    expect(provider.hits[0]?.body).toMatchObject({ model: "gpt-3.5-turbo", max_tokens: 500 })
+    await bound.withOptions({ timeout: 5000 }).chat.completions.create({ model: "gpt-4", messages })
+    expect(provider.hits[1]?.body).toMatchObject({ model: "gpt-3.5-turbo", max_tokens: 500 })
+    bound.unbind()
+    await expect(bound.chat.completions.create({ model: "gpt-4", messages })).rejects.toBeInstanceOf(UnboundError)
+    await expect(bound.models.list()).rejects.toBeInstanceOf(UnboundError)
+  })
+
+  it("ends the streams of a binding with it", async () => {
+    const { client, records } = make()
+    const alice = await client.asUser(mintToken({ sub: "alice" }))
+    provider.behave({ chunks: 500, every: 5 })
+    const stream = await alice.chat.completions.create({ model: "gpt-4", messages, stream: true })
+    let n = 0
+    const read = async () => {
+      for await (const _ of stream) if (++n === 3) alice.unbind()
+    }
+    await expect(read()).rejects.toBeInstanceOf(UnboundError)
+    await wait(40)
+    expect(provider.closed()).toBe(1)
+    expect((await records()).at(-1)).toMatchObject({ kind: "outcome", result: "aborted" })
+  })
+
+  it.each([
+    ["not_registered", (_c: SecureOpenAI, w: Workspace) => new AgentClient({ iamToken: mintToken(), workspace: w })],
+    ["not_registered", () => ({ registered: true }) as unknown as AgentClient],
+    [
+      "not_user",
+      (_c: SecureOpenAI, w: Workspace) =>
+        new AgentClient({ agentType: "agent", appName: "planner", workspace: w }).register()
+    ],
+    ["other_workspace", () => new AgentClient({ iamToken: mintToken(), workspace: make().workspace }).register()]
+  ])("refuses to bind: %s", async (code, userOf) => {
+    const { client, records, workspace } = make()
+    const user = await userOf(client, workspace)
+    const refused = (() => {
+      try {
+        return client.bindToUser(user)
+      } catch (error) {
+        return error
+      }
+    })()
+    expect(refused).toBeInstanceOf(BindError)
+    expect((refused as BindError).code).toBe(code)
+    await wait(10)
+    expect((await records()).at(-1)).toMatchObject({ kind: "refused", tool: "identity:register", code })
+  })
+
+  it("refuses to bind on a bound client and in user mode", async () => {
+    const { client, workspace } = make()
+    const user = await new AgentClient({ iamToken: mintToken(), workspace }).register()
+    const codeOf = (f: () => unknown) => {
+      try {
+        f()
+        return "bound"
+      } catch (error) {
+        return (error as BindError).code
+      }
+    }
+    const bound = client.bindToUser(user)
+    expect(codeOf(() => bound.bindToUser(user))).toBe("not_service")
+    const own = make({ workspace, jwtToken: mintToken() })
+    expect(codeOf(() => own.client.bindToUser(user))).toBe("not_service")
+  })
+
+  it("keeps a bound client at its service's base URL", async () => {
+    const { client } = make()
+    const alice = await client.asUser(mintToken({ sub: "alice" }))
+    await expect(alice.post("http://127.0.0.1:9/v1/chat/completions", { body: {} })).rejects.toBeInstanceOf(
+      PolicyDeniedError
+    )
+    await expect(alice.get("http://127.0.0.1:9/v1/models")).rejects.toBeInstanceOf(PolicyDeniedError)
+    alice.baseURL = "http://127.0.0.1:9/v1"
+    await expect(alice.models.list()).rejects.toBeInstanceOf(PolicyDeniedError)
+    expect(() => client.bindToUser(alice.userClient).withOptions({ baseURL: "http://x.test" })).toThrow(
+      ConfigurationError
+    )
+    expect(provider.hits).toHaveLength(0)
+  })
+
+  it("ends with the service, and with the user's registration", async () => {
+    const { client } = make()
+    const alice = await client.asUser(mintToken({ sub: "alice" }))
+    await client.close()
+    await expect(alice.chat.completions.create({ model: "gpt-4", messages })).rejects.toBeInstanceOf(ClosedError)
+    await expect(client.models.list()).rejects.toBeInstanceOf(ClosedError)
+  })
+})
+
+describe("tokens", () => {
+  const forged = makeIssuer(testIssuer.issuer, testIssuer.audience).mint({ sub: "alice" })
+  it.each([
+    ["forged", forged],
+    ["expired", mintToken({ sub: "alice" }, { expiresIn: -120 })],
+    ["for another audience", mintToken({ sub: "alice", aud: "other" })],
+    ["from an unknown issuer", mintToken({ sub: "alice", iss: "https://evil.test" })],
+    ["empty", ""]
+  ])("refuses one that is %s, before anything is sent, and writes it down", async (_what, token) => {
+    const { client, records, workspace } = make()
+    await expect(client.asUser(token)).rejects.toBeInstanceOf(IdentityError)
+    const own = make({ workspace, jwtToken: token })
+    expect(own.client.mode).toBe("user")
+    await expect(own.client.ready()).rejects.toBeInstanceOf(IdentityError)
+    const refused = await own.client.chat.completions.create({ model: "gpt-4", messages }).catch((e: unknown) => e)
+    expect(refused).toBeInstanceOf(IdentityError)
+    expect(refused).toBeInstanceOf(OpenAI.AuthenticationError)
+    expect(refused).toMatchObject({ status: 401, code: "identity_invalid" })
+    if (token !== "") expect(String(refused)).not.toContain(token)
+    await expect(own.client.models.list()).rejects.toBeInstanceOf(IdentityError)
+    expect(provider.hits).toHaveLength(0)
+    const log = (await records()).filter((r) => r.kind === "refused")
+    expect(log.map((r) => [r["tool"], r["stage"], r["status"]])).toEqual([
+      ["identity:register", "identity", 401],
+      ["tool:assistant/generate", "identity", 401],
+      ["api:assistant/models", "identity", 401]
+    ])
+  })
+
+  it("works in user mode, and holds the name against the token", async () => {
+    const { client, workspace } = make({ jwtToken: mintToken({ sub: "alice" }), userName: "alice" })
+    await client.ready()
+    await client.chat.completions.create({ model: "gpt-4", messages })
+    expect(provider.hits[0]?.body).toMatchObject({ model: "gpt-3.5-turbo", max_tokens: 500 })
+    const other = make({ workspace, jwtToken: mintToken({ sub: "alice" }), userName: "bob" })
+    await expect(other.client.ready()).rejects.toMatchObject({ reason: "name_mismatch" })
+  })
+
+  it("asks a token function again once the last token has expired", async () => {
+    let asked = 0
+    const { client } = make({
+      // The first one ends a second from now: 29 of the 30 seconds of tolerance are over.
+      jwtToken: async () =>
+        mintToken({ sub: "alice" }, { expiresIn: asked++ === 0 ? 71 : 3600, now: Date.now() - 100_000 })
+    })
+    await client.chat.completions.create({ model: "gpt-4", messages })
+    await wait(1100)
+    await client.chat.completions.create({ model: "gpt-4", messages })
+    await client.chat.completions.create({ model: "gpt-4", messages })
+    expect(asked).toBe(2)
+  })
+
+  it("says how to configure an issuer where there is none, and never falls back to the service", () => {
+    const workspace = new Workspace({ audit: "memory" })
+    const { client } = make({ workspace, jwtToken: mintToken() })
+    expect(() => make({ workspace, userName: "alice" })).toThrow(ConfigurationError)
+    expect(() => make({ workspace, jwtToken: undefined as never })).toThrow(ConfigurationError)
+    return expect(client.ready()).rejects.toThrow(/issuers: \{ issuer, audience \}|SECURE_OPENAI_ISSUER/)
+  })
+})
+
+describe("families for users", () => {
+  it("pass where everyone's do, and are refused where policy must allow them", async () => {
+    const { client, records } = make()
+    const carol = await client.asUser(mintToken({ sub: "carol" }))
+    await carol.models.list()
+    await expect(carol.batches.list()).rejects.toMatchObject({ status: 403, code: "policy_denied" })
+    await expect(carol.responses.create({ model: "gpt-4", input: "x" })).rejects.toBeInstanceOf(PolicyDeniedError)
+    await expect(carol.conversations.create({})).rejects.toBeInstanceOf(PolicyDeniedError)
+    expect(provider.hits.map((h) => h.path)).toEqual(["/models"])
+    await client.responses.create({ model: "gpt-4", input: "x" })
+    expect((await records()).filter((r) => r.kind === "refused").map((r) => r["tool"])).toEqual(
+      ["batches", "responses", "conversations"].map((f) => `api:assistant/${f}`)
+    )
+  })
+})
+
+describe("agent to agent", () => {
+  it("answers raw JSON and raw chunks under the caller's identity and both sides' policy", async () => {
+    const { client, records, workspace } = make()
+    const user = await new AgentClient({
+      iamToken: mintToken({ sub: "alice" }),
+      workspace,
+      appName: "portal"
+    }).register()
+    const target = { targetAgent: client.serverId }
+    const raw = await user.invokeTool("tool:assistant/generate", { model: "gpt-4", messages }, target)
+    expect(raw.choices[0]?.message.content).toBe("hi from gpt-3.5-turbo")
+    expect(provider.hits[0]?.body).toMatchObject({ model: "gpt-3.5-turbo", max_tokens: 500 })
+    let text = ""
+    for await (const chunk of await user.invokeTool(
+      "tool:assistant/generate",
+      { model: "gpt-4", messages },
+      { ...target, stream: true }
+    ))
+      text += chunk.choices[0]?.delta.content ?? ""
+    expect(text).toBe("t0t1t2")
+    const completion = await user.invokeTool(
+      "tool:assistant/complete",
+      { model: "gpt-3.5-turbo-instruct", prompt: "x" },
+      target
+    )
+    expect(completion.choices[0]?.text).toBe("hello")
+    const embedding = await user.invokeTool(
+      "tool:assistant/embed",
+      { model: "text-embedding-3-small", input: "x" },
+      target
+    )
+    expect(embedding.data[0]?.embedding).toEqual([1, 2])
+    const decisions = (await records()).filter((r) => r.kind === "decision")
+    expect(decisions.map((r) => (r["principal"] as { id: string }).id)).toEqual(Array(4).fill("alice"))
+  })
+
+  it("narrows one call by its own intent", async () => {
+    const { client, workspace } = make()
+    const user = await new AgentClient({ iamToken: mintToken({ sub: "bob" }), workspace }).register()
+    const intentPolicy = { constraints: { parameters: { "tool:assistant/generate": { max_tokens: { max: 7 } } } } }
+    await user.invokeTool(
+      "tool:assistant/generate",
+      { model: "gpt-4", messages },
+      { targetAgent: client.serverId, intentPolicy }
+    )
+    expect(provider.hits[0]?.body["max_tokens"]).toBe(7)
+  })
+
+  it("calls registered functions, and agents without a token", async () => {
+    const { client, workspace } = make()
+    client.registerTool("get_weather", ({ city }, { principal }) => ({ city, asked: principal.id }))
+    const carol = await new AgentClient({ iamToken: mintToken({ sub: "carol" }), workspace }).register()
+    const target = { targetAgent: client.serverId }
+    expect(await carol.invokeTool("tool:assistant/get_weather", { city: "Paris" }, target)).toEqual({
+      city: "Paris",
+      asked: "carol"
+    })
+    await expect(carol.invokeTool("tool:assistant/wire_money", {}, target)).rejects.toBeInstanceOf(PolicyDeniedError)
+    const planner = await new AgentClient({ agentType: "agent", appName: "planner", workspace }).register()
+    const raw = await planner.invokeTool("tool:assistant/generate", { model: "gpt-4", messages }, target)
+    expect(raw.model).toBe("gpt-4")
+  })
+
+  it("refuses params that are not plain JSON, targets that are unknown, tools of others, and the unregistered", async () => {
+    const { client, records, workspace } = make()
+    const user = new AgentClient({ iamToken: mintToken({ sub: "alice" }), workspace })
+    const target = { targetAgent: client.serverId }
+    await expect(user.invokeTool("tool:assistant/generate", {}, target)).rejects.toMatchObject({
+      code: "not_registered"
+    })
+    await user.register()
+    for (const params of [
+      { model: () => "gpt-4" },
+      { at: new Date() },
+      { n: Number.NaN },
+      {
+        get model() {
+          return "gpt-4"
+        }
+      },
+      new Map()
+    ])
+      await expect(user.invokeTool("tool:assistant/generate", params, target)).rejects.toBeInstanceOf(PolicyDeniedError)
+    await expect(user.invokeTool("tool:assistant/generate", {}, { targetAgent: "nobody" })).rejects.toMatchObject({
+      code: "not_registered"
+    })
+    await expect(user.invokeTool("tool:other/generate", {}, target)).rejects.toBeInstanceOf(PolicyDeniedError)
+    await expect(
+      user.invokeTool(
+        "tool:assistant/generate",
+        { model: "gpt-4", messages },
+        { ...target, signal: AbortSignal.abort() }
+      )
+    ).rejects.toBeInstanceOf(OpenAI.APIUserAbortError)
+    await user.unregister()
+    await expect(
+      user.invokeTool("tool:assistant/generate", { model: "gpt-4", messages }, target)
+    ).rejects.toMatchObject({ code: "not_registered" })
+    expect(provider.hits).toHaveLength(0)
+    void records
+  })
+})
+
+describe("tools that the model asks for", () => {
+  const asks = [
+    { name: "get_weather", arguments: '{"city":"Paris"}' },
+    { name: "wire_money", arguments: '{"to":"eve"}' }
+  ]
+  const tools = asks.map(({ name }) => ({ type: "function" as const, function: { name, parameters: {} } }))
+
+  it("reach the caller untouched, are recorded, and run judged as the bound user", async () => {
+    const { client, records } = make()
+    const ran: Array<unknown> = []
+    client.registerTool<{ city: string }>("get_weather", ({ city }, { principal }) => {
+      ran.push([city, principal.id])
+      return "sunny"
+    })
+    client.registerTool("wire_money", () => ran.push("wired"))
+    const carol = await client.asUser(mintToken({ sub: "carol" }))
+    provider.behave({ toolCalls: asks })
+    const answer = await carol.chat.completions.create({ model: "gpt-4", messages, tools })
+    const calls = answer.choices[0]?.message.tool_calls ?? []
+    expect(calls.map((c) => c.type === "function" && c.function)).toEqual(asks)
+    const answers = await Promise.all(calls.map((call) => carol.invokeTool(call)))
+    expect(answers[0]).toEqual({ role: "tool", tool_call_id: "call_0", content: "sunny" })
+    expect(JSON.parse(answers[1]?.content ?? "")).toMatchObject({ error: { code: "policy_denied" } })
+    expect(ran).toEqual([["Paris", "carol"]])
+    const asked = (await records()).filter((r) => r.kind === "tool_call").map((r) => [r["tool"], r["verdict"]])
+    expect(asked).toEqual([
+      ["tool:assistant/get_weather", "allow"],
+      ["tool:assistant/wire_money", "deny"]
+    ])
+  })
+
+  it("are recorded from a stream too", async () => {
+    const { client, records } = make()
+    const carol = await client.asUser(mintToken({ sub: "carol" }))
+    provider.behave({ toolCalls: asks })
+    await Array.fromAsync(await carol.chat.completions.create({ model: "gpt-4", messages, tools, stream: true }))
+    const asked = (await records()).filter((r) => r.kind === "tool_call").map((r) => [r["tool"], r["verdict"]])
+    expect(asked).toEqual([
+      ["tool:assistant/get_weather", "allow"],
+      ["tool:assistant/wire_money", "deny"]
+    ])
+  })
+
+  it.each([false, true])("run judged in the SDK's runTools (stream: %s)", async (stream) => {
+    const { client } = make()
+    const carol = await client.asUser(mintToken({ sub: "carol" }))
+    provider.behave({ toolCalls: asks })
+    const ran: Array<string> = []
+    const runner = carol.chat.completions.runTools({
+      model: "gpt-4",
+      messages,
+      stream,
+      tools: [
+        {
+          type: "function",
+          function: {
+            name: "get_weather",
+            parameters: {},
+            description: "weather",
+            parse: (text: string) => JSON.parse(text) as { city: string },
+            function: ({ city }: { city: string }) => {
+              ran.push(city)
+              return `sunny in ${city}`
+            }
+          }
+        },
+        {
+          type: "function",
+          function: { name: "wire_money", parameters: {}, description: "money", function: () => ran.push("wired") }
+        }
+      ]
+    } as never)
+    const contents: Array<unknown> = []
+    runner.on("message", (message) => {
+      if (message.role === "tool") contents.push(message.content)
+      if (contents.length === 2) provider.behave({})
+    })
+    await runner.done().catch((error: unknown) => {
+      if (!stream) throw error
+    })
+    expect(ran).toEqual(["Paris"])
+    expect(contents[0]).toBe("sunny in Paris")
+    expect(String(contents[1])).toContain("policy_denied")
+  })
+})

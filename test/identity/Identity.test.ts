@@ -1,0 +1,217 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as TestClock from "effect/testing/TestClock"
+import { Call, type Credentials, type TokenSource } from "../../src/Call.ts"
+import { type IdentityInvalid } from "../../src/Errors.ts"
+import { Identity } from "../../src/identity/Identity.ts"
+import { makeIssuer } from "../../src/testing/Tokens.ts"
+
+const issuer = makeIssuer()
+const layer = Identity.layer({ issuers: [issuer.options] })
+const mint: typeof issuer.mint = (claims, options) => issuer.mint(claims, { now: 0, ...options })
+
+const user = (token: TokenSource | string, userName?: string): Credentials => ({
+  _tag: "User",
+  token: typeof token === "string" ? Redacted.make(token) : token,
+  ...(userName !== undefined && { userName })
+})
+const resolve = (credentials: Credentials) =>
+  Effect.flatMap(Identity, (identity) => identity.resolve(Call.generate({}, { app: "shop", credentials })))
+const refusal = (credentials: Credentials): Effect.Effect<IdentityInvalid, unknown, Identity> =>
+  Effect.flip(resolve(credentials))
+
+describe("Identity.resolve", () => {
+  it.effect("gives an application its own name", () =>
+    Effect.gen(function* () {
+      const { principal } = yield* resolve({ _tag: "App" })
+      assert.strictEqual(`${principal.kind}:${principal.id}`, "app:shop")
+      assert.isUndefined(principal.tokenHash)
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("gives an agent its name only if its call is signed", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* refusal({ _tag: "Agent", name: "bot" })).reason, "envelope")
+      const call = Call.generate({}, { credentials: { _tag: "Agent", name: "bot" }, invocation: "a.b.c" })
+      const { principal } = yield* (yield* Identity).resolve(call)
+      assert.strictEqual(`${principal.kind}:${principal.id}`, "agent:bot")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("gives a user the principal of the verified token", () =>
+    Effect.gen(function* () {
+      const token = mint({
+        sub: "s-1",
+        preferred_username: "alice",
+        roles: ["analyst"],
+        company: "Acme",
+        amr: ["fido"]
+      })
+      const { principal } = yield* resolve(user(token, "alice"))
+      assert.strictEqual(principal.id, "alice")
+      assert.deepStrictEqual(principal.documents, ["company:Acme", "role:analyst"])
+      assert.deepStrictEqual(principal.attestations, ["phishing_resistant"])
+      assert.strictEqual(principal.issuer, "https://issuer.test")
+      assert.strictEqual(principal.expiresAt, 3600)
+      assert.match(principal.tokenHash ?? "", /^[A-Za-z0-9_-]{43}$/)
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("refuses a userName that the token does not give, and names both", () =>
+    Effect.gen(function* () {
+      const error = yield* refusal(user(mint({ sub: "alice" }), "bob"))
+      assert.strictEqual(error.reason, "name_mismatch")
+      assert.include(error.message, '"bob"')
+      assert.include(error.message, '"alice"')
+      const token = Redacted.make(mint({ sub: "alice" }))
+      yield* resolve(user(token))
+      assert.strictEqual((yield* refusal(user(token, "Alice"))).reason, "name_mismatch")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("refuses an empty token as missing, and never takes it for the application", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* refusal(user(""))).reason, "missing")
+      assert.strictEqual((yield* refusal(user(() => Promise.resolve("")))).reason, "missing")
+      assert.strictEqual((yield* refusal(user(() => Promise.reject(new Error("down"))))).reason, "missing")
+      assert.strictEqual((yield* refusal(user(() => JSON.parse("{}")))).reason, "missing")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("refuses a user where no issuer is configured, and says how to configure one", () =>
+    Effect.gen(function* () {
+      const error = yield* refusal(user(mint()))
+      assert.strictEqual(error.reason, "no_issuer")
+      assert.include(error.message, "issuers: { issuer, audience }")
+      assert.include(error.message, "SECURE_OPENAI_ISSUER")
+      assert.include(error.message, "SECURE_OPENAI_AUDIENCE")
+      yield* resolve({ _tag: "App" })
+      yield* (yield* Identity).ready
+    }).pipe(Effect.provide(Identity.layer({ issuers: [] })))
+  )
+
+  it.effect("refuses a forged token at every call, also after the real one was seen", () =>
+    Effect.gen(function* () {
+      const real = mint({ sub: "alice" })
+      const [header, , signature] = real.split(".")
+      const payload = Buffer.from(JSON.stringify({ sub: "root", iss: "https://issuer.test" })).toString("base64url")
+      const forged = Redacted.make(`${header}.${payload}.${signature}`)
+      yield* resolve(user(real))
+      assert.strictEqual((yield* refusal(user(forged))).reason, "signature")
+      assert.strictEqual((yield* refusal(user(forged))).reason, "signature")
+      yield* resolve(user(real))
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("checks the end of a token at every call, with 30 s of tolerance", () =>
+    Effect.gen(function* () {
+      const token = Redacted.make(mint({}, { expiresIn: 60 }))
+      const first = yield* resolve(user(token))
+      yield* TestClock.adjust("89 seconds")
+      assert.strictEqual((yield* resolve(user(token))).principal, first.principal)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* refusal(user(token))).reason, "expired")
+      assert.strictEqual((yield* refusal(user(Redacted.value(token)))).reason, "expired")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("gives the same principal for the same token, however it is wrapped", () =>
+    Effect.gen(function* () {
+      const token = mint()
+      const first = yield* resolve(user(token))
+      const second = yield* resolve(user(token))
+      assert.strictEqual(first.principal, second.principal)
+      const other = yield* resolve(user(mint()))
+      assert.notStrictEqual(other.principal.tokenHash, first.principal.tokenHash)
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("asks a token function again only once its last token has expired", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const source = () => Promise.resolve(mint({}, { now: 60_000 * asked++, expiresIn: 60 }))
+      yield* resolve(user(source))
+      yield* TestClock.adjust("59 seconds")
+      yield* resolve(user(source))
+      assert.strictEqual(asked, 1)
+      yield* TestClock.adjust("1 second")
+      const renewed = yield* resolve(user(source))
+      assert.strictEqual(asked, 2)
+      assert.strictEqual(renewed.principal.expiresAt, 120)
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("lets concurrent calls share one answer of a token function", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const source = async () => {
+        asked++
+        await new Promise((done) => setTimeout(done, 5))
+        return mint()
+      }
+      const all = yield* Effect.all(
+        Array.from({ length: 20 }, () => resolve(user(source))),
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual(asked, 1)
+      assert.strictEqual(new Set(all.map(({ principal }) => principal)).size, 1)
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("asks a token function again after it failed", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const source = () => (asked++ === 0 ? Promise.reject(new Error("down")) : Promise.resolve(mint()))
+      assert.strictEqual((yield* refusal(user(source))).reason, "missing")
+      yield* resolve(user(source))
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("never mixes concurrent callers", () =>
+    Effect.gen(function* () {
+      const names = Array.from({ length: 200 }, (_, i) => `user-${i % 20}`)
+      const tokens = new Map(names.map((name) => [name, mint({ sub: name })]))
+      const found = yield* Effect.forEach(names, (name) => resolve(user(tokens.get(name) ?? "", name)), {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual(
+        found.map(({ principal }) => principal.id),
+        names
+      )
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("quotes no token in an error", () =>
+    Effect.gen(function* () {
+      const token = mint({ aud: "other" })
+      const error = yield* refusal(user(token))
+      for (const part of token.split(".")) assert.notInclude(`${error.message}${JSON.stringify(error)}`, part)
+    }).pipe(Effect.provide(layer))
+  )
+})
+
+describe("Identity.principal", () => {
+  it.effect("gives the same answers outside a pipeline", () =>
+    Effect.gen(function* () {
+      const identity = yield* Identity
+      assert.strictEqual((yield* identity.principal({ _tag: "App" }, "shop")).id, "shop")
+      assert.strictEqual((yield* identity.principal(user(mint({ sub: "bob" })), "shop")).id, "bob")
+      assert.strictEqual(
+        (yield* Effect.flip(identity.principal({ _tag: "Agent", name: "x" }, "shop"))).reason,
+        "envelope"
+      )
+    }).pipe(Effect.provide(layer))
+  )
+})
+
+describe("Identity.layer", () => {
+  it.effect("fails for an issuer without audience", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(
+        Effect.provide(Identity, Identity.layer({ issuers: [{ ...issuer.options, audience: "" }] }))
+      )
+      assert.strictEqual(error._tag, "Configuration")
+    })
+  )
+})

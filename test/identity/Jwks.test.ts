@@ -1,0 +1,225 @@
+import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
+import { exportJWK, generateKeyPair, type JWK } from "jose"
+import * as Http from "node:http"
+import { Provider } from "oidc-provider"
+import { IdentityInvalid } from "../../src/Errors.ts"
+import * as Jwks from "../../src/identity/Jwks.ts"
+import * as Jwt from "../../src/identity/Jwt.ts"
+import { makeIssuer } from "../../src/testing/Tokens.ts"
+
+/** A server on this machine whose answers a test can change. */
+const serve = async (answer: Http.RequestListener) => {
+  let requests = 0
+  const current = { answer }
+  const server = Http.createServer((request, response) => {
+    requests++
+    current.answer(request, response)
+  })
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening))
+  const address = server.address()
+  return {
+    url: `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`,
+    answer: (next: Http.RequestListener) => void (current.answer = next),
+    requests: () => requests,
+    close: () => {
+      server.closeAllConnections()
+      server.close()
+    }
+  }
+}
+const json =
+  (value: unknown, status = 200): Http.RequestListener =>
+  (_, response) =>
+    void response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value))
+
+const outcome = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => "accepted",
+    (error: unknown) => {
+      assert.instanceOf(error, IdentityInvalid)
+      return error.reason
+    }
+  )
+
+describe("a real OpenID provider", () => {
+  const audience = "https://api.example"
+  let server: Awaited<ReturnType<typeof serve>>
+  let keys: ReadonlyArray<JWK> = []
+  const newKey = async (kid: string): Promise<JWK> => {
+    const { privateKey } = await generateKeyPair("ES256", { extractable: true })
+    return { ...(await exportJWK(privateKey)), kid, alg: "ES256", use: "sig" }
+  }
+  const provide = (next: ReadonlyArray<JWK>) => {
+    keys = next
+    const provider = new Provider(server.url, {
+      jwks: { keys },
+      clients: [
+        {
+          client_id: "svc",
+          client_secret: "secret",
+          grant_types: ["client_credentials"],
+          redirect_uris: [],
+          response_types: [],
+          id_token_signed_response_alg: "ES256"
+        }
+      ],
+      features: {
+        clientCredentials: { enabled: true },
+        devInteractions: { enabled: false },
+        resourceIndicators: {
+          enabled: true,
+          defaultResource: () => audience,
+          getResourceServerInfo: () => ({
+            scope: "api",
+            audience,
+            accessTokenTTL: 600,
+            accessTokenFormat: "jwt",
+            jwt: { sign: { alg: "ES256" } }
+          })
+        }
+      },
+      extraTokenClaims: () => ({ preferred_username: "alice", roles: ["analyst"], company: "Acme" })
+    })
+    server.answer(provider.callback())
+  }
+  const token = async (): Promise<string> => {
+    const response = await fetch(`${server.url}/token`, {
+      method: "POST",
+      headers: { authorization: `Basic ${btoa("svc:secret")}` },
+      body: new URLSearchParams({ grant_type: "client_credentials", scope: "api" })
+    })
+    const { access_token } = JSON.parse(await response.text())
+    return access_token
+  }
+
+  beforeAll(async () => {
+    vi.spyOn(console, "warn").mockReturnValue()
+    vi.spyOn(console, "info").mockReturnValue()
+    server = await serve(json({}))
+    provide([await newKey("one")])
+  })
+  afterAll(() => {
+    vi.restoreAllMocks()
+    server.close()
+  })
+
+  it("is discovered, its at+jwt is accepted, and a forged one is not", async () => {
+    const issuers = Jwt.issuers([{ issuer: server.url, audience }])
+    const real = await token()
+    const { claims } = await Jwt.verify(real, issuers, Date.now)
+    assert.strictEqual(claims["preferred_username"], "alice")
+    const forged = makeIssuer(server.url, audience).mint({}, { header: { kid: "one", alg: "ES256" } })
+    assert.strictEqual(await outcome(Jwt.verify(forged, issuers, Date.now)), "signature")
+    const elsewhere = Jwt.issuers([{ issuer: server.url, audience: "https://other.example" }])
+    assert.strictEqual(await outcome(Jwt.verify(real, elsewhere, Date.now)), "audience")
+  })
+
+  it("may change its key: the new one counts within 30 s, the old one no longer than the set is kept", async () => {
+    const issuers = Jwt.issuers([{ issuer: server.url, audience }])
+    const before = await token()
+    await Jwt.verify(before, issuers, Date.now)
+    provide([await newKey("two")])
+    const after = await token()
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 30_000 })
+    try {
+      assert.strictEqual(await outcome(Jwt.verify(after, issuers, Date.now)), "accepted")
+      assert.strictEqual(await outcome(Jwt.verify(before, issuers, Date.now)), "unknown_key")
+      vi.setSystemTime(Date.now() + Jwks.maximumAge)
+      assert.strictEqual(await outcome(Jwt.verify(after, issuers, Date.now)), "accepted")
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it("is not asked for every unknown key id", async () => {
+    const issuers = Jwt.issuers([{ issuer: server.url, audience }])
+    await Jwt.verify(await token(), issuers, Date.now)
+    const asked = server.requests()
+    const mint = makeIssuer(server.url, audience).mint
+    const reasons = await Promise.all(
+      Array.from({ length: 50 }, (_, i) =>
+        outcome(Jwt.verify(mint({}, { header: { kid: `x${i}` } }), issuers, Date.now))
+      )
+    )
+    assert.deepStrictEqual(new Set(reasons), new Set(["unknown_key"]))
+    assert.strictEqual(server.requests(), asked)
+  })
+})
+
+describe("Jwks.make", () => {
+  const { options } = makeIssuer()
+  const kid = options.jwks.keys[0]?.kid ?? ""
+  const header = { alg: "Ed25519", kid }
+  const with_ = async (
+    answer: Http.RequestListener,
+    test: (server: Awaited<ReturnType<typeof serve>>) => Promise<void>
+  ) => {
+    const server = await serve(answer)
+    try {
+      await test(server)
+    } finally {
+      server.close()
+    }
+  }
+  const at = (url: string) => Jwks.make({ issuer: "https://id.example", jwksUri: `${url}/jwks` })
+
+  it("fetches a set once for many tokens at once", () =>
+    with_(json(options.jwks), async (server) => {
+      const keys = at(server.url)
+      await Promise.all(Array.from({ length: 20 }, () => keys.key(header)))
+      await keys.ready()
+      assert.strictEqual(server.requests(), 1)
+    }))
+
+  it.each<readonly [string, Http.RequestListener]>([
+    ["answers 500", json({}, 500)],
+    ["answers 204", json({}, 204)],
+    ["redirects", (_, response) => void response.writeHead(302, { location: "https://id.example/jwks" }).end()],
+    ["is not JSON", (_, response) => void response.end("<html>")],
+    ["holds no keys", json({})],
+    ["holds more than 64 keys", json({ keys: Array.from({ length: 65 }, () => ({})) })],
+    ["is longer than 256 KiB", json({ keys: [], filler: "x".repeat(300_000) })],
+    ["hangs up", (_, response) => void response.destroy()]
+  ])("fails closed when the set %s", (_, answer) =>
+    with_(answer, async (server) => {
+      const keys = at(server.url)
+      assert.strictEqual(await outcome(keys.ready()), "keys_unavailable")
+      assert.strictEqual(await outcome(keys.key(header)), "keys_unavailable")
+    })
+  )
+
+  it("fails closed when nobody answers", async () => {
+    assert.strictEqual(await outcome(at("http://127.0.0.1:1").ready()), "keys_unavailable")
+  })
+
+  it("leaves an issuer that is down in peace, and recovers", () =>
+    with_(json({}, 500), async (server) => {
+      const keys = at(server.url)
+      for (let i = 0; i < 50; i++) assert.strictEqual(await outcome(keys.key(header)), "keys_unavailable")
+      assert.strictEqual(server.requests(), 1)
+      server.answer(json(options.jwks))
+      await new Promise((done) => setTimeout(done, 1050))
+      assert.strictEqual(await outcome(keys.key(header)), "accepted")
+    }))
+
+  it("refuses a discovery document of another issuer, and a key set outside https that it names", () =>
+    with_(json({ issuer: "https://other.example", jwks_uri: "https://other.example/jwks" }), async (server) => {
+      assert.strictEqual(await outcome(Jwks.make({ issuer: server.url }).ready()), "keys_unavailable")
+      for (const jwks_uri of ["http://id.example/jwks", "file:///etc/passwd", undefined]) {
+        server.answer(json({ issuer: server.url, jwks_uri }))
+        assert.strictEqual(await outcome(Jwks.make({ issuer: server.url }).ready()), "keys_unavailable")
+      }
+    }))
+
+  it("uses no private, symmetric or nameless key", async () => {
+    const { privateKey } = await generateKeyPair("Ed25519", { extractable: true })
+    const secret = { ...(await exportJWK(privateKey)), kid: "private" }
+    const keys = Jwks.make({
+      issuer: "i",
+      jwks: { keys: [secret, { kty: "oct", k: "c2VjcmV0", kid: "oct" }, ...options.jwks.keys] }
+    })
+    assert.strictEqual(await outcome(keys.key({ alg: "Ed25519", kid: "private" })), "unknown_key")
+    assert.strictEqual(await outcome(keys.key({ alg: "HS256", kid: "oct" })), "keys_unavailable")
+    assert.strictEqual(await outcome(keys.key(header)), "accepted")
+  })
+})
