@@ -7,10 +7,10 @@
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { APIUserAbortError, type OpenAI } from "openai"
-import { v7 as uuidv7 } from "uuid"
 import { snapshot } from "./CanonicalJson.ts"
 import { Call, type Credentials, type IntentPolicy, type TokenSource } from "./Call.ts"
 import { BindError, ConfigurationError, IdentityError, refusal, toSdkError } from "./Errors.ts"
+import { newId } from "./Id.ts"
 import { generate, type SigningKey } from "./Keys.ts"
 import { parseIntent } from "./policy/Mapl.ts"
 import { agent as agentPrincipal, type Principal } from "./Principal.ts"
@@ -82,7 +82,7 @@ export class AgentClient {
     this.agentType = options.agentType ?? "user"
     this.appName = options.appName ?? "secure-openai-app"
     this.userName = options.userName
-    this.agentId = `${this.agentType}:${this.userName ?? this.appName}:${uuidv7()}`
+    this.agentId = `${this.agentType}:${this.userName ?? this.appName}:${newId()}`
     this.workspace = options.workspace ?? Workspace.default()
     this.intentPolicy = options.intentPolicy === undefined ? undefined : requireIntent(options.intentPolicy)
     this.credentials =
@@ -189,7 +189,7 @@ export class AgentClient {
     } catch (error) {
       if (error instanceof IdentityError)
         await this.workspace.refuse({
-          call: uuidv7(),
+          call: newId(),
           tool: "identity:register",
           app: this.appName,
           stage: "identity",

@@ -8,10 +8,10 @@
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
-import { v7 as uuidv7 } from "uuid"
 import { type JsonObject, snapshot } from "./CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "./Decision.ts"
 import { type PipelineError, refusal } from "./Errors.ts"
+import { newId } from "./Id.ts"
 import { isOperation, type OperationName, operations, toolResource } from "./Operation.ts"
 import type { Principal } from "./Principal.ts"
 
@@ -77,7 +77,7 @@ export class Call {
   readonly invocation: string | undefined
 
   private constructor(operation: string, params: JsonObject, options: CallOptions) {
-    this.id = options.id ?? uuidv7()
+    this.id = options.id ?? newId()
     this.operation = operation
     this.params = params
     this.bytes = options.bytes ?? JSON.stringify(params)

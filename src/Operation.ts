@@ -40,7 +40,7 @@ export const isOperation = (name: string): name is OperationName => Object.hasOw
  */
 export const aliases: ReadonlyArray<ReadonlyArray<string>> = [
   ["max_tokens", "max_completion_tokens", "max_output_tokens"],
-  ["tools[].function.name", "functions[].name"],
+  ["tools[].function.name", "tools[].custom.name", "tools[].name", "functions[].name"],
   ["messages", "input"]
 ]
 

@@ -194,21 +194,19 @@ export class Workspace {
         const identity = yield* Identity
         const policy = yield* Policy
         const { app, credentials, id: call, resource: tool } = request
-        const principal = yield* identity
-          .principal(credentials, app)
-          .pipe(
-            Effect.tapError((error) =>
-              audit.refuse({
-                call,
-                tool,
-                app,
-                stage: "identity",
-                code: "identity_invalid",
-                status: 401,
-                violations: [{ code: error.reason }]
-              })
-            )
+        const principal = yield* identity.principal(credentials, app).pipe(
+          Effect.tapError((error) =>
+            audit.refuse({
+              call,
+              tool,
+              app,
+              stage: "identity",
+              code: "identity_invalid",
+              status: 401,
+              violations: [{ code: error.reason }]
+            })
           )
+        )
         yield* policy.pass(request, principal).pipe(
           Effect.tapError((error) =>
             audit.refuse({

@@ -20,7 +20,6 @@ import * as Stream from "effect/Stream"
 import { APIError, APIUserAbortError, type OpenAI, OpenAIError } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
-import { v7 as uuidv7 } from "uuid"
 import type { Outcome } from "../audit/Audit.ts"
 import {
   Call,
@@ -40,9 +39,10 @@ import {
   refusal,
   toSdkError
 } from "../Errors.ts"
+import { newId } from "../Id.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
-import { classify, familyResource, type Operation, toolResource } from "../Operation.ts"
+import { classify, familyResource, type Operation, type Target, toolResource } from "../Operation.ts"
 import { Pipeline } from "../Pipeline.ts"
 import { type Answer, eventStream, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
 import { rememberReceipt } from "./Receipts.ts"
@@ -157,9 +157,8 @@ export class Exchange {
 
   /** Judges a built request, and gives it back as it may be sent. Called once an attempt. */
   async build(options: RequestOptions, built: BuiltRequest, baseURL: string): Promise<BuiltRequest> {
-    const method = built.req.method ?? "get"
-    const target = classify(method, built.url, baseURL)
-    this.#endpoint = `${method.toUpperCase()} ${withoutQuery(built.url)}`
+    const { endpoint, target } = targetOf(built.req.method ?? "get", built.url, baseURL)
+    this.#endpoint = endpoint
     this.#options = options
     if (options.signal?.aborted) throw new APIUserAbortError()
     requireAlive(this.#session)
@@ -185,7 +184,7 @@ export class Exchange {
    * any other is recorded as it leaves.
    */
   async buildAlone(options: RequestOptions, built: BuiltRequest, baseURL: string): Promise<BuiltRequest> {
-    const target = classify(built.req.method ?? "get", built.url, baseURL)
+    const { target } = targetOf(built.req.method ?? "get", built.url, baseURL)
     if (target._tag === "Protected")
       await this.#refuse(
         toolResource(this.#session.app, target.operation.name),
@@ -246,7 +245,7 @@ export class Exchange {
     if (this.#finish !== undefined) return
     const { app, credentials, intents, workspace } = this.#session
     const request: PassThrough = {
-      id: uuidv7(),
+      id: newId(),
       app,
       family,
       resource: familyResource(app, family),
@@ -268,7 +267,7 @@ export class Exchange {
   async #refuse(resource: string, code: string, message: string): Promise<never> {
     const denied = refusal("egress", { code, message }, { resource, principal: "" })
     await this.#session.workspace.refuse({
-      call: uuidv7(),
+      call: newId(),
       tool: resource,
       app: this.#session.app,
       stage: "egress",
@@ -479,10 +478,22 @@ const requireApiKey = (built: BuiltRequest): void => {
     )
 }
 
-const withoutQuery = (url: string): string => {
+/** What a request is for, and its endpoint without the query. An app asks for few URLs, again and again. */
+const targetOf = (
+  method: string,
+  url: string,
+  baseURL: string
+): { readonly target: Target; readonly endpoint: string } => {
+  const key = `${method} ${url} ${baseURL}`
+  const known = targets.get(key)
+  if (known !== undefined) return known
   const { origin, pathname } = new URL(url)
-  return `${origin}${pathname}`
+  const found = { target: classify(method, url, baseURL), endpoint: `${method.toUpperCase()} ${origin}${pathname}` }
+  if (targets.size === 256) targets.clear()
+  targets.set(key, found)
+  return found
 }
+const targets = new Map<string, ReturnType<typeof targetOf>>()
 
 const callerError = (cause: Cause.Cause<unknown>): unknown =>
   Cause.hasInterruptsOnly(cause) ? new APIUserAbortError() : toSdkError(Cause.squash(cause))
@@ -493,14 +504,14 @@ const followHome = async (
   input: string | URL | Request,
   init: RequestInit
 ): Promise<Response> => {
-  let url = new URL(input instanceof Request ? input.url : input)
+  let url = input instanceof Request ? input.url : String(input)
   for (let hops = 0; ; hops++) {
-    const response = await fetch(url.href, init)
+    const response = await fetch(url, init)
+    if (response.status !== 307 && response.status !== 308) return response
     const location = response.headers.get("location")
-    if ((response.status !== 307 && response.status !== 308) || location === null || hops === 5) return response
-    const next = new URL(location, url)
-    if (next.origin !== url.origin) return response
+    const next = location === null ? undefined : new URL(location, url)
+    if (next === undefined || hops === 5 || next.origin !== new URL(url).origin) return response
     await response.body?.cancel()
-    url = next
+    url = next.href
   }
 }

@@ -11,10 +11,10 @@ import type { APIPromise } from "openai/api-promise"
 import { AgentClient, type AgentClientOptions, requireIntent, tokenSource } from "../AgentClient.ts"
 import { type Credentials, endpointOf, type IntentPolicy, type Receipt } from "../Call.ts"
 import { BindError, ClosedError, ConfigurationError, toSdkError, UnboundError } from "../Errors.ts"
+import { newId } from "../Id.ts"
 import { isOperation, operations } from "../Operation.ts"
 import { Pipeline, type Stage } from "../Pipeline.ts"
 import { type Message, type Service, Workspace, type WorkspaceOptions, type WorkspaceServices } from "../Workspace.ts"
-import { v7 as uuidv7 } from "uuid"
 import { answerPromise } from "./Answer.ts"
 import { Exchange, type Inbound, inboundKey, layerInvocation, noApiKey, type RequestOptions } from "./Exchange.ts"
 import { guard } from "./Guard.ts"
@@ -259,7 +259,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const refuse = (code: BindError["code"], message: string): never => {
         void workspace
           .refuse({
-            call: uuidv7(),
+            call: newId(),
             tool: "identity:register",
             app: this.#session.app,
             stage: "identity",
@@ -327,7 +327,7 @@ const openSession = (options: SecureOptions): Session => {
   const stages = Layer.provideMerge(layerInvocation, layerOf(workspace))
   const session: Session = {
     app,
-    server: `app:${app}:${uuidv7()}`,
+    server: `app:${app}:${newId()}`,
     credentials: credentialsOf(options),
     intents: options.intentPolicy === undefined ? [] : [requireIntent(options.intentPolicy)],
     workspace,

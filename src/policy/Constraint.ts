@@ -187,6 +187,11 @@ export const effectiveValues = ({
   return { literals: uniqueValues(literals), globs }
 }
 
+const names = (values: ReadonlyArray<Json>, literal: Json): boolean =>
+  isComposite(literal)
+    ? values.some((value) => isComposite(value) && canonicalize(value) === canonicalize(literal))
+    : values.includes(literal)
+
 /** Why no request can satisfy a constraint; `undefined` where one can. */
 export const contradiction = (constraint: Constraint): Violation | undefined => {
   const { lists, parameter, types } = constraint
@@ -367,27 +372,19 @@ const notAllowed = (constraint: Constraint, found: Found, unlisted: ReadonlyArra
   const { globs, literals } = effectiveValues(constraint)
   const [list] = unlisted
   const finding = violated("value_not_allowed", found, list!, show([...literals, ...globs]), "is not among")
-  if (unlisted.some(({ deny }) => deny) || isArray(found.value) || literals.length === 0) return finding
+  // A list that is broken must itself name what takes the value's place: another document's literal that only fits this
+  // one's glob would turn this one's refusal into a permission.
+  const [first, ...rest] = literals.filter((literal) => unlisted.every(({ values }) => names(values, literal)))
+  if (first === undefined || isArray(found.value) || unlisted.some(({ deny }) => deny)) return finding
+  const { path, value: from } = found
+  const { policy } = list!
   if (constraint.parameter.canonical !== "model")
-    return {
-      ...finding,
-      remedy: { kind: "set", path: found.path, from: found.value, to: literals[0], policy: list!.policy }
-    }
-  return typeof found.value === "string"
-    ? {
-        ...finding,
-        remedy: {
-          kind: "model",
-          path: found.path,
-          from: found.value,
-          allowed: [...literals.filter((literal) => typeof literal === "string"), ...globs],
-          ...(constraint.downgrades.length > 0 && {
-            downgrade: Object.assign({}, ...constraint.downgrades.map(({ table }) => table).toReversed())
-          }),
-          policy: list!.policy
-        }
-      }
-    : finding
+    return { ...finding, remedy: { kind: "set", path, from, to: first, policy } }
+  if (typeof from !== "string") return finding
+  const allowed = [first, ...rest].filter((literal) => typeof literal === "string")
+  const tables = constraint.downgrades.toReversed().flatMap(({ table }) => Object.entries(table))
+  const downgrade = tables.length === 0 ? {} : { downgrade: Object.fromEntries(tables) }
+  return { ...finding, remedy: { kind: "model", path, from, allowed: [...allowed, ...globs], ...downgrade, policy } }
 }
 
 const lacks = (constraint: Constraint, element: Found): Finding => {

@@ -23,17 +23,14 @@ export interface Request {
  * Everything that is wrong with a request, in the order of mapl §4: validity, denied resources, resources, parameters,
  * denied parameters, attestations. Rate limits are counted by whoever keeps the counters.
  */
-export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Finding> => {
-  const found = rules.constraints.flatMap((constraint) => check(constraint, request.params))
-  return [
-    ...violations(evaluateResource(rules, request.now)),
-    ...violations(rules.contradictions),
-    ...found,
-    ...checkCap(rules, request.params, found),
-    ...rules.deniedValues.flatMap((denied) => checkDenied(denied, request.params)),
-    ...violations(rules.attestations.flatMap((needed) => checkAttestation(needed, request)))
-  ]
-}
+export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Finding> => [
+  ...violations(evaluateResource(rules, request.now)),
+  ...violations(rules.contradictions),
+  ...rules.constraints.flatMap((constraint) => check(constraint, request.params)),
+  ...checkCap(rules, request.params),
+  ...rules.deniedValues.flatMap((denied) => checkDenied(denied, request.params)),
+  ...violations(rules.attestations.flatMap((needed) => checkAttestation(needed, request)))
+]
 
 /** What is wrong whatever the params are: validity, denied resources, resources. */
 export const evaluateResource = (rules: Rules, now: number): ReadonlyArray<Violation> => [
@@ -125,12 +122,8 @@ const checkAttestation = (needed: NeededAttestation, request: Request): Readonly
  * The cap, which a request without one is given: an absent cap would be no limit at all. `n` and `best_of` multiply it; the
  * product stays within `total_tokens`.
  */
-const checkCap = (
-  { cap, totalTokens }: Rules,
-  params: JsonObject,
-  found: ReadonlyArray<Finding>
-): ReadonlyArray<Finding> => {
-  const answers = totalTokens === undefined ? 1 : countAnswers(params, found)
+const checkCap = ({ cap, totalTokens }: Rules, params: JsonObject): ReadonlyArray<Finding> => {
+  const answers = totalTokens === undefined ? 1 : countAnswers(params)
   if (typeof answers !== "number")
     return totalTokens === undefined ? [] : [violated("wrong_type", answers, totalTokens.source, "a count", "is not")]
   const constraint = withTotal(cap, totalTokens, answers)
@@ -167,15 +160,15 @@ const noRoom = ({ min, parameter: { name } }: Constraint, max: Bound): Violation
 
 const noted = ({ note }: Bound): string => (note === undefined ? "" : ` (${note})`)
 
-/** How many answers a request asks for, once its edits are made, or the value that is no count. */
-const countAnswers = (params: JsonObject, findings: ReadonlyArray<Finding>): number | Found => {
+/**
+ * How many answers a request asks for, or the value that is no count. What counts is what was asked, even where policy makes
+ * it less: a document that bounds `n` must not make room under another one's `total_tokens`.
+ */
+const countAnswers = (params: JsonObject): number | Found => {
   let answers = 1
   for (const path of ["n", "best_of"]) {
-    const edit = findings.find(({ remedy }) => remedy?.kind === "set" && remedy.path === path)?.remedy
-    const value = edit?.kind === "set" ? edit.to : valueAt(params, path)
-    if (value === undefined || value === null) continue
-    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1)
-      return { path, value: valueAt(params, path) ?? null }
+    const value = valueAt(params, path) ?? 1
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1) return { path, value }
     answers = Math.max(answers, value)
   }
   return answers

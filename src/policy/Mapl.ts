@@ -21,6 +21,15 @@ const NonEmpty = Schema.String.check(Schema.makeFilter((text: string) => text !=
 
 const Patterns = Schema.Array(NonEmpty)
 
+/** Every key must pass; the check says why one does not. A key's own schema would only leave the key out. */
+const keys = <A>(check: (key: string) => true | string) =>
+  Schema.makeFilter((record: Readonly<Record<string, A>>) =>
+    Object.keys(record).flatMap((key) => {
+      const passed = check(key)
+      return passed === true ? [] : [{ path: [key], issue: passed }]
+    })
+  )
+
 const OnViolation = Schema.Literals(["rewrite", "deny"])
 
 const Count = Schema.Natural
@@ -52,11 +61,8 @@ export const Bounds = Schema.Struct({
   required: optional(Schema.Boolean),
   on_violation: optional(OnViolation),
   downgrade: optional(
-    Schema.Record(
-      Schema.String.check(
-        Schema.makeFilter((key: string) => key === "*" || !key.includes("*") || `must name a model, or be "*"`)
-      ),
-      NonEmpty
+    Schema.Record(Schema.String, NonEmpty).check(
+      keys((key) => key === "*" || !key.includes("*") || `must name a model, or be "*"`)
     )
   )
 })
@@ -74,13 +80,12 @@ export type Spec = typeof Spec.Type
 
 const parameterForm = /^[^.[\]]+(\[\])*(\.[^.[\]]+(\[\])*)*$/u
 
-const ParameterPath = Schema.String.check(
-  Schema.makeFilter(
-    (path: string) => parameterForm.test(path) || "must be a dotted path such as max_tokens or tools[].function.name"
-  )
+const parameterPaths = keys(
+  (path) => parameterForm.test(path) || "must be a dotted path such as max_tokens or tools[].function.name"
 )
 
-const Parameters = Schema.Record(ParameterPath, Spec).check(
+const Parameters = Schema.Record(Schema.String, Spec).check(
+  parameterPaths,
   Schema.makeFilter((specs) =>
     Object.entries(specs)
       .filter(([path, spec]) => path !== "model" && "downgrade" in spec)
@@ -88,14 +93,15 @@ const Parameters = Schema.Record(ParameterPath, Spec).check(
   )
 )
 
-const DeniedValues = Schema.Array(Schema.Json).annotate({ expected: "a list of forbidden values or globs" })
+const DeniedParameters = Schema.Record(Schema.String, Schema.Array(Schema.Json)).check(parameterPaths)
 
-const Attestation = Schema.String.check(
-  Schema.makeFilter((source: string) => {
-    const parsed = parseAttestation(source)
-    return Result.isSuccess(parsed) ? true : parsed.failure
-  })
-)
+const attestationFault = (source: string): true | string =>
+  Result.match(parseAttestation(source), { onFailure: (reason) => reason, onSuccess: () => true })
+
+const Attestations = Schema.Union([
+  Schema.Array(Schema.String.check(Schema.makeFilter(attestationFault))),
+  Schema.Record(Schema.String, Schema.Boolean).check(keys(attestationFault))
+]).annotate({ expected: "a list of attestations" })
 
 /** How an attestation is obtained (mapl §6): with `approval_criteria` from outside, otherwise it must be held already. */
 const AttestationMetadata = Schema.Struct({
@@ -115,14 +121,14 @@ const Unsupported = Schema.Unknown.check(
 
 const Constraints = Schema.StructWithRest(
   Schema.Struct({
-    parameters: optional(Schema.Record(NonEmpty, Parameters)),
-    denied_parameters: optional(Schema.Record(NonEmpty, Schema.Record(ParameterPath, DeniedValues))),
+    parameters: optional(Schema.Record(Schema.String, Parameters)),
+    denied_parameters: optional(Schema.Record(Schema.String, DeniedParameters)),
     rate_limit: optional(
       Schema.Int.check(
         Schema.makeFilter((limit: number) => limit > 0 || "must be at least 1; denied_resources refuses altogether")
       )
     ),
-    attestations: optional(Schema.Record(NonEmpty, AttestationMetadata)),
+    attestations: optional(Schema.Record(Schema.String, AttestationMetadata)),
     output: optional(Unsupported)
   }),
   [
@@ -146,9 +152,7 @@ const Validity = Schema.Struct({ not_before: optional(Instant), not_after: optio
 
 const PolicyId = NonEmpty.check(
   Schema.makeFilter(
-    // oxlint-disable-next-line no-control-regex
-    (id: string) =>
-      (id.trim() === id && !/[\u0000-\u001f\u007f]/u.test(id)) || "must not hold control characters or outer blanks"
+    (id: string) => (id.trim() === id && !/\p{Cc}/u.test(id)) || "must not hold control characters or outer blanks"
   )
 )
 
@@ -162,11 +166,7 @@ const shared = {
   resources: optional(Patterns),
   denied_resources: optional(Patterns),
   constraints: optional(Constraints),
-  attestations: optional(
-    Schema.Union([Schema.Array(Attestation), Schema.Record(Attestation, Schema.Boolean)]).annotate({
-      expected: "a list of attestations"
-    })
-  ),
+  attestations: optional(Attestations),
   validity: optional(Validity),
   on_violation: optional(OnViolation)
 }

@@ -86,21 +86,32 @@ const make = (configured: PolicySet | undefined, limiter: RateLimiter.RateLimite
   const find = makeFind(configured)
   const warn = makeWarn()
 
-  const judgeOf = (call: Call, policy: EffectivePolicy, principal: Principal, now: number): Judge => ({
-    recheck: (params) =>
-      evaluate(policy.rules(call.resource), { params, principal, now }).map(({ violation }) => violation),
-    tool: (name, params) =>
-      decide(policy.rules(toolResource(call.app, name)), { params, principal, now }, revision).verdict
-  })
-
-  /** What cannot be decided is refused. */
-  const refuseWhereThrown = <A>(resource: string, principal: Principal, f: () => A): Result.Result<A, PolicyDenied> => {
+  /** What is thrown on the way to a decision is a reason to refuse. */
+  const orRefuse = <A>(resource: string, principal: Principal, f: () => A): Result.Result<A, PolicyDenied> => {
     try {
       return Result.succeed(f())
     } catch (error) {
-      return Result.fail(denial(resource, principal, revision, [thrown(error)]))
+      return Result.fail(denial({ resource, principal, policies: [], revision }, [undecided(error)]))
     }
   }
+
+  const judgeOf = (call: Call, policy: EffectivePolicy, principal: Principal, now: number): Judge => ({
+    recheck: (params) =>
+      Result.match(
+        orRefuse(call.resource, principal, () => evaluate(policy.rules(call.resource), { params, principal, now })),
+        {
+          onFailure: ({ decision }) => decision.violations,
+          onSuccess: (findings) => findings.map(({ violation }) => violation)
+        }
+      ),
+    tool: (name, params) => {
+      const resource = toolResource(call.app, name)
+      const judged = orRefuse(resource, principal, () =>
+        decide(policy.rules(resource), { params, principal, now }, revision)
+      )
+      return Result.isSuccess(judged) ? judged.success.verdict : "deny"
+    }
+  })
 
   return Policy.of({
     revision: Effect.succeed({ revision, count }),
@@ -111,7 +122,7 @@ const make = (configured: PolicySet | undefined, limiter: RateLimiter.RateLimite
       yield* warn(intents)
       const now = yield* Clock.currentTimeMillis
       const { decision, policy, rules } = yield* Effect.fromResult(
-        refuseWhereThrown(resource, principal, () => {
+        orRefuse(resource, principal, () => {
           const policy = find({ principal, app, intents })
           const rules = policy.rules(resource)
           return { policy, rules, decision: decide(rules, { params, principal, now }, revision) }
@@ -126,13 +137,13 @@ const make = (configured: PolicySet | undefined, limiter: RateLimiter.RateLimite
       yield* warn(intents)
       const now = yield* Clock.currentTimeMillis
       const isOpen = passedFamilies.has(family) || principal.kind === "app"
-      const violations = yield* Effect.fromResult(
-        refuseWhereThrown(resource, principal, () => {
+      const { policies, violations } = yield* Effect.fromResult(
+        orRefuse(resource, principal, () => {
           const rules = find({ principal, app, intents }).rules(resource)
-          return isOpen ? rules.denied : evaluateResource(rules, now)
+          return { policies: rules.policies, violations: isOpen ? rules.denied : evaluateResource(rules, now) }
         })
       )
-      if (violations.length > 0) return yield* denial(resource, principal, revision, violations)
+      if (violations.length > 0) return yield* denial({ resource, principal, policies, revision }, violations)
     })
   })
 }
@@ -149,27 +160,17 @@ const refused = (decision: Decision): PolicyDenied | ApprovalPending =>
     : policyDenied(decision, "policy")
 
 const denial = (
-  resource: string,
-  principal: Principal,
-  revision: string,
+  about: Pick<Decision, "resource" | "policies" | "revision"> & { readonly principal: Principal },
   violations: ReadonlyArray<Violation>
-): PolicyDenied =>
-  policyDenied(
-    {
-      verdict: "deny",
-      resource,
-      principal: policyId(principal),
-      policies: violations.flatMap(({ policy }) => policy ?? []),
-      revision,
-      violations,
-      remedies: [],
-      edits: [],
-      enforced: true
-    },
+): PolicyDenied => {
+  const principal = policyId(about.principal)
+  return policyDenied(
+    { ...about, principal, verdict: "deny", violations, remedies: [], edits: [], enforced: true },
     "policy"
   )
+}
 
-const thrown = (error: unknown): Violation => ({
+const undecided = (error: unknown): Violation => ({
   code: "policy_error",
   message: `policy cannot decide, so the call is refused: ${error instanceof Error ? error.message : String(error)}`
 })

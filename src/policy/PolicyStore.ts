@@ -68,16 +68,23 @@ const readPath = (path: string): ReadonlyArray<Draft> => {
   return files.flatMap(readFile)
 }
 
-const jsonFiles = (folder: string): ReadonlyArray<string> =>
-  attempt(folder, () => Fs.readdirSync(folder, { withFileTypes: true }))
-    // Hidden entries are a tool's own: .git, or the versions behind a mounted configuration map.
-    .filter((entry) => !entry.name.startsWith("."))
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .flatMap((entry) => {
-      const path = Path.join(folder, entry.name)
-      if (entry.isDirectory()) return jsonFiles(path)
-      return entry.name.endsWith(".json") && !entry.name.endsWith(".cases.json") ? [path] : []
-    })
+/** Every policy file of a folder, in order of their names. Links are followed, into each folder once. */
+const jsonFiles = (folder: string, visited = new Set<string>()): ReadonlyArray<string> => {
+  const real = attempt(folder, () => Fs.realpathSync(folder))
+  if (visited.has(real)) return []
+  visited.add(real)
+  return (
+    attempt(folder, () => Fs.readdirSync(folder))
+      // Hidden entries are a tool's own: .git, or the versions behind a mounted configuration map.
+      .filter((name) => !name.startsWith("."))
+      .sort()
+      .flatMap((name) => {
+        const path = Path.join(folder, name)
+        if (attempt(path, () => Fs.statSync(path)).isDirectory()) return jsonFiles(path, visited)
+        return name.endsWith(".json") && !name.endsWith(".cases.json") ? [path] : []
+      })
+  )
+}
 
 const readFile = (path: string): ReadonlyArray<Draft> => {
   const text = attempt(path, () => Fs.readFileSync(path, "utf8"))

@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
@@ -166,6 +166,33 @@ describe("Identity.resolve", () => {
       assert.strictEqual((yield* refusal(user(source))).reason, "missing")
       yield* resolve(user(source))
     }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("holds a token against the issuer's keys again after five minutes", () =>
+    Effect.gen(function* () {
+      const { audience, jwks } = issuer.options
+      let keys = jwks.keys
+      vi.useFakeTimers({ toFake: ["Date"], now: 0 })
+      vi.spyOn(globalThis, "fetch").mockImplementation(() => Promise.resolve(Response.json({ keys })))
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          vi.useRealTimers()
+          vi.restoreAllMocks()
+        })
+      )
+      const remote = { issuer: issuer.options.issuer, audience, jwksUri: "https://issuer.test/jwks" }
+      yield* Effect.gen(function* () {
+        const credentials = user(mint())
+        yield* resolve(credentials)
+        keys = []
+        yield* TestClock.adjust("299 seconds")
+        vi.setSystemTime(299_000)
+        yield* resolve(credentials)
+        yield* TestClock.adjust("1 second")
+        vi.setSystemTime(300_000)
+        assert.strictEqual((yield* refusal(credentials)).reason, "unknown_key")
+      }).pipe(Effect.provide(Identity.layer({ issuers: [remote] })))
+    })
   )
 
   it.effect("never mixes concurrent callers", () =>

@@ -174,7 +174,13 @@ describe("Jwks.make", () => {
   it.each<readonly [string, Http.RequestListener]>([
     ["answers 500", json({}, 500)],
     ["answers 204", json({}, 204)],
-    ["redirects", (_, response) => void response.writeHead(302, { location: "https://id.example/jwks" }).end()],
+    [
+      "redirects, even to a good one",
+      (request, response) =>
+        request.url === "/jwks"
+          ? void response.writeHead(302, { location: "/elsewhere" }).end()
+          : json(options.jwks)(request, response)
+    ],
     ["is not JSON", (_, response) => void response.end("<html>")],
     ["holds no keys", json({})],
     ["holds more than 64 keys", json({ keys: Array.from({ length: 65 }, () => ({})) })],
@@ -202,14 +208,45 @@ describe("Jwks.make", () => {
       assert.strictEqual(await outcome(keys.key(header)), "accepted")
     }))
 
-  it("refuses a discovery document of another issuer, and a key set outside https that it names", () =>
-    with_(json({ issuer: "https://other.example", jwks_uri: "https://other.example/jwks" }), async (server) => {
-      assert.strictEqual(await outcome(Jwks.make({ issuer: server.url }).ready()), "keys_unavailable")
-      for (const jwks_uri of ["http://id.example/jwks", "file:///etc/passwd", undefined]) {
-        server.answer(json({ issuer: server.url, jwks_uri }))
+  const discovery =
+    (document: object): Http.RequestListener =>
+    (request, response) =>
+      json(request.url === "/jwks" ? options.jwks : document)(request, response)
+
+  it("accepts a discovery document only if it is the issuer's own, to the byte", () =>
+    with_(json({}), async (server) => {
+      const jwks_uri = `${server.url}/jwks`
+      const ready = (issuer: unknown) => {
+        server.answer(discovery({ issuer, jwks_uri }))
+        return outcome(Jwks.make({ issuer: server.url }).ready())
+      }
+      assert.strictEqual(await ready(server.url), "accepted")
+      for (const issuer of [`${server.url}/`, "https://other.example", [server.url], undefined])
+        assert.strictEqual(await ready(issuer), "keys_unavailable")
+    }))
+
+  it("does not follow discovery to a key set outside https", () =>
+    with_(json({}), async (server) => {
+      for (const jwks_uri of ["http://id.example/jwks", "file:///etc/passwd", "/jwks", undefined]) {
+        server.answer(discovery({ issuer: server.url, jwks_uri }))
         assert.strictEqual(await outcome(Jwks.make({ issuer: server.url }).ready()), "keys_unavailable")
       }
     }))
+
+  it("does not let an issuer elsewhere send it to this machine", async () => {
+    const issuer = "https://id.example"
+    const asked: Array<string> = []
+    const spy = vi.spyOn(globalThis, "fetch").mockImplementation((url) => {
+      asked.push(String(url))
+      return Promise.resolve(Response.json({ issuer, jwks_uri: "http://127.0.0.1:8080/jwks", ...options.jwks }))
+    })
+    try {
+      assert.strictEqual(await outcome(Jwks.make({ issuer }).ready()), "keys_unavailable")
+      assert.deepStrictEqual(asked, [`${issuer}/.well-known/openid-configuration`])
+    } finally {
+      spy.mockRestore()
+    }
+  })
 
   it("uses no private, symmetric or nameless key", async () => {
     const { privateKey } = await generateKeyPair("Ed25519", { extractable: true })

@@ -162,6 +162,20 @@ describe("Signing.sign", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.effect("refuses an invocation that names another key than the registered one", () =>
+    Effect.gen(function* () {
+      yield* register(registered)
+      const invocation = Envelope.signInvocation({
+        key: { ...key, kid: generate().kid },
+        agentId: "agent-1",
+        principal: alice,
+        call: Call.generate(params, where),
+        now: 0
+      })
+      assert.strictEqual(yield* refusal(alice, { invocation }), "envelope")
+    }).pipe(Effect.provide(layer))
+  )
+
   it.effect("lets an agent act in no other name than its own", () =>
     Effect.gen(function* () {
       yield* register(registered)

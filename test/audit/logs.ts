@@ -1,0 +1,79 @@
+/**
+ * Logs for the tests: journals on a disk in memory, and disks that fail.
+ */
+import * as Effect from "effect/Effect"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { type File, type FileSystem, memoryFileSystem } from "../../src/audit/Disk.ts"
+import * as Journal from "../../src/audit/Journal.ts"
+import type { Body } from "../../src/audit/Record.ts"
+import { type Report, verify, type VerifyOptions } from "../../src/audit/Verify.ts"
+import { generate, type SigningKey } from "../../src/Keys.ts"
+
+export const key: SigningKey = generate()
+
+export const openLog = (
+  disk: FileSystem,
+  options: Partial<Journal.JournalOptions> = {}
+): Journal.Journal => Journal.open({ path: "/log", named: true, key, disk, opening: [], ...options })
+
+export const durable = (journal: Journal.Journal): Promise<void> =>
+  new Promise((resolve, reject) =>
+    journal.whenDurable((fault) => (fault === undefined ? resolve() : reject(fault)))
+  )
+
+let calls = 0
+
+export const decision = (call = `call-${calls++}`): Extract<Body, { kind: "decision" }> => ({
+  kind: "decision",
+  call,
+  tool: "tool:shop/generate",
+  app: "shop",
+  principal: { kind: "user", id: "alice" },
+  verdict: "allow",
+  policies: [],
+  rev: "sha-256:rev",
+  edits: [],
+  requested: "sha-256:req",
+  effective: "sha-256:eff",
+  model: "gpt-4o",
+  stream: false,
+  endpoint: "POST https://host/v1/chat/completions",
+  kid: "k",
+  inv: "sha-256:inv"
+})
+
+export const outcome = (call: string, seq: number): Body => ({
+  kind: "outcome",
+  call,
+  decision: seq,
+  result: "complete",
+  attempts: 1,
+  ms: 1
+})
+
+/** Makes whole calls. */
+export const makeCalls = (journal: Journal.Journal, count: number): void => {
+  for (let i = 0; i < count; i++) {
+    const body = decision()
+    const appended = journal.append(body)
+    if (appended._tag === "Success") journal.append(outcome(body.call, appended.success.seq))
+  }
+}
+
+/** A disk in memory whose files go through `change`. */
+export const diskWith = (change: (file: File, path: string) => Partial<File>): FileSystem => {
+  const disk = memoryFileSystem()
+  return {
+    ...disk,
+    open: (path) => {
+      const file = disk.open(path)
+      return { ...file, ...change(file, path) }
+    }
+  }
+}
+
+export const temporaryFolder = (): string => Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-"))
+
+export const check = (options: VerifyOptions): Promise<Report> => Effect.runPromise(verify(options))

@@ -1,0 +1,355 @@
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { OpenAI } from "openai"
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import {
+  Audit,
+  Call,
+  type Committed,
+  Configuration,
+  EnforcementUnavailable,
+  EnforcementUnavailableError,
+  type Identified,
+  Invocation,
+  Pipeline,
+  PolicyDenied,
+  PolicyDeniedError,
+  Policy,
+  type Prepared,
+  Refusal,
+  Reply,
+  SecureOpenAI,
+  type Sentence,
+  Signing,
+  type Stages,
+  Workspace
+} from "../../src/index.ts"
+import { recordsOf } from "./Log.ts"
+import { type Provider, startProvider } from "./Provider.ts"
+
+const messages = [{ role: "user" as const, content: "my secret plan" }]
+const params = { model: "gpt-4", messages }
+const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+let provider: Provider
+beforeAll(async () => {
+  provider = await startProvider()
+})
+afterAll(() => provider.close())
+
+const opened: Array<{ close(): Promise<void> }> = []
+afterEach(async () => {
+  provider.behave({})
+  for (const client of opened.splice(0)) await client.close()
+})
+
+const make = (layer?: Layer.Layer<Pipeline, unknown, never> | ReturnType<typeof Pipeline.layerFrom>, key = "k") => {
+  const workspace = new Workspace({ audit: "memory" })
+  const client = new SecureOpenAI({
+    appName: "app",
+    baseURL: provider.url,
+    maxRetries: 0,
+    workspace,
+    ...(key !== "" && { apiKey: key }),
+    ...(layer !== undefined && { layer })
+  })
+  opened.push(client, workspace)
+  return { client, records: () => recordsOf(workspace) }
+}
+
+/** The default sentence with a word of one's own before each stage. */
+const sentence =
+  (words: {
+    readonly first?: (call: Call) => Effect.Effect<Call, PolicyDenied>
+    readonly beforeCommit?: (state: Prepared) => Effect.Effect<Prepared, PolicyDenied>
+    readonly around?: (reply: Effect.Effect<Reply, never>) => Effect.Effect<Reply, never>
+    readonly gate?: (reply: Reply) => Reply
+  }) =>
+  (s: Stages): Sentence =>
+  (call) =>
+    (words.first ?? Effect.succeed)(call).pipe(
+      Effect.flatMap(s.identity.resolve),
+      Effect.flatMap(s.signing.sign),
+      Effect.flatMap(s.policy.evaluate),
+      Effect.flatMap(s.rewriting.apply),
+      Effect.flatMap(words.beforeCommit ?? Effect.succeed),
+      Effect.flatMap(s.audit.commit),
+      Effect.flatMap(s.invocation.invoke),
+      Effect.map(words.gate ?? ((reply) => reply))
+    )
+
+describe("a pipeline of one's own", () => {
+  it("redacts before identity: the log and the wire have what came out", async () => {
+    const redact = (call: Call) =>
+      Effect.succeed(Call.withParams(call, JSON.parse(JSON.stringify(call.params).replaceAll("secret", "[redacted]"))))
+    const { client, records } = make(Pipeline.layerFrom(sentence({ first: redact })))
+    await client.chat.completions.create(params)
+    expect(provider.hits[0]?.text).toBe(JSON.stringify(params).replace("secret", "[redacted]"))
+    expect((await records()).filter((r) => r.call !== undefined).map((r) => r.kind)).toEqual(["decision", "outcome"])
+  })
+
+  it("refuses with a code of its own, and the log names the stage", async () => {
+    const closed = () => Refusal.make({ stage: "office-hours", code: "closed", message: "Open from 9 to 5." })
+    const { client, records } = make(Pipeline.layerFrom(sentence({ beforeCommit: closed })))
+    const refused = await client.chat.completions.create(params).catch((e: unknown) => e)
+    expect(refused).toBeInstanceOf(PolicyDeniedError)
+    expect(String(refused)).toContain("Open from 9 to 5.")
+    expect(provider.hits).toHaveLength(0)
+    expect((await records()).at(-1)).toMatchObject({ kind: "refused", stage: "custom:office-hours", status: 403 })
+  })
+
+  it("gates a stream: the released part, then the refusal, and the provider is let go", async () => {
+    const gate = (reply: Reply): Reply =>
+      reply._tag === "Json"
+        ? reply
+        : Reply.stream(
+            Stream.mapEffect(reply.stream, (chunk) =>
+              JSON.stringify(chunk).includes("t3")
+                ? Refusal.make({ code: "said_t3", message: "t3 may not be said" })
+                : Effect.succeed(chunk)
+            ),
+            reply.meta
+          )
+    const { client, records } = make(Pipeline.layerFrom(sentence({ gate })))
+    provider.behave({ chunks: 200, every: 5 })
+    const seen: Array<unknown> = []
+    const read = async () => {
+      for await (const chunk of await client.chat.completions.create({ ...params, stream: true })) seen.push(chunk)
+    }
+    await expect(read()).rejects.toBeInstanceOf(PolicyDeniedError)
+    expect(seen).toHaveLength(3)
+    await wait(40)
+    expect(provider.closed()).toBe(1)
+    const log = await records()
+    expect(log.find((r) => r.kind === "stream.close")).toMatchObject({ reason: "refused", chunks: 3 })
+    expect(log.at(-1)).toMatchObject({ kind: "outcome", result: "refused" })
+  })
+
+  it("may answer late calls itself: the SDK's request is let go", async () => {
+    const impatient = Pipeline.layerFrom(
+      (s) => (call) =>
+        s.identity.resolve(call).pipe(
+          Effect.flatMap(s.signing.sign),
+          Effect.flatMap(s.policy.evaluate),
+          Effect.flatMap(s.rewriting.apply),
+          Effect.flatMap(s.audit.commit),
+          Effect.flatMap((committed) =>
+            s.invocation
+              .invoke(committed)
+              .pipe(Effect.timeoutOrElse({ duration: 40, orElse: () => Effect.succeed(Reply.json({ late: true })) }))
+          )
+        )
+    )
+    const { client } = make(impatient)
+    provider.behave({ hang: true })
+    expect(await client.chat.completions.create(params)).toEqual({ late: true })
+    await wait(30)
+    expect(provider.closed()).toBe(1)
+    expect(provider.hits).toHaveLength(1)
+  })
+
+  it("is interrupted by the caller's signal in any stage", async () => {
+    let interrupted = false
+    const slow = (call: Call) =>
+      Effect.as(Effect.sleep(5000), call).pipe(Effect.onInterrupt(() => Effect.sync(() => void (interrupted = true))))
+    const { client, records } = make(Pipeline.layerFrom(sentence({ first: slow })))
+    const controller = new AbortController()
+    const pending = client.chat.completions.create(params, { signal: controller.signal })
+    setTimeout(() => controller.abort(), 20)
+    await expect(pending).rejects.toBeInstanceOf(OpenAI.APIUserAbortError)
+    expect(interrupted).toBe(true)
+    expect(provider.hits).toHaveLength(0)
+    expect((await records()).at(-1)).toMatchObject({ kind: "refused", code: "aborted" })
+  })
+})
+
+describe("fails closed", () => {
+  it("when a stage throws, and says which", async () => {
+    const broken = Layer.succeed(Signing, {
+      sign: () => {
+        throw new Error("no entropy")
+      }
+    })
+    const { client, records } = make(Pipeline.layer.pipe(Layer.provide(broken)) as never)
+    const refused = await client.chat.completions.create(params).catch((e: unknown) => e)
+    expect(refused).toBeInstanceOf(EnforcementUnavailableError)
+    expect(refused).toMatchObject({ status: 503, code: "enforcement_unavailable" })
+    expect(String(refused)).toContain("signing stage threw")
+    expect(provider.hits).toHaveLength(0)
+    expect((await records()).at(-1)).toMatchObject({ kind: "refused", stage: "signing", status: 503 })
+  })
+
+  it("when the pipeline's own deadline passes", async () => {
+    const late = Pipeline.layerFrom(sentence({ first: (call) => Effect.as(Effect.sleep(5000), call) }), {
+      deadline: 30
+    })
+    const { client } = make(late)
+    await expect(client.chat.completions.create(params)).rejects.toThrow(/did not decide within 30 ms/)
+    expect(provider.hits).toHaveLength(0)
+  })
+
+  it("but gives the provider all the time that it takes", async () => {
+    const { client } = make(Pipeline.layerFrom(sentence({}), { deadline: 30 }))
+    provider.behave({ chunks: 20, every: 5 })
+    const chunks = await Array.fromAsync(await client.chat.completions.create({ ...params, stream: true }))
+    expect(chunks).toHaveLength(21)
+  })
+
+  it.each([
+    ["copied", (state: Prepared) => Object.assign({}, state)],
+    ["cloned", (state: Prepared) => structuredClone(state)],
+    ["inherited", (state: Prepared) => Object.create(state) as Prepared]
+  ])("when a state was %s", async (_how, forge) => {
+    const { client, records } = make(
+      Pipeline.layerFrom(sentence({ beforeCommit: (state) => Effect.sync(() => forge(state)) }))
+    )
+    await expect(client.chat.completions.create(params)).rejects.toBeInstanceOf(EnforcementUnavailableError)
+    expect(provider.hits).toHaveLength(0)
+    expect((await records()).filter((r) => r.call !== undefined).map((r) => r.kind)).toEqual(["refused"])
+  })
+
+  it("when a committed call is spent twice, or by another call", async () => {
+    let kept: Committed | undefined
+    const twice = Pipeline.layerFrom(
+      (s) => (call) =>
+        s.identity.resolve(call).pipe(
+          Effect.flatMap(s.signing.sign),
+          Effect.flatMap(s.policy.evaluate),
+          Effect.flatMap(s.rewriting.apply),
+          Effect.flatMap(s.audit.commit),
+          Effect.flatMap((committed) => {
+            const spent = kept ?? committed
+            kept ??= committed
+            return s.invocation.invoke(spent)
+          })
+        )
+    )
+    const { client } = make(twice)
+    await client.chat.completions.create(params)
+    await expect(client.chat.completions.create(params)).rejects.toBeInstanceOf(EnforcementUnavailableError)
+    expect(provider.hits).toHaveLength(1)
+  })
+})
+
+describe("mocked stages", () => {
+  it("answer without the network, and without a key", async () => {
+    const saved = process.env["OPENAI_API_KEY"]
+    delete process.env["OPENAI_API_KEY"]
+    try {
+      const mock = (reply: Reply) =>
+        make(
+          Pipeline.layer.pipe(
+            Layer.provide(Layer.succeed(Invocation, { invoke: () => Effect.succeed(reply) }))
+          ) as never,
+          ""
+        )
+      const json = mock(Reply.json({ choices: [1] })).client
+      expect(await json.chat.completions.create(params)).toEqual({ choices: [1] })
+      const { response } = await json.chat.completions.create(params).withResponse()
+      expect(response.status).toBe(200)
+      expect(await (await json.chat.completions.create(params).asResponse()).json()).toEqual({ choices: [1] })
+      const chunk = (content: string) => ({
+        id: "c",
+        choices: [{ index: 0, delta: { role: "assistant", content }, finish_reason: null }]
+      })
+      const streamed = mock(Reply.stream(Stream.make(chunk("a"), chunk("b")))).client
+      expect(await Array.fromAsync(await streamed.chat.completions.create({ ...params, stream: true }))).toHaveLength(2)
+      expect(provider.hits).toHaveLength(0)
+      const real = make(Pipeline.layer, "").client
+      await expect(real.chat.completions.create(params)).rejects.toThrow(/there is no API key/)
+      expect(provider.hits).toHaveLength(0)
+    } finally {
+      if (saved !== undefined) process.env["OPENAI_API_KEY"] = saved
+    }
+  })
+
+  it("swap one stage and keep the others", async () => {
+    const seen: Array<Identified["principal"]["id"]> = []
+    const Swapped = Layer.effect(
+      Policy,
+      Effect.map(Policy, (policy) =>
+        Policy.of({
+          ...policy,
+          evaluate: (signed) => {
+            seen.push(signed.principal.id)
+            return policy.evaluate(signed)
+          }
+        })
+      )
+    )
+    const { client } = make(Pipeline.layer.pipe(Layer.provide(Swapped)))
+    await client.chat.completions.create(params)
+    expect(seen).toEqual(["app"])
+  })
+})
+
+describe("without the facade", () => {
+  const services = (baseURL: string) =>
+    Pipeline.layer.pipe(
+      Layer.provide(Invocation.layerOpenAI({ apiKey: "k", baseURL, maxRetries: 1 })),
+      Layer.provideMerge(Workspace.layer({ audit: "memory" }))
+    )
+  const run = (call: Call) => Effect.flatMap(Pipeline, (pipeline) => pipeline.run(call))
+  const kinds = Effect.map(
+    Effect.flatMap(Audit, (audit) => audit.records),
+    (records) => records.filter((r) => r.call !== undefined).map((r) => [r.kind, r["result"] ?? r["reason"]])
+  )
+
+  it("runs as an Effect program: JSON, streams and errors", async () => {
+    provider.behave({ status: 503, times: 1, headers: { "retry-after-ms": "1" } })
+    const program = Effect.gen(function* () {
+      const options = { app: "app", baseURL: provider.url }
+      const json = yield* run(Call.generate(params, options))
+      const stream = yield* run(Call.generate({ ...params, stream: true }, options))
+      const chunks = stream._tag === "Stream" ? yield* Stream.runCollect(stream.stream) : []
+      const first = stream._tag === "Stream" ? yield* run(Call.generate({ ...params, stream: true }, options)) : stream
+      if (first._tag === "Stream") yield* Stream.runDrain(Stream.take(first.stream, 1))
+      return { json, chunks, kinds: yield* kinds }
+    })
+    const { chunks, json, kinds: story } = await Effect.runPromise(Effect.provide(program, services(provider.url)))
+    expect(json).toMatchObject({ _tag: "Json", meta: { status: 200, attempts: 2 } })
+    expect(chunks).toHaveLength(4)
+    expect(story).toEqual([
+      ["decision", undefined],
+      ["outcome", "complete"],
+      ["decision", undefined],
+      ["stream.open", undefined],
+      ["stream.segment", undefined],
+      ["stream.close", "complete"],
+      ["outcome", "complete"],
+      ["decision", undefined],
+      ["stream.open", undefined],
+      ["stream.segment", undefined],
+      ["stream.close", "abandoned"],
+      ["outcome", "abandoned"]
+    ])
+  })
+
+  it("gives tagged errors to catch", async () => {
+    provider.behave({ status: 429 })
+    const failed = await Effect.runPromiseExit(
+      Effect.provide(run(Call.generate(params, { baseURL: provider.url })), services(provider.url))
+    )
+    const error = Exit.isFailure(failed) ? Cause.squash(failed.cause) : undefined
+    expect(error).toMatchObject({ _tag: "ProviderFailed", status: 429, attempts: 2 })
+    const elsewhere = await Effect.runPromise(
+      Effect.provide(run(Call.generate(params)), services(provider.url)).pipe(
+        Effect.catchTag("EnforcementUnavailable", (e: EnforcementUnavailable) => Effect.succeed(e.message))
+      )
+    )
+    expect(elsewhere).toContain("make the call with the same baseURL")
+  })
+
+  it("says at build time what is wrong with the set-up", async () => {
+    const exit = await Effect.runPromiseExit(
+      Effect.provide(
+        Effect.void,
+        Workspace.layer({ audit: "memory", policies: [{ policy_id: "user:x", resorces: [] } as never] })
+      )
+    )
+    expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toBeInstanceOf(Configuration)
+  })
+})

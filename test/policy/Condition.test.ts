@@ -1,0 +1,90 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Result from "effect/Result"
+import type { JsonObject } from "../../src/CanonicalJson.ts"
+import { parse, type Truth } from "../../src/policy/Condition.ts"
+import { user } from "./states.ts"
+
+const ana = user("ana", {
+  roles: ["analyst"],
+  groups: ["eu"],
+  attestations: ["key"],
+  issuer: "https://issuer.example",
+  claims: { level: 3, org: { unit: "lab" } }
+})
+
+const truth = (condition: string, params: JsonObject = {}): Truth =>
+  Result.getOrThrow(parse(condition))({ params, principal: ana })
+
+describe("a condition", () => {
+  const cases: ReadonlyArray<[condition: string, params: JsonObject, truth: Truth]> = [
+    ["params.amount > 100", { amount: 101 }, true],
+    ["params.amount > 100", { amount: 100 }, false],
+    ["params.amount >= 100", { amount: 100 }, true],
+    ["params.amount < -1.5e1", { amount: -16 }, true],
+    ["100 < params.amount", { amount: 101 }, true],
+    ["params.amount > 100", {}, undefined],
+    ["params.amount > 100", { amount: null }, undefined],
+    ["params.amount > 100", { amount: "101" }, undefined],
+    ["params.to == 'a'", {}, false],
+    ["params.to != 'a'", {}, true],
+    ["params.to == 'a'", { to: "a" }, true],
+    ["params.count == '5'", { count: 5 }, false],
+    ["params.flag == true", { flag: true }, true],
+    ["params.flag == true", { flag: "true" }, false],
+    ["params.to IN ('a', 'b')", { to: "b" }, true],
+    ["params.to IN ('a', 'b')", {}, false],
+    ["params.n IN (1, 2)", { n: 3 }, false],
+    ["params.path MATCHES '*secret*'", { path: "a/secret/b" }, true],
+    ["params.path MATCHES '*secret*'", {}, false],
+    ["params.path MATCHES '5*'", { path: 5 }, false],
+    ["params.path MATCHES '*secret*'", { path: ["secret"] }, undefined],
+    ["params.a.b == 1", { a: { b: 1 } }, true],
+    ["params.a.b == 1", { a: [1] }, undefined],
+    ["params.name == 'it\\'s'", { name: "it's" }, true],
+    ["params.max_tokens > 10", { max_completion_tokens: 20 }, true],
+    ["params.max_tokens > 10", { max_tokens: 1, max_completion_tokens: 20 }, undefined],
+    ["params.constructor == 'x'", {}, false],
+    ["false AND params.x > 1", {}, false],
+    ["params.x > 1 AND params.y == 'a'", {}, false],
+    ["params.x > 1 AND params.y != 'a'", {}, undefined],
+    ["params.x > 1 OR params.y != 'a'", {}, true],
+    ["params.x > 1 OR params.y == 'a'", {}, undefined],
+    ["NOT params.x > 1", {}, undefined],
+    ["NOT (params.y == 'a')", {}, true],
+    ["params.a == 1 OR params.b == 1 AND params.c == 1", { a: 1 }, true],
+    ["(params.a == 1 OR params.b == 1) AND params.c == 1", { a: 1 }, false],
+    ["principal.has_role('analyst')", {}, true],
+    ["principal.has_role('boss')", {}, false],
+    ["principal.has_group('eu') AND context.has_attestation('key')", {}, true],
+    ["principal.id == 'ana' AND principal.kind == 'user'", {}, true],
+    ["principal.level >= 3 AND principal.org.unit == 'lab'", {}, true],
+    ["principal.absent == 1", {}, false]
+  ]
+  for (const [condition, params, expected] of cases)
+    it(`${condition} is ${expected ?? "undecided"} of ${JSON.stringify(params)}`, () => {
+      assert.strictEqual(truth(condition.replaceAll("false AND", "1 == 2 AND"), params), expected)
+    })
+
+  const faults: ReadonlyArray<[condition: string, reason: RegExp]> = [
+    ["", /expected params/],
+    ["params.a", /expected a comparison/],
+    ["params.a = 1", /unexpected "=" at character 10/],
+    ["params.a == 'x", /unexpected "'"/],
+    ["params.a == 1 extra", /expected AND, OR or the end at character 15/],
+    ["(params.a == 1", /expected \)/],
+    ["params.a IN ()", /expected a literal/],
+    ["params.a MATCHES 5", /expected a 'string'/],
+    ["context.now == 1", /expected params/],
+    ["constructor == 1", /expected params/],
+    ["constructor('x')", /expected params/],
+    ["params.a == 1 and params.b == 1", /expected AND/],
+    ["(".repeat(100) + "params.a == 1", /nested deeper/],
+    ["NOT ".repeat(100) + "params.a == 1", /nested deeper/],
+    [`params.a == '${"x".repeat(5000)}'`, /longer than/]
+  ]
+  for (const [condition, reason] of faults)
+    it(`refuses to read ${condition.slice(0, 40)}`, () => {
+      const parsed = parse(condition)
+      assert.match(Result.isFailure(parsed) ? parsed.failure : "no failure", reason)
+    })
+})

@@ -1,0 +1,132 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Result from "effect/Result"
+import {
+  describe as describeFault,
+  type Document,
+  instant,
+  parse,
+  parseIntent,
+  unknownKeys
+} from "../../src/policy/Mapl.ts"
+
+const faults = (value: unknown): ReadonlyArray<string> =>
+  Result.match(parse(value), { onFailure: (all) => all.map(describeFault), onSuccess: () => [] })
+
+const withSpec = (spec: unknown) => ({ policy_id: "user:x", constraints: { parameters: { "tool:*": { p: spec } } } })
+
+describe("a policy", () => {
+  it("may use every form of the language", () => {
+    // Written as TypeScript users write it: the type must take it as well.
+    const document: Document = {
+      policy_id: "user:Ana Lee",
+      name: "n",
+      version: "1",
+      description: "d",
+      scope: "s",
+      purpose: "p",
+      extends: "team:Lab",
+      resources: ["tool:*/generate", "**"],
+      denied_resources: ["*.pem"],
+      attestations: ["key", "boss::{params.amount > 1000}"],
+      validity: { not_before: "2026-01-10", not_after: "2026-01-10T17:00:00+02:00" },
+      on_violation: "deny",
+      constraints: {
+        rate_limit: 10,
+        "tool:x": { model: ["gpt-4"], max_tokens: { max: 3 } },
+        "*x*": { mode: { pattern: "^[a-z]+$" } },
+        parameters: {
+          "tool:*/generate": {
+            model: { allowed_values: ["gpt-4", "gpt-4*"], downgrade: { "gpt-4o": "gpt-4", "*": "gpt-4" } },
+            temperature: { range: [0, 1], type: "number", on_violation: "rewrite" },
+            note: { min_length: 1, max_length: 5, required: true },
+            tags: { min_items: 0, max_items: 2 },
+            "tools[].function.name": ["get_weather"],
+            count: { min: 1, max: 2, type: "integer" }
+          }
+        },
+        denied_parameters: { "tool:**": { query: ["*DROP*"], flag: [true] } },
+        attestations: { boss: { approval_criteria: "role:manager", timeout: 300, one_time: true, max_uses: 1 } }
+      }
+    }
+    assert.deepStrictEqual(faults(document), [])
+    assert.deepStrictEqual(faults({ ...document, attestations: { key: true, "boss::{params.a == 1}": false } }), [])
+  })
+
+  const wrong: ReadonlyArray<[what: string, value: unknown, fault: RegExp]> = [
+    ["no id", { resources: ["**"] }, /policy_id: missing key/],
+    ["an unknown key", { policy_id: "x", resorces: [] }, /unknown key "resorces"; did you mean "resources"\?/],
+    ["camelCase", { policy_id: "x", constraints: { rateLimit: 5 } }, /did you mean "rate_limit"\?/],
+    ["a key like no other", { policy_id: "x", zzzzzzzz: 1 }, /unknown key "zzzzzzzz"$/],
+    ["an unknown bound", withSpec({ maximum: 5 }), /unknown key "maximum"/],
+    ["a scalar spec", withSpec("gpt-4"), /a list of allowed values/],
+    ["an infinite bound", withSpec({ max: Infinity }), /finite/],
+    ["a negative length", withSpec({ max_length: -1 }), /max_length/],
+    ["lookahead", withSpec({ pattern: "(?=x)" }), /RE2/],
+    ["a backreference", withSpec({ pattern: "(a)\\1" }), /RE2/],
+    ["a downgrade of another parameter", withSpec({ downgrade: { "*": "x" } }), /parameter model only/],
+    [
+      "a path in brackets",
+      { policy_id: "x", constraints: { parameters: { "tool:*": { "a[0]": ["x"] } } } },
+      /dotted path/
+    ],
+    [
+      "a condition that cannot be read",
+      { policy_id: "x", attestations: ["k::{params.a =}"] },
+      /condition of k cannot be read/
+    ],
+    ["a condition without braces", { policy_id: "x", attestations: ["k::params.a"] }, /stands in braces/],
+    ["a time without offset", { policy_id: "x", validity: { not_before: "2026-01-10T09:00:00" } }, /offset/],
+    ["a day that is none", { policy_id: "x", validity: { not_after: "2026-02-30" } }, /ISO-8601/],
+    ["a rate of zero", { policy_id: "x", constraints: { rate_limit: 0 } }, /at least 1/],
+    [
+      "output rules",
+      { policy_id: "x", constraints: { output: { "tool:*": { denied: ["x"] } } } },
+      /output rules are not supported yet/
+    ],
+    [
+      "forbidden values that are no list",
+      { policy_id: "x", constraints: { denied_parameters: { "tool:*": { q: "x" } } } },
+      /expected array/
+    ],
+    ["an id with a line break", { policy_id: "user:a\nb" }, /control characters/],
+    ["no object", [], /object/]
+  ]
+  for (const [what, value, fault] of wrong)
+    it(`is refused with ${what}`, () => {
+      assert.match(faults(value).join("; "), fault)
+    })
+})
+
+describe("an intent", () => {
+  it("needs no id, and keeps no tie to the caller's object", () => {
+    const value = { constraints: { parameters: { "tool:*/generate": { model: ["gpt-4"] } } } }
+    const intent = Result.getOrThrow(parseIntent(value))
+    value.constraints.parameters["tool:*/generate"].model.push("o1")
+    assert.deepStrictEqual(intent.constraints?.parameters, { "tool:*/generate": { model: ["gpt-4"] } })
+  })
+
+  it("may hold unknown keys, which are told", () => {
+    const intent = Result.getOrThrow(parseIntent({ purpose: "p", resorces: ["**"] }))
+    assert.deepStrictEqual(unknownKeys(intent), [`resorces: unknown key "resorces"; did you mean "resources"?`])
+  })
+
+  it("is refused where it is wrong otherwise", () => {
+    const message = (value: unknown) => Result.match(parseIntent(value), { onFailure: String, onSuccess: () => "" })
+    assert.match(message({ constraints: { output: {} } }), /output rules are not supported yet/)
+    assert.match(message({ constraints: { parameters: { "tool:*": { "a[0]": ["x"] } } } }), /dotted path/)
+    assert.match(message({ attestations: { "key::{params.a =}": true } }), /cannot be read/)
+    assert.match(message({ resources: "**" }), /resources: expected array/)
+    assert.match(message({ resources: () => 1 }), /not plain JSON/)
+    assert.match(message("x"), /expected object/)
+  })
+})
+
+describe("an instant", () => {
+  it("of a day alone is the day's first or last millisecond", () => {
+    assert.strictEqual(instant("2026-01-10", "first"), Date.parse("2026-01-10T00:00:00.000Z"))
+    assert.strictEqual(instant("2026-01-10", "last"), Date.parse("2026-01-10T23:59:59.999Z"))
+    assert.strictEqual(instant("2024-02-29", "first"), Date.parse("2024-02-29T00:00:00Z"))
+    assert.isUndefined(instant("2026-02-29", "first"))
+    assert.isUndefined(instant("2026-01-10T25:00:00Z", "first"))
+  })
+})
