@@ -64,7 +64,7 @@ export const lookup = (catalogue: Catalogue, name: string): Model | undefined =>
 const reasoning = ["max_completion_tokens", "max_output_tokens"]
 const either = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
 
-type Traits = Partial<Pick<Model, "modality" | "tools" | "images" | "caps">>
+type Traits = Partial<Pick<Model, "family" | "modality" | "tools" | "images" | "caps">>
 
 const model = (names: string, rank: number, traits: Traits = {}): ReadonlyArray<readonly [string, Model]> =>
   names
@@ -83,8 +83,9 @@ const bare = { images: false, tools: false }
  */
 export const openai: Catalogue = new Map([
   // Chat: the first generation, then nano, mini, standard, reasoning, pro.
-  ...model("gpt-3.5-turbo-0301", 1, bare),
-  ...model("gpt-3.5-turbo gpt-3.5-turbo-16k", 1, text),
+  ...model("gpt-3.5-turbo-0301", 1, { family: "gpt-3.5-turbo", ...bare }),
+  ...model("gpt-3.5-turbo", 1, text),
+  ...model("gpt-3.5-turbo-16k", 2, text),
   ...model("gpt-4.1-nano", 101),
   ...model("gpt-5-nano", 102, { caps: reasoning }),
   ...model("gpt-5.4-nano", 103, { caps: reasoning }),
@@ -98,14 +99,16 @@ export const openai: Catalogue = new Map([
   ...model("gpt-5.4-mini", 208, { caps: reasoning }),
   ...model("gpt-5.6-luna", 209, { caps: reasoning }),
   ...model("gpt-6-luna", 210, { caps: reasoning }),
-  ...model("gpt-4-0314 gpt-4-32k-0314", 301, bare),
-  ...model("gpt-4 gpt-4-32k", 301, text),
-  ...model("gpt-4-1106-preview gpt-4-0125-preview gpt-4-turbo-preview", 302, text),
-  ...model("gpt-4-vision-preview", 302, { tools: false }),
-  ...model("gpt-4-turbo", 302),
-  ...model("gpt-4o", 303),
-  ...model("chatgpt-4o-latest", 303, { tools: false }),
-  ...model("gpt-4.1", 304),
+  ...model("gpt-4-0314", 301, { family: "gpt-4", ...bare }),
+  ...model("gpt-4", 301, text),
+  ...model("gpt-4-32k-0314", 302, { family: "gpt-4-32k", ...bare }),
+  ...model("gpt-4-32k", 302, text),
+  ...model("gpt-4-1106-preview gpt-4-0125-preview gpt-4-turbo-preview", 303, { family: "gpt-4-turbo", ...text }),
+  ...model("gpt-4-vision-preview", 303, { family: "gpt-4-turbo", tools: false }),
+  ...model("gpt-4-turbo", 303),
+  ...model("gpt-4o", 304),
+  ...model("chatgpt-4o-latest", 304, { tools: false }),
+  ...model("gpt-4.1", 305),
   ...model("o1-preview", 401, { ...bare, caps: reasoning }),
   ...model("o1", 402, { caps: reasoning }),
   ...model("o3", 403, { caps: reasoning }),

@@ -82,11 +82,10 @@ const pickModel = ({ allowed, downgrade = {}, from }: ModelRemedy, call: Call, f
   return literals
     .flatMap((name) => {
       const target = find(name)
-      return target?.provider === asked.provider && target.rank <= asked.rank && serves(name)
-        ? [{ name, ...target }]
-        : []
+      const fits = target?.provider === asked.provider && target.rank <= asked.rank && serves(name)
+      return fits ? [{ name, rank: target.rank, sibling: target.family === asked.family ? 1 : 0 }] : []
     })
-    .sort((a, b) => b.rank - a.rank)[0]?.name
+    .sort((a, b) => b.rank - a.rank || b.sibling - a.sibling)[0]?.name
 }
 
 const modalityOf = (operation: string): Modality | undefined =>

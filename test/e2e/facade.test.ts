@@ -327,7 +327,7 @@ describe("what is decided is what is sent", () => {
     )
     expect(provider.hits).toHaveLength(0)
     expect((await records()).filter((r) => r.kind === "refused").map((r) => [r["stage"], r["code"]])).toEqual(
-      Array(6).fill(["egress", "invalid_body"])
+      Array.from({ length: 6 }, () => ["egress", "invalid_body"])
     )
   })
 

@@ -6,9 +6,9 @@ import {
   Audit,
   Call,
   Pipeline,
-  Policy,
+  type Policy,
   PolicyDeniedError,
-  Rewriting,
+  type Rewriting,
   SecureOpenAI,
   Workspace,
   type Workspace as WorkspaceType
