@@ -1,0 +1,49 @@
+/**
+ * What a user gets: packs the library, installs the tarball with its peers into an empty project, type-checks a program there
+ * without `skipLibCheck`, and runs it, the command and a `require()`. `npm run check:package`.
+ */
+import { execFileSync } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+
+const root = Path.resolve(import.meta.dirname, "../..")
+const project = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-package-"))
+const run = (command: string, ...args: ReadonlyArray<string>): string =>
+  execFileSync(command, args, { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })
+
+const program = `
+import OpenAI from "openai"
+import { AgentClient, Pipeline, PolicyDeniedError, SecureOpenAI, Workspace } from "secure-openai"
+import { testClient } from "secure-openai/testing"
+
+const { client, requests } = testClient({ replies: ["Hi"], intentPolicy: { constraints: { parameters: { "tool:test-app/generate": { max_tokens: { max: 7 } } } } } })
+const face: OpenAI = client
+const answer = await face.chat.completions.create({ model: "gpt-4", messages: [{ role: "user", content: "Hello" }] })
+console.log(answer.choices[0]?.message.content, requests[0]?.params["max_tokens"], SecureOpenAI.receipt(answer)?.verdict)
+console.log([AgentClient, Pipeline, PolicyDeniedError, Workspace].map((f) => typeof f).join())
+`
+const expected = ["Hi 7 rewrite", "function,function,function,function"]
+
+try {
+  const { devDependencies } = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")) as {
+    readonly devDependencies: Readonly<Record<string, string>>
+  }
+  const packed = execFileSync("npm", ["pack", "--json", "--pack-destination", project], { cwd: root, encoding: "utf8" })
+  const tarball = /"filename": "([^"]+)"/.exec(packed)?.[1]
+  if (tarball === undefined) throw new Error(`npm pack gave no tarball: ${packed}`)
+  Fs.writeFileSync(Path.join(project, "package.json"), JSON.stringify({ name: "empty", private: true, type: "module" }))
+  const peers = ["effect", "openai", "typescript", "@types/node"].map((name) => `${name}@${devDependencies[name] ?? ""}`)
+  run("npm", "install", "--prefer-offline", "--no-audit", "--no-fund", `./${tarball}`, ...peers)
+  Fs.writeFileSync(Path.join(project, "program.ts"), program)
+  const strict = ["--strict", "--exactOptionalPropertyTypes", "--skipLibCheck", "false", "--noEmit", "--types", "node"]
+  run("npx", "tsc", ...strict, "--module", "nodenext", "--target", "es2024", "program.ts")
+  const lines = run(process.execPath, "program.ts").trim().split("\n")
+  if (lines.join("\n") !== expected.join("\n")) throw new Error(`the program printed ${JSON.stringify(lines)}`)
+  Fs.writeFileSync(Path.join(project, "old.cjs"), 'console.log(typeof require("secure-openai").SecureOpenAI)')
+  if (run(process.execPath, "old.cjs").trim() !== "function") throw new Error("require() does not reach it")
+  if (!run("npx", "secure-openai", "audit", "--help").includes("verify")) throw new Error("the command does not run")
+  console.log("The tarball installs, type-checks and runs in an empty project.")
+} finally {
+  Fs.rmSync(project, { recursive: true, force: true })
+}
