@@ -72,7 +72,7 @@ export const Remedy = Schema.Union([
     to: Schema.Unknown,
     policy: Schema.String
   }),
-  Schema.Struct({ kind: Schema.Literal("cap"), path: Schema.String, to: Schema.Number, policy: Schema.String }),
+  Schema.Struct({ kind: Schema.Literal("cap"), path: Schema.String, to: Schema.Finite, policy: Schema.String }),
   Schema.Struct({
     kind: Schema.Literal("model"),
     path: Schema.String,

@@ -52,7 +52,7 @@ export class ApprovalPending extends Schema.TaggedError<ApprovalPending>()("Appr
 export class PolicyRateLimited extends Schema.TaggedError<PolicyRateLimited>()("PolicyRateLimited", {
   decision: Decision,
   stage: Stage,
-  retryAfter: Schema.Number,
+  retryAfter: Schema.Finite,
   message: Schema.String
 }) {}
 
@@ -109,8 +109,8 @@ export class EnforcementUnavailable extends Schema.TaggedError<EnforcementUnavai
  */
 export class ProviderFailed extends Schema.TaggedError<ProviderFailed>()("ProviderFailed", {
   cause: Schema.Unknown,
-  attempts: Schema.Number,
-  status: Schema.optionalKey(Schema.Number)
+  attempts: Schema.Finite,
+  status: Schema.optionalKey(Schema.Finite)
 }) {}
 
 /**

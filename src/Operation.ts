@@ -15,6 +15,8 @@ export interface Operation {
   readonly path: string
   /** The parameter that holds the prompt; each element of it is digested in the envelope. */
   readonly prompt: string
+  /** `gen_ai.operation.name` of OpenTelemetry's conventions for generative AI. */
+  readonly telemetry: "chat" | "text_completion" | "embeddings"
   /** Spellings of the cap on output tokens that the endpoint takes, the preferred one first. */
   readonly caps: ReadonlyArray<string>
 }
@@ -25,10 +27,17 @@ export const operations: Readonly<Record<OperationName, Operation>> = {
     name: "generate",
     path: "/chat/completions",
     prompt: "messages",
+    telemetry: "chat",
     caps: ["max_completion_tokens", "max_tokens"]
   },
-  complete: { name: "complete", path: "/completions", prompt: "prompt", caps: ["max_tokens"] },
-  embed: { name: "embed", path: "/embeddings", prompt: "input", caps: [] }
+  complete: {
+    name: "complete",
+    path: "/completions",
+    prompt: "prompt",
+    telemetry: "text_completion",
+    caps: ["max_tokens"]
+  },
+  embed: { name: "embed", path: "/embeddings", prompt: "input", telemetry: "embeddings", caps: [] }
 }
 
 /** True for the name of a protected operation. */

@@ -15,10 +15,12 @@ import {
   EnforcementUnavailable,
   type IdentityInvalid,
   type PipelineError,
+  policyDenied,
   type PolicyDenied,
   type PolicyRateLimited,
   type StageName
 } from "./Errors.ts"
+import { isOperation, operations } from "./Operation.ts"
 import { Identity } from "./identity/Identity.ts"
 import { Invocation } from "./invocation/Invocation.ts"
 import { Policy } from "./policy/Policy.ts"
@@ -104,14 +106,13 @@ export class Pipeline extends Context.Service<
             )
           }
         })
+        const sentenceOf = (call: Call) =>
+          Effect.mapError(
+            Effect.suspend(() => run(call)),
+            (error) => (error._tag === "PolicyDenied" ? about(error, call) : error)
+          )
         return Pipeline.of({
-          run: (call) =>
-            audit.observe(call)(
-              deadlines.watch(
-                call,
-                Effect.suspend(() => run(call))
-              )
-            )
+          run: (call) => callSpan(call, audit.observe(call)(deadlines.watch(call, sentenceOf(call))))
         })
       })
     )
@@ -137,25 +138,45 @@ const boundary = <A, B, E extends PipelineError>(
   stage: StageName,
   f: (a: A) => Effect.Effect<B, E>
 ): ((a: A) => Effect.Effect<B, E | EnforcementUnavailable>) => {
-  const name = `secure_openai.${stage}`
-  return (a) =>
-    Effect.withFiber((fiber) => {
-      const guarded = Effect.catchCause(
-        Effect.suspend(() => f(a)),
-        (cause): Effect.Effect<never, E | EnforcementUnavailable> =>
-          Cause.hasDies(cause)
-            ? Effect.fail(
-                new EnforcementUnavailable({
-                  stage,
-                  message: `The ${stage} stage threw: ${String(Cause.squash(cause))}`,
-                  cause: Cause.squash(cause)
-                })
-              )
-            : Effect.failCause(cause)
-      )
-      return fiber.context.mapUnsafe.has(Tracer.TracerKey) ? Effect.withSpan(guarded, name) : guarded
-    })
+  const threw = (cause: Cause.Cause<E>) => {
+    const error = Cause.squash(cause)
+    const message = `The ${stage} stage threw: ${String(error)}`
+    return Effect.fail(new EnforcementUnavailable({ stage, message, cause: error }))
+  }
+  return (a) => {
+    const guarded = Effect.catchCauseIf(
+      Effect.suspend(() => f(a)),
+      Cause.hasDies,
+      threw
+    )
+    return whereTraced(guarded, () => Effect.withSpan(guarded, `secure_openai.${stage}`))
+  }
 }
+
+/** A refusal of a stage of one's own, which knows no call, says what it was about. */
+const about = (error: PolicyDenied, call: Call): PolicyDenied =>
+  error.decision.resource === "" ? policyDenied({ ...error.decision, resource: call.resource }, error.stage) : error
+
+/** The span of a whole call, by the OpenTelemetry conventions for generative AI. */
+const callSpan = <A, E>(call: Call, run: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  whereTraced(run, () => {
+    const model = call.params["model"]
+    const operation = isOperation(call.operation) ? operations[call.operation].telemetry : "execute_tool"
+    const subject = operation === "execute_tool" ? call.operation : typeof model === "string" ? model : ""
+    return Effect.withSpan(run, `${operation} ${subject}`, {
+      kind: "client",
+      attributes: {
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": "openai",
+        ...(operation === "execute_tool" ? { "gen_ai.tool.name": subject } : { "gen_ai.request.model": subject }),
+        "secure_openai.call.id": call.id
+      }
+    })
+  })
+
+/** A span costs more than a stage: there are some only where a tracer was given. */
+const whereTraced = <A, E>(run: Effect.Effect<A, E>, traced: () => Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.withFiber((fiber) => (fiber.context.mapUnsafe.has(Tracer.TracerKey) ? traced() : run))
 
 const checked =
   <A, B, E>(state: { is: (u: unknown) => u is A }, f: (a: A) => Effect.Effect<B, E>) =>

@@ -12,6 +12,7 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
+import type { ReadRecord } from "./audit/Record.ts"
 import type { Credentials, IntentPolicy, PassThrough } from "./Call.ts"
 import { ClosedError, Configuration, ConfigurationError, type EnforcementUnavailable, toSdkError } from "./Errors.ts"
 import { Identity } from "./identity/Identity.ts"
@@ -228,6 +229,11 @@ export class Workspace {
         }
       })
     )
+  }
+
+  /** Every record of the log so far, oldest first: the whole log is read. */
+  records(): Promise<ReadonlyArray<ReadRecord>> {
+    return this.#run(Effect.flatMap(Audit, (audit) => audit.records))
   }
 
   /** Records a refusal made outside a pipeline. */

@@ -12,6 +12,7 @@ export {
   type InvokeResult
 } from "./AgentClient.ts"
 export { Audit } from "./audit/Audit.ts"
+export type { ReadRecord } from "./audit/Record.ts"
 export {
   Call,
   type CallOptions,
@@ -60,9 +61,13 @@ export {
 export type { ToolCall, ToolContext, ToolHandler, ToolMessage } from "./facade/Tools.ts"
 export { Identity, type IssuerOptions } from "./identity/Identity.ts"
 export { Invocation } from "./invocation/Invocation.ts"
+export { Keys, type SigningKey } from "./Keys.ts"
 export { Pipeline, type Sentence, type Stage, type Stages } from "./Pipeline.ts"
 export { Policy } from "./policy/Policy.ts"
 export type { Principal } from "./Principal.ts"
+export { Models } from "./rewriting/Models.ts"
 export { Rewriting } from "./rewriting/Rewriting.ts"
+export { Directory } from "./signing/Directory.ts"
+export { Replay } from "./signing/Replay.ts"
 export { Signing } from "./signing/Signing.ts"
 export { Workspace, type WorkspaceOptions } from "./Workspace.ts"

@@ -45,7 +45,7 @@ export interface FileSystem {
 /** Node's file system. */
 export const nodeFileSystem: FileSystem = {
   makeFolder: (path) => {
-    Fs.mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeFolders(Path.resolve(path))
     return Fs.realpathSync(path)
   },
   list: (path) => orMissing(() => Fs.readdirSync(path).sort()) ?? [],
@@ -79,6 +79,18 @@ export const nodeFileSystem: FileSystem = {
     } finally {
       Fs.closeSync(fd)
     }
+  }
+}
+
+/** Node's own recursive mkdir never ends where a folder exists and takes no entries, as in /proc. */
+const makeFolders = (path: string): void => {
+  if (Fs.existsSync(path)) return
+  const parent = Path.dirname(path)
+  if (parent !== path) makeFolders(parent)
+  try {
+    Fs.mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error
   }
 }
 

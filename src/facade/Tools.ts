@@ -11,6 +11,7 @@ import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
 import { Call, type CallOptions, type Committed, Reply } from "../Call.ts"
 import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
+import type { Violation } from "../Decision.ts"
 import { type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
 import { Pipeline } from "../Pipeline.ts"
 import type { Principal } from "../Principal.ts"
@@ -135,11 +136,13 @@ const orRefusal = async (run: () => Promise<string>): Promise<string> => {
     return await run()
   } catch (error) {
     if (!(error instanceof PolicyDeniedError)) throw error
-    return JSON.stringify({
-      error: { code: error.code, message: error.decision.violations.map((v) => v.message).join("; ") }
-    })
+    return JSON.stringify({ error: { code: error.code, message: error.decision.violations.map(reason).join("; ") } })
   }
 }
+
+/** The model may learn what is wrong with its arguments, and not what else the user may do. */
+const reason = ({ code, message, path }: Violation): string =>
+  path === undefined && code !== "tool_not_found" ? "policy does not let this caller use the tool" : message
 
 /** A tool as the SDK's `runTools` takes it. */
 type RunnableTool = Parameters<OpenAI["chat"]["completions"]["runTools"]>[0]["tools"][number]

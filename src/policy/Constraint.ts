@@ -269,11 +269,14 @@ export const check = (constraint: Constraint, params: JsonObject): ReadonlyArray
   return findings
 }
 
-/** The violation of one bound by one value. */
+/**
+ * The violation of one bound by one value. `note` says how the bound came about, `by` names all who set it where there are
+ * several.
+ */
 export const violated = (
   code: ViolationCode,
   { path, value }: Found,
-  source: Source & { readonly note?: string },
+  source: { readonly policy: string; readonly note?: string; readonly by?: string },
   constraint: string,
   relation: string,
   remedy?: Remedy
@@ -285,7 +288,7 @@ export const violated = (
     policy: source.policy,
     constraint,
     actual,
-    message: `${path} is ${actual}, which ${relation} ${constraint}${source.note === undefined ? "" : ` (${source.note})`}, set by ${source.policy}`
+    message: `${path} is ${actual}, which ${relation} ${constraint}${source.note === undefined ? "" : ` (${source.note})`}, set by ${source.by ?? source.policy}`
   }
   return remedy === undefined ? { violation } : { violation, remedy }
 }
@@ -370,18 +373,18 @@ const checkSize = (
 
 const notAllowed = (constraint: Constraint, found: Found, unlisted: ReadonlyArray<Allowed>): Finding => {
   const { globs, literals } = effectiveValues(constraint)
-  const [list] = unlisted
-  const finding = violated("value_not_allowed", found, list!, show([...literals, ...globs]), "is not among")
+  const { policy } = unlisted[0]!
+  const by = [...new Set(unlisted.map((list) => list.policy))].join(" and ")
+  const finding = violated("value_not_allowed", found, { policy, by }, show([...literals, ...globs]), "is not among")
   // A list that is broken must itself name what takes the value's place: another document's literal that only fits this
   // one's glob would turn this one's refusal into a permission.
-  const [first, ...rest] = literals.filter((literal) => unlisted.every(({ values }) => names(values, literal)))
-  if (first === undefined || isArray(found.value) || unlisted.some(({ deny }) => deny)) return finding
+  const substitutes = literals.filter((literal) => unlisted.every(({ values }) => names(values, literal)))
+  const [to] = substitutes
+  if (to === undefined || isArray(found.value) || unlisted.some(({ deny }) => deny)) return finding
   const { path, value: from } = found
-  const { policy } = list!
-  if (constraint.parameter.canonical !== "model")
-    return { ...finding, remedy: { kind: "set", path, from, to: first, policy } }
+  if (constraint.parameter.canonical !== "model") return { ...finding, remedy: { kind: "set", path, from, to, policy } }
   if (typeof from !== "string") return finding
-  const allowed = [first, ...rest].filter((literal) => typeof literal === "string")
+  const allowed = substitutes.filter((literal) => typeof literal === "string")
   const tables = constraint.downgrades.toReversed().flatMap(({ table }) => Object.entries(table))
   const downgrade = tables.length === 0 ? {} : { downgrade: Object.fromEntries(tables) }
   return { ...finding, remedy: { kind: "model", path, from, allowed: [...allowed, ...globs], ...downgrade, policy } }

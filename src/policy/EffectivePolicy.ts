@@ -110,7 +110,9 @@ export class EffectivePolicy {
   narrow(identity: object, more: () => ReadonlyArray<Participant>): EffectivePolicy {
     const kept = this.#narrowed.get(identity)
     if (kept !== undefined) return kept
-    const narrowed = new EffectivePolicy([...more(), ...this.participants], this.refusal)
+    const added = more()
+    const others = this.participants.filter((one) => !added.some(({ counter }) => counter === one.counter))
+    const narrowed = new EffectivePolicy([...added, ...others], this.refusal)
     this.#narrowed.set(identity, narrowed)
     return narrowed
   }
@@ -170,7 +172,10 @@ const compile = ({ counter, document, name }: Participant): Compiled => {
             notBefore:
               validity.not_before === undefined ? -Infinity : (instant(validity.not_before, "first") ?? Infinity),
             notAfter: validity.not_after === undefined ? Infinity : (instant(validity.not_after, "last") ?? -Infinity),
-            text: [validity.not_before, validity.not_after].map((bound) => bound ?? "").join(" to ")
+            text: [
+              ...(validity.not_before === undefined ? [] : [`from ${validity.not_before}`]),
+              ...(validity.not_after === undefined ? [] : [`until ${validity.not_after}`])
+            ].join(" ")
           },
     needs: (isList(attestations) ? attestations : Object.keys(attestations).filter((key) => attestations[key])).map(
       (source) => Result.getOrThrow(parseAttestation(source))

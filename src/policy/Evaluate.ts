@@ -123,10 +123,14 @@ const checkAttestation = (needed: NeededAttestation, request: Request): Readonly
  * product stays within `total_tokens`.
  */
 const checkCap = ({ cap, totalTokens }: Rules, params: JsonObject): ReadonlyArray<Finding> => {
-  const answers = totalTokens === undefined ? 1 : countAnswers(params)
-  if (typeof answers !== "number")
-    return totalTokens === undefined ? [] : [violated("wrong_type", answers, totalTokens.source, "a count", "is not")]
-  const constraint = withTotal(cap, totalTokens, answers)
+  if (totalTokens === undefined) return boundCap(cap, params)
+  const answers = countAnswers(params)
+  return typeof answers === "number"
+    ? boundCap(withTotal(cap, totalTokens, answers), params)
+    : [violated("wrong_type", answers, totalTokens.source, "a count", "is not"), ...boundCap(cap, params)]
+}
+
+const boundCap = (constraint: Constraint | undefined, params: JsonObject): ReadonlyArray<Finding> => {
   if (constraint === undefined) return []
   const { max, min, parameter: named } = constraint
   if (max !== undefined && (max.value < 1 || (min !== undefined && min.value > max.value)))
@@ -175,12 +179,7 @@ const countAnswers = (params: JsonObject): number | Found => {
 }
 
 /** The cap's constraint with the bounds that `total_tokens` leaves to each answer. */
-const withTotal = (
-  cap: Constraint | undefined,
-  total: Constraint | undefined,
-  answers: number
-): Constraint | undefined => {
-  if (total === undefined) return cap
+const withTotal = (cap: Constraint | undefined, total: Constraint, answers: number): Constraint => {
   const share = (bound: Bound | undefined, round: (value: number) => number): Bound | undefined =>
     bound && {
       ...bound,

@@ -221,9 +221,11 @@ export const unknownKeys = (intent: unknown): ReadonlyArray<string> =>
     .filter((fault) => fault.unknownKey)
     .map(describe)
 
-/** `constraints.parameters: expected an object`. */
-export const describe = (fault: Fault): string =>
-  fault.path.length === 0 ? fault.reason : `${showPath(fault.path)}: ${fault.reason}`
+/** `constraints.parameters: expected object`; of an unknown key, what holds it. */
+export const describe = ({ path, reason, unknownKey }: Fault): string => {
+  const about = unknownKey ? path.slice(0, -1) : path
+  return about.length === 0 ? reason : `${showPath(about)}: ${reason}`
+}
 
 const strictly = { errors: "all", onExcessProperty: "error" } as const
 const decodeDocument = Schema.decodeUnknownResult(Document, strictly)

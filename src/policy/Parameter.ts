@@ -35,17 +35,16 @@ export interface Reading {
 /** The parameter that `name` means for an operation (none for a registered tool). */
 export const parameter = (name: string, operation: Operation | undefined): Parameter => {
   const names = spellings(name, operation)
-  const places = new Map<string, Array<Path>>()
+  const fields = new Map<string, Array<Path>>()
   for (const spelling of names) {
-    const split = spelling.lastIndexOf("[]") + 2
+    const holder = /^.*\[\]/u.exec(spelling)?.[0] ?? ""
     // Spellings below the same array are alternatives: an element lacks the field only where it has none of them.
-    const [holder, field] = split === 1 ? [`=${spelling}`, spelling] : [spelling.slice(0, split), spelling.slice(split)]
-    places.set(holder, [...(places.get(holder) ?? []), steps(field)])
+    fields.set(holder, [...(fields.get(holder) ?? []), steps(spelling.slice(holder.length))])
   }
   return {
     name,
     canonical: names[0] ?? name,
-    places: [...places].map(([holder, fields]) => ({ holder: holder.startsWith("=") ? [] : steps(holder), fields }))
+    places: [...fields].map(([holder, below]) => ({ holder: steps(holder), fields: below }))
   }
 }
 
@@ -68,7 +67,7 @@ export const read = ({ places }: Parameter, params: JsonObject): Reading => {
   return reading
 }
 
-/** The value at a path that leads to one. */
+/** A member of an object; what it inherits is none. */
 export const valueAt = (params: JsonObject, name: string): Json | undefined =>
   Object.hasOwn(params, name) ? params[name] : undefined
 

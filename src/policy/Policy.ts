@@ -182,9 +182,13 @@ const makeWarn = (): ((intents: ReadonlyArray<IntentPolicy>) => Effect.Effect<vo
     const fresh = intents.filter((intent) => !seen.has(intent))
     if (fresh.length === 0) return Effect.void
     fresh.forEach((intent) => seen.add(intent))
-    return Effect.forEach(fresh.flatMap(unknownKeys), (key) => Effect.logWarning(`The intent policy has an ${key}`), {
-      discard: true
-    })
+    return Effect.forEach(
+      fresh.flatMap(unknownKeys),
+      (key) => Effect.logWarning(`An intent policy was read without a part of it: ${key}`),
+      {
+        discard: true
+      }
+    )
   }
 }
 

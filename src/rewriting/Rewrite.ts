@@ -4,8 +4,9 @@
  *
  * @since 0.1.0
  */
+import * as Result from "effect/Result"
 import type { Call } from "../Call.ts"
-import type { Json, JsonObject } from "../CanonicalJson.ts"
+import { type Json, type JsonObject, snapshot } from "../CanonicalJson.ts"
 import type { Edit, Remedy, Violation } from "../Decision.ts"
 import { isOperation, operations, outputTokenCaps } from "../Operation.ts"
 import type { Modality, Model } from "./Models.ts"
@@ -39,8 +40,8 @@ export const rewrite = (
     edits.push({ path: remedy.path, from: remedy.from, to: target, policy: remedy.policy })
   }
   for (const remedy of remedies) {
-    if (remedy.kind !== "set" || !isJson(remedy.to)) continue
-    params = replaced(params, remedy.path, remedy.to)
+    if (remedy.kind !== "set") continue
+    params = replaced(params, remedy.path, jsonOf(remedy.to))
     edits.push({ path: remedy.path, from: remedy.from, to: remedy.to, policy: remedy.policy })
   }
   const spellings = capSpellings(call, params, find)
@@ -145,28 +146,27 @@ const respell = (
   const uncapped = Object.fromEntries(Object.entries(params).filter(([key]) => !given.includes(key)))
   const needed = recheck(uncapped).find(({ path }) => outputTokenCaps.includes(path ?? ""))
   if (needed === undefined) return { _tag: "Rewritten", params, edits }
-  const [spelling = preferred] = given
-  const value = params[spelling] ?? null
+  // Of several, the smallest: nobody asked for more.
+  const [place, to] = smallest(given.map((spelling) => [spelling, params[spelling] ?? null]))
   const policy = needed.policy ?? ""
+  const asked = (path: string): unknown => edits.find((edit) => edit.path === path)?.from ?? params[path]
   return {
     _tag: "Rewritten",
     params: Object.fromEntries(
       Object.entries(params)
-        .filter(([key]) => key === spelling || !outputTokenCaps.includes(key))
-        .map(([key, each]) => [key === spelling ? preferred : key, each])
+        .filter(([key]) => key === place || (key !== preferred && !given.includes(key)))
+        .map(([key, value]) => (key === place ? [preferred, to] : [key, value]))
     ),
     edits: [
       ...edits.filter(({ path }) => !given.includes(path)),
-      ...given.map((path) => ({
-        path,
-        from: edits.find((edit) => edit.path === path)?.from ?? params[path],
-        to: null,
-        policy
-      })),
-      { path: preferred, to: value, policy }
+      ...given.map((path) => ({ path, from: asked(path), to: null, policy })),
+      { path: preferred, to, policy }
     ]
   }
 }
+
+const smallest = (caps: ReadonlyArray<readonly [string, Json]>): readonly [string, Json] =>
+  caps.reduce((least, cap) => (Number(cap[1]) < Number(least[1]) ? cap : least))
 
 const isPresent = (value: Json | undefined): boolean => value !== undefined && value !== null
 
@@ -190,4 +190,5 @@ const isArray = (value: Json | undefined): value is ReadonlyArray<Json> => Array
 
 const isObject = (value: Json): value is JsonObject => typeof value === "object" && value !== null && !isArray(value)
 
-const isJson = (value: unknown): value is Json => value !== undefined
+/** What policy sets is a literal or a bound of a document, and so JSON. */
+const jsonOf = (value: unknown): Json => Result.getOrThrow(snapshot(value))

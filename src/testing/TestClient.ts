@@ -4,9 +4,7 @@
  *
  * @since 0.1.0
  */
-import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Audit } from "../audit/Audit.ts"
 import type { ReadRecord } from "../audit/Record.ts"
 import { SecureOpenAI, type SecureOptions } from "../facade/SecureOpenAI.ts"
 import { Pipeline } from "../Pipeline.ts"
@@ -56,7 +54,7 @@ export const testClient = (options: TestClientOptions = {}): TestClient => {
   return {
     client,
     requests,
-    records: () => workspace.runtime.runPromise(Effect.flatMap(Audit, (audit) => audit.records)),
+    records: () => workspace.records(),
     token
   }
 }

@@ -433,14 +433,5 @@ describe("Journal", () => {
         assert.strictEqual(error.stage, "audit")
       }
     })
-
-    it("leaves no listener behind when it is closed", async () => {
-      const before = process.listenerCount("exit")
-      const options = { named: true, key: generate(), disk: nodeFileSystem, opening: [] }
-      const [first, second] = [folder(), folder()].map((path) => Journal.open({ ...options, path }))
-      assert.strictEqual(process.listenerCount("exit"), before + 1)
-      await Promise.all([first?.close(), second?.close()])
-      assert.strictEqual(process.listenerCount("exit"), before)
-    })
   })
 })

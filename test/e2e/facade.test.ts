@@ -4,8 +4,7 @@ import { zodResponseFormat } from "openai/helpers/zod"
 import { Stream } from "openai/streaming"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { z } from "zod"
-import { PolicyDeniedError, SecureOpenAI, type SecureOptions, Workspace } from "../../src/index.ts"
-import { recordsOf, type LogRecord } from "./Log.ts"
+import { PolicyDeniedError, type ReadRecord, SecureOpenAI, type SecureOptions, Workspace } from "../../src/index.ts"
 import { type Provider, startProvider } from "./Provider.ts"
 
 /** The sample of the specification, word for word. */
@@ -50,11 +49,11 @@ const make = (options: SecureOptions & ConstructorParameters<typeof OpenAI>[0] =
     ...options
   })
   opened.push(client, workspace)
-  return { client, records: () => recordsOf(workspace) }
+  return { client, records: () => workspace.records() }
 }
 
 /** The kinds of the records of calls, in order, with what tells them apart. */
-const story = (records: ReadonlyArray<LogRecord>) =>
+const story = (records: ReadonlyArray<ReadRecord>) =>
   records
     .filter((record) => record.call !== undefined)
     .map((record) =>

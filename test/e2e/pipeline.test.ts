@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import { OpenAI } from "openai"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import {
@@ -27,7 +28,6 @@ import {
   type Stages,
   Workspace
 } from "../../src/index.ts"
-import { recordsOf } from "./Log.ts"
 import { type Provider, startProvider } from "./Provider.ts"
 
 const messages = [{ role: "user" as const, content: "my secret plan" }]
@@ -57,7 +57,7 @@ const make = (layer?: Layer.Layer<Pipeline, unknown, never> | ReturnType<typeof 
     ...(layer !== undefined && { layer })
   })
   opened.push(client, workspace)
-  return { client, records: () => recordsOf(workspace) }
+  return { client, records: () => workspace.records() }
 }
 
 /** The default sentence with a word of one's own before each stage. */
@@ -96,7 +96,7 @@ describe("a pipeline of one's own", () => {
     const { client, records } = make(Pipeline.layerFrom(sentence({ beforeCommit: closed })))
     const refused = await client.chat.completions.create(params).catch((e: unknown) => e)
     expect(refused).toBeInstanceOf(PolicyDeniedError)
-    expect(String(refused)).toContain("Open from 9 to 5.")
+    expect(String(refused)).toContain("tool:app/generate was refused: Open from 9 to 5.")
     expect(provider.hits).toHaveLength(0)
     expect((await records()).at(-1)).toMatchObject({ kind: "refused", stage: "custom:office-hours", status: 403 })
   })
@@ -163,6 +163,31 @@ describe("a pipeline of one's own", () => {
     expect(interrupted).toBe(true)
     expect(provider.hits).toHaveLength(0)
     expect((await records()).at(-1)).toMatchObject({ kind: "refused", code: "aborted" })
+  })
+})
+
+describe("tracing", () => {
+  it("has a span for the call and one for each stage, and none for a chunk", async () => {
+    const spans: Array<Tracer.NativeSpan> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    const { client } = make(Layer.provideMerge(Pipeline.layer, Layer.succeed(Tracer.Tracer, tracer)))
+    await Array.fromAsync(await client.chat.completions.create({ ...params, stream: true }))
+    expect(spans.map((span) => span.name)).toEqual([
+      "chat gpt-4",
+      ...["identity", "signing", "policy", "rewriting", "audit", "invocation"].map((stage) => `secure_openai.${stage}`)
+    ])
+    expect(Object.fromEntries(spans[0]?.attributes ?? [])).toMatchObject({
+      "gen_ai.operation.name": "chat",
+      "gen_ai.provider.name": "openai",
+      "gen_ai.request.model": "gpt-4"
+    })
+    expect(JSON.stringify(spans.map((span) => [...span.attributes]))).not.toContain("secret")
   })
 })
 

@@ -41,8 +41,13 @@ const open = async (options: ConstructorParameters<typeof Workspace>[0] = {}) =>
   opened.push(workspace)
   return workspace
 }
-const client = (workspace: Workspace) => new SecureOpenAI({ appName: "app", apiKey: "k", baseURL: provider.url, maxRetries: 0, workspace })
-const errorOf = (promise: Promise<unknown>) => promise.then(() => undefined, (error: unknown) => error as Error)
+const client = (workspace: Workspace) =>
+  new SecureOpenAI({ appName: "app", apiKey: "k", baseURL: provider.url, maxRetries: 0, workspace })
+const errorOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => undefined,
+    (error: unknown) => error as Error
+  )
 const write = (name: string, text: string) => {
   const path = Path.join(home, name)
   Fs.mkdirSync(Path.dirname(path), { recursive: true })
@@ -65,7 +70,9 @@ describe("options", () => {
     expect(() => new SecureOpenAI({ apiKey: "k", workspace: new Workspace(), audit: "memory" })).toThrow(/not both/)
     expect(() => new Workspace({ polices: [] } as never)).toThrow(/Unknown option "polices"/)
     expect(() => new AgentClient({ token: "x", workspace: new Workspace() } as never)).toThrow(/Unknown option "token"/)
-    expect(() => new AgentClient({ agentType: "agent", iamToken: "x", workspace: new Workspace() })).toThrow(/takes no iamToken/)
+    expect(() => new AgentClient({ agentType: "agent", iamToken: "x", workspace: new Workspace() })).toThrow(
+      /takes no iamToken/
+    )
   })
 
   it("takes every option of the SDK", () => {
@@ -112,9 +119,21 @@ describe("options", () => {
 describe("policies that do not load", () => {
   it.each([
     ["is no JSON", '{\n  "policy_id": "user:x",\n  "resources": [oops]\n}', ["broken.json", "3"]],
-    ["has an unknown key", '{\n  "policy_id": "user:x",\n  "resorces": []\n}', ["broken.json", "3", "resorces", "resources"]],
-    ["has a parent that is missing", '{ "policy_id": "user:x", "extends": "team:nowhere" }', ["broken.json", "user:x", "team:nowhere"]],
-    ["is its own ancestor", '[{ "policy_id": "team:a", "extends": "team:b" }, { "policy_id": "team:b", "extends": "team:a" }]', ["team:a", "team:b"]],
+    [
+      "has an unknown key",
+      '{\n  "policy_id": "user:x",\n  "resorces": []\n}',
+      ["broken.json", "3", "resorces", "resources"]
+    ],
+    [
+      "has a parent that is missing",
+      '{ "policy_id": "user:x", "extends": "team:nowhere" }',
+      ["broken.json", "user:x", "team:nowhere"]
+    ],
+    [
+      "is its own ancestor",
+      '[{ "policy_id": "team:a", "extends": "team:b" }, { "policy_id": "team:b", "extends": "team:a" }]',
+      ["team:a", "team:b"]
+    ],
     ["is there twice", '[{ "policy_id": "user:x" }, { "policy_id": "user:x" }]', ["user:x"]]
   ])("says where: a document that %s", async (_what, text, telling) => {
     write("policies/broken.json", text)
@@ -145,7 +164,9 @@ describe("the home", () => {
     expect(Fs.readFileSync(Path.join(home, ".gitignore"), "utf8")).toBe("*\n")
     for (const name of Fs.readdirSync(Path.join(home, "keys")))
       expect(Fs.statSync(Path.join(home, "keys", name)).mode & 0o777, name).toBe(0o600)
-    const log = Fs.readdirSync(Path.join(home, "audit/journal")).map((name) => Fs.readFileSync(Path.join(home, "audit/journal", name), "utf8")).join("")
+    const log = Fs.readdirSync(Path.join(home, "audit/journal"))
+      .map((name) => Fs.readFileSync(Path.join(home, "audit/journal", name), "utf8"))
+      .join("")
     expect(log).not.toContain("Hello")
     expect(log).not.toContain('"k"')
   })
@@ -241,7 +262,9 @@ describe("a client that is never closed", () => {
     const main = new URL("../../src/cli/main.ts", import.meta.url).pathname
     const verified = await exec(process.execPath, [main, "audit", "verify", Path.join(home, "audit"), "--json"])
     expect(JSON.parse(verified.stdout)).toMatchObject({ ok: true, records: expect.any(Number), unsigned: 0, open: 0 })
-    const lines = Fs.readFileSync(Path.join(home, "audit/journal/00000000000000000000.jsonl"), "utf8").trim().split("\n")
+    const lines = Fs.readFileSync(Path.join(home, "audit/journal/00000000000000000000.jsonl"), "utf8")
+      .trim()
+      .split("\n")
     const kinds = lines.map((line) => JSON.parse(line) as { readonly kind: string; readonly result?: string })
     expect(kinds.filter((r) => r.kind === "outcome").map((r) => r.result)).toEqual(["complete", "abandoned"])
     expect(kinds.at(-1)?.kind).toBe("log.close")

@@ -13,7 +13,6 @@ import {
   Workspace
 } from "../../src/index.ts"
 import { makeIssuer, mintToken, testIssuer } from "../../src/testing/index.ts"
-import { recordsOf } from "./Log.ts"
 import { type Provider, startProvider } from "./Provider.ts"
 
 const messages = [{ role: "user" as const, content: "Hello" }]
@@ -59,7 +58,7 @@ const make = (options: SecureOptions = {}) => {
     workspace
   })
   opened.push(client, workspace)
-  return { client, workspace, records: () => recordsOf(workspace) }
+  return { client, workspace, records: () => workspace.records() }
 }
 
 describe("binding users", () => {

@@ -107,7 +107,7 @@ describe("an intent", () => {
 
   it("may hold unknown keys, which are told", () => {
     const intent = Result.getOrThrow(parseIntent({ purpose: "p", resorces: ["**"] }))
-    assert.deepStrictEqual(unknownKeys(intent), [`resorces: unknown key "resorces"; did you mean "resources"?`])
+    assert.deepStrictEqual(unknownKeys(intent), [`unknown key "resorces"; did you mean "resources"?`])
   })
 
   it("is refused where it is wrong otherwise", () => {

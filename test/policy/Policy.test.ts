@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { TestClock } from "effect/testing"
 import { Call, type PassThrough } from "../../src/Call.ts"
+import type { JsonObject } from "../../src/CanonicalJson.ts"
 import { agent, app } from "../../src/Principal.ts"
 import { Policy } from "../../src/policy/Policy.ts"
 import { empty, type PolicySource } from "../../src/policy/PolicyStore.ts"
@@ -281,6 +282,14 @@ describe("a rate limit", () => {
       yield* evaluate(gpt4, app("my-app"))
     }).pipe(using())
   )
+
+  it.effect("counts a call once, however often its document takes part", () =>
+    Effect.gen(function* () {
+      const again = { extends: "user:ana" }
+      for (let call = 0; call < 2; call++) yield* evaluate(gpt4, user("ana"), { intents: [again, again] })
+      assert.deepStrictEqual(yield* codes(gpt4, user("ana")), ["rate_limit"])
+    }).pipe(using({ ...open, constraints: { rate_limit: 2 } }))
+  )
 })
 
 describe("approvals", () => {
@@ -327,6 +336,38 @@ describe("the judge", () => {
         }
       })
     )
+  )
+})
+
+describe("an evaluator that throws", () => {
+  const hostile: JsonObject = {
+    get amount(): number {
+      throw new Error("boom")
+    }
+  }
+  const policies = { ...open, constraints: { parameters: { "tool:**": { amount: { max: 5 } } } } }
+
+  it.effect("refuses the call, and says why", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy
+      const call = Call.fromParsed("generate", hostile, { app: "my-app", bytes: "{}" })
+      const error = yield* Effect.flip(policy.evaluate(signed(call, user("ana"))))
+      assert.deepStrictEqual(error._tag === "PolicyDenied" && error.decision.violations[0], {
+        code: "policy_error",
+        message: "policy cannot decide, so the call is refused: boom"
+      })
+    }).pipe(using(policies))
+  )
+
+  it.effect("refuses what the judge is asked", () =>
+    Effect.gen(function* () {
+      const { judge } = yield* evaluate(gpt4, user("ana"))
+      assert.strictEqual(judge.tool("pay", hostile), "deny")
+      assert.deepStrictEqual(
+        judge.recheck(hostile).map(({ code }) => code),
+        ["policy_error"]
+      )
+    }).pipe(using(policies))
   )
 })
 

@@ -58,7 +58,7 @@ describe("policies load", () => {
 describe("policies do not load", () => {
   it("with an unknown key, and say file, line, column and what was meant", () => {
     const path = write("a.json", `{\n  "policy_id": "user:x",\n  "resorces": ["**"]\n}`)
-    assert.include(failure(folder), `${path}:3:3: resorces: unknown key "resorces"; did you mean "resources"?`)
+    assert.include(failure(folder), `${path}:3:3: unknown key "resorces"; did you mean "resources"?`)
   })
 
   it("with a wrong value deep inside, at the key that holds it", () => {

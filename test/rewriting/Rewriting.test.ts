@@ -224,6 +224,14 @@ describe("a cap", () => {
         max_output_tokens: null,
         max_tokens: 7
       })
+      const complete = { model: "babbage-002", prompt: "x", max_completion_tokens: 9, max_output_tokens: 7 }
+      const several = yield* under({ max_tokens }, Call.complete(complete, { app: "my-app" }))
+      assert.strictEqual(several.bytes, `{"model":"babbage-002","prompt":"x","max_tokens":7}`)
+      const withNull = { max_tokens: 7, model: "o1", max_completion_tokens: null, messages: [] }
+      assert.strictEqual(
+        (yield* under({ max_tokens }, Call.generate(withNull, { app: "my-app" }))).bytes,
+        `{"max_completion_tokens":7,"model":"o1","messages":[]}`
+      )
       assert.deepStrictEqual(yield* edits({}, chat({ model: "o1", max_tokens: 7 })), {}, "where policy needs none")
       assert.deepStrictEqual(
         yield* edits({ max_tokens }, chat({ model: "o1", max_tokens: 7, max_completion_tokens: 9 })),

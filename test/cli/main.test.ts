@@ -1,0 +1,180 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { nodeFileSystem } from "../../src/audit/Disk.ts"
+import * as Journal from "../../src/audit/Journal.ts"
+import { durable, key, makeCalls, temporaryFolder } from "../audit/logs.ts"
+
+const main = Path.join(import.meta.dirname, "../../src/cli/main.ts")
+const home = temporaryFolder()
+const log = Path.join(home, "audit")
+afterAll(() => Fs.rmSync(home, { recursive: true, force: true }))
+
+const openAt = (path: string): Journal.Journal =>
+  Journal.open({ path, named: false, key, disk: nodeFileSystem, opening: [], segmentSize: 3000 })
+
+beforeAll(async () => {
+  for (const path of [log, `${log}-2`]) {
+    const journal = openAt(path)
+    for (let i = 0; i < 6; i++) {
+      makeCalls(journal, 2)
+      await durable(journal)
+    }
+    await journal.close()
+  }
+})
+
+const run = (...args: ReadonlyArray<string>) => {
+  const { status, stderr, stdout } = ChildProcess.spawnSync(process.execPath, [main, ...args], {
+    env: { ...process.env, SECURE_OPENAI_HOME: home, NO_COLOR: "1" },
+    encoding: "utf8",
+    timeout: 20_000
+  })
+  return { status, stderr, stdout }
+}
+
+const changed = (name: string): string => {
+  const path = Path.join(home, name)
+  Fs.cpSync(log, path, { recursive: true })
+  const file = Path.join(path, "journal", "00000000000000000000.jsonl")
+  Fs.writeFileSync(file, Fs.readFileSync(file, "utf8").replace('"model":"gpt-4o"', '"model":"gpt-5o"'))
+  return path
+}
+
+describe("secure-openai audit", () => {
+  it("verify says how many records there are, from when to when, and exits with 0", () => {
+    const { status, stdout } = run("audit", "verify", log)
+    assert.strictEqual(status, 0)
+    assert.match(stdout, /intact\n {2}26 records, from 20\S+ \S+Z to 20\S+ \S+Z\n/)
+    assert.include(stdout, "the log's own key")
+  })
+
+  it("verify without a path verifies the home's logs, siblings too", () => {
+    const { status, stdout } = run("audit", "verify", "--json")
+    assert.strictEqual(status, 0)
+    const reports = stdout.trim().split("\n").map((line) => JSON.parse(line))
+    assert.deepStrictEqual(
+      reports.map(({ ok, path, records }) => [path, ok, records]),
+      [
+        [log, true, 26],
+        [`${log}-2`, true, 26]
+      ]
+    )
+    assert.hasAllKeys(reports[0], [
+      "path", "ok", "origin", "size", "root", "records", "unsigned", "torn", "open", "key", "from", "to", "problems", "more"
+    ])
+  })
+
+  it("verify names what was changed, and exits with 1", () => {
+    const path = changed("changed")
+    const { status, stdout } = run("audit", "verify", path)
+    assert.strictEqual(status, 1)
+    assert.include(stdout, "NOT INTACT")
+    assert.include(stdout, "record 1: root_mismatch")
+    const json = run("audit", "verify", path, "--json")
+    assert.strictEqual(json.status, 1)
+    assert.deepInclude(JSON.parse(json.stdout).problems[0], { index: 1, code: "root_mismatch" })
+  })
+
+  it("verify compares with a key and with a checkpoint from before", async () => {
+    const path = Path.join(home, "older")
+    Fs.cpSync(log, path, { recursive: true })
+    const vkey = Fs.readFileSync(Path.join(log, "vkey"), "utf8")
+    const since = Path.join(home, "since")
+    Fs.copyFileSync(Path.join(log, "checkpoint"), since)
+    for (const given of [vkey.trim(), Path.join(log, "vkey")]) {
+      const { status, stdout } = run("audit", "verify", "--key", given, "--since", since, log)
+      assert.strictEqual(status, 0)
+      assert.include(stdout, "the given key")
+    }
+    const other = Fs.readFileSync(Path.join(`${log}-2`, "vkey"), "utf8").trim()
+    assert.strictEqual(run("audit", "verify", "--key", other, log).status, 1)
+    const journal = openAt(path)
+    makeCalls(journal, 1)
+    await journal.close()
+    assert.strictEqual(run("audit", "verify", path, "--since", since).status, 0)
+    assert.strictEqual(run("audit", "verify", log, "--since", Path.join(path, "checkpoint")).status, 1)
+  })
+
+  it("exits with 2 where it cannot run", () => {
+    for (const args of [
+      ["verify", Path.join(home, "nothing")],
+      ["verify", log, "--bogus"],
+      ["verify", log, "--key", "neither a key nor a file"],
+      ["verify", log, "--since", Path.join(home, "nothing")],
+      ["show", "999", log],
+      ["show", "one", log],
+      ["tail", Path.join(home, "nothing")],
+      ["prove", "999", log],
+      ["unknown"]
+    ]) {
+      const { status, stderr } = run("audit", ...args)
+      assert.strictEqual(status, 2, args.join(" "))
+      assert.notStrictEqual(stderr.trim(), "", args.join(" "))
+    }
+  })
+
+  it("show gives a record and the others of its call", () => {
+    const { status, stdout } = run("audit", "show", "21", log)
+    assert.strictEqual(status, 0)
+    assert.match(stdout, /^21 .*decision.*user:alice allow tool:shop\/generate model gpt-4o/)
+    assert.match(stdout, /The same call:\n22 .*outcome.*complete/)
+    const json = run("audit", "show", "22", log, "--json").stdout.trim().split("\n")
+    assert.deepStrictEqual(
+      json.map((line) => JSON.parse(line).seq),
+      [22, 21]
+    )
+  })
+
+  it("tail gives the last records, over segments", () => {
+    const { stdout } = run("audit", "tail", log)
+    const lines = stdout.trim().split("\n")
+    assert.lengthOf(lines, 10)
+    assert.match(lines.at(-1) ?? "", /^25 .*log.close/)
+    const json = run("audit", "tail", "--json").stdout.trim().split("\n")
+    assert.deepStrictEqual(
+      json.map((line) => JSON.parse(line).seq),
+      [16, 17, 18, 19, 20, 21, 22, 23, 24, 25]
+    )
+  })
+
+  it("tail -f goes on with each record as it is written, across segments", { timeout: 30_000 }, async () => {
+    const path = Path.join(home, "followed")
+    const journal = openAt(path)
+    const child = ChildProcess.spawn(process.execPath, [main, "audit", "tail", "-f", "--json", path])
+    try {
+      let said = ""
+      const until = (count: number) =>
+        new Promise<void>((resolve) => {
+          const look = (): void => {
+            if (said.split("\n").length > count) resolve()
+            else setTimeout(look, 20)
+          }
+          look()
+        })
+      child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text))
+      await until(1)
+      for (let i = 0; i < 6; i++) {
+        makeCalls(journal, 2)
+        await durable(journal)
+      }
+      await until(25)
+      assert.isAbove(Fs.readdirSync(Path.join(path, "journal")).length, 1)
+      assert.deepStrictEqual(
+        said.trim().split("\n").map((line) => JSON.parse(line).seq),
+        Array.from({ length: 25 }, (_, i) => i)
+      )
+    } finally {
+      child.kill("SIGINT")
+      await journal.close()
+    }
+  })
+
+  it("prove prints a proof", () => {
+    const { status, stdout } = run("audit", "prove", "3", log)
+    assert.strictEqual(status, 0)
+    assert.isTrue(stdout.startsWith("c2sp.org/tlog-proof@v1\nindex 3\n"))
+    assert.isTrue(stdout.endsWith(Fs.readFileSync(Path.join(log, "checkpoint"), "utf8")))
+  })
+})
