@@ -46,8 +46,7 @@ export const parseStrictObject = (text: string): Result.Result<JsonObject, strin
     return Result.fail(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`)
   }
   if (!isObject(value)) return Result.fail("it is not a JSON object")
-  const fault = tooDeep(value, 1) ? `it is nested deeper than ${maximumDepth} levels` : undefined
-  if (fault !== undefined) return Result.fail(fault)
+  if (depthOf(text) > maximumDepth) return Result.fail(`it is nested deeper than ${maximumDepth} levels`)
   // What `JSON.stringify` wrote reads back to the same text; only other spellings can hide a second reading.
   if (!text.includes("__proto__") && JSON.stringify(value) === text) return Result.succeed(value)
   const ambiguity = findAmbiguity(parseWithLocations(text).body)
@@ -115,11 +114,29 @@ const dataProperty = (holder: object, key: string, path: string): unknown => {
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-const tooDeep = (value: unknown, depth: number): boolean => {
-  if (typeof value !== "object" || value === null) return false
-  if (depth > maximumDepth) return true
-  for (const key in value) if (tooDeep((value as Record<string, unknown>)[key], depth + 1)) return true
-  return false
+/** How deep the arrays and objects of a JSON text nest. */
+const depthOf = (text: string): number => {
+  let depth = 0
+  let deepest = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code === quote) {
+      i = endOfString(text, i)
+    } else if (code === openObject || code === openArray) {
+      if (++depth > deepest) deepest = depth
+    } else if (code === closeObject || code === closeArray) depth--
+  }
+  return deepest
+}
+const [quote, openObject, closeObject, openArray, closeArray] = [0x22, 0x7b, 0x7d, 0x5b, 0x5d]
+
+/** The place of the quote that ends the string that begins at `start`. */
+const endOfString = (text: string, start: number): number => {
+  for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
+    let backslashes = 0
+    while (text[end - 1 - backslashes] === "\\") backslashes++
+    if (end === -1 || backslashes % 2 === 0) return end === -1 ? text.length : end
+  }
 }
 
 const findAmbiguity = (node: ValueNode): string | undefined => {

@@ -78,14 +78,16 @@ const checkDenied = (denied: DeniedValues, params: JsonObject): ReadonlyArray<Fi
   const { found, misshapen } = read(denied.parameter, params)
   return [
     ...found
-      .filter(({ value }) => anyElement(value, denied.matches))
+      .filter(({ value }) => anyPart(value, denied.matches))
       .map((each) => violated("value_denied", each, denied, show(denied.values), "is denied by")),
     ...misshapen.map((each) => violated("wrong_type", each, denied, `an ${each.expected}`, "is not"))
   ]
 }
 
-const anyElement = (value: Json, matches: (value: Json) => boolean): boolean =>
-  matches(value) || (Array.isArray(value) && value.some((element: Json) => anyElement(element, matches)))
+/** A denied value is found wherever it stands: in an element of an array, in a content part of a message. */
+const anyPart = (value: Json, matches: (value: Json) => boolean): boolean =>
+  matches(value) ||
+  (typeof value === "object" && value !== null && Object.values(value).some((part: Json) => anyPart(part, matches)))
 
 const checkAttestation = (needed: NeededAttestation, request: Request): ReadonlyArray<Violation> => {
   const { approver, condition, key, policy, when } = needed
