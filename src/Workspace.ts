@@ -112,8 +112,7 @@ export class Workspace {
       ? Audit.layerMemory()
       : Audit.layer({
           path: Path.resolve(named ?? Path.join(home, "audit")),
-          named: named !== undefined,
-          server: "workspace"
+          named: named !== undefined
         })
     const issuers = options.issuers === undefined ? [] : [options.issuers].flat()
     const stages = Layer.mergeAll(
@@ -243,7 +242,7 @@ export class Workspace {
 
   /** Records that a stream was never read. */
   abandon(call: string): void {
-    if (!this.#closed) this.runtime.runFork(Effect.map(Audit, (audit) => audit.abandon(call)))
+    if (!this.#closed) this.runtime.runFork(Effect.flatMap(Audit, (audit) => audit.abandon(call)))
   }
 
   async #run<A, E>(effect: Effect.Effect<A, E, WorkspaceServices>): Promise<A> {

@@ -317,16 +317,19 @@ const followed = (
     if (begun || trail.over) return Stream.fail(unavailable("This stream was read before, or its client is closed."))
     begun = true
     let whole = false
+    let broken: Cause.Cause<PipelineError> | undefined
     return stream.pipe(
       Stream.mapArray((chunks) => {
         trail.handed(chunks)
         return chunks
       }),
       Stream.onEnd(Effect.sync(() => void (whole = true))),
+      Stream.tapCause((cause) => Effect.sync(() => void (broken = cause))),
       Stream.onExit((exit) =>
         Effect.sync(() => {
-          // A reader that stops early ends a stream well, before its end.
-          trail.end(Exit.isFailure(exit) ? endOf(exit.cause, true) : { result: whole ? "complete" : "abandoned" })
+          // A reader that stops early, or fails by itself, ends a stream that is neither whole nor broken.
+          const stopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? "aborted" : "abandoned"
+          trail.end(broken === undefined ? { result: whole ? "complete" : stopped } : endOf(broken, true))
         })
       )
     )

@@ -84,7 +84,10 @@ export const endOf = (cause: Cause.Cause<PipelineError>, acknowledged: boolean):
     case "EnforcementUnavailable":
     case "Configuration":
       return { result: acknowledged ? "failed" : "aborted", error: className(error) }
-    default:
+    case "PolicyDenied":
+    case "ApprovalPending":
+    case "PolicyRateLimited":
+    case "IdentityInvalid":
       return { result: "refused", error: className(error) }
   }
 }

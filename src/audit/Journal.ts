@@ -115,27 +115,42 @@ const start = (options: JournalOptions, boot: string): Journal => {
   }
 }
 
-const shared = new WeakMap<
-  FileSystem,
-  Map<string, { readonly journal: Journal; readonly key: string; users: number }>
->()
+interface Shared {
+  readonly journal: Journal
+  /** Key id of the log key. */
+  readonly key: string
+  /** The opening records that are in it. */
+  readonly said: Set<string>
+  users: number
+}
+
+const shared = new WeakMap<FileSystem, Map<string, Shared>>()
 
 /**
  * Opens a log, or joins it where this process has it open already: one open log a real path, shared by its clients. It
  * closes when the last of them has closed it. Throws {@link EnforcementUnavailable}.
  */
 export const join = (options: JournalOptions): Journal => {
-  const logs = shared.get(options.disk) ?? new Map<string, { journal: Journal; key: string; users: number }>()
+  const logs = shared.get(options.disk) ?? new Map<string, Shared>()
   shared.set(options.disk, logs)
   const real = realPath(options)
   const there = logs.get(real)
   if (there !== undefined && there.key !== options.key.kid)
     throw unavailable(`The log at ${real} is open in this process with another log key; name another audit path.`)
-  const entry = there ?? { journal: open({ ...options, path: real }), key: options.key.kid, users: 0 }
+  const entry: Shared = there ?? {
+    journal: open({ ...options, path: real }),
+    key: options.key.kid,
+    said: new Set(options.opening.map((body) => JSON.stringify(body))),
+    users: 0
+  }
   entry.users++
   // A sibling is found by the path that was asked for, and by its own.
   for (const path of [real, entry.journal.path]) logs.set(path, entry)
-  if (there !== undefined) for (const body of options.opening) there.journal.append(body)
+  for (const body of options.opening) {
+    const text = JSON.stringify(body)
+    if (!entry.said.has(text)) entry.journal.append(body)
+    entry.said.add(text)
+  }
   let joined = true
   return {
     ...entry.journal,
@@ -297,8 +312,8 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
     writing = { bytes, position, leaves: group.leaves }
     file.write(bytes, position, (error) => {
       busy = false
-      if (closed) return
       if (error !== null) return poison(error)
+      if (closed) return
       writing = undefined
       position += bytes.length
       unsynced.push(...group.leaves)
@@ -319,8 +334,8 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
     syncTimer = undefined
     file.sync((error) => {
       busy = false
-      if (closed) return
       if (error !== null) return poison(error)
+      if (closed) return
       acknowledge()
       const settled = waiting
       waiting = []

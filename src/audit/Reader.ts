@@ -102,16 +102,33 @@ export const lastLines = async (path: string, count: number): Promise<ReadonlyAr
 /** How often a log that is followed is looked at, in ms. */
 const followInterval = 200
 
+/** The lines that hold these words as they are spelt: a call's id finds the call's records. */
+export async function* linesWith(path: string, words: string): AsyncGenerator<Line> {
+  let index = 0
+  for await (const { begins, lines, segment } of readBatches(path)) {
+    if (begins) index = segment.first
+    for (const line of lines) {
+      if (line.includes(words)) yield toLine(line, index)
+      index++
+    }
+  }
+}
+
 /**
- * The lines from record `from` on, then each new one as it is written, across segments, until `signal` aborts. Looks again
- * at the last segment only.
+ * The lines from record `from` on, then each new one as it is written, across segments, until `signal` aborts. What was
+ * read is not read again.
  */
 export async function* followLines(path: string, from: number, signal: AbortSignal): AsyncGenerator<Line> {
-  let index = from
+  let at = { name: "", offset: 0, index: 0 }
   while (!signal.aborted) {
-    for await (const line of readLines(path, index)) {
-      yield line
-      index = line.index + 1
+    for (const { first, name } of await listSegments(path)) {
+      if (name < at.name) continue
+      if (name > at.name) at = { name, offset: 0, index: first }
+      const bytes = await readRest(Path.join(path, "journal", name), at.offset)
+      for (const { line } of linesOf(bytes)) {
+        if (at.index >= from) yield toLine(line, at.index)
+        at = { name, offset: at.offset + line.length + 1, index: at.index + 1 }
+      }
     }
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, followInterval)
@@ -119,3 +136,6 @@ export async function* followLines(path: string, from: number, signal: AbortSign
     })
   }
 }
+
+const readRest = async (file: string, offset: number): Promise<Buffer> =>
+  Buffer.concat(await Array.fromAsync<Buffer>(Fs.createReadStream(file, { start: offset })))

@@ -199,17 +199,19 @@ const ordered = (value: unknown, limit: { readonly text: number; readonly list: 
         return items.map((item) => ordered(item, limit)).filter((item) => item !== undefined)
       }
       const members: Record<string, unknown> = {}
-      const entries: Readonly<Record<string, unknown>> = { ...value }
-      for (const key of Object.keys(entries).sort()) {
-        const member = ordered(entries[key], limit)
-        if (member !== undefined) members[key] = member
-      }
+      if (hasMembers(value))
+        for (const key of Object.keys(value).sort()) {
+          const member = ordered(value[key], limit)
+          if (member !== undefined) members[key] = member
+        }
       return members
     }
     default:
       return undefined
   }
 }
+
+const hasMembers = (value: object): value is Readonly<Record<string, unknown>> => !Array.isArray(value)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Reading
@@ -284,13 +286,10 @@ const heads: { readonly [K in keyof Head | "kind"]: (u: unknown) => boolean } = 
 
 const headFields = Object.entries(heads)
 
-const isRecord = (value: object): value is ReadRecord => {
-  const fields: Readonly<Record<string, unknown>> = { ...value }
-  return headFields.every(([name, holds]) => holds(fields[name]))
-}
+const isRecord = (value: object): value is ReadRecord =>
+  hasMembers(value) && headFields.every(([name, holds]) => holds(value[name]))
 
 const headFault = (value: object): string => {
-  const fields: Readonly<Record<string, unknown>> = { ...value }
-  const missing = headFields.filter(([name, holds]) => !holds(fields[name])).map(([name]) => name)
+  const missing = headFields.filter(([name, holds]) => !(hasMembers(value) && holds(value[name]))).map(([name]) => name)
   return `the record's ${missing.join(", ")} is missing or wrong`
 }

@@ -33,6 +33,9 @@ export interface Ground {
 const segmentChunks = 64
 const segmentDelay = 250
 
+/** A name that a model or a caller gave is told up to here: what is longer is no name, and may be content. */
+const longestName = 128
+
 /** A call under way. */
 export class Trail {
   /** The call, as the log names it. */
@@ -101,7 +104,7 @@ export class Trail {
       edits: changes,
       requested,
       effective,
-      model: typeof model === "string" ? model : undefined,
+      model: typeof model === "string" ? model.slice(0, longestName) : undefined,
       stream: prepared.params["stream"] === true,
       endpoint: recordEndpoint(call.endpoint),
       kid: from.from.kid,
@@ -226,7 +229,7 @@ export class Trail {
       this.#ground.journal.append({
         kind: "tool_call",
         call: this.id,
-        tool: toolResource(prepared.call.app, name),
+        tool: toolResource(prepared.call.app, name.slice(0, longestName)),
         arguments: salted(this.#ground.salts(this.id, "arguments"), args),
         verdict: judge(prepared, name, args)
       })

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { type Line, readLines } from "../audit/Reader.ts"
+import { type Line, linesWith, readLines } from "../audit/Reader.ts"
 import { CannotRun } from "./Ending.ts"
 import { logPath, path } from "./LogPath.ts"
 import { recordFields, recordLine } from "./Words.ts"
@@ -52,7 +52,7 @@ const readCall = async (
   const call = shown.record?.["call"]
   const others: Array<Line> = []
   if (typeof call === "string")
-    for await (const line of readLines(log))
+    for await (const line of linesWith(log, call))
       if (line.index !== index && line.record?.["call"] === call) others.push(line)
   return { shown, others }
 }

@@ -56,7 +56,7 @@ export const answerPromise = <T>(
 
 /** The property that the SDK puts on every object it answers with, with the SDK's own attributes. */
 export const withRequestId = <T>(value: T, response: Response): T =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
+  typeof value === "object" && value !== null && !Array.isArray(value) && !Object.hasOwn(value, "_request_id")
     ? Object.defineProperty(value, "_request_id", {
         value: response.headers.get("x-request-id"),
         enumerable: false

@@ -8,45 +8,23 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import { APIError, APIUserAbortError, type OpenAI, OpenAIError } from "openai"
+import { APIError, APIUserAbortError, type OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
-import {
-  Call,
-  type Committed,
-  type Credentials,
-  type IntentPolicy,
-  type Meta,
-  type PassThrough,
-  Reply
-} from "../Call.ts"
+import { Call, type Credentials, type IntentPolicy, type Meta, type PassThrough, Reply } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
-import {
-  ConfigurationError,
-  EnforcementUnavailable,
-  type PipelineError,
-  ProviderFailed,
-  refusal,
-  toSdkError
-} from "../Errors.ts"
+import { ConfigurationError, EnforcementUnavailable, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
 import { newId } from "../Id.ts"
-import { Invocation } from "../invocation/Invocation.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
 import { classify, familyResource, type Operation, type Target, toolResource } from "../Operation.ts"
-import { Pipeline } from "../Pipeline.ts"
-import { type Answer, eventStream, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
-import { rememberReceipt } from "./Receipts.ts"
+import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
 import { requireAlive, type Session } from "./Session.ts"
+import { streamAnswer } from "./StreamAnswer.ts"
+import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
 
 /** Options of one request, as the SDK's `request()` takes them. */
 export type RequestOptions = Awaited<Parameters<OpenAI["request"]>[0]>
@@ -68,69 +46,20 @@ export const inboundKey = Symbol("secure-openai/inbound")
 
 type Marked = RequestOptions & { [exchangeKey]?: Exchange; [inboundKey]?: Inbound }
 
-/** The answer was made without the network; stops the SDK. */
-const answeredHere = new Error("answered without the network")
-
-/** One decision: a pipeline under way, which stops inside `invoke` until the SDK has an answer. */
-class Turn {
-  readonly call: Call
-  readonly body: string
-  /** From `invoke` to `buildRequest`: this may be sent. */
-  readonly permit = Promise.withResolvers<Committed>()
-  /** From the SDK to `invoke`: this came back. */
-  readonly answer = Deferred.makeUnsafe<Reply, ProviderFailed>()
-  readonly exit = Promise.withResolvers<Exit.Exit<Reply, unknown>>()
-  committed: Committed | undefined
-  fiber: Fiber.Fiber<Reply, unknown> | undefined
-  /** What went wrong, as the caller sees it; made once, so that everyone throws the same object. */
-  error: unknown
-
-  constructor(call: Call, body: string) {
-    this.call = call
-    this.body = body
-    this.permit.promise.catch(() => {})
-  }
-}
-
-const CurrentExchange = Context.Reference<{ readonly exchange: Exchange; readonly turn: Turn } | undefined>(
-  "secure-openai/CurrentExchange",
-  { defaultValue: () => undefined }
-)
-
-/** What runs a registered tool: the invocation of a call that stays in this process. */
-export const CurrentHandler = Context.Reference<
-  ((committed: Committed) => Effect.Effect<Reply, PipelineError>) | undefined
->("secure-openai/CurrentHandler", { defaultValue: () => undefined })
-
-/** The facade's invocation: hands the committed bytes to the SDK, and waits for what it got back. */
-export const layerInvocation = Layer.succeed(Invocation, {
-  invoke: (committed) =>
-    Effect.withFiber((fiber) => {
-      const handler = fiber.getRef(CurrentHandler)
-      if (handler !== undefined) return handler(committed)
-      const here = fiber.getRef(CurrentExchange)
-      if (here === undefined || committed.call.id !== here.turn.call.id)
-        return Effect.die(new Error("a committed call is sent by its own exchange"))
-      here.turn.committed = committed
-      here.turn.permit.resolve(committed)
-      return Effect.onInterrupt(Deferred.await(here.turn.answer), () =>
-        Effect.sync(() => here.exchange.interrupt(new APIUserAbortError()))
-      )
-    })
-})
-
 /** One logical call on its way through the SDK. */
-export class Exchange {
+export class Exchange implements TurnOwner {
   readonly #session: Session
-  readonly #kind = Promise.withResolvers<"judged" | "passed">()
-  /** Settles when the pipeline is over before the SDK has an answer. */
-  readonly #over = Promise.withResolvers<typeof answeredHere>()
+  /** What `request()` hangs on: all of it, so that handled anywhere means handled. */
+  readonly #answer = Promise.withResolvers<Answer>()
   #turn: Turn | undefined
   #options: RequestOptions | undefined
   #finish: ((outcome: Outcome) => void) | undefined
   #endpoint = ""
   #interrupted: Error | undefined
-  #attempt: AbortController | undefined
+  #client: OpenAI | undefined
+  #controller: AbortController | undefined
+  #props: ResponseProps | undefined
+  #value: unknown
   #attempts = 0
   #alone = false
   #text: string | undefined
@@ -165,16 +94,15 @@ export class Exchange {
     Object.defineProperty(built.req, permitKey, { value: this, enumerable: true })
     if (target._tag === "Family") {
       await this.#pass(target.family, built.url)
-      this.#kind.resolve("passed")
       return built
     }
-    this.#kind.resolve("judged")
     if (this.#interrupted !== undefined) throw this.#turn?.error ?? this.#interrupted
     const body = built.req.body
     if (this.#turn === undefined || this.#turn.body !== body) await this.#decide(target.operation, built, options)
-    const committed = await this.#turn!.permit.promise
+    const committed = await this.#turn!.permit
     requireApiKey(built)
     built.req.body = committed.bytes
+    built.req.redirect = "manual"
     if (options.__streamMode !== "events" && !options.__synthesizeEventData) options.__streamClass ??= ChunkStream
     return built
   }
@@ -218,26 +146,9 @@ export class Exchange {
       parent: before?.call.id
     })
     const turn = (this.#turn = new Turn(call, body))
-    // The old fiber may end synchronously, so the turn has moved on before it is told.
-    if (before !== undefined)
-      Deferred.doneUnsafe(before.answer, Effect.fail(this.#failed(new Error("retried with other bytes"))))
-    turn.fiber = this.#session.runtime.runFork(
-      Effect.provideService(
-        Effect.flatMap(Pipeline, (pipeline) => pipeline.run(call)),
-        CurrentExchange,
-        { exchange: this, turn }
-      )
-    )
-    const interrupt = () => turn.fiber?.interruptUnsafe()
-    options.signal?.addEventListener("abort", interrupt, { once: true })
-    const release = () => options.signal?.removeEventListener("abort", interrupt)
-    turn.permit.promise.then(release, release)
-    turn.fiber.addObserver((exit) => {
-      if (Exit.isFailure(exit)) turn.error = callerError(exit.cause)
-      turn.exit.resolve(exit)
-      if (turn === this.#turn) this.#over.resolve(answeredHere)
-      turn.permit.reject(Exit.isFailure(exit) ? turn.error : answeredHere)
-    })
+    // The old pipeline may end synchronously, so the exchange has moved on before it is told.
+    before?.answered(Effect.fail(this.#failed(new Error("retried with other bytes"))))
+    turn.start(this.#session, this, options.signal)
   }
 
   /** Identity, policy on the resource, and the log, for a family that passes through. */
@@ -278,74 +189,98 @@ export class Exchange {
     throw toSdkError(denied)
   }
 
-  /** The SDK's own run of the call, given back to the pipeline; what the pipeline makes of it, given to the caller. */
-  async settle(inner: APIPromise<unknown>, client: OpenAI): Promise<Answer> {
-    inner["responsePromise"].catch(() => this.#kind.resolve("passed"))
-    if ((await this.#kind.promise) === "passed") {
-      const props = await this.settlePassed(inner["responsePromise"])
-      return {
-        props,
-        value: async () => inner["parseResponse"](client, props),
-        raw: () => props.response,
-        streamed: false
-      }
-    }
-    const got = await Promise.race([inner._thenUnwrap((value, props) => ({ value, props })), this.#over.promise]).catch(
-      (error: unknown) => ({ error })
+  /** Follows the SDK's own run of the call; settles with what the pipeline makes of it. */
+  settle(inner: APIPromise<unknown>, client: OpenAI): Promise<Answer> {
+    this.#client = client
+    const response: Promise<ResponseProps> = inner["responsePromise"]
+    response.then(
+      (props) => this.#responded(inner, props, client),
+      (error: unknown) => this.#stopped(error)
     )
+    return this.#answer.promise
+  }
+
+  /** The SDK has a response: read at once, or a call that nobody awaits would have no outcome. */
+  async #responded(inner: APIPromise<unknown>, props: ResponseProps, client: OpenAI): Promise<void> {
     const turn = this.#turn
-    if (turn === undefined) throw "error" in got ? got.error : answeredHere
-    if (!(got instanceof Error))
-      Deferred.doneUnsafe(
-        turn.answer,
-        "error" in got ? Effect.fail(this.#failed(got.error)) : Effect.succeed(this.#reply(got.value, got.props, turn))
+    if (turn === undefined) {
+      this.#passed(props.response)
+      const value = async () => inner["parseResponse"](client, props)
+      return this.#answer.resolve({ props, value, raw: () => props.response, streamed: false })
+    }
+    this.#props = props
+    try {
+      const value: unknown = await inner["parseResponse"](client, props)
+      this.#value = value
+      turn.answered(Effect.succeed(this.#reply(value, props, turn)))
+    } catch (error) {
+      turn.answered(Effect.fail(this.#failed(error)))
+    }
+  }
+
+  /** The SDK has failed, or was stopped. */
+  #stopped(error: unknown): void {
+    if (this.#turn === undefined) {
+      this.#passFailed(error)
+      this.#answer.reject(error)
+    } else if (error !== answeredHere) this.#turn.answered(Effect.fail(this.#failed(error)))
+  }
+
+  /** The pipeline has ended. */
+  ended(turn: Turn, end: Parameters<TurnOwner["ended"]>[1]): void {
+    if (turn !== this.#turn) return
+    if ("error" in end) return this.#answer.reject(end.error)
+    const { reply } = end
+    const props = this.#props ?? this.#propsOf(reply)
+    if (reply._tag === "Stream")
+      return this.#answer.resolve(
+        streamAnswer(reply, props, this.#client!, this.#session, (reason) => this.interrupt(reason))
       )
-    const exit = await turn.exit.promise
-    if (Exit.isFailure(exit)) throw turn.error
-    const reply = exit.value
-    const props = "props" in got ? got.props : this.#propsOf(reply)
-    const receipt = reply.meta.receipt === undefined ? {} : { receipt: reply.meta.receipt }
-    if (reply._tag === "Stream") return { ...this.#streamed(reply, props, client), ...receipt }
-    const text = "value" in got && got.value === reply.value ? this.#text : undefined
-    return {
+    const text = this.#value === reply.value ? this.#text : undefined
+    this.#answer.resolve({
       props,
       value: async () => withRequestId(reply.value, props.response),
       raw: () => responseLike(props.response, text ?? JSON.stringify(reply.value), "application/json"),
       streamed: false,
-      ...receipt
-    }
+      ...(reply.meta.receipt !== undefined && { receipt: reply.meta.receipt })
+    })
   }
 
   /** Tells the log how a request that passed through ended. */
-  async settlePassed(response: Promise<ResponseProps>): Promise<ResponseProps> {
-    return this.#settleOutcome(response, (props) => props.response)
-  }
-
-  #settleAlone(response: Promise<Response>): Promise<Response> {
-    return this.#settleOutcome(response, (r) => r)
-  }
-
-  async #settleOutcome<A>(under: Promise<A>, responseOf: (a: A) => Response): Promise<A> {
+  async settlePassed<A>(answer: Promise<A>, responseOf: (answer: A) => Response): Promise<A> {
     try {
-      const answer = await under
-      const { headers, status } = responseOf(answer)
-      const requestId = headers.get("x-request-id")
-      this.#finish?.({
-        result: "complete",
-        attempts: this.#attempts,
-        status,
-        ...(requestId === null ? {} : { requestId })
-      })
-      return answer
+      const settled = await answer
+      this.#passed(responseOf(settled))
+      return settled
     } catch (error) {
-      this.#finish?.({
-        result: error instanceof APIUserAbortError ? "aborted" : "failed",
-        attempts: this.#attempts,
-        error: error instanceof Error ? error.constructor.name : typeof error,
-        ...(error instanceof APIError && error.status !== undefined ? { status: error.status } : {})
-      })
+      this.#passFailed(error)
       throw error
     }
+  }
+
+  #passed({ headers, status }: Response): void {
+    const requestId = headers.get("x-request-id")
+    this.#finish?.({
+      result: "complete",
+      attempts: this.#attempts,
+      status,
+      ...(requestId !== null && { requestId })
+    })
+  }
+
+  #passFailed(error: unknown): void {
+    this.#finish?.({
+      result: error instanceof APIUserAbortError ? "aborted" : "failed",
+      attempts: this.#attempts,
+      error: error instanceof Error ? error.constructor.name : typeof error,
+      ...(error instanceof APIError && error.status !== undefined && { status: error.status })
+    })
+  }
+
+  /** The controller of the HTTP request that begins: the caller's signal, the timeout and `stream.controller` end in it. */
+  attempt(controller: AbortController): void {
+    this.#controller = controller
+    if (this.#interrupted !== undefined) controller.abort(this.#interrupted)
   }
 
   /** One HTTP request, as the guard sends it: the permitted bytes and nothing else. */
@@ -354,18 +289,11 @@ export class Exchange {
     const turn = this.#turn
     if (turn === undefined) {
       const response = fetch(input, init)
-      return this.#alone ? this.#settleAlone(response) : response
+      return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
     if (turn.committed === undefined || init.body !== turn.committed.bytes)
       throw new EnforcementUnavailable({ stage: "egress", message: "These are not the bytes that were decided on." })
-    // One controller below the SDK's own: the caller's signal, the timeout and `stream.controller` flow into it, and so do
-    // the pipeline's interruption and the end of a binding.
-    const attempt = (this.#attempt = new AbortController())
-    const own = init.signal
-    if (own?.aborted) attempt.abort(own.reason)
-    else own?.addEventListener("abort", () => attempt.abort(own.reason), { once: true })
-    if (this.#interrupted !== undefined) attempt.abort(this.#interrupted)
-    const response = await followHome(fetch, input, { ...init, signal: attempt.signal, redirect: "manual" })
+    const response = await followHome(fetch, input, init)
     if (!turn.call.stream) this.#remember(response)
     return response
   }
@@ -373,7 +301,7 @@ export class Exchange {
   /** Ends the request that is under way, if there is one, and every later attempt. */
   interrupt(reason: Error): void {
     this.#interrupted ??= reason
-    this.#attempt?.abort(reason)
+    this.#controller?.abort(reason)
   }
 
   /** Keeps the text that the SDK's parser reads, for the log and for `asResponse()`. */
@@ -383,7 +311,9 @@ export class Exchange {
   }
 
   #failed(error: unknown): ProviderFailed {
-    const cause = error === this.#interrupted ? Object.assign(new APIUserAbortError(), { cause: error }) : error
+    const interrupted =
+      this.#interrupted !== undefined && (error === this.#interrupted || error instanceof APIUserAbortError)
+    const cause = interrupted ? Object.assign(new APIUserAbortError(), { cause: this.#interrupted }) : error
     return new ProviderFailed({
       cause,
       attempts: this.#attempts,
@@ -420,53 +350,7 @@ export class Exchange {
       startTime: Date.now()
     }
   }
-
-  /** A genuine stream of the SDK over the pipeline's, which can be consumed once, and which the log follows to its end. */
-  #streamed(reply: Extract<Reply, { readonly _tag: "Stream" }>, props: ResponseProps, client: OpenAI): Answer {
-    const { ending, runtime, workspace } = this.#session
-    const { receipt } = reply.meta
-    const end = (reason: Error) => this.interrupt(reason)
-    ending.add(end)
-    let consumed = false
-    const open = (): AsyncGenerator<unknown> => {
-      if (consumed) throw new OpenAIError("Cannot iterate over a consumed stream, use `.tee()` to split the stream.")
-      consumed = true
-      unread.unregister(props)
-      return read()
-    }
-    const read = async function* (this: void): AsyncGenerator<unknown> {
-      const chunks = Stream.toAsyncIterableWith(reply.stream, await runtime.context())
-      let first = receipt !== undefined
-      try {
-        for await (const chunk of chunks) {
-          if (first) {
-            rememberReceipt(chunk, receipt!)
-            first = false
-          }
-          yield chunk
-        }
-      } catch (error) {
-        const cause = toSdkError(error)
-        // As the SDK does, a stream that its consumer aborted just ends.
-        if (!(cause instanceof APIUserAbortError)) throw cause
-        if (cause.cause instanceof OpenAIError) throw cause.cause
-      } finally {
-        ending.delete(end)
-      }
-    }
-    const stream = new OpenAIStream(open, props.controller, client)
-    if (receipt !== undefined) unread.register(stream, () => workspace.abandon(receipt.call), props)
-    return {
-      props,
-      value: async () => stream,
-      raw: () => responseLike(props.response, eventStream(open), "text/event-stream"),
-      streamed: true
-    }
-  }
 }
-
-/** Streams that nobody began to read are told to the log when they are collected. */
-const unread = new FinalizationRegistry<() => void>((abandon) => abandon())
 
 /** Stands in for an API key where nothing may ever be sent. */
 export const noApiKey = "no-api-key"
@@ -494,9 +378,6 @@ const targetOf = (
   return found
 }
 const targets = new Map<string, ReturnType<typeof targetOf>>()
-
-const callerError = (cause: Cause.Cause<unknown>): unknown =>
-  Cause.hasInterruptsOnly(cause) ? new APIUserAbortError() : toSdkError(Cause.squash(cause))
 
 /** Follows redirects that keep method, body and origin (RFC 9110 §15.4.8, §15.4.9); any other is answered as it came. */
 const followHome = async (

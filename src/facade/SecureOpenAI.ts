@@ -15,8 +15,9 @@ import { newId } from "../Id.ts"
 import { isOperation, operations } from "../Operation.ts"
 import { Pipeline, type Stage } from "../Pipeline.ts"
 import { type Message, type Service, Workspace, type WorkspaceOptions, type WorkspaceServices } from "../Workspace.ts"
-import { answerPromise } from "./Answer.ts"
-import { Exchange, type Inbound, inboundKey, layerInvocation, noApiKey, type RequestOptions } from "./Exchange.ts"
+import { answerPromise, type ResponseProps } from "./Answer.ts"
+import { Exchange, type Inbound, inboundKey, noApiKey, type RequestOptions } from "./Exchange.ts"
+import { layerInvocation } from "./Turn.ts"
 import { guard } from "./Guard.ts"
 import { receiptOf } from "./Receipts.ts"
 import { endSession, requireAlive, type Session } from "./Session.ts"
@@ -225,7 +226,8 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const exchange = new Exchange(this.#session)
       const marked = Promise.resolve(options).then((o) => exchange.mark(o))
       const inner = super.requestAPIList<unknown>(Page, marked)
-      const settled = exchange.settlePassed(inner["responsePromise"])
+      const response: Promise<ResponseProps> = inner["responsePromise"]
+      const settled = exchange.settlePassed(response, (props) => props.response)
       const page = new PagePromise<InstanceType<typeof Page>, unknown>(this, settled, Page)
       const parsed = () => settled.then(() => inner)
       page.then = ((ok, failed) => parsed().then(ok, failed)) as typeof page.then
@@ -240,6 +242,12 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       // Without an exchange nobody waits for the answer: what the log must follow to its end is refused.
       if (exchange === undefined) return new Exchange(this.#session).buildAlone(options, built, this.baseURL)
       return exchange.build(options, built, this.baseURL)
+    }
+
+    override fetchWithTimeout(...args: Parameters<OpenAI["fetchWithTimeout"]>): Promise<Response> {
+      const [, init, , controller] = args
+      Exchange.ofRequest(init)?.attempt(controller)
+      return super.fetchWithTimeout(...args)
     }
 
     override withOptions(options: Partial<ClientOptions>): this {

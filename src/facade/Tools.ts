@@ -15,7 +15,7 @@ import type { Violation } from "../Decision.ts"
 import { type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
 import { Pipeline } from "../Pipeline.ts"
 import type { Principal } from "../Principal.ts"
-import { CurrentHandler } from "./Exchange.ts"
+import { CurrentHandler } from "./Turn.ts"
 import { requireAlive, type Session } from "./Session.ts"
 
 /** What a tool's handler is told besides its arguments. */

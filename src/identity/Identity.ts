@@ -247,6 +247,9 @@ const unsigned = (name: string): IdentityInvalid =>
 
 /** A promise that rejects with IdentityInvalid, as an Effect; anything else that it rejects with is a defect. */
 const attempt = <A>(run: () => Promise<A>): Effect.Effect<A, IdentityInvalid> =>
-  Effect.tryPromise({ try: run, catch: (error) => error }).pipe(
-    Effect.catch((error) => (error instanceof IdentityInvalid ? Effect.fail(error) : Effect.die(error)))
-  )
+  Effect.callback((resume) => {
+    run().then(
+      (value) => resume(Effect.succeed(value)),
+      (error: unknown) => resume(error instanceof IdentityInvalid ? Effect.fail(error) : Effect.die(error))
+    )
+  })

@@ -24,7 +24,19 @@ import {
   refusal
 } from "../../src/Errors.ts"
 import { Keys } from "../../src/Keys.ts"
-import { aboutCalls, alice, allowAll, answer, chat, completion, kinds, prepare, prompt, runCall, withMemory } from "./calls.ts"
+import {
+  aboutCalls,
+  alice,
+  allowAll,
+  answer,
+  chat,
+  completion,
+  kinds,
+  prepare,
+  prompt,
+  runCall,
+  withMemory
+} from "./calls.ts"
 
 const last = (records: ReadonlyArray<ReadRecord>, kind: string): ReadRecord => {
   const found = records.findLast((record) => record.kind === kind)
@@ -174,7 +186,11 @@ describe("Audit", () => {
     it.live("judges each tool that the model asked for", () =>
       withMemory((audit) =>
         Effect.gen(function* () {
-          const tool = (name: string, args: string) => ({ id: name, type: "function", function: { name, arguments: args } })
+          const tool = (name: string, args: string) => ({
+            id: name,
+            type: "function",
+            function: { name, arguments: args }
+          })
           const message = {
             role: "assistant",
             tool_calls: [tool("read", '{"path":"/a"}'), tool("write", "{}"), tool("read", "not json")],
@@ -201,7 +217,11 @@ describe("Audit", () => {
               ["tool:shop/old", "deny"]
             ]
           )
-          assert.deepStrictEqual(seen, [["read", { path: "/a" }], ["write", {}], ["old", {}]])
+          assert.deepStrictEqual(seen, [
+            ["read", { path: "/a" }],
+            ["write", {}],
+            ["old", {}]
+          ])
           assert.strictEqual(records.at(-1)?.kind, "outcome")
           assert.notInclude(JSON.stringify(records), "/a\\")
         })
@@ -242,12 +262,7 @@ describe("Audit", () => {
       ],
       [new IdentityInvalid({ reason: "expired", message: prompt }), "identity_invalid", 401, "identity"],
       [new IdentityInvalid({ reason: "replayed", message: prompt }), "identity_invalid", 401, "signing"],
-      [
-        new EnforcementUnavailable({ stage: "invocation", message: prompt }),
-        "enforcement_unavailable",
-        503,
-        "egress"
-      ],
+      [new EnforcementUnavailable({ stage: "invocation", message: prompt }), "enforcement_unavailable", 503, "egress"],
       [new Configuration({ message: prompt }), "configuration", 500, "policy"]
     ]
     for (const [error, code, status, stage] of codes)
@@ -441,7 +456,10 @@ describe("Audit", () => {
     it.live("that its reader leaves early is abandoned", () =>
       withMemory((audit) =>
         Effect.gen(function* () {
-          const reply = yield* streamCall(audit, Array.from({ length: 10 }, (_, i) => delta(String(i))))
+          const reply = yield* streamCall(
+            audit,
+            Array.from({ length: 10 }, (_, i) => delta(String(i)))
+          )
           yield* Stream.runDrain(Stream.take(reply.stream, 3))
           const records = yield* audit.records
           assert.include(last(records, "stream.close"), { reason: "abandoned", chunks: 4, received: 4 })
@@ -467,6 +485,17 @@ describe("Audit", () => {
             assert.include(last(records, "stream.close"), { reason: result, chunks: 2, received: 2 })
             assert.include(last(records, "outcome"), { result })
           }
+        })
+      )
+    )
+
+    it.live("whose reader fails by itself is abandoned", () =>
+      withMemory((audit) =>
+        Effect.gen(function* () {
+          const reply = yield* streamCall(audit, [delta("a")], Stream.never)
+          const error = yield* Effect.flip(Stream.runForEach(reply.stream, () => Effect.fail("the reader's own")))
+          assert.strictEqual(error, "the reader's own")
+          assert.include(last(yield* audit.records, "outcome"), { result: "abandoned" })
         })
       )
     )
@@ -525,7 +554,13 @@ describe("Audit", () => {
           ])
           yield* Stream.runDrain(reply.stream)
           const about = aboutCalls(yield* audit.records)
-          assert.deepStrictEqual(kinds(about).slice(-5), ["tool_call", "tool_call", "stream.segment", "stream.close", "outcome"])
+          assert.deepStrictEqual(kinds(about).slice(-5), [
+            "tool_call",
+            "tool_call",
+            "stream.segment",
+            "stream.close",
+            "outcome"
+          ])
           assert.strictEqual(
             about.find(({ kind }) => kind === "tool_call")?.["arguments"],
             saltedDigest(reply.meta.receipt?.salts["arguments"], '{"path":1}')

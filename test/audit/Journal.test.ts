@@ -120,9 +120,7 @@ describe("Journal", () => {
 
   it("syncs a record that nobody waits for within 100 ms", async () => {
     let synced = 0
-    const disk = diskWith((file, path) =>
-      path === segment ? { sync: (done) => (synced++, file.sync(done)) } : {}
-    )
+    const disk = diskWith((file, path) => (path === segment ? { sync: (done) => (synced++, file.sync(done)) } : {}))
     const log = openLog(disk)
     log.append(decision())
     await new Promise((resolve) => setTimeout(resolve, 20))
@@ -181,9 +179,7 @@ describe("Journal", () => {
     it("in a checkpoint refuses everything from then on", async () => {
       let failing = false
       const disk = diskWith((file, path) =>
-        path === "/log/checkpoint.draft"
-          ? { sync: (done) => (failing ? done(new Error("EIO")) : file.sync(done)) }
-          : {}
+        path === "/log/checkpoint.draft" ? { sync: (done) => (failing ? done(new Error("EIO")) : file.sync(done)) } : {}
       )
       const log = openLog(disk)
       failing = true
@@ -313,7 +309,11 @@ describe("Journal", () => {
       ["by taking the checkpoint", (disk) => disk.remove("/log/checkpoint"), "checkpoint is missing"],
       ["by taking the key", (disk) => disk.remove("/log/vkey"), "vkey is missing"],
       ["by taking the journal", (disk) => disk.remove(segment), "0 records"],
-      ["in its checkpoint", (disk) => rewrite(disk, "/log/checkpoint", (text) => text.replace("\n8\n", "\n7\n")), "signed"]
+      [
+        "in its checkpoint",
+        (disk) => rewrite(disk, "/log/checkpoint", (text) => text.replace("\n8\n", "\n7\n")),
+        "signed"
+      ]
     ]
     for (const [name, damage, message] of damages)
       it(`${name} is not gone on with`, async () => {
@@ -405,7 +405,9 @@ describe("Journal", () => {
       await new Promise((resolve) => child.once("exit", resolve))
       assert.isTrue(Fs.existsSync(Path.join(path, "lock")))
       // The lock of a process that is gone is nobody's; its log goes on under its own key.
-      const error = failure(() => Journal.open({ path, named: true, key: generate(), disk: nodeFileSystem, opening: [] }))
+      const error = failure(() =>
+        Journal.open({ path, named: true, key: generate(), disk: nodeFileSystem, opening: [] })
+      )
       assert.include(error.message, "another log key")
     })
 
@@ -427,7 +429,9 @@ describe("Journal", () => {
       const file = Path.join(folder(), "file")
       Fs.writeFileSync(file, "")
       for (const path of [Path.join(file, "audit"), "/proc/no-such-home/audit"]) {
-        const error = failure(() => Journal.join({ path, named: false, key: generate(), disk: nodeFileSystem, opening: [] }))
+        const error = failure(() =>
+          Journal.join({ path, named: false, key: generate(), disk: nodeFileSystem, opening: [] })
+        )
         assert.include(error.message, "SECURE_OPENAI_HOME")
         assert.include(error.message, 'audit: "memory"')
         assert.strictEqual(error.stage, "audit")

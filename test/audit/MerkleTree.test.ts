@@ -78,7 +78,8 @@ describe("MerkleTree", () => {
         assert.isFalse(check(leaves[index]!, index, size, [...proof, emptyRoot]))
         if (proof.length > 0) assert.isFalse(check(leaves[index]!, index, size, proof.slice(1)))
         for (const other of [index - 1, index + 1, size])
-          if (other !== index) assert.isFalse(check(leaves[index]!, other, size, proof), `${index} as ${other} of ${size}`)
+          if (other !== index)
+            assert.isFalse(check(leaves[index]!, other, size, proof), `${index} as ${other} of ${size}`)
       }
     }
   })

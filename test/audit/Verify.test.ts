@@ -6,7 +6,13 @@ import * as Stream from "effect/Stream"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Audit } from "../../src/audit/Audit.ts"
-import { formatVerifierKey, parseNote, parseVerifierKeys, signCheckpoint, verifierKey } from "../../src/audit/Checkpoint.ts"
+import {
+  formatVerifierKey,
+  parseNote,
+  parseVerifierKeys,
+  signCheckpoint,
+  verifierKey
+} from "../../src/audit/Checkpoint.ts"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
 import * as Journal from "../../src/audit/Journal.ts"
 import { leafHash, rootOf, verifyInclusion } from "../../src/audit/MerkleTree.ts"
@@ -52,7 +58,9 @@ beforeAll(async () => {
         Effect.succeed(Reply.stream(Stream.make({ choices: [] }, { choices: [] })))
       )
       if (reply._tag === "Stream") yield* Stream.runDrain(reply.stream)
-    }).pipe(Effect.provide(Audit.layer({ path: small, named: true })), Effect.provide(Layer.fresh(Keys.layerMemory)))
+    }).pipe(
+      Effect.provide(Audit.layer({ path: small, named: true }).pipe(Layer.provide(Layer.fresh(Keys.layerMemory))))
+    )
   )
 })
 
@@ -79,7 +87,13 @@ const open = (boot = "boot-1") => ({
 })
 const decide = (call: string, more: Record<string, unknown> = {}) => ({ ...decision(call), ...more })
 const end = (call: string, seq: number, more: Record<string, unknown> = {}) => ({ ...outcome(call, seq), ...more })
-const segment = (from: number, count: number, digest = "d") => ({ kind: "stream.segment", call: "a", from, count, digest })
+const segment = (from: number, count: number, digest = "d") => ({
+  kind: "stream.segment",
+  call: "a",
+  from,
+  count,
+  digest
+})
 const opened = { kind: "stream.open", call: "a", decision: 1, status: 200 }
 const closed = (more: Record<string, unknown> = {}) => ({
   kind: "stream.close",
@@ -103,7 +117,16 @@ const recovered = (more: Record<string, unknown> = {}) => ({
 describe("Verify", () => {
   it("finds a log that holds to hold, and counts what is in it", async () => {
     const report = await check({ path: small })
-    assert.deepInclude(report, { ok: true, records: 11, size: 11, unsigned: 0, torn: 0, open: 0, key: "own", problems: [] })
+    assert.deepInclude(report, {
+      ok: true,
+      records: 11,
+      size: 11,
+      unsigned: 0,
+      torn: 0,
+      open: 0,
+      key: "own",
+      problems: []
+    })
     assert.isAtLeast(report.to ?? 0, report.from ?? Infinity)
   })
 
@@ -137,7 +160,12 @@ describe("Verify", () => {
     const lines = Fs.readFileSync(segmentOf(small), "utf8").split("\n").slice(0, -1)
     const changed = async (change: (lines: Array<string>) => Array<string>): Promise<ReadonlyArray<string>> => {
       const path = copy()
-      Fs.writeFileSync(segmentOf(path), change([...lines]).map((line) => `${line}\n`).join(""))
+      Fs.writeFileSync(
+        segmentOf(path),
+        change([...lines])
+          .map((line) => `${line}\n`)
+          .join("")
+      )
       return codesOf({ path })
     }
     assert.deepStrictEqual(await changed((all) => all), [])
@@ -189,7 +217,9 @@ describe("Verify", () => {
       assert.include(await codesOf({ path }), code)
     }
     const nothing = await Effect.runPromise(
-      Effect.flip(Effect.promise(() => check({ path: Path.join(home, "nothing") }).catch((e: unknown) => e)).pipe(Effect.flip))
+      Effect.flip(
+        Effect.promise(() => check({ path: Path.join(home, "nothing") }).catch((e: unknown) => e)).pipe(Effect.flip)
+      )
     )
     assert.propertyVal(nothing, "_tag", "CannotVerify")
   })
@@ -296,10 +326,18 @@ describe("Verify", () => {
       ["two decisions", [open(), decide("a"), decide("a")], "call_inconsistent"],
       [
         "a refusal of what was decided",
-        [open(), decide("a"), { kind: "refused", call: "a", tool: "t", app: "a", stage: "policy", code: "c", status: 1, violations: [] }],
+        [
+          open(),
+          decide("a"),
+          { kind: "refused", call: "a", tool: "t", app: "a", stage: "policy", code: "c", status: 1, violations: [] }
+        ],
         "call_inconsistent"
       ],
-      ["an unknown outcome without a crash", [open(), decide("a"), end("a", 1, { result: "unknown" })], "call_inconsistent"],
+      [
+        "an unknown outcome without a crash",
+        [open(), decide("a"), end("a", 1, { result: "unknown" })],
+        "call_inconsistent"
+      ],
       ["a call that is open at log.close", [open(), decide("a"), close], "call_inconsistent"],
       ["a stream of no call", [open(), opened], "call_inconsistent"],
       ["two streams of one call", [open(), decide("a"), opened, opened], "call_inconsistent"],
@@ -307,9 +345,17 @@ describe("Verify", () => {
       ["a gap between segments", [open(), decide("a"), opened, segment(0, 1), segment(2, 1)], "call_inconsistent"],
       ["a stream that is not closed", [open(), decide("a"), opened, end("a", 1)], "call_inconsistent"],
       ["a close that counts otherwise", [open(), decide("a"), opened, segment(0, 1), closed()], "call_inconsistent"],
-      ["more chunks than received", [open(), decide("a"), opened, segment(0, 2), closed({ chunks: 3 })], "call_inconsistent"],
+      [
+        "more chunks than received",
+        [open(), decide("a"), opened, segment(0, 2), closed({ chunks: 3 })],
+        "call_inconsistent"
+      ],
       ["another digest", [open(), decide("a"), opened, segment(0, 2), closed({ digest: "e" })], "call_inconsistent"],
-      ["two closes", [open(), decide("a"), opened, closed({ chunks: 0, received: 0 }), closed({ chunks: 0, received: 0 })], "call_inconsistent"],
+      [
+        "two closes",
+        [open(), decide("a"), opened, closed({ chunks: 0, received: 0 }), closed({ chunks: 0, received: 0 })],
+        "call_inconsistent"
+      ],
       ["a record after log.close", [open(), close, decide("a")], "boot_inconsistent"],
       ["a record of another boot", [open(), decide("a", { boot: "boot-2" })], "boot_inconsistent"],
       ["a crash without a recovery", [open(), open("boot-2"), decide("a", { boot: "boot-2" })], "boot_inconsistent"],
@@ -334,7 +380,15 @@ describe("Verify", () => {
         [open()],
         [open(), { kind: "a.kind.to.come", anything: [1] }, close],
         [open(), decide("a"), opened, segment(0, 2), closed(), end("a", 1), close, open(boot), { ...close, boot }],
-        [open(), decide("a"), opened, segment(0, 1), open(boot), recovered({ open: 1 }), { ...end("a", 1, { result: "unknown" }), boot }],
+        [
+          open(),
+          decide("a"),
+          opened,
+          segment(0, 1),
+          open(boot),
+          recovered({ open: 1 }),
+          { ...end("a", 1, { result: "unknown" }), boot }
+        ],
         [
           open(),
           decide("a"),

@@ -2,7 +2,7 @@
  * States and calls for the log's tests, made without the stages that make them otherwise.
  */
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import { Audit } from "../../src/audit/Audit.ts"
 import { type ReadRecord } from "../../src/audit/Record.ts"
 import { Call, Decided, Identified, type Judge, Prepared, Reply, Signed } from "../../src/Call.ts"
@@ -69,14 +69,12 @@ export const runCall = (
 /** Runs a test against a log in memory. */
 export const withMemory = <A, E>(
   test: (audit: Audit["Service"]) => Effect.Effect<A, E>
-): Effect.Effect<A, E | EnforcementUnavailable> =>
-  withLayer(Audit.layerMemory(), test)
+): Effect.Effect<A, E | EnforcementUnavailable> => withLayer(Audit.layerMemory(), test)
 
 export const withLayer = <A, E, LE>(
   layer: Layer.Layer<Audit, LE, Keys>,
   test: (audit: Audit["Service"]) => Effect.Effect<A, E>
-): Effect.Effect<A, E | LE> =>
-  Effect.flatMap(Audit, test).pipe(Effect.provide(layer), Effect.provide(Keys.layerMemory))
+): Effect.Effect<A, E | LE> => Effect.provide(Effect.flatMap(Audit, test), Layer.provide(layer, Keys.layerMemory))
 
 /** The records about calls, in order. */
 export const aboutCalls = (records: ReadonlyArray<ReadRecord>): ReadonlyArray<ReadRecord> =>

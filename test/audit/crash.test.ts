@@ -28,13 +28,17 @@ const run = (path: string, mode: string, count = "5"): void => {
 
 const linesOf = (path: string): ReadonlyArray<string> =>
   segmentsOf(Fs.readdirSync(Path.join(path, "journal"))).flatMap(({ name }) =>
-    Fs.readFileSync(Path.join(path, "journal", name), "utf8").split("\n").slice(0, -1)
+    Fs.readFileSync(Path.join(path, "journal", name), "utf8")
+      .split("\n")
+      .slice(0, -1)
   )
 
 /** Writes until it is killed; gives what it said was acknowledged. */
 const killed = (path: string, afterLines: number): Promise<ReadonlyArray<readonly [number, string]>> =>
   new Promise((resolve) => {
-    const child = ChildProcess.spawn(process.execPath, [writer, path, "forever"], { stdio: ["ignore", "pipe", "inherit"] })
+    const child = ChildProcess.spawn(process.execPath, [writer, path, "forever"], {
+      stdio: ["ignore", "pipe", "inherit"]
+    })
     let said = ""
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       said += text

@@ -13,15 +13,11 @@ import { generate, type SigningKey } from "../../src/Keys.ts"
 
 export const key: SigningKey = generate()
 
-export const openLog = (
-  disk: FileSystem,
-  options: Partial<Journal.JournalOptions> = {}
-): Journal.Journal => Journal.open({ path: "/log", named: true, key, disk, opening: [], ...options })
+export const openLog = (disk: FileSystem, options: Partial<Journal.JournalOptions> = {}): Journal.Journal =>
+  Journal.open({ path: "/log", named: true, key, disk, opening: [], ...options })
 
 export const durable = (journal: Journal.Journal): Promise<void> =>
-  new Promise((resolve, reject) =>
-    journal.whenDurable((fault) => (fault === undefined ? resolve() : reject(fault)))
-  )
+  new Promise((resolve, reject) => journal.whenDurable((fault) => (fault === undefined ? resolve() : reject(fault))))
 
 let calls = 0
 

@@ -53,7 +53,10 @@ describe("secure-openai audit", () => {
   it("verify without a path verifies the home's logs, siblings too", () => {
     const { status, stdout } = run("audit", "verify", "--json")
     assert.strictEqual(status, 0)
-    const reports = stdout.trim().split("\n").map((line) => JSON.parse(line))
+    const reports = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line))
     assert.deepStrictEqual(
       reports.map(({ ok, path, records }) => [path, ok, records]),
       [
@@ -62,7 +65,20 @@ describe("secure-openai audit", () => {
       ]
     )
     assert.hasAllKeys(reports[0], [
-      "path", "ok", "origin", "size", "root", "records", "unsigned", "torn", "open", "key", "from", "to", "problems", "more"
+      "path",
+      "ok",
+      "origin",
+      "size",
+      "root",
+      "records",
+      "unsigned",
+      "torn",
+      "open",
+      "key",
+      "from",
+      "to",
+      "problems",
+      "more"
     ])
   })
 
@@ -162,7 +178,10 @@ describe("secure-openai audit", () => {
       await until(25)
       assert.isAbove(Fs.readdirSync(Path.join(path, "journal")).length, 1)
       assert.deepStrictEqual(
-        said.trim().split("\n").map((line) => JSON.parse(line).seq),
+        said
+          .trim()
+          .split("\n")
+          .map((line) => JSON.parse(line).seq),
         Array.from({ length: 25 }, (_, i) => i)
       )
     } finally {

@@ -163,7 +163,7 @@ describe("the home", () => {
     await workspace.close()
     expect(Fs.readFileSync(Path.join(home, ".gitignore"), "utf8")).toBe("*\n")
     for (const name of Fs.readdirSync(Path.join(home, "keys")))
-      expect(Fs.statSync(Path.join(home, "keys", name)).mode & 0o777, name).toBe(0o600)
+      expect([name, Fs.statSync(Path.join(home, "keys", name)).mode & 0o777]).toEqual([name, 0o600])
     const log = Fs.readdirSync(Path.join(home, "audit/journal"))
       .map((name) => Fs.readFileSync(Path.join(home, "audit/journal", name), "utf8"))
       .join("")

@@ -33,7 +33,9 @@ try {
   const tarball = /"filename": "([^"]+)"/.exec(packed)?.[1]
   if (tarball === undefined) throw new Error(`npm pack gave no tarball: ${packed}`)
   Fs.writeFileSync(Path.join(project, "package.json"), JSON.stringify({ name: "empty", private: true, type: "module" }))
-  const peers = ["effect", "openai", "typescript", "@types/node"].map((name) => `${name}@${devDependencies[name] ?? ""}`)
+  const peers = ["effect", "openai", "typescript", "@types/node"].map(
+    (name) => `${name}@${devDependencies[name] ?? ""}`
+  )
   run("npm", "install", "--prefer-offline", "--no-audit", "--no-fund", `./${tarball}`, ...peers)
   Fs.writeFileSync(Path.join(project, "program.ts"), program)
   const strict = ["--strict", "--exactOptionalPropertyTypes", "--skipLibCheck", "false", "--noEmit", "--types", "node"]

@@ -1,0 +1,118 @@
+/**
+ * One decision: a pipeline under way on one call, which stops inside its invocation until the SDK has an answer.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import { APIUserAbortError } from "openai"
+import type { Call, Committed, Reply } from "../Call.ts"
+import { type PipelineError, type ProviderFailed, toSdkError } from "../Errors.ts"
+import { Invocation } from "../invocation/Invocation.ts"
+import { Pipeline } from "../Pipeline.ts"
+import type { Session } from "./Session.ts"
+
+/** Stops the SDK where the pipeline's answer was made without the network. */
+export const answeredHere = new Error("answered without the network")
+
+/** What an exchange is told by its turns. */
+export interface TurnOwner {
+  /** The pipeline was interrupted while the SDK was at work. */
+  readonly interrupt: (reason: Error) => void
+  /** The pipeline has ended: with its reply, or with the error that its caller sees. */
+  readonly ended: (turn: Turn, end: { readonly reply: Reply } | { readonly error: unknown }) => void
+}
+
+/** See the file's first paragraph. */
+export class Turn {
+  readonly call: Call
+  /** The bytes that this turn was decided on. */
+  readonly body: string
+  committed: Committed | undefined
+  /** What went wrong, as the caller sees it; made once, so that everyone throws the same object. */
+  error: unknown
+  readonly #permit = Promise.withResolvers<Committed>()
+  readonly #answer = Deferred.makeUnsafe<Reply, ProviderFailed>()
+
+  constructor(call: Call, body: string) {
+    this.call = call
+    this.body = body
+    this.#permit.promise.catch(() => {})
+  }
+
+  /** Settles when the bytes may be sent; rejects where they may not. */
+  get permit(): Promise<Committed> {
+    return this.#permit.promise
+  }
+
+  /** Starts the pipeline on the call; `signal` interrupts it until the bytes may be sent, when the SDK takes over. */
+  start(session: Session, owner: TurnOwner, signal: AbortSignal | null | undefined): void {
+    const fiber = session.runtime.runFork(
+      Effect.provideService(
+        Effect.flatMap(Pipeline, (pipeline) => pipeline.run(this.call)),
+        CurrentTurn,
+        { owner, turn: this }
+      )
+    )
+    if (signal !== null && signal !== undefined) {
+      const interrupt = () => fiber.interruptUnsafe()
+      const release = () => signal.removeEventListener("abort", interrupt)
+      signal.addEventListener("abort", interrupt, { once: true })
+      this.#permit.promise.then(release, release)
+    }
+    fiber.addObserver((exit) => {
+      if (Exit.isSuccess(exit)) owner.ended(this, { reply: exit.value })
+      else owner.ended(this, { error: (this.error = callerError(exit.cause)) })
+      this.#permit.reject(Exit.isFailure(exit) ? this.error : answeredHere)
+    })
+  }
+
+  /** The pipeline lets the bytes go. */
+  permitted(committed: Committed): void {
+    this.committed = committed
+    this.#permit.resolve(committed)
+  }
+
+  /** The SDK has an answer, or has failed. */
+  answered(answer: Effect.Effect<Reply, ProviderFailed>): void {
+    Deferred.doneUnsafe(this.#answer, answer)
+  }
+
+  /** What the SDK got back. */
+  get answer(): Effect.Effect<Reply, ProviderFailed> {
+    return Deferred.await(this.#answer)
+  }
+}
+
+const CurrentTurn = Context.Reference<{ readonly owner: TurnOwner; readonly turn: Turn } | undefined>(
+  "secure-openai/CurrentTurn",
+  { defaultValue: () => undefined }
+)
+
+/** What runs a registered tool: the invocation of a call that stays in this process. */
+export const CurrentHandler = Context.Reference<
+  ((committed: Committed) => Effect.Effect<Reply, PipelineError>) | undefined
+>("secure-openai/CurrentHandler", { defaultValue: () => undefined })
+
+/** The facade's invocation: hands the committed bytes to the SDK, and waits for what it got back. */
+export const layerInvocation = Layer.succeed(Invocation, {
+  invoke: (committed) =>
+    Effect.withFiber((fiber) => {
+      const handler = fiber.getRef(CurrentHandler)
+      if (handler !== undefined) return handler(committed)
+      const current = fiber.getRef(CurrentTurn)
+      if (current === undefined || committed.call.id !== current.turn.call.id)
+        return Effect.die(new Error("a committed call is sent by its own exchange"))
+      current.turn.permitted(committed)
+      return Effect.onInterrupt(current.turn.answer, () =>
+        Effect.sync(() => current.owner.interrupt(new APIUserAbortError()))
+      )
+    })
+})
+
+const callerError = (cause: Cause.Cause<unknown>): unknown =>
+  Cause.hasInterruptsOnly(cause) ? new APIUserAbortError() : toSdkError(Cause.squash(cause))
