@@ -12,6 +12,7 @@ import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Configuration } from "./Errors.ts"
+import { createFile, makeFolders } from "./Files.ts"
 
 /** An Ed25519 key that signs. The private part stays inside. */
 export interface SigningKey {
@@ -112,31 +113,15 @@ const readSalt = (path: string): Uint8Array => {
   return Uint8Array.from(salt)
 }
 
-/** The file's text; made with mode 0600 where it is missing. Of two processes that make it at once, one wins. */
+/** The file's text; made with mode 0600 where it is missing. */
 const load = (path: string, make: () => string): string => {
-  if (!Fs.existsSync(path)) {
-    const draft = `${path}.${process.pid}-${Crypto.randomBytes(6).toString("hex")}`
-    const file = Fs.openSync(draft, "wx", 0o600)
-    try {
-      Fs.writeSync(file, make())
-      Fs.fsyncSync(file)
-    } finally {
-      Fs.closeSync(file)
-    }
-    try {
-      Fs.linkSync(draft, path)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
-    } finally {
-      Fs.unlinkSync(draft)
-    }
-  }
+  if (!Fs.existsSync(path)) createFile(path, make())
   requirePrivate(path, "600")
   return Fs.readFileSync(path, "utf8")
 }
 
 const openDirectory = (directory: string): void => {
-  Fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
+  makeFolders(directory)
   requirePrivate(directory, "700")
 }
 

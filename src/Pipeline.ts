@@ -83,24 +83,24 @@ export class Pipeline extends Context.Service<
         const rewriting = yield* Rewriting
         const audit = yield* Audit
         const invocation = yield* Invocation
-        const deadlines = makeDeadlines(options?.deadline ?? 10_000)
+        const progress = makeProgress(options?.deadline ?? 10_000)
         const run = sentence({
           identity: {
             resolve: (call) =>
-              Effect.tap(boundary("identity", identity.resolve)(call), (identified) =>
+              Effect.tap(progress.stage("identity", identity.resolve)(call), (identified) =>
                 Effect.sync(() => audit.identified(identified))
               )
           },
-          signing: { sign: boundary("signing", checked(Identified, signing.sign)) },
-          policy: { evaluate: boundary("policy", checked(Signed, policy.evaluate)) },
-          rewriting: { apply: boundary("rewriting", checked(Decided, rewriting.apply)) },
-          audit: { commit: boundary("audit", checked(Prepared, audit.commit)) },
+          signing: { sign: progress.stage("signing", checked(Identified, signing.sign)) },
+          policy: { evaluate: progress.stage("policy", checked(Signed, policy.evaluate)) },
+          rewriting: { apply: progress.stage("rewriting", checked(Decided, rewriting.apply)) },
+          audit: { commit: progress.stage("audit", checked(Prepared, audit.commit)) },
           invocation: {
-            invoke: boundary(
+            invoke: progress.stage(
               "invocation",
               checked(Committed, (committed) => {
                 if (!committed.spend()) throw new Error("a committed call is invoked once")
-                deadlines.met(committed.call)
+                progress.met(committed.call)
                 return invocation.invoke(committed)
               })
             )
@@ -112,7 +112,12 @@ export class Pipeline extends Context.Service<
             (error) => (error._tag === "PolicyDenied" ? about(error, call) : error)
           )
         return Pipeline.of({
-          run: (call) => callSpan(call, audit.observe(call)(deadlines.watch(call, sentenceOf(call))))
+          run: (call) =>
+            Effect.withFiber((fiber) => {
+              const traced = fiber.context.mapUnsafe.has(Tracer.TracerKey)
+              const followed = audit.observe(call)(progress.watch(call, traced, sentenceOf(call)))
+              return traced ? callSpan(call, followed) : followed
+            })
         })
       })
     )
@@ -133,50 +138,25 @@ export class Pipeline extends Context.Service<
   )
 }
 
-/** A stage's function at its boundary: a span where somebody traces, and a refusal where it throws. */
-const boundary = <A, B, E extends PipelineError>(
-  stage: StageName,
-  f: (a: A) => Effect.Effect<B, E>
-): ((a: A) => Effect.Effect<B, E | EnforcementUnavailable>) => {
-  const threw = (cause: Cause.Cause<E>) => {
-    const error = Cause.squash(cause)
-    const message = `The ${stage} stage threw: ${String(error)}`
-    return Effect.fail(new EnforcementUnavailable({ stage, message, cause: error }))
-  }
-  return (a) => {
-    const guarded = Effect.catchCauseIf(
-      Effect.suspend(() => f(a)),
-      Cause.hasDies,
-      threw
-    )
-    return whereTraced(guarded, () => Effect.withSpan(guarded, `secure_openai.${stage}`))
-  }
-}
-
 /** A refusal of a stage of one's own, which knows no call, says what it was about. */
 const about = (error: PolicyDenied, call: Call): PolicyDenied =>
   error.decision.resource === "" ? policyDenied({ ...error.decision, resource: call.resource }, error.stage) : error
 
 /** The span of a whole call, by the OpenTelemetry conventions for generative AI. */
-const callSpan = <A, E>(call: Call, run: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  whereTraced(run, () => {
-    const model = call.params["model"]
-    const operation = isOperation(call.operation) ? operations[call.operation].telemetry : "execute_tool"
-    const subject = operation === "execute_tool" ? call.operation : typeof model === "string" ? model : ""
-    return Effect.withSpan(run, `${operation} ${subject}`, {
-      kind: "client",
-      attributes: {
-        "gen_ai.operation.name": operation,
-        "gen_ai.provider.name": "openai",
-        ...(operation === "execute_tool" ? { "gen_ai.tool.name": subject } : { "gen_ai.request.model": subject }),
-        "secure_openai.call.id": call.id
-      }
-    })
+const callSpan = <A, E>(call: Call, run: Effect.Effect<A, E>): Effect.Effect<A, E> => {
+  const model = call.params["model"]
+  const operation = isOperation(call.operation) ? operations[call.operation].telemetry : "execute_tool"
+  const subject = operation === "execute_tool" ? call.operation : typeof model === "string" ? model : ""
+  return Effect.withSpan(run, `${operation} ${subject}`, {
+    kind: "client",
+    attributes: {
+      "gen_ai.operation.name": operation,
+      "gen_ai.provider.name": "openai",
+      ...(operation === "execute_tool" ? { "gen_ai.tool.name": subject } : { "gen_ai.request.model": subject }),
+      "secure_openai.call.id": call.id
+    }
   })
-
-/** A span costs more than a stage: there are some only where a tracer was given. */
-const whereTraced = <A, E>(run: Effect.Effect<A, E>, traced: () => Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.withFiber((fiber) => (fiber.context.mapUnsafe.has(Tracer.TracerKey) ? traced() : run))
+}
 
 const checked =
   <A, B, E>(state: { is: (u: unknown) => u is A }, f: (a: A) => Effect.Effect<B, E>) =>
@@ -185,28 +165,66 @@ const checked =
     return f(a)
   }
 
-/** The pipeline's own deadline: from the start of a call until its bytes may leave. */
-const makeDeadlines = (milliseconds: number) => {
-  const pending = new Map<string, ReturnType<typeof setTimeout>>()
-  const met = (call: Call): void => {
-    clearTimeout(pending.get(call.id))
-    pending.delete(call.id)
+/** What is known of a call that is under way. */
+interface Progress {
+  stage: StageName
+  readonly traced: boolean
+  readonly deadline: NodeJS.Timeout
+}
+
+/**
+ * The calls that are under way: in which stage, for the refusal of a stage that throws and for the span of one that is
+ * traced; and until when, for the pipeline's own deadline.
+ */
+const makeProgress = (milliseconds: number) => {
+  const calls = new Map<string, Progress>()
+
+  /** A stage's function at its boundary. A span costs more than a stage: there are some only where a tracer was given. */
+  const stage =
+    <A extends { readonly call: Call } | Call, B, E>(name: StageName, f: (a: A) => Effect.Effect<B, E>) =>
+    (a: A): Effect.Effect<B, E> => {
+      const progress = calls.get("call" in a ? a.call.id : a.id)
+      if (progress === undefined) return f(a)
+      progress.stage = name
+      return progress.traced ? Effect.withSpan(f(a), `secure_openai.${name}`) : f(a)
+    }
+
+  /** The bytes may leave: from here on it is the provider that takes its time. */
+  const met = (call: Call): void => clearTimeout(calls.get(call.id)?.deadline)
+
+  const threw = (call: Call) => (cause: Cause.Cause<unknown>) => {
+    const error = Cause.squash(cause)
+    const name = calls.get(call.id)?.stage ?? "identity"
+    const message = `The ${name} stage threw: ${String(error)}`
+    return Effect.fail(new EnforcementUnavailable({ stage: name, message, cause: error }))
   }
-  const passed = (call: Call) =>
-    Effect.callback<never, EnforcementUnavailable>((resume) => {
-      const refuse = () =>
-        resume(
-          Effect.fail(
-            new EnforcementUnavailable({
-              stage: "invocation",
-              message: `The pipeline did not decide within ${milliseconds} ms; nothing was sent.`
-            })
-          )
-        )
-      pending.set(call.id, setTimeout(refuse, milliseconds).unref())
-      return Effect.sync(() => met(call))
+
+  const late = Effect.suspend(() =>
+    Effect.fail(
+      new EnforcementUnavailable({
+        stage: "invocation",
+        message: `The pipeline did not decide within ${milliseconds} ms; nothing was sent.`
+      })
+    )
+  )
+
+  /** Runs a call to its reply; fails closed where a stage throws, or the deadline passes before the bytes may leave. */
+  const watch = (
+    call: Call,
+    traced: boolean,
+    run: Effect.Effect<Reply, PipelineError>
+  ): Effect.Effect<Reply, PipelineError> => {
+    const passed = Effect.callback<never, EnforcementUnavailable>((resume) => {
+      const deadline = setTimeout(() => resume(late), milliseconds).unref()
+      calls.set(call.id, { stage: "identity", traced, deadline })
+      return Effect.sync(() => {
+        met(call)
+        calls.delete(call.id)
+      })
     })
-  const watch = (call: Call, run: Effect.Effect<Reply, PipelineError>): Effect.Effect<Reply, PipelineError> =>
-    Effect.raceFirst(run, passed(call))
-  return { met, watch }
+    // The deadline comes first: the stages look it up.
+    return Effect.raceFirst(passed, Effect.catchCauseIf(run, Cause.hasDies, threw(call)))
+  }
+
+  return { met, stage, watch }
 }

@@ -9,12 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
-import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
 import type { ReadRecord } from "./audit/Record.ts"
 import type { Credentials, IntentPolicy, PassThrough } from "./Call.ts"
 import { ClosedError, Configuration, ConfigurationError, type EnforcementUnavailable, toSdkError } from "./Errors.ts"
+import { createFile, makeFolders } from "./Files.ts"
 import { Identity } from "./identity/Identity.ts"
 import type { IssuerOptions } from "./identity/Jwt.ts"
 import { Keys, type SigningKey } from "./Keys.ts"
@@ -271,9 +271,8 @@ const activated = Layer.effectDiscard(
 const makeHome = (home: string): Effect.Effect<void, Configuration> =>
   Effect.try({
     try: () => {
-      Fs.mkdirSync(home, { recursive: true, mode: 0o700 })
-      const ignore = Path.join(home, ".gitignore")
-      if (!Fs.existsSync(ignore)) Fs.writeFileSync(ignore, "*\n")
+      makeFolders(home)
+      createFile(Path.join(home, ".gitignore"), "*\n")
     },
     catch: (cause) =>
       new Configuration({

@@ -7,6 +7,7 @@
 import * as Context from "effect/Context"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { createFile, errorCode, makeFolders } from "../Files.ts"
 
 /** Called once, with what went wrong. */
 export type Done = (error: Error | null) => void
@@ -51,20 +52,7 @@ export const nodeFileSystem: FileSystem = {
   list: (path) => orMissing(() => Fs.readdirSync(path).sort()) ?? [],
   read: (path) => orMissing(() => Fs.readFileSync(path)),
   open: (path) => nodeFile(Fs.openSync(path, Fs.constants.O_RDWR | Fs.constants.O_CREAT, 0o600)),
-  create: (path, text) => {
-    // A link is made whole or not at all: nobody reads a file that is half written.
-    const draft = `${path}.${process.pid}-${Math.random().toString(36).slice(2)}`
-    Fs.writeFileSync(draft, text, { mode: 0o600, flag: "wx", flush: true })
-    try {
-      Fs.linkSync(draft, path)
-      return true
-    } catch (error) {
-      if (codeOf(error) === "EEXIST") return false
-      throw error
-    } finally {
-      Fs.unlinkSync(draft)
-    }
-  },
+  create: createFile,
   rename: Fs.renameSync,
   remove: (path) => void orMissing(() => Fs.unlinkSync(path)),
   syncFolder: (path, done) =>
@@ -79,18 +67,6 @@ export const nodeFileSystem: FileSystem = {
     } finally {
       Fs.closeSync(fd)
     }
-  }
-}
-
-/** Node's own recursive mkdir never ends where a folder exists and takes no entries, as in /proc. */
-const makeFolders = (path: string): void => {
-  if (Fs.existsSync(path)) return
-  const parent = Path.dirname(path)
-  if (parent !== path) makeFolders(parent)
-  try {
-    Fs.mkdirSync(path, { mode: 0o700 })
-  } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw error
   }
 }
 
@@ -112,13 +88,11 @@ const nodeFile = (fd: number): File => {
   }
 }
 
-const codeOf = (error: unknown): unknown => (error instanceof Error && "code" in error ? error.code : undefined)
-
 const orMissing = <A>(read: () => A): A | undefined => {
   try {
     return read()
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined
+    if (errorCode(error) === "ENOENT") return undefined
     throw error
   }
 }

@@ -159,7 +159,10 @@ export interface ReadRecord extends Head {
  * cut to the first limits of {@link limits} that do, and `shortened` says to which.
  */
 export const encode = (record: LogRecord): string => {
-  const line = JSON.stringify(ordered(record, noLimit))
+  const written = laidOut(record)
+  const quick = written === undefined ? undefined : JSON.stringify(written)
+  // A lone surrogate would stand there as an escape, which RFC 8785 does not know.
+  const line = quick === undefined || quick.includes("\\ud") ? JSON.stringify(ordered(record, noLimit)) : quick
   if (fits(line)) return line
   for (const limit of limits) {
     const shorter = JSON.stringify(ordered({ ...record, shortened: limit }, limit))
@@ -179,6 +182,52 @@ const noLimit = { text: Infinity, list: Infinity }
 
 // At most three bytes of UTF-8 for a UTF-16 code unit: short lines need no count.
 const fits = (line: string): boolean => line.length * 3 <= maximumLine || Buffer.byteLength(line) <= maximumLine
+
+/**
+ * The fields of the records that every call leaves, in the order of RFC 8785 §3.2.3. Others are put in order as they come.
+ */
+const layouts: Readonly<Record<string, ReadonlyArray<string>>> = {
+  decision:
+    "app,boot,call,edits,effective,endpoint,id,inv,kid,kind,model,parent,policies,principal,requested,rev,seq,stream,tool,ts,v,verdict".split(
+      ","
+    ),
+  outcome: "attempts,boot,call,decision,error,id,kind,ms,request,response,result,seq,status,ts,usage,v".split(","),
+  "stream.open": "boot,call,decision,id,kind,seq,status,ts,v".split(","),
+  "stream.segment": "boot,call,count,digest,from,id,kind,seq,ts,v".split(","),
+  "stream.close": "boot,call,chunks,digest,id,kind,reason,received,seq,ts,v".split(",")
+}
+
+/** The record by its layout; undefined where it has none, has more fields than that, or is not in canonical order inside. */
+const laidOut = (record: object & { readonly kind: Kind }): object | undefined => {
+  const layout = layouts[record.kind]
+  if (layout === undefined) return undefined
+  const fields = record as Readonly<Record<string, unknown>>
+  const members: Record<string, unknown> = {}
+  let left = 0
+  for (const key in fields) if (fields[key] !== undefined) left++
+  for (const key of layout) {
+    const member = fields[key]
+    if (member === undefined) continue
+    if (!isCanonical(member)) return undefined
+    members[key] = member
+    left--
+  }
+  return left === 0 ? members : undefined
+}
+
+/** True where `JSON.stringify` writes a value as RFC 8785 asks for, lone surrogates aside. */
+const isCanonical = (value: unknown): boolean => {
+  if (typeof value !== "object") return typeof value !== "number" || Number.isSafeInteger(value)
+  if (value === null) return false
+  if (Array.isArray(value)) return value.every((item) => item !== undefined && isCanonical(item))
+  const members = value as Readonly<Record<string, unknown>>
+  let last = ""
+  for (const key in members) {
+    if (key <= last || !isCanonical(members[key])) return false
+    last = key
+  }
+  return true
+}
 
 /**
  * The value with its members in the order of RFC 8785 §3.2.3. With keys in order, integers and well-formed strings only,

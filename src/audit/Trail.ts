@@ -343,9 +343,9 @@ const judge = (prepared: Prepared, name: string, args: string): "allow" | "deny"
 
 /** A caller as records name it: no claims, no token. */
 export const recordPrincipal = (principal: Principal): RecordPrincipal => ({
-  kind: principal.kind,
   id: principal.id,
   iss: principal.issuer,
+  kind: principal.kind,
   roles: principal.roles.length === 0 ? undefined : principal.roles
 })
 
@@ -369,7 +369,7 @@ const recordEdit = (edit: Edit, salts: Salts, call: string): RecordEdit => {
       : isTold(edit.path, value)
         ? JSON.stringify(value)
         : salted(salts(call, editField(edit, side)), canonicalText(value) ?? JSON.stringify(value))
-  return { path: edit.path, from: tell(edit.from, "from"), to: tell(edit.to, "to"), policy: edit.policy }
+  return { from: tell(edit.from, "from"), path: edit.path, policy: edit.policy, to: tell(edit.to, "to") }
 }
 
 const editField = (edit: Edit, side: "from" | "to"): string => `edits/${edit.path}/${side}`

@@ -24,6 +24,7 @@ import { classify, familyResource, type Operation, type Target, toolResource } f
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
 import { requireAlive, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
+import { jsonTransport } from "./Transport.ts"
 import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
 
 /** Options of one request, as the SDK's `request()` takes them. */
@@ -293,7 +294,7 @@ export class Exchange implements TurnOwner {
     }
     if (turn.committed === undefined || init.body !== turn.committed.bytes)
       throw new EnforcementUnavailable({ stage: "egress", message: "These are not the bytes that were decided on." })
-    const response = await followHome(fetch, input, init)
+    const response = await followHome(turn.call.stream ? fetch : jsonTransport(fetch), input, init)
     if (!turn.call.stream) this.#remember(response)
     return response
   }

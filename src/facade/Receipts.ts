@@ -1,21 +1,25 @@
 /**
- * Which answer has which receipt. Answers are remembered by object, and by the id that the provider gave them, because the
- * SDK's helpers make objects of their own.
+ * Which answer has which receipt. Answers are remembered by object; streams also by the id that the provider gives their
+ * chunks, because the SDK's helpers make objects of their own.
  *
  * @since 0.1.0
  */
 import type { Receipt } from "../Call.ts"
 
+/** How many streams are remembered by id. */
 const remembered = 10_000
 
 const byObject = new WeakMap<object, Receipt>()
 const byId = new Map<string, Receipt>()
 
-/** Remembers the receipt of an answer: as long as the object lives, and by id among the last 10,000. */
+/** Remembers the receipt of an answer, for as long as the object lives. */
 export const rememberReceipt = (answer: unknown, receipt: Receipt): void => {
-  if (typeof answer !== "object" || answer === null) return
-  byObject.set(answer, receipt)
-  const id = idOf(answer)
+  if (typeof answer === "object" && answer !== null) byObject.set(answer, receipt)
+}
+
+/** Remembers the receipt of a stream by the id of its chunks, for the objects that helpers make of them. */
+export const rememberChunk = (chunk: unknown, receipt: Receipt): void => {
+  const id = typeof chunk === "object" && chunk !== null ? idOf(chunk) : undefined
   if (id === undefined) return
   byId.delete(id)
   byId.set(id, receipt)

@@ -17,6 +17,7 @@ import { Pipeline, type Stage } from "../Pipeline.ts"
 import { type Message, type Service, Workspace, type WorkspaceOptions, type WorkspaceServices } from "../Workspace.ts"
 import { answerPromise, type ResponseProps } from "./Answer.ts"
 import { Exchange, type Inbound, inboundKey, noApiKey, type RequestOptions } from "./Exchange.ts"
+import { defaultFetch } from "./Transport.ts"
 import { layerInvocation } from "./Turn.ts"
 import { guard } from "./Guard.ts"
 import { receiptOf } from "./Receipts.ts"
@@ -123,7 +124,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         ...(ours.layer !== undefined &&
           theirs.apiKey === undefined &&
           !process.env["OPENAI_API_KEY"] && { apiKey: noApiKey }),
-        fetch: guard(theirs.fetch ?? globalThis.fetch),
+        fetch: guard(theirs.fetch ?? defaultFetch()),
         [sessionKey]: session
       })
       this.#session = session

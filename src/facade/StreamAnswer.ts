@@ -10,7 +10,7 @@ import { Stream as OpenAIStream } from "openai/streaming"
 import type { Reply } from "../Call.ts"
 import { toSdkError } from "../Errors.ts"
 import { type Answer, eventStream, responseLike, type ResponseProps } from "./Answer.ts"
-import { rememberReceipt } from "./Receipts.ts"
+import { rememberChunk } from "./Receipts.ts"
 import type { Session } from "./Session.ts"
 
 /** The answer that a streamed reply gives; `end` ends it from outside, with the reason that its reader then sees. */
@@ -34,7 +34,7 @@ export const streamAnswer = (
     let unknown = receipt !== undefined
     try {
       for await (const chunk of Stream.toAsyncIterableWith(reply.stream, await session.runtime.context())) {
-        if (unknown) rememberReceipt(chunk, receipt!)
+        if (unknown) rememberChunk(chunk, receipt!)
         unknown = false
         yield chunk
       }

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
-import { makeParser } from "effect/encoding/Sse"
+import { createParser } from "eventsource-parser"
 import { type OpenAI, APIError, APIUserAbortError, OpenAIError } from "openai"
 import { Stream } from "openai/streaming"
 
@@ -60,38 +60,40 @@ export async function* readChunks<Item>(
   let items: Array<Item> = []
   let failure: Error | undefined
   let done = false
-  const parser = makeParser(
-    (event) => {
-      if (event._tag !== "Event" || done || failure !== undefined) return
-      if (event.data === "[DONE]") {
+  const parser = createParser({
+    maxBufferSize: maximumEventSize,
+    onError: (error) => {
+      if (error.type === "max-buffer-size-exceeded")
+        failure = new OpenAIError(`A server-sent event is larger than ${maximumEventSize} characters.`)
+    },
+    onEvent: ({ data, event }) => {
+      if (done || failure !== undefined) return
+      if (data === "[DONE]") {
         done = true
         return
       }
-      received(event.data)
+      received(data)
       let chunk: unknown
       try {
-        chunk = JSON.parse(event.data)
+        chunk = JSON.parse(data)
       } catch {
         failure = new SyntaxError("Error reading response: malformed server-sent event JSON.")
         return
       }
-      if (event.event === "error" || hasError(chunk))
+      if (event === "error" || hasError(chunk))
         failure = new APIError(undefined, hasError(chunk) ? chunk.error : Object(chunk), undefined, response.headers)
       else items.push(chunk as Item)
-    },
-    { maxEventSize: maximumEventSize }
-  )
+    }
+  })
   try {
     while (!done) {
       const read = await reader.read()
       if (controller.signal.aborted) throw new APIUserAbortError()
-      const tooLarge = parser.feed(read.done ? `${utf8.decode()}\n\n` : utf8.decode(read.value, { stream: true }))
+      parser.feed(read.done ? `${utf8.decode()}\n\n` : utf8.decode(read.value, { stream: true }))
       const ready = items
       items = []
       if (isReadonlyArrayNonEmpty(ready)) yield ready
       if (failure !== undefined) throw failure
-      if (tooLarge !== undefined)
-        throw new OpenAIError(`A server-sent event is larger than ${maximumEventSize} characters.`)
       if (read.done) done = true
     }
   } catch (error) {
