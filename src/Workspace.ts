@@ -145,10 +145,11 @@ export class Workspace {
     return this.close()
   }
 
-  /** Makes a service callable by its agent id, for as long as it lives. */
+  /** Makes a service callable by its agent id, for as long as somebody else keeps it. */
   serve(service: Service): void {
-    this.#services.set(service.id, new WeakRef(service))
-    collected.register(service, () => this.#services.delete(service.id))
+    const { id } = service
+    this.#services.set(id, new WeakRef(service))
+    collected.register(service, () => this.#services.delete(id))
   }
 
   /** The service with this agent id. */

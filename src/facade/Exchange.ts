@@ -50,8 +50,8 @@ type Marked = RequestOptions & { [exchangeKey]?: Exchange; [inboundKey]?: Inboun
 /** One logical call on its way through the SDK. */
 export class Exchange implements TurnOwner {
   readonly #session: Session
-  /** What `request()` hangs on: all of it, so that handled anywhere means handled. */
-  readonly #answer = Promise.withResolvers<Answer>()
+  /** What `request()` hangs on, until it settles: an exchange outlives its answer while a stream is read, and keeps none alive. */
+  #answer: PromiseWithResolvers<Answer> | undefined
   #turn: Turn | undefined
   #options: RequestOptions | undefined
   #finish: ((outcome: Outcome) => void) | undefined
@@ -193,12 +193,13 @@ export class Exchange implements TurnOwner {
   /** Follows the SDK's own run of the call; settles with what the pipeline makes of it. */
   settle(inner: APIPromise<unknown>, client: OpenAI): Promise<Answer> {
     this.#client = client
+    const { promise } = (this.#answer = Promise.withResolvers<Answer>())
     const response: Promise<ResponseProps> = inner["responsePromise"]
     response.then(
       (props) => this.#responded(inner, props, client),
       (error: unknown) => this.#stopped(error)
     )
-    return this.#answer.promise
+    return promise
   }
 
   /** The SDK has a response: read at once, or a call that nobody awaits would have no outcome. */
@@ -207,7 +208,7 @@ export class Exchange implements TurnOwner {
     if (turn === undefined) {
       this.#passed(props.response)
       const value = async () => inner["parseResponse"](client, props)
-      return this.#answer.resolve({ props, value, raw: () => props.response, streamed: false })
+      return this.#resolve({ props, value, raw: () => props.response, streamed: false })
     }
     this.#props = props
     try {
@@ -223,28 +224,36 @@ export class Exchange implements TurnOwner {
   #stopped(error: unknown): void {
     if (this.#turn === undefined) {
       this.#passFailed(error)
-      this.#answer.reject(error)
+      this.#reject(error)
     } else if (error !== answeredHere) this.#turn.answered(Effect.fail(this.#failed(error)))
   }
 
   /** The pipeline has ended. */
   ended(turn: Turn, end: Parameters<TurnOwner["ended"]>[1]): void {
     if (turn !== this.#turn) return
-    if ("error" in end) return this.#answer.reject(end.error)
+    if ("error" in end) return this.#reject(end.error)
     const { reply } = end
     const props = this.#props ?? this.#propsOf(reply)
     if (reply._tag === "Stream")
-      return this.#answer.resolve(
-        streamAnswer(reply, props, this.#client!, this.#session, (reason) => this.interrupt(reason))
-      )
+      return this.#resolve(streamAnswer(reply, props, this.#client!, this.#session, (reason) => this.interrupt(reason)))
     const text = this.#value === reply.value ? this.#text : undefined
-    this.#answer.resolve({
+    this.#resolve({
       props,
       value: async () => withRequestId(reply.value, props.response),
       raw: () => responseLike(props.response, text ?? JSON.stringify(reply.value), "application/json"),
       streamed: false,
       ...(reply.meta.receipt !== undefined && { receipt: reply.meta.receipt })
     })
+  }
+
+  #resolve(answer: Answer): void {
+    this.#answer?.resolve(answer)
+    this.#answer = undefined
+  }
+
+  #reject(error: unknown): void {
+    this.#answer?.reject(error)
+    this.#answer = undefined
   }
 
   /** Tells the log how a request that passed through ended. */

@@ -106,6 +106,8 @@ interface Binding {
   readonly owned: boolean
 }
 const bindings = new WeakMap<Session, Binding>()
+/** What agents reach, for as long as a client of the session lives. */
+const services = new WeakMap<Session, Service>()
 /** Workspaces that a client made for itself, by its session. */
 const owned = new WeakSet<Session>()
 
@@ -131,7 +133,11 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const runTools = this.chat.completions.runTools.bind(this.chat.completions) as (body: object, o?: object) => never
       this.chat.completions.runTools = ((body: Parameters<typeof this.chat.completions.runTools>[0], o?: object) =>
         runTools({ ...body, tools: judgedTools(session, body.tools) }, o)) as typeof this.chat.completions.runTools
-      if (options[sessionKey] === undefined) session.workspace.serve(serviceOf(session, this))
+      if (options[sessionKey] === undefined) {
+        const service = serviceOf(session, this)
+        services.set(session, service)
+        session.workspace.serve(service)
+      }
     }
 
     static receipt(response: unknown): Receipt | undefined {
@@ -206,6 +212,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         return
       }
       endSession(this.#session, new ClosedError())
+      await this.#session.runtime.dispose()
       if (owned.has(this.#session)) await this.#session.workspace.close()
     }
 

@@ -9,6 +9,7 @@ import { APIUserAbortError, type OpenAI, OpenAIError } from "openai"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Reply } from "../Call.ts"
 import { toSdkError } from "../Errors.ts"
+import type { Workspace } from "../Workspace.ts"
 import { type Answer, eventStream, responseLike, type ResponseProps } from "./Answer.ts"
 import { rememberChunk } from "./Receipts.ts"
 import type { Session } from "./Session.ts"
@@ -48,7 +49,7 @@ export const streamAnswer = (
     }
   }
   const stream = new OpenAIStream(open, props.controller, client)
-  if (receipt !== undefined) unread.register(stream, () => session.workspace.abandon(receipt.call), props)
+  if (receipt !== undefined) unread.register(stream, { workspace: session.workspace, call: receipt.call }, props)
   return {
     props,
     value: async () => stream,
@@ -58,5 +59,7 @@ export const streamAnswer = (
   }
 }
 
-/** Streams that nobody began to read are told to the log when they are collected. */
-const unread = new FinalizationRegistry<() => void>((abandon) => abandon())
+/** Streams that nobody began to read are told to the log when they are collected. What is held here must not know them. */
+const unread = new FinalizationRegistry<{ readonly workspace: Workspace; readonly call: string }>(
+  ({ call, workspace }) => workspace.abandon(call)
+)

@@ -365,6 +365,39 @@ describe("what is decided is what is sent", () => {
   })
 })
 
+describe("below the decision", () => {
+  const params = { model: "gpt-4", max_tokens: 10, messages: user("x") }
+
+  it("sends nothing where a subclass changes the bytes after they were decided on", async () => {
+    class Meddling extends SecureOpenAI {
+      protected override async prepareRequest(request: RequestInit): Promise<void> {
+        request.body = String(request.body).replace("gpt-4", "gpt-5-pro")
+      }
+    }
+    const workspace = new Workspace({ audit: "memory" })
+    const client = new Meddling({ appName: "my-app", apiKey: "k", baseURL: provider.url, maxRetries: 0, workspace })
+    opened.push(client, workspace)
+    await expect(client.chat.completions.create(params)).rejects.toThrow()
+    expect(provider.hits).toHaveLength(0)
+    expect(story(await workspace.records())).toEqual(["decision allow", "outcome failed"])
+  })
+
+  it("follows no redirect to another origin, and one at home with the same bytes", async () => {
+    const { client } = make()
+    provider.behave({ status: 307, times: 1, headers: { location: "/v1/chat/completions?again" } })
+    await client.chat.completions.create(params)
+    expect(provider.hits.map((h) => [h.path, h.text])).toEqual([
+      ["/chat/completions", JSON.stringify(params)],
+      ["/chat/completions?again", JSON.stringify(params)]
+    ])
+    const elsewhere = await startProvider()
+    provider.behave({ status: 307, headers: { location: `${elsewhere.url}/chat/completions` } })
+    await expect(client.chat.completions.create(params)).rejects.toMatchObject({ status: 307 })
+    expect(elsewhere.hits).toHaveLength(0)
+    await elsewhere.close()
+  })
+})
+
 describe("the provider's trouble is the provider's", () => {
   const params = { model: "gpt-4", max_tokens: 10, messages: user("x") }
 

@@ -244,6 +244,64 @@ describe("the default workspace", () => {
   })
 })
 
+describe("a service", () => {
+  it("is reached by agents for as long as its client lives", async () => {
+    const script = `
+      import { AgentClient, SecureOpenAI, Workspace } from ${JSON.stringify(new URL("../../src/index.ts", import.meta.url).href)}
+      const workspace = new Workspace({ audit: "memory" })
+      const client = new SecureOpenAI({ appName: "a", apiKey: "k", baseURL: ${JSON.stringify(provider.url)}, workspace })
+      const agent = await new AgentClient({ agentType: "agent", appName: "planner", workspace }).register()
+      for (let i = 0; i < 10; i++) {
+        gc()
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      const raw = await agent.invokeTool("tool:a/generate", { model: "gpt-4", messages: [] }, { targetAgent: client.serverId })
+      console.log(raw.choices[0].message.content)`
+    const { stdout } = await exec(process.execPath, ["--expose-gc", "--input-type=module", "-e", script])
+    expect(stdout.trim()).toBe("hi from gpt-4")
+  })
+})
+
+describe("a stream that nobody reads", () => {
+  const script = (ending: string) => `
+    import { SecureOpenAI, Workspace } from ${JSON.stringify(new URL("../../src/index.ts", import.meta.url).href)}
+    const workspace = new Workspace({})
+    const client = new SecureOpenAI({ appName: "a", apiKey: "k", baseURL: ${JSON.stringify(provider.url)}, workspace })
+    const ask = async () => void (await client.chat.completions.create({ model: "gpt-4", messages: [], stream: true }))
+    await ask()
+    const outcomes = async () => (await workspace.records()).filter((r) => r.kind === "outcome").map((r) => r.result)
+    ${ending}`
+  const run = (ending: string) =>
+    exec(process.execPath, ["--expose-gc", "--input-type=module", "-e", script(ending)], {
+      cwd: home,
+      env: { ...process.env, SECURE_OPENAI_HOME: home }
+    })
+
+  it("is recorded as abandoned when it is collected", async () => {
+    const { stdout } = await run(`
+      for (let i = 0; i < 100 && (await outcomes()).length === 0; i++) {
+        gc()
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      console.log(JSON.stringify(await outcomes()))`)
+    expect(JSON.parse(stdout)).toEqual(["abandoned"])
+  })
+
+  it("is recorded as abandoned when the client's workspace closes", async () => {
+    await run("await client.close(); await workspace.close()")
+    const journal = Fs.readFileSync(Path.join(home, "audit/journal/00000000000000000000.jsonl"), "utf8")
+    const kinds = journal
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { readonly kind: string; readonly result?: string })
+    expect(kinds.slice(-3).map((r) => [r.kind, r.result])).toEqual([
+      ["stream.close", undefined],
+      ["outcome", "abandoned"],
+      ["log.close", undefined]
+    ])
+  })
+})
+
 describe("a client that is never closed", () => {
   it("holds no process open, and loses nothing at a normal exit", async () => {
     const script = `
