@@ -182,12 +182,13 @@ const makeProgress = (milliseconds: number) => {
   /** A stage's function at its boundary. A span costs more than a stage: there are some only where a tracer was given. */
   const stage =
     <A extends { readonly call: Call } | Call, B, E>(name: StageName, f: (a: A) => Effect.Effect<B, E>) =>
-    (a: A): Effect.Effect<B, E> => {
-      const progress = calls.get("call" in a ? a.call.id : a.id)
-      if (progress === undefined) return f(a)
-      progress.stage = name
-      return progress.traced ? Effect.withSpan(f(a), `secure_openai.${name}`) : f(a)
-    }
+    (a: A): Effect.Effect<B, E> =>
+      Effect.suspend(() => {
+        const progress = calls.get("call" in a ? a.call.id : a.id)
+        if (progress === undefined) return f(a)
+        progress.stage = name
+        return progress.traced ? Effect.withSpan(f(a), `secure_openai.${name}`) : f(a)
+      })
 
   /** The bytes may leave: from here on it is the provider that takes its time. */
   const met = (call: Call): void => clearTimeout(calls.get(call.id)?.deadline)

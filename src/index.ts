@@ -52,13 +52,16 @@ export {
 } from "./Errors.ts"
 export {
   type BoundSecureOpenAI,
+  type LayerOptions,
+  type PipelineLayer,
   secure,
   type Secured,
   type SecureMembers,
   SecureOpenAI,
   type SecureOptions
 } from "./facade/SecureOpenAI.ts"
-export type { ToolCall, ToolContext, ToolHandler, ToolMessage } from "./facade/Tools.ts"
+export type { ToolContext, ToolHandler } from "./facade/Tool.ts"
+export type { ToolCall, ToolMessage } from "./facade/Tools.ts"
 export { Identity, type IssuerOptions } from "./identity/Identity.ts"
 export { Invocation } from "./invocation/Invocation.ts"
 export { Keys, type SigningKey } from "./Keys.ts"
@@ -70,4 +73,4 @@ export { Rewriting } from "./rewriting/Rewriting.ts"
 export { Directory } from "./signing/Directory.ts"
 export { Replay } from "./signing/Replay.ts"
 export { Signing } from "./signing/Signing.ts"
-export { Workspace, type WorkspaceOptions } from "./Workspace.ts"
+export { Workspace, type WorkspaceOptions, type WorkspaceServices } from "./Workspace.ts"

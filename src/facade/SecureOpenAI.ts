@@ -10,8 +10,17 @@ import { type ClientOptions, OpenAI, PagePromise } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { AgentClient, type AgentClientOptions, requireIntent, tokenSource } from "../AgentClient.ts"
 import { type Credentials, endpointOf, type IntentPolicy, type Receipt } from "../Call.ts"
-import { BindError, ClosedError, ConfigurationError, toSdkError, UnboundError } from "../Errors.ts"
+import {
+  BindError,
+  ClosedError,
+  type Configuration,
+  ConfigurationError,
+  type EnforcementUnavailable,
+  toSdkError,
+  UnboundError
+} from "../Errors.ts"
 import { newId } from "../Id.ts"
+import { Invocation } from "../invocation/Invocation.ts"
 import { isOperation, operations } from "../Operation.ts"
 import { Pipeline, type Stage } from "../Pipeline.ts"
 import { type Message, type Service, Workspace, type WorkspaceOptions, type WorkspaceServices } from "../Workspace.ts"
@@ -22,7 +31,8 @@ import { layerInvocation } from "./Turn.ts"
 import { guard } from "./Guard.ts"
 import { receiptOf } from "./Receipts.ts"
 import { endSession, requireAlive, type Session } from "./Session.ts"
-import { answerToolCall, judgedTools, runTool, type ToolCall, type ToolHandler, type ToolMessage } from "./Tools.ts"
+import type { ToolHandler } from "./Tool.ts"
+import { answerToolCall, judgedTools, runTool, type ToolCall, type ToolMessage } from "./Tools.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
 
 /** What a secure client takes besides the SDK's own options. */
@@ -95,7 +105,15 @@ export type Secured<Base extends typeof OpenAI> = Omit<Base, "prototype"> & {
   new (options?: ConstructorParameters<Base>[0] & SecureOptions): InstanceType<Base> & SecureMembers
   /** What was asked, decided and changed, and where that stands in the log; of any answer or stream of a secure client. */
   receipt(response: unknown): Receipt | undefined
+  /** The default pipeline as an Effect layer, without a client: calls are sent with the plain SDK, made with its options. */
+  layer(options?: ClientOptions & LayerOptions): PipelineLayer
 }
+
+/** The default pipeline with its workspace. */
+export type PipelineLayer = Layer.Layer<Pipeline | WorkspaceServices, Configuration | EnforcementUnavailable>
+
+/** Of our options, those that make a workspace. */
+export type LayerOptions = Pick<SecureOptions, "policies" | "issuers" | "audit">
 
 const sessionKey = Symbol("secure-openai/session")
 
@@ -142,6 +160,14 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
 
     static receipt(response: unknown): Receipt | undefined {
       return receiptOf(response)
+    }
+
+    static layer(options: ClientOptions & LayerOptions = {}): PipelineLayer {
+      const { ours, theirs } = divide(options)
+      return Pipeline.layer.pipe(
+        Layer.provide(Invocation.layerOpenAI(theirs)),
+        Layer.provideMerge(Workspace.layer(workspaceOptions(ours)))
+      )
     }
 
     get serverId(): string {
@@ -327,19 +353,10 @@ export type SecureOpenAI = InstanceType<typeof SecureOpenAI>
 
 const openSession = (options: SecureOptions): Session => {
   const app = options.appName ?? "secure-openai-app"
-  const { audit, issuers, policies } = options
-  const own = audit !== undefined || issuers !== undefined || policies !== undefined
+  const own = Object.keys(workspaceOptions(options)).length > 0
   if (own && options.workspace !== undefined)
     throw new ConfigurationError("Give either a workspace, or policies, issuers and audit; not both.")
-  const workspace =
-    options.workspace ??
-    (own
-      ? new Workspace({
-          ...(audit !== undefined && { audit }),
-          ...(issuers !== undefined && { issuers }),
-          ...(policies !== undefined && { policies })
-        })
-      : Workspace.default())
+  const workspace = options.workspace ?? (own ? new Workspace(workspaceOptions(options)) : Workspace.default())
   const stages = Layer.provideMerge(layerInvocation, layerOf(workspace))
   const session: Session = {
     app,
@@ -355,6 +372,12 @@ const openSession = (options: SecureOptions): Session => {
   if (own) owned.add(session)
   return session
 }
+
+const workspaceOptions = ({ audit, issuers, policies }: SecureOptions): WorkspaceOptions => ({
+  ...(audit !== undefined && { audit }),
+  ...(issuers !== undefined && { issuers }),
+  ...(policies !== undefined && { policies })
+})
 
 /** The stages that a workspace has built, or builds now. */
 const layerOf = (workspace: Workspace) =>

@@ -8,7 +8,7 @@ import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type { Credentials, IntentPolicy } from "../Call.ts"
 import type { Pipeline } from "../Pipeline.ts"
 import type { Workspace } from "../Workspace.ts"
-import type { RegisteredTool } from "./Tools.ts"
+import type { RegisteredTool } from "./Tool.ts"
 
 /** The part of a client that is ours; the rest is the SDK's. */
 export interface Session {

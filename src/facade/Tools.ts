@@ -10,30 +10,13 @@ import * as Result from "effect/Result"
 import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
 import { Call, type CallOptions, type Committed, Reply } from "../Call.ts"
-import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
+import { parseStrictObject } from "../CanonicalJson.ts"
 import type { Violation } from "../Decision.ts"
 import { type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
 import { Pipeline } from "../Pipeline.ts"
-import type { Principal } from "../Principal.ts"
+import type { ToolHandler } from "./Tool.ts"
 import { CurrentHandler } from "./Turn.ts"
 import { requireAlive, type Session } from "./Session.ts"
-
-/** What a tool's handler is told besides its arguments. */
-export interface ToolContext {
-  /** In whose name the tool runs. */
-  readonly principal: Principal
-  /** Aborted when the caller gives up. */
-  readonly signal: AbortSignal
-  readonly call: Call
-}
-
-/** A tool's function: arguments as policy let them pass, then who asks. What it returns must be JSON, or a string. */
-export type ToolHandler<Args = JsonObject> = (args: Args, context: ToolContext) => unknown
-
-/** A tool as `registerTool` keeps it. */
-export interface RegisteredTool {
-  readonly handler: ToolHandler
-}
 
 /** The message that answers a tool call. */
 export interface ToolMessage {

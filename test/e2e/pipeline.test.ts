@@ -236,7 +236,28 @@ describe("fails closed", () => {
     expect((await records()).filter((r) => r.call !== undefined).map((r) => r.kind)).toEqual(["refused"])
   })
 
-  it("when a committed call is spent twice, or by another call", async () => {
+  it("when a committed call is invoked twice", async () => {
+    const twice = Pipeline.layerFrom(
+      (s) => (call) =>
+        s.identity.resolve(call).pipe(
+          Effect.flatMap(s.signing.sign),
+          Effect.flatMap(s.policy.evaluate),
+          Effect.flatMap(s.rewriting.apply),
+          Effect.flatMap(s.audit.commit),
+          Effect.flatMap((committed) => {
+            const invoke = s.invocation.invoke(committed)
+            return Effect.andThen(invoke, invoke)
+          })
+        )
+    )
+    let sent = 0
+    const counting = Layer.succeed(Invocation, { invoke: () => Effect.sync(() => Reply.json({ sent: ++sent })) })
+    const { client } = make(twice.pipe(Layer.provide(counting)) as never)
+    await expect(client.chat.completions.create(params)).rejects.toThrow(/invoked once/)
+    expect(sent).toBe(1)
+  })
+
+  it("when a committed call is spent by another call", async () => {
     let kept: Committed | undefined
     const twice = Pipeline.layerFrom(
       (s) => (call) =>
@@ -351,6 +372,24 @@ describe("without the facade", () => {
       ["stream.close", "abandoned"],
       ["outcome", "abandoned"]
     ])
+  })
+
+  it("is one layer, made of a client's options", async () => {
+    const layer = SecureOpenAI.layer({
+      apiKey: "k",
+      baseURL: provider.url,
+      audit: "memory",
+      policies: [{ policy_id: "app:app", resources: ["tool:app/generate"] }]
+    })
+    const calls = [Call.generate(params, { app: "app", baseURL: provider.url }), Call.embed({}, { app: "app" })]
+    const ends = await Effect.runPromise(
+      Effect.provide(
+        Effect.forEach(calls, (call) => Effect.exit(run(call))),
+        layer
+      )
+    )
+    expect(ends.map(Exit.isSuccess)).toEqual([true, false])
+    expect(() => SecureOpenAI.layer({ nonsense: 1 } as never)).toThrow(/Unknown option/)
   })
 
   it("gives tagged errors to catch", async () => {

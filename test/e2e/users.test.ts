@@ -397,6 +397,8 @@ describe("tools that the model asks for", () => {
     const answers = await Promise.all(calls.map((call) => carol.invokeTool(call)))
     expect(answers[0]).toEqual({ role: "tool", tool_call_id: "call_0", content: "sunny" })
     expect(JSON.parse(answers[1]?.content ?? "")).toMatchObject({ error: { code: "policy_denied" } })
+    // The model learns nothing of what else the user may do.
+    expect(answers[1]?.content).not.toContain("generate")
     expect(ran).toEqual([["Paris", "carol"]])
     const asked = (await records()).filter((r) => r.kind === "tool_call").map((r) => [r["tool"], r["verdict"]])
     expect(asked).toEqual([
