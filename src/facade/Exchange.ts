@@ -98,8 +98,7 @@ export class Exchange implements TurnOwner {
       return built
     }
     if (this.#interrupted !== undefined) throw this.#turn?.error ?? this.#interrupted
-    const body = built.req.body
-    if (this.#turn === undefined || this.#turn.body !== body) await this.#decide(target.operation, built, options)
+    if (!this.#turn?.decides(built.req.body, endpoint)) await this.#decide(target.operation, built, options)
     const committed = await this.#turn!.permit
     requireApiKey(built)
     built.req.body = committed.bytes

@@ -16,12 +16,13 @@ import {
   type Configuration,
   ConfigurationError,
   type EnforcementUnavailable,
+  refusal,
   toSdkError,
   UnboundError
 } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { Invocation } from "../invocation/Invocation.ts"
-import { isOperation, operations } from "../Operation.ts"
+import { familyResource, isOperation, operations } from "../Operation.ts"
 import { Pipeline, type Stage } from "../Pipeline.ts"
 import { type Message, type Service, Workspace, type WorkspaceOptions, type WorkspaceServices } from "../Workspace.ts"
 import { answerPromise, type ResponseProps } from "./Answer.ts"
@@ -282,6 +283,15 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const [, init, , controller] = args
       Exchange.ofRequest(init)?.attempt(controller)
       return super.fetchWithTimeout(...args)
+    }
+
+    /** WebSockets leave by a door that has no guard: a user's do not. */
+    override _buildWebSocketHeaders(...args: Parameters<OpenAI["_buildWebSocketHeaders"]>): Record<string, string> {
+      const { app, credentials } = this.#session
+      requireAlive(this.#session)
+      if (credentials._tag === "App") return super._buildWebSocketHeaders(...args)
+      const reason = { code: "resource_not_allowed", message: "WebSocket APIs are not judged, and so not for users" }
+      throw toSdkError(refusal("egress", reason, { resource: familyResource(app, "realtime"), principal: "" }))
     }
 
     override withOptions(options: Partial<ClientOptions>): this {

@@ -109,7 +109,7 @@ const send = ({ body, headers, url }: Plain, { method = "GET", signal }: Request
       reject(signal?.reason)
     }
     signal?.addEventListener("abort", abort, { once: true })
-    request.once("error", (cause) => {
+    request.on("error", (cause) => {
       signal?.removeEventListener("abort", abort)
       reject(new TypeError("fetch failed", { cause }))
     })
@@ -135,7 +135,7 @@ const responseOf = (
       resolve(parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts))
     })
     let broken: Error | undefined
-    message.once("error", (error) => (broken = error))
+    message.on("error", (error) => (broken = error))
     message.once("close", () => {
       if (message.complete) return
       signal?.removeEventListener("abort", abort)

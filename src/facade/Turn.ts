@@ -44,6 +44,11 @@ export class Turn {
     this.#permit.promise.catch(() => {})
   }
 
+  /** True where this decision is on the same bytes for the same endpoint: the SDK's retry, and no other call. */
+  decides(body: unknown, endpoint: string): boolean {
+    return body === this.body && endpoint === this.call.endpoint
+  }
+
   /** Settles when the bytes may be sent; rejects where they may not. */
   get permit(): Promise<Committed> {
     return this.#permit.promise

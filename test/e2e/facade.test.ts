@@ -351,6 +351,25 @@ describe("what is decided is what is sent", () => {
     ])
   })
 
+  it("decides again where a retry would go elsewhere", async () => {
+    const { client, records } = make({ maxRetries: 1 })
+    provider.behave({ status: 503, times: 1, headers: { "retry-after-ms": "1" } })
+    const body = { model: "gpt-4", prompt: "x", messages: user("x"), max_tokens: 5 }
+    let n = 0
+    await client.request({
+      method: "post",
+      body,
+      get path() {
+        return n++ === 0 ? "/chat/completions" : "/completions"
+      }
+    })
+    expect(provider.hits.map((h) => h.path)).toEqual(["/chat/completions", "/completions"])
+    expect((await records()).filter((r) => r.kind === "decision").map((r) => r["tool"])).toEqual([
+      "tool:my-app/generate",
+      "tool:my-app/complete"
+    ])
+  })
+
   it("refuses a protected request that was not made by the client's own methods", async () => {
     const { client, records } = make()
     await expect(

@@ -1,4 +1,5 @@
 import { OpenAI } from "openai"
+import { ResponsesWS } from "openai/resources/responses/ws"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import {
   AgentClient,
@@ -268,6 +269,17 @@ describe("families for users", () => {
     expect((await records()).filter((r) => r.kind === "refused").map((r) => r["tool"])).toEqual(
       ["batches", "responses", "conversations"].map((f) => `api:assistant/${f}`)
     )
+  })
+})
+
+describe("sockets that nobody judges", () => {
+  it("are not for users", async () => {
+    const { client } = make()
+    const alice = await client.asUser(mintToken({ sub: "alice" }))
+    expect(() => new ResponsesWS(alice)).toThrow(PolicyDeniedError)
+    expect(() => alice._buildWebSocketHeaders({})).toThrow(PolicyDeniedError)
+    expect(client._buildWebSocketHeaders({ Authorization: "Bearer k" })).toMatchObject({ authorization: "Bearer k" })
+    expect(provider.hits).toHaveLength(0)
   })
 })
 
