@@ -383,7 +383,10 @@ export interface Receipt {
   readonly jws: string
 }
 
-/** What came with an answer: `attempts` counts HTTP requests, `text` is a JSON answer's body as received. */
+/**
+ * What came with an answer: `attempts` counts HTTP requests, `text` is a JSON answer's body as received, `consumed` is to be
+ * told of each chunk as it is handed to the caller, by a reader that takes more at a time than it hands on.
+ */
 export interface Meta {
   readonly status: number
   readonly headers: Headers
@@ -391,6 +394,7 @@ export interface Meta {
   readonly attempts: number
   readonly text?: string
   readonly receipt?: Receipt
+  readonly consumed?: () => void
 }
 
 /**

@@ -170,8 +170,9 @@ export class Trail {
       this.#ground.journal.append({ kind: "stream.open", call: this.id, decision, status: meta.status }),
       () => {
         this.#streaming = true
-        this.#streamTrail().opened(meta)
-        return this.#withReceipt(meta)
+        const stream = this.#streamTrail()
+        stream.opened(meta)
+        return { ...this.#withReceipt(meta), consumed: () => stream.consumed() }
       }
     )
   }
@@ -256,6 +257,8 @@ class StreamTrail {
   #open = false
   #received = 0
   #handed = 0
+  /** Of what was handed on, what the reader says that it gave to the caller. */
+  #consumed: number | undefined
   /** First chunk that no segment covers yet. */
   #from = 0
   #timer: NodeJS.Timeout | undefined
@@ -297,6 +300,10 @@ class StreamTrail {
     }
   }
 
+  consumed(): void {
+    this.#consumed = (this.#consumed ?? 0) + 1
+  }
+
   stop(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -308,7 +315,7 @@ class StreamTrail {
       kind: "stream.close",
       call: this.#call,
       reason,
-      chunks: this.#handed,
+      chunks: this.#consumed ?? this.#handed,
       received: this.#received,
       digest: this.#chain.digest
     })

@@ -22,7 +22,7 @@ export const streamAnswer = (
   session: Session,
   end: (reason: Error) => void
 ): Answer => {
-  const { receipt } = reply.meta
+  const { consumed: tell = () => {}, receipt } = reply.meta
   session.ending.add(end)
   let consumed = false
   const open = (): AsyncGenerator<unknown> => {
@@ -37,6 +37,7 @@ export const streamAnswer = (
       for await (const chunk of Stream.toAsyncIterableWith(reply.stream, await session.runtime.context())) {
         if (unknown) rememberChunk(chunk, receipt!)
         unknown = false
+        tell()
         yield chunk
       }
     } catch (error) {

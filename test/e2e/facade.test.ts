@@ -539,6 +539,17 @@ describe("giving up", () => {
     expect((await records()).at(-1)?.["result"]).toBe(reason)
   })
 
+  it("counts the chunks that the caller got, however many came in one read", async () => {
+    const { client, records } = make()
+    provider.behave({ chunks: 50 })
+    let n = 0
+    for await (const _ of await client.chat.completions.create(streaming)) if (++n === 7) break
+    await wait(30)
+    const close = (await records()).find((r) => r.kind === "stream.close")
+    expect(close).toMatchObject({ reason: "abandoned", chunks: 7 })
+    expect(close?.["received"]).toBeGreaterThanOrEqual(7)
+  })
+
   it("ends a stream by the caller's signal, as the SDK does", async () => {
     const { client, records } = make()
     const read = async (c: OpenAI) => {
