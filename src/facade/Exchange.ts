@@ -17,7 +17,7 @@ import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
 import { Call, type Credentials, type IntentPolicy, type Meta, type PassThrough, Reply } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
-import { ConfigurationError, EnforcementUnavailable, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
+import { ConfigurationError, EnforcementUnavailableError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
 import { classify, familyResource, type Operation, type Target, toolResource } from "../Operation.ts"
@@ -300,11 +300,19 @@ export class Exchange implements TurnOwner {
       const response = fetch(input, init)
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
-    if (turn.committed === undefined || init.body !== turn.committed.bytes)
-      throw new EnforcementUnavailable({ stage: "egress", message: "These are not the bytes that were decided on." })
+    if (turn.committed === undefined || init.body !== turn.committed.bytes) throw this.#changed(turn)
     const response = await followHome(turn.call.stream ? fetch : jsonTransport(fetch), input, init)
     if (!turn.call.stream) this.#remember(response)
     return response
+  }
+
+  /** Ends a call whose bytes were changed on their way out: now, for the SDK would try again. */
+  #changed(turn: Turn): Error {
+    const error = new EnforcementUnavailableError(
+      "The bytes were changed after they were decided on; nothing was sent."
+    )
+    turn.answered(Effect.fail(this.#failed(error)))
+    return (this.#interrupted ??= error)
   }
 
   /** Ends the request that is under way, if there is one, and every later attempt. */

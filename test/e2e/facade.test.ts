@@ -4,7 +4,14 @@ import { zodResponseFormat } from "openai/helpers/zod"
 import { Stream } from "openai/streaming"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { z } from "zod"
-import { PolicyDeniedError, type ReadRecord, SecureOpenAI, type SecureOptions, Workspace } from "../../src/index.ts"
+import {
+  EnforcementUnavailableError,
+  PolicyDeniedError,
+  type ReadRecord,
+  SecureOpenAI,
+  type SecureOptions,
+  Workspace
+} from "../../src/index.ts"
 import { type Provider, startProvider } from "./Provider.ts"
 
 /** The sample of the specification, word for word. */
@@ -394,9 +401,9 @@ describe("below the decision", () => {
       }
     }
     const workspace = new Workspace({ audit: "memory" })
-    const client = new Meddling({ appName: "my-app", apiKey: "k", baseURL: provider.url, maxRetries: 0, workspace })
+    const client = new Meddling({ appName: "my-app", apiKey: "k", baseURL: provider.url, workspace })
     opened.push(client, workspace)
-    await expect(client.chat.completions.create(params)).rejects.toThrow()
+    await expect(client.chat.completions.create(params)).rejects.toBeInstanceOf(EnforcementUnavailableError)
     expect(provider.hits).toHaveLength(0)
     expect(story(await workspace.records())).toEqual(["decision allow", "outcome failed"])
   })
