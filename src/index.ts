@@ -54,7 +54,6 @@ export {
   type BoundSecureOpenAI,
   type LayerOptions,
   type PipelineLayer,
-  secure,
   type Secured,
   type SecureMembers,
   SecureOpenAI,

@@ -1,4 +1,4 @@
-import { OpenAI } from "openai"
+import { OpenAI, toFile } from "openai"
 import { APIPromise } from "openai/api-promise"
 import { zodResponseFormat } from "openai/helpers/zod"
 import { Stream } from "openai/streaming"
@@ -192,6 +192,21 @@ describe("one import changed", () => {
     expect((await records()).filter((r) => r.kind === "outcome").map((r) => r["result"])).toEqual(
       Array(8).fill("complete")
     )
+  })
+
+  it("passes uploads and binary answers on as they are", async () => {
+    const { client, records } = make()
+    const file = await toFile(Buffer.from('{"a":1}'), "batch.jsonl")
+    await client.files.create({ file, purpose: "batch" })
+    expect(provider.hits[0]?.headers["content-type"]).toContain("multipart/form-data")
+    expect(provider.hits[0]?.text).toContain('{"a":1}')
+    const speech = await client.audio.speech.create({ model: "tts-1", voice: "alloy", input: "x" })
+    expect(speech).toBeInstanceOf(Response)
+    expect(await speech.text()).toContain("x1")
+    expect((await records()).filter((r) => r.kind === "passthrough").map((r) => r["tool"])).toEqual([
+      "api:my-app/files",
+      "api:my-app/audio"
+    ])
   })
 
   it("keeps its guard and its policy in clones", async () => {
