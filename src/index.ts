@@ -52,13 +52,12 @@ export {
 } from "./Errors.ts"
 export {
   type BoundSecureOpenAI,
-  type LayerOptions,
   type PipelineLayer,
   type Secured,
   type SecureMembers,
-  SecureOpenAI,
-  type SecureOptions
+  SecureOpenAI
 } from "./facade/SecureOpenAI.ts"
+export type { LayerOptions, SecureOptions } from "./facade/Options.ts"
 export type { ToolContext, ToolHandler } from "./facade/Tool.ts"
 export type { ToolCall, ToolMessage } from "./facade/Tools.ts"
 export { Identity, type IssuerOptions } from "./identity/Identity.ts"

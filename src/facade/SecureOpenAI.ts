@@ -9,7 +9,7 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import { type ClientOptions, OpenAI, PagePromise } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { AgentClient, type AgentClientOptions, requireIntent, tokenSource } from "../AgentClient.ts"
-import { type Credentials, endpointOf, type IntentPolicy, type Receipt } from "../Call.ts"
+import { type Credentials, endpointOf, type Receipt } from "../Call.ts"
 import {
   BindError,
   ClosedError,
@@ -23,9 +23,10 @@ import {
 import { newId } from "../Id.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { familyResource, isOperation, operations } from "../Operation.ts"
-import { Pipeline, type Stage } from "../Pipeline.ts"
-import { type Message, type Service, Workspace, type WorkspaceOptions, type WorkspaceServices } from "../Workspace.ts"
+import { Pipeline } from "../Pipeline.ts"
+import { type Message, type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { answerPromise, type ResponseProps } from "./Answer.ts"
+import { divide, type LayerOptions, ourOptions, type SecureOptions, workspaceOptions } from "./Options.ts"
 import { Exchange, type Inbound, inboundKey, noApiKey, type RequestOptions } from "./Exchange.ts"
 import { defaultFetch } from "./Transport.ts"
 import { layerInvocation } from "./Turn.ts"
@@ -35,28 +36,6 @@ import { endSession, requireAlive, type Session } from "./Session.ts"
 import type { ToolHandler } from "./Tool.ts"
 import { answerToolCall, judgedTools, runTool, type ToolCall, type ToolMessage } from "./Tools.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
-
-/** What a secure client takes besides the SDK's own options. */
-export interface SecureOptions {
-  /** Name of this service; policies know it as `app:<appName>`, and its tools as `tool:<appName>/…`. Default `secure-openai-app`. */
-  readonly appName?: string
-  /** MAPL; restricts every call of this client, and never widens. */
-  readonly intentPolicy?: IntentPolicy
-  /** User mode: every call carries the identity that this token gives. A function is asked again once the last has expired. */
-  readonly jwtToken?: string | (() => Promise<string>)
-  /** User mode: the name that the token must give. */
-  readonly userName?: string
-  /** MAPL policies: directory, file, document, or documents. */
-  readonly policies?: WorkspaceOptions["policies"]
-  /** Issuers whose tokens are trusted: `{ issuer, audience }`, one or several. */
-  readonly issuers?: WorkspaceOptions["issuers"]
-  /** Where the log is: `{ path }`, or `"memory"`. */
-  readonly audit?: WorkspaceOptions["audit"]
-  /** Shares a workspace, in place of `policies`, `issuers` and `audit`. */
-  readonly workspace?: Workspace
-  /** A pipeline of one's own. It may require any stage; the workspace's, and this client's invocation, are provided. */
-  readonly layer?: Layer.Layer<Pipeline, unknown, Stage>
-}
 
 /** What a secure client can do besides the SDK's own. */
 export interface SecureMembers {
@@ -112,9 +91,6 @@ export type Secured<Base extends typeof OpenAI> = Omit<Base, "prototype"> & {
 
 /** The default pipeline with its workspace. */
 export type PipelineLayer = Layer.Layer<Pipeline | WorkspaceServices, Configuration | EnforcementUnavailable>
-
-/** Of our options, those that make a workspace. */
-export type LayerOptions = Pick<SecureOptions, "policies" | "issuers" | "audit">
 
 const sessionKey = Symbol("secure-openai/session")
 
@@ -383,12 +359,6 @@ const openSession = (options: SecureOptions): Session => {
   return session
 }
 
-const workspaceOptions = ({ audit, issuers, policies }: SecureOptions): WorkspaceOptions => ({
-  ...(audit !== undefined && { audit }),
-  ...(issuers !== undefined && { issuers }),
-  ...(policies !== undefined && { policies })
-})
-
 /** The stages that a workspace has built, or builds now. */
 const layerOf = (workspace: Workspace) =>
   Layer.effectContext<WorkspaceServices, unknown, never>(workspace.runtime.contextEffect)
@@ -437,57 +407,4 @@ const serviceOf = (session: Session, client: OpenAI): Service => {
       })
     }
   }
-}
-
-const ourOptions: ReadonlySet<string> = new Set([
-  "appName",
-  "intentPolicy",
-  "jwtToken",
-  "userName",
-  "policies",
-  "issuers",
-  "audit",
-  "workspace",
-  "layer"
-] satisfies ReadonlyArray<keyof SecureOptions>)
-
-const sdkOptions: ReadonlySet<string> = new Set([
-  "apiKey",
-  "adminAPIKey",
-  "organization",
-  "project",
-  "webhookSecret",
-  "workloadIdentity",
-  "x509Transport",
-  "credential",
-  "provider",
-  "dataResidency",
-  "baseURL",
-  "timeout",
-  "fetchOptions",
-  "fetch",
-  "maxRetries",
-  "defaultHeaders",
-  "defaultQuery",
-  "dangerouslyAllowBrowser",
-  "logLevel",
-  "logger"
-] satisfies ReadonlyArray<keyof ClientOptions>)
-
-/** The options that are ours, and the SDK's; anything else is a mistake. */
-const divide = (
-  options: ClientOptions & SecureOptions
-): { readonly ours: SecureOptions; readonly theirs: ClientOptions } => {
-  const ours: Record<string, unknown> = {}
-  const theirs: Record<PropertyKey, unknown> = {}
-  for (const key of Reflect.ownKeys(options)) {
-    const value = Reflect.get(options, key)
-    if (typeof key === "symbol" || sdkOptions.has(key)) theirs[key] = value
-    else if (ourOptions.has(key)) ours[key] = value
-    else
-      throw new ConfigurationError(
-        `Unknown option "${key}". SecureOpenAI takes ${[...ourOptions].join(", ")}, and the options of OpenAI.`
-      )
-  }
-  return { ours, theirs }
 }

@@ -6,7 +6,8 @@
  */
 import * as Layer from "effect/Layer"
 import type { ReadRecord } from "../audit/Record.ts"
-import { SecureOpenAI, type SecureOptions } from "../facade/SecureOpenAI.ts"
+import type { SecureOptions } from "../facade/Options.ts"
+import { SecureOpenAI } from "../facade/SecureOpenAI.ts"
 import { Pipeline } from "../Pipeline.ts"
 import { Workspace } from "../Workspace.ts"
 import * as MockInvocation from "./MockInvocation.ts"

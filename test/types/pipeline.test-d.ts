@@ -5,6 +5,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type OpenAI from "openai"
+import type { ClientOptions } from "openai"
+import type { sdkOptionNames } from "../../src/facade/Options.ts"
 import {
   type AgentClient,
   type Call,
@@ -107,6 +109,10 @@ new TestCommitted(decided, committed.entry)
 new TestDecided(signed, { ...decided.decision, verdict: "deny" }, decided.judge)
 // @ts-expect-error a prepared call comes from a decided one
 new TestPrepared(identified, { params: {}, bytes: "", edits: [] })
+
+// Every option of the SDK is known.
+declare const unknownOption: Exclude<keyof ClientOptions, (typeof sdkOptionNames)[number]>
+export const everyOption: never = unknownOption
 
 // The face.
 export const asOpenAI: OpenAI = new SecureOpenAI({ appName: "a", apiKey: "k", timeout: 1 })
