@@ -11,9 +11,17 @@ import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Path from "node:path"
 import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
+import { refusalOf } from "./audit/Failure.ts"
 import type { ReadRecord } from "./audit/Record.ts"
 import type { Credentials, IntentPolicy, PassThrough } from "./Call.ts"
-import { ClosedError, Configuration, ConfigurationError, type EnforcementUnavailable, toSdkError } from "./Errors.ts"
+import {
+  ClosedError,
+  Configuration,
+  ConfigurationError,
+  type EnforcementUnavailable,
+  type PipelineError,
+  toSdkError
+} from "./Errors.ts"
 import { createFile, makeFolders } from "./Files.ts"
 import { Identity } from "./identity/Identity.ts"
 import type { IssuerOptions } from "./identity/Jwt.ts"
@@ -195,33 +203,10 @@ export class Workspace {
         const identity = yield* Identity
         const policy = yield* Policy
         const { app, credentials, id: call, resource: tool } = request
-        const principal = yield* identity.principal(credentials, app).pipe(
-          Effect.tapError((error) =>
-            audit.refuse({
-              call,
-              tool,
-              app,
-              stage: "identity",
-              code: "identity_invalid",
-              status: 401,
-              violations: [{ code: error.reason }]
-            })
-          )
-        )
-        yield* policy.pass(request, principal).pipe(
-          Effect.tapError((error) =>
-            audit.refuse({
-              call,
-              tool,
-              app,
-              principal,
-              stage: error.stage,
-              code: error._tag === "PolicyDenied" ? "policy_denied" : "enforcement_unavailable",
-              status: error._tag === "PolicyDenied" ? 403 : 503,
-              violations: error._tag === "PolicyDenied" ? error.decision.violations : []
-            })
-          )
-        )
+        const refused = (error: PipelineError, principal?: Principal) =>
+          audit.refuse({ call, tool, app, principal, ...refusalOf(Cause.fail(error), principal !== undefined) })
+        const principal = yield* identity.principal(credentials, app).pipe(Effect.tapError((error) => refused(error)))
+        yield* policy.pass(request, principal).pipe(Effect.tapError((error) => refused(error, principal)))
         const finish = yield* audit.passThrough(request, principal)
         const context = yield* Effect.context<never>()
         return (outcome: Outcome): void => {

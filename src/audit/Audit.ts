@@ -12,14 +12,14 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { v7 as uuidv7 } from "uuid"
 import { type Call, Committed, type Identified, type PassThrough, type Prepared, type Reply } from "../Call.ts"
-import { EnforcementUnavailable, type PipelineError, type StageName } from "../Errors.ts"
+import { EnforcementUnavailable, type PipelineError } from "../Errors.ts"
+import { newId } from "../Id.ts"
 import { Keys } from "../Keys.ts"
 import type { Principal } from "../Principal.ts"
 import { canonicalText, makeSalts, salted } from "./Digest.ts"
 import { Disk, memoryFileSystem } from "./Disk.ts"
-import { endOf, refusalOf } from "./Failure.ts"
+import { endOf, type Refusal, refusalOf } from "./Failure.ts"
 import { join } from "./Journal.ts"
 import type { Body, Ending, ReadRecord } from "./Record.ts"
 import { type Ground, recordPrincipal, Trail } from "./Trail.ts"
@@ -34,15 +34,11 @@ export interface Outcome {
 }
 
 /** A refusal outside a pipeline: of a pass-through request, a registration or a binding. */
-export interface Refused {
+export interface Refused extends Refusal {
   readonly call: string
   readonly tool: string
   readonly app: string
-  readonly principal?: Principal
-  readonly stage: StageName
-  readonly code: string
-  readonly status: number
-  readonly violations: ReadonlyArray<{ readonly code: string; readonly path?: string; readonly policy?: string }>
+  readonly principal?: Principal | undefined
 }
 
 /** Where and how a log is kept. */
@@ -244,7 +240,7 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
           Effect.suspend(() => {
             if (underWay.has(call.id)) return Effect.fail(unavailable(`The call ${call.id} is under way already.`))
             // Another run of a call is another call to the log, made because of the first.
-            const trail = seen.has(call) ? begin(uuidv7(), call.id) : begin(call.id)
+            const trail = seen.has(call) ? begin(newId(), call.id) : begin(call.id)
             seen.add(call)
             underWay.set(call.id, trail)
             return Effect.matchCauseEffect(restore(run), {
@@ -293,7 +289,6 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         write({
           kind: "refused",
           ...refused,
-          stage: refused.stage === "invocation" ? "egress" : refused.stage,
           principal: principal === undefined ? undefined : recordPrincipal(principal)
         }),
       keyActive: (key) => write(keyRecord("agent", key)),

@@ -266,9 +266,15 @@ describe("families for users", () => {
     await expect(carol.conversations.create({})).rejects.toBeInstanceOf(PolicyDeniedError)
     expect(provider.hits.map((h) => h.path)).toEqual(["/models"])
     await client.responses.create({ model: "gpt-4", input: "x" })
-    expect((await records()).filter((r) => r.kind === "refused").map((r) => r["tool"])).toEqual(
+    const refused = (await records()).filter((r) => r.kind === "refused")
+    expect(refused.map((r) => r["tool"])).toEqual(
       ["batches", "responses", "conversations"].map((f) => `api:assistant/${f}`)
     )
+    for (const record of refused)
+      expect(record).toMatchObject({ stage: "policy", code: "policy_denied", status: 403, principal: { id: "carol" } })
+    const names = refused.flatMap((r) => (r["violations"] as ReadonlyArray<object>).flatMap((v) => Object.keys(v)))
+    expect(names).toContain("code")
+    expect(names.filter((name) => !["code", "path", "policy"].includes(name))).toEqual([])
   })
 })
 
