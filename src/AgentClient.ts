@@ -14,7 +14,7 @@ import { newId } from "./Id.ts"
 import { generate, type SigningKey } from "./Keys.ts"
 import { parseIntent } from "./policy/Mapl.ts"
 import { agent as agentPrincipal, type Principal } from "./Principal.ts"
-import { sign } from "./signing/Envelope.ts"
+import { signInvocation } from "./signing/Envelope.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** What an agent is made of. */
@@ -166,18 +166,7 @@ export class AgentClient {
       stream: call.stream,
       credentials: this.credentials,
       intents,
-      invocation: sign({
-        key,
-        iss: this.agentId,
-        aud: service.id,
-        sub: principal.id,
-        tool,
-        bytes: call.bytes,
-        now: Date.now(),
-        endpoint: call.endpoint,
-        tokenHash: principal.tokenHash,
-        intents
-      }).jws,
+      invocation: signInvocation({ key, agentId: this.agentId, principal, call }),
       ...(options.signal === undefined ? {} : { signal: options.signal })
     })
   }

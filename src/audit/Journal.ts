@@ -8,8 +8,8 @@
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import * as Path from "node:path"
-import { v7 as uuidv7 } from "uuid"
 import { EnforcementUnavailable } from "../Errors.ts"
+import { newId } from "../Id.ts"
 import type { SigningKey } from "../Keys.ts"
 import { formatVerifierKey, parseVerifierKeys, signCheckpoint, verifierKey } from "./Checkpoint.ts"
 import type { File, FileSystem } from "./Disk.ts"
@@ -79,7 +79,7 @@ const maximumSiblings = 64
 export const open = (options: JournalOptions): Journal => {
   let folder = options.path
   try {
-    const boot = uuidv7()
+    const boot = newId()
     let holder: Lock.Holder | undefined
     for (let n = 1; n <= (options.named ? 1 : maximumSiblings); n++) {
       folder = options.disk.makeFolder(n === 1 ? options.path : `${options.path}-${n}`)
@@ -531,20 +531,6 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
   openJournals.add(exit)
   return { path, origin, boot, append, whenDurable, closing, records, close }
 }
-
-/** UUIDv7 (RFC 9562 §5.7) with random bytes drawn in bulk: drawn one by one they cost more than a record's hash. */
-const newId = (() => {
-  const random = new Uint8Array(8192)
-  let used = random.length
-  return (msecs: number): string => {
-    if (used === random.length) {
-      Crypto.randomFillSync(random)
-      used = 0
-    }
-    used += 16
-    return uuidv7({ msecs, random: random.subarray(used - 16, used) })
-  }
-})()
 
 const bytesOf = (group: Group): Buffer => Buffer.from(`${group.lines.join("\n")}\n`)
 

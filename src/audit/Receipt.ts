@@ -4,8 +4,8 @@
  *
  * @since 0.1.0
  */
-import { v7 as uuidv7 } from "uuid"
 import type { Edit } from "../Decision.ts"
+import { newId } from "../Id.ts"
 import type { Receipt } from "../Call.ts"
 import type { SigningKey } from "../Keys.ts"
 import type { Ending, RecordEdit } from "./Record.ts"
@@ -77,7 +77,7 @@ const sign = (options: ReceiptOptions): string => {
     iss: options.issuer,
     sub: options.subject,
     iat: Math.floor(Date.now() / 1000),
-    jti: uuidv7(),
+    jti: newId(),
     call: options.call,
     tool: options.tool,
     dec: options.verdict,

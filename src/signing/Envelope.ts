@@ -133,8 +133,11 @@ export const signInvocation = (invocation: {
   return sign({ ...ofCall(call, principal), key, iss: agentId, aud: call.server, now }).jws
 }
 
-/** What every envelope over a call says. */
-export const ofCall = (call: Call, principal: Principal): Omit<Statement, "key" | "iss" | "aud" | "now"> => ({
+/** What every envelope over a call says, and its receiver expects of it. */
+export const ofCall = (
+  call: Call,
+  principal: Principal
+): Omit<Expectation, "publicKey" | "aud" | "now"> & Pick<Statement, "prompts"> => ({
   sub: principal.id,
   tool: call.resource,
   bytes: call.bytes,

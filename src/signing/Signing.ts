@@ -104,13 +104,8 @@ const verifyInvocation = (
       const agent = directory.get(agentId)
       return agent?.kid === kid ? agent.publicKey : undefined
     },
+    ...Envelope.ofCall(call, principal),
     aud: call.server,
-    sub: principal.id,
-    tool: call.resource,
-    bytes: call.bytes,
-    endpoint: call.endpoint,
-    tokenHash: principal.tokenHash,
-    intents: call.intents,
     now
   })
   if (Result.isFailure(verified)) return verified
