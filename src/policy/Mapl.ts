@@ -250,7 +250,8 @@ const faultsOf = ({ issue }: Schema.SchemaError): ReadonlyArray<Fault> =>
 
 const decapitalized = (message: string): string => message.slice(0, 1).toLowerCase() + message.slice(1)
 
-const showPath = (path: ReadonlyArray<PropertyKey>): string =>
+/** `constraints.parameters["tool:*"].max`, of the keys and indices that lead there. */
+export const showPath = (path: ReadonlyArray<PropertyKey>): string =>
   path
     .map((key, at) =>
       typeof key === "number"

@@ -65,7 +65,7 @@ const ofIntent = (set: PolicySet, value: IntentPolicy): ReadonlyArray<Participan
   if (Result.isFailure(parsed)) throw new Error(parsed.failure)
   const intent = parsed.success
   const name = intent.policy_id === undefined ? "the intent policy" : `the intent policy ${intent.policy_id}`
-  if (intent.extends !== undefined && !set.documents.has(intent.extends))
+  if (intent.extends !== undefined && !set.has(intent.extends))
     throw new Error(`${name} extends ${intent.extends}, which is not among the policies`)
   const parents = intent.extends === undefined ? [] : chain(set, intent.extends)
   return [{ document: intent, name, counter: `intent ${canonicalize(intent)}` }, ...parents]
@@ -74,7 +74,7 @@ const ofIntent = (set: PolicySet, value: IntentPolicy): ReadonlyArray<Participan
 const chain = (set: PolicySet, id: string): ReadonlyArray<Participant> => {
   const documents: Array<Participant> = []
   for (let next: string | undefined = id; next !== undefined;) {
-    const document: Document | undefined = set.documents.get(next)
+    const document: Document | undefined = set.find(next)
     if (document === undefined) break
     documents.push({ document, name: document.policy_id, counter: document.policy_id })
     next = document.extends

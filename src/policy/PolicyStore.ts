@@ -11,7 +11,8 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { canonicalize, snapshot } from "../CanonicalJson.ts"
 import { Configuration } from "../Errors.ts"
-import { describe, type Document, type Fault, parse } from "./Mapl.ts"
+import { type Diagnostic, type Place, showDiagnostic, showPlace } from "./Diagnostic.ts"
+import { type Document, type Fault, parse, showPath } from "./Mapl.ts"
 
 /** Where policies come from: a folder or file by its path, a document, or documents. */
 export type PolicySource = string | Document | ReadonlyArray<Document>
@@ -23,9 +24,14 @@ export type PolicySource = string | Document | ReadonlyArray<Document>
  * @category models
  */
 export interface PolicySet {
-  readonly documents: ReadonlyMap<string, Document>
   readonly revision: string
   readonly count: number
+  readonly has: (id: string) => boolean
+  readonly find: (id: string) => Document | undefined
+  /** Every id, in the order in which the documents were read. */
+  readonly ids: () => Iterable<string>
+  /** Where a part of a document stands, by the keys and indices that lead there; the nearest thing around it. */
+  readonly locate: (id: string, path: ReadonlyArray<PropertyKey>) => Place
 }
 
 /**
@@ -34,10 +40,24 @@ export interface PolicySet {
  *
  * @category constructors
  */
-export const load = (source: PolicySource): Result.Result<PolicySet, Configuration> => {
+export const load = (source: PolicySource): Result.Result<PolicySet, Configuration> =>
+  Result.flatMap(
+    attempted(() => diagnose(source)),
+    (diagnosed) => Result.mapError(diagnosed, invalid)
+  )
+
+/**
+ * Reads policies as {@link load} does; the failure is data, an error each. Throws {@link Configuration} where the source
+ * cannot be read at all.
+ *
+ * @category constructors
+ */
+export const diagnose = (source: PolicySource): Result.Result<PolicySet, ReadonlyArray<Diagnostic>> =>
+  assemble(typeof source === "string" ? readPath(source) : readValues(isDocuments(source) ? source : [source]))
+
+const attempted = <A>(read: () => A): Result.Result<A, Configuration> => {
   try {
-    const drafts = typeof source === "string" ? readPath(source) : readValues(isDocuments(source) ? source : [source])
-    return Result.succeed(assemble(drafts))
+    return Result.succeed(read())
   } catch (error) {
     if (error instanceof Configuration) return Result.fail(error)
     throw error
@@ -51,10 +71,11 @@ const isDocuments = (source: Document | ReadonlyArray<Document>): source is Read
 // Reading
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** A document that is read but not checked. `locate` says where a part of it stands. */
+/** A document that is read but not checked, or why it is none. `locate` says where a part of it stands. */
 interface Draft {
   readonly value: unknown
-  readonly locate: (path: ReadonlyArray<PropertyKey>) => string
+  readonly fault?: { readonly code: string; readonly message: string; readonly place: Place }
+  readonly locate: (path: ReadonlyArray<PropertyKey>) => Place
 }
 
 const readPath = (path: string): ReadonlyArray<Draft> => {
@@ -87,14 +108,27 @@ const jsonFiles = (folder: string, visited = new Set<string>()): ReadonlyArray<s
 }
 
 const readFile = (path: string): ReadonlyArray<Draft> => {
-  const text = attempt(path, () => Fs.readFileSync(path, "utf8"))
-  const tree = parseTree(path, text)
-  const place = (node: ValueNode["loc"]): string => `${path}:${node.start.line}:${node.start.column}`
-  const twice = ambiguousKey(tree.body)
-  if (twice !== undefined) throw invalid([`${place(twice.loc)}: ${twice.reason}`])
-  const nodes = tree.body.type === "Array" ? tree.body.elements.map((element) => element.value) : [tree.body]
-  if (nodes.length === 0) throw invalid([`${path}:1:1: an empty array holds no policy`])
-  return nodes.map((node) => ({ value: valueOf(node), locate: (keys) => place(locationOf(node, keys)) }))
+  const text = attempt(path, () => Fs.readFileSync(path, "utf8")).replace(/^\uFEFF/u, "")
+  const lines = text.split(/\r\n|\n|\r/u)
+  const place = ({ column, line }: { readonly line: number; readonly column: number }): Place => ({
+    file: path,
+    line,
+    column,
+    text: lines[line - 1] ?? ""
+  })
+  const broken = (code: string, message: string, at: { readonly line: number; readonly column: number }): Draft => ({
+    value: undefined,
+    fault: { code, message, place: place(at) },
+    locate: () => place(at)
+  })
+  const tree = parseTree(text)
+  if (Result.isFailure(tree)) return [broken("not_json", `it is not JSON: ${tree.failure.reason}`, tree.failure)]
+  const { body } = tree.success
+  const twice = ambiguousKey(body)
+  if (twice !== undefined) return [broken("ambiguous_key", twice.reason, twice.loc.start)]
+  const nodes = body.type === "Array" ? body.elements.map((element) => element.value) : [body]
+  if (nodes.length === 0) return [broken("empty", "an empty array holds no policy", { line: 1, column: 1 })]
+  return nodes.map((node) => ({ value: valueOf(node), locate: (keys) => place(locationOf(node, keys).start) }))
 }
 
 const readValues = (documents: ReadonlyArray<unknown>): ReadonlyArray<Draft> => {
@@ -103,10 +137,12 @@ const readValues = (documents: ReadonlyArray<unknown>): ReadonlyArray<Draft> => 
       message: `The option "policies" is an empty array. Add a policy, or leave the option out.`
     })
   return documents.map((document, index) => {
-    const name = documents.length === 1 ? "policies" : `policies[${index}]`
+    const place = { file: documents.length === 1 ? "policies" : `policies[${index}]`, line: 0, column: 0, text: "" }
+    const locate = () => place
     const plain = snapshot(document)
-    if (Result.isFailure(plain)) throw invalid([`${name}: ${plain.failure}`])
-    return { value: plain.success, locate: () => name }
+    return Result.isFailure(plain)
+      ? { value: undefined, fault: { code: "not_json", message: plain.failure, place }, locate }
+      : { value: plain.success, locate }
   })
 }
 
@@ -121,13 +157,15 @@ const attempt = <A>(path: string, read: () => A): A => {
   }
 }
 
-const parseTree = (path: string, text: string): DocumentNode => {
+const parseTree = (
+  text: string
+): Result.Result<DocumentNode, { readonly line: number; readonly column: number; readonly reason: string }> => {
   try {
-    return parseJson(text.startsWith("\uFEFF") ? text.slice(1) : text)
+    return Result.succeed(parseJson(text))
   } catch (cause) {
     const { column, line } = { column: 1, line: 1, ...(typeof cause === "object" ? cause : {}) }
     const reason = cause instanceof Error ? cause.message.replace(/ ?\(\d+:\d+\)\.?$/u, "") : String(cause)
-    throw invalid([`${path}:${line}:${column}: it is not JSON: ${reason}`])
+    return Result.fail({ line, column, reason })
   }
 }
 
@@ -180,44 +218,70 @@ interface Placed {
   readonly locate: Draft["locate"]
 }
 
-const assemble = (drafts: ReadonlyArray<Draft>): PolicySet => {
-  const errors: Array<string> = []
+const assemble = (drafts: ReadonlyArray<Draft>): Result.Result<PolicySet, ReadonlyArray<Diagnostic>> => {
+  const errors: Array<Diagnostic> = []
   const placed = new Map<string, Placed>()
-  for (const { locate, value } of drafts) {
+  for (const { fault, locate, value } of drafts) {
+    if (fault !== undefined) {
+      errors.push({ severity: "error", path: "", ...fault })
+      continue
+    }
     const document = parse(value)
     if (Result.isFailure(document)) {
-      errors.push(...document.failure.map((fault) => `${locate(fault.path)}: ${explain(fault)}`))
+      errors.push(...document.failure.map((each) => faulty(each, value, locate)))
       continue
     }
     const { policy_id: id } = document.success
     const before = placed.get(id)
     if (before === undefined) placed.set(id, { document: document.success, locate })
     else
-      errors.push(
-        `${locate(["policy_id"])}: ${JSON.stringify(id)} is there twice, first at ${before.locate(["policy_id"])}`
-      )
+      errors.push({
+        ...wrong("duplicate_id", locate, id, ["policy_id"]),
+        message: `${JSON.stringify(id)} is there twice, first at ${showPlace(before.locate(["policy_id"]))}`
+      })
   }
   errors.push(...missingParents(placed), ...cycles(placed))
-  if (errors.length > 0) throw invalid(errors)
-  return makeSet(new Map([...placed].map(([id, { document }]) => [id, document])))
+  return errors.length > 0 ? Result.fail(errors) : Result.succeed(makeSet(placed))
 }
 
-const explain = (fault: Fault): string =>
-  fault.path.length === 1 && fault.path[0] === "policy_id" && fault.reason === "missing key"
-    ? `no policy_id: say what the policy is bound to, such as "policy_id": "user:alice"`
-    : describe(fault)
+const wrong = (
+  code: string,
+  locate: Draft["locate"],
+  policy: string,
+  path: ReadonlyArray<PropertyKey>
+): Omit<Diagnostic, "message"> => ({ severity: "error", code, policy, path: "", place: locate(path) })
 
-const missingParents = (placed: ReadonlyMap<string, Placed>): ReadonlyArray<string> =>
+const faulty = (fault: Fault, value: unknown, locate: Draft["locate"]): Diagnostic => {
+  const id = typeof value === "object" && value !== null && "policy_id" in value ? value.policy_id : undefined
+  const isNameless = fault.path.length === 1 && fault.path[0] === "policy_id" && fault.reason === "missing key"
+  return {
+    severity: "error",
+    code: fault.unknownKey ? "unknown_key" : isNameless ? "missing_id" : "invalid_value",
+    policy: typeof id === "string" ? id : undefined,
+    path: isNameless ? "" : showPath(fault.unknownKey ? fault.path.slice(0, -1) : fault.path),
+    message: isNameless
+      ? `no policy_id: say what the policy is bound to, such as "policy_id": "user:alice"`
+      : fault.reason,
+    place: locate(fault.path)
+  }
+}
+
+const missingParents = (placed: ReadonlyMap<string, Placed>): ReadonlyArray<Diagnostic> =>
   [...placed.values()].flatMap(({ document: { extends: parent, policy_id: id }, locate }) =>
     parent === undefined || placed.has(parent)
       ? []
-      : [`${locate(["extends"])}: ${id} extends ${parent}, which is not among the policies`]
+      : [
+          {
+            ...wrong("missing_parent", locate, id, ["extends"]),
+            message: `${id} extends ${parent}, which is not among the policies`
+          }
+        ]
   )
 
 /** One error for each document whose `extends` closes a circle. */
-const cycles = (placed: ReadonlyMap<string, Placed>): ReadonlyArray<string> => {
+const cycles = (placed: ReadonlyMap<string, Placed>): ReadonlyArray<Diagnostic> => {
   const done = new Set<string>()
-  const errors: Array<string> = []
+  const errors: Array<Diagnostic> = []
   for (const start of placed.keys()) {
     const chain = new Set<string>()
     let id: string | undefined = start
@@ -226,7 +290,10 @@ const cycles = (placed: ReadonlyMap<string, Placed>): ReadonlyArray<string> => {
       const child: Placed | undefined = placed.get(id)
       const parent: string | undefined = child?.document.extends
       if (child !== undefined && parent !== undefined && chain.has(parent)) {
-        errors.push(`${child.locate(["extends"])}: ${id} extends ${parent}, which extends ${id} in turn: a cycle`)
+        errors.push({
+          ...wrong("cycle", child.locate, id, ["extends"]),
+          message: `${id} extends ${parent}, which extends ${id} in turn: a cycle`
+        })
         break
       }
       id = parent
@@ -236,16 +303,23 @@ const cycles = (placed: ReadonlyMap<string, Placed>): ReadonlyArray<string> => {
   return errors
 }
 
-const invalid = (errors: ReadonlyArray<string>): Configuration =>
+const invalid = (errors: ReadonlyArray<Diagnostic>): Configuration =>
   new Configuration({
-    message: `The policies do not load (${errors.length} ${errors.length === 1 ? "error" : "errors"}):\n${errors.map((error) => `  ${error}`).join("\n")}`
+    message: `The policies do not load (${errors.length} ${errors.length === 1 ? "error" : "errors"}):\n${errors.map((error) => `  ${showDiagnostic(error)}`).join("\n")}`
   })
 
-const makeSet = (documents: ReadonlyMap<string, Document>): PolicySet => {
+const makeSet = (placed: ReadonlyMap<string, Placed>): PolicySet => {
   const hash = Crypto.createHash("sha256").update("[")
-  const ids = [...documents.keys()].sort()
-  ids.forEach((id, index) => hash.update(`${index === 0 ? "" : ","}${canonicalize(documents.get(id))}`))
-  return { documents, revision: `sha-256:${hash.update("]").digest("base64url")}`, count: documents.size }
+  const ids = [...placed.keys()].sort()
+  ids.forEach((id, index) => hash.update(`${index === 0 ? "" : ","}${canonicalize(placed.get(id)?.document)}`))
+  return {
+    revision: `sha-256:${hash.update("]").digest("base64url")}`,
+    count: placed.size,
+    has: (id) => placed.has(id),
+    find: (id) => placed.get(id)?.document,
+    ids: () => placed.keys(),
+    locate: (id, path) => placed.get(id)?.locate(path) ?? { file: "", line: 0, column: 0, text: "" }
+  }
 }
 
 /** The set without policies. */

@@ -18,7 +18,7 @@ const write = (name: string, content: string | object): string => {
   return path
 }
 
-const ids = (source: PolicySource) => [...Result.getOrThrow(load(source)).documents.keys()].sort()
+const ids = (source: PolicySource) => [...Result.getOrThrow(load(source)).ids()].sort()
 
 const failure = (source: PolicySource): string =>
   Result.match(load(source), { onFailure: ({ message }) => message, onSuccess: () => "loaded" })
