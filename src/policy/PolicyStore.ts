@@ -262,6 +262,7 @@ const faulty = (fault: Fault, value: unknown, locate: Draft["locate"]): Diagnost
     message: isNameless
       ? `no policy_id: say what the policy is bound to, such as "policy_id": "user:alice"`
       : fault.reason,
+    excerpt: fault.excerpt,
     place: locate(fault.path)
   }
 }
