@@ -44,7 +44,7 @@ const whole = (least: number, description: string, note = "") =>
     check(
       (value: number) =>
         (Number.isSafeInteger(value) && value >= least) ||
-        `must be ${least === 0 ? "a whole number from 0" : `at least ${least}, and whole`}${note}, found ${shown(value)}`,
+        `must be ${least === 0 ? "a whole number from 0" : `at least ${least}, and whole`}${note}, found ${showValue(value)}`,
       { type: "integer", minimum: least }
     )
   )
@@ -310,7 +310,7 @@ const moment = (description: string) =>
     check(
       (written: string) =>
         instant(written, "first") !== undefined ||
-        `must be ISO-8601 with its offset, such as 2026-01-10T09:00:00Z, found ${shown(written)}`,
+        `must be ISO-8601 with its offset, such as 2026-01-10T09:00:00Z, found ${showValue(written)}`,
       { pattern: instantForm.source }
     )
   )
@@ -533,7 +533,7 @@ const mistyped = (
         ? expected
         : "another value"
   const meant = typeof value === "string" ? nearest(value, choices) : undefined
-  return fault(path, `expected ${wanted}, found ${shown(value)}${didYouMean(meant)}`)
+  return fault(path, `expected ${wanted}, found ${showValue(value)}${didYouMean(meant)}`)
 }
 
 /** A tuple with too few or too many elements. */
@@ -573,7 +573,7 @@ const valueAt = (root: unknown, path: ReadonlyArray<PropertyKey>): unknown =>
   )
 
 /** A value as JSON, cut at 80 characters. */
-const shown = (value: unknown): string => {
+export const showValue = (value: unknown): string => {
   const json = JSON.stringify(typeof value === "string" ? value.slice(0, 81) : value) ?? "nothing"
   return json.length > 80 ? `${json.slice(0, 79)}…` : json
 }
