@@ -19,7 +19,9 @@ export const boundsOf = (spec: Spec): Bounds => (isList(spec) ? { allowed_values
 
 /** The conflict of two specs for one parameter, or of one with itself; `undefined` where a value is left. */
 export const conflict = (left: Bounds, right: Bounds): Conflict | undefined =>
-  between(limits(left), limits(right)) ??
+  apart(lowest(left), highest(left), lowest(right), highest(right), "") ??
+  apart(left.min_length, left.max_length, right.min_length, right.max_length, " characters long") ??
+  apart(left.min_items, left.max_items, right.min_items, right.max_items, " items long") ??
   betweenTypes(left, right) ??
   betweenLists(left.allowed_values, right.allowed_values) ??
   outOfBounds(left.allowed_values, right) ??
@@ -34,47 +36,38 @@ const mirrored = (found: Conflict | undefined): Conflict | undefined =>
 // Numbers and sizes
 // ---------------------------------------------------------------------------------------------------------------------
 
-interface Limit {
-  readonly low: number
-  readonly high: number
-  readonly unit: string
-}
+/** The lowest number that bounds allow. */
+export const lowest = ({ min, range }: Bounds): number => Math.max(min ?? -Infinity, range?.[0] ?? -Infinity)
 
-const limits = (bounds: Bounds): ReadonlyArray<Limit> => [
-  numbers(bounds),
-  { low: bounds.min_length ?? -Infinity, high: bounds.max_length ?? Infinity, unit: " characters long" },
-  { low: bounds.min_items ?? -Infinity, high: bounds.max_items ?? Infinity, unit: " items long" }
-]
+/** The highest number that bounds allow. */
+export const highest = ({ max, range }: Bounds): number => Math.min(max ?? Infinity, range?.[1] ?? Infinity)
 
-/** The numbers that bounds allow. */
-export const numbers = ({ max = Infinity, min = -Infinity, range = [-Infinity, Infinity] }: Bounds): Limit => ({
-  low: Math.max(min, range[0]),
-  high: Math.min(max, range[1]),
-  unit: ""
-})
-
-const between = (left: ReadonlyArray<Limit>, right: ReadonlyArray<Limit>): Conflict | undefined => {
-  for (const [i, { high, low, unit }] of left.entries()) {
-    const other = right[i]!
-    if (low > other.high) return { left: `at least ${low}${unit}`, right: `at most ${other.high}${unit}` }
-    if (high < other.low) return { left: `at most ${high}${unit}`, right: `at least ${other.low}${unit}` }
-  }
-  return undefined
-}
+const apart = (
+  low = -Infinity,
+  high = Infinity,
+  otherLow = -Infinity,
+  otherHigh = Infinity,
+  unit: string
+): Conflict | undefined =>
+  low > otherHigh
+    ? { left: `at least ${low}${unit}`, right: `at most ${otherHigh}${unit}` }
+    : high < otherLow
+      ? { left: `at most ${high}${unit}`, right: `at least ${otherLow}${unit}` }
+      : undefined
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Types
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The types that bounds ask for, in so many words or by what they bound. */
-const typesOf = (bounds: Bounds): ReadonlyArray<NonNullable<Bounds["type"]>> => [
-  ...(bounds.type === undefined ? [] : [bounds.type]),
-  ...([bounds.min, bounds.max, bounds.range].some(isGiven) ? (["number"] as const) : []),
-  ...([bounds.pattern, bounds.min_length, bounds.max_length].some(isGiven) ? (["string"] as const) : []),
-  ...([bounds.min_items, bounds.max_items].some(isGiven) ? (["array"] as const) : [])
-]
-
-const isGiven = (bound: unknown): boolean => bound !== undefined
+const typesOf = (bounds: Bounds): ReadonlyArray<NonNullable<Bounds["type"]>> => {
+  const types: Array<NonNullable<Bounds["type"]>> = []
+  if (bounds.type !== undefined) types.push(bounds.type)
+  if ((bounds.min ?? bounds.max ?? bounds.range) !== undefined) types.push("number")
+  if ((bounds.pattern ?? bounds.min_length ?? bounds.max_length) !== undefined) types.push("string")
+  if ((bounds.min_items ?? bounds.max_items) !== undefined) types.push("array")
+  return types
+}
 
 const betweenTypes = (left: Bounds, right: Bounds): Conflict | undefined => {
   for (const type of typesOf(left))
@@ -110,8 +103,9 @@ const isGlobValue = (value: Json): value is string => typeof value === "string" 
 
 /** A list of numbers of which none is within the other's bounds. */
 const outOfBounds = (list: ReadonlyArray<Json> | undefined, bounds: Bounds): Conflict | undefined => {
-  const { high, low } = numbers(bounds)
   if (list === undefined || list.length === 0) return undefined
+  const low = lowest(bounds)
+  const high = highest(bounds)
   const given = list.filter((value) => typeof value === "number")
   if (given.length < list.length || given.some((value) => value >= low && value <= high)) return undefined
   const words = [

@@ -7,7 +7,7 @@
 import * as Result from "effect/Result"
 import { aliases, operations, outputTokenCaps } from "../Operation.ts"
 import { app } from "../Principal.ts"
-import { boundsOf, conflict, numbers } from "./Conflict.ts"
+import { boundsOf, conflict, highest } from "./Conflict.ts"
 import { type Diagnostic, type Place, showPlace } from "./Diagnostic.ts"
 import {
   type AttestationNeed,
@@ -59,7 +59,7 @@ export const lint = (set: PolicySet, now: number): ReadonlyArray<Diagnostic> => 
     const entry = survey.entry(id)
     if (entry === undefined) return []
     const warnings = checks.flatMap((check) => [...check(entry, survey, now)])
-    if (onceASet?.entry === entry) warnings.push(onceASet.warning)
+    if (onceASet?.id === id) warnings.push(onceASet.warning)
     if (warnings.length === 0) return []
     return warnings
       .map(({ code, hint, message, path }): Diagnostic => {
@@ -106,7 +106,10 @@ interface PlacedPattern {
   readonly path: Path
 }
 
-/** A document, taken apart once. `ancestors` are what it extends, the nearest first. */
+/** A need for an attestation where it stands. */
+type PlacedNeed = AttestationNeed & { readonly path: Path }
+
+/** A document, taken apart. `ancestors` are what it extends, the nearest first. */
 interface Entry {
   readonly id: string
   readonly document: Document
@@ -118,51 +121,37 @@ interface Entry {
   /** The keys of `parameters`, of the older form, and of `denied_parameters`. */
   readonly keys: ReadonlyArray<PlacedPattern>
   readonly specs: ReadonlyMap<string, ReadonlyArray<PlacedSpec>>
-  readonly needs: ReadonlyArray<AttestationNeed & { readonly path: Path }>
 }
 
-/** The set, each document taken apart once, and what is known of it as a whole. */
+/** What is known of the set as a whole. Documents that others extend are taken apart once. */
 class Survey {
   readonly set: PolicySet
-  readonly #entries = new Map<string, Entry>()
+  readonly #chains = new Map<string, ReadonlyArray<Entry>>()
   readonly #met = new Map<string, boolean | undefined>()
   readonly #idle = new Map<string, Omit<Warning, "path"> | undefined>()
   readonly parents = new Set<string>()
-  /** By key, the documents that need an attestation. */
-  readonly needs = new Map<string, Array<Entry>>()
+  /** By key, the first document that needs an attestation. */
+  readonly needs = new Map<string, string>()
   /** The documents whose metadata of a key says how a need is met: `JSON.stringify([id, key])`. */
   readonly metadataUsed = new Set<string>()
 
   constructor(set: PolicySet) {
     this.set = set
     for (const id of set.ids()) {
-      const entry = this.entry(id)
-      if (entry === undefined) continue
-      if (entry.document.extends !== undefined) this.parents.add(entry.document.extends)
-      for (const { key } of entry.needs) {
-        const needing = this.needs.get(key)
-        if (needing === undefined) this.needs.set(key, [entry])
-        else needing.push(entry)
-        for (const holder of [entry, ...entry.ancestors]) {
-          const metadata = metadataOf(holder, key)
-          if (metadata === undefined) continue
-          this.metadataUsed.add(JSON.stringify([holder.id, key]))
-          // The nearest document that says who approves decides.
-          if (metadata.approval_criteria !== undefined) break
-        }
+      const document = set.find(id)
+      if (document === undefined) continue
+      if (document.extends !== undefined) this.parents.add(document.extends)
+      for (const { key } of needsOf(document)) {
+        if (!this.needs.has(key)) this.needs.set(key, id)
+        this.#useMetadata(document, key)
       }
     }
   }
 
   entry(id: string): Entry | undefined {
-    const kept = this.#entries.get(id)
-    if (kept !== undefined) return kept
     const document = this.set.find(id)
     if (document === undefined) return undefined
-    const parent = document.extends === undefined ? undefined : this.set.find(document.extends)
-    const entry = takeApart(id, document, parent === undefined ? [] : this.#chain(parent.policy_id))
-    this.#entries.set(id, entry)
-    return entry
+    return this.#chains.get(id)?.[0] ?? takeApart(document, this.#chain(document.extends))
   }
 
   /** Whether some resource matches all patterns; asked of the same patterns again and again. */
@@ -184,21 +173,32 @@ class Survey {
     return warning
   }
 
-  /** A document and what it extends. */
-  #chain(id: string): ReadonlyArray<Entry> {
-    const ids: Array<string> = []
-    for (let next: string | undefined = id; next !== undefined && ids.length < maximumChain;) {
-      ids.push(next)
-      next = this.set.find(next)?.extends
+  /** The nearest document that says who approves decides how a need of `document` is met. */
+  #useMetadata(document: Document, key: string): void {
+    let holder: Document | undefined = document
+    for (let up = 0; holder !== undefined && up < maximumChain; up++) {
+      const metadata = metadataOf(holder, key)
+      if (metadata !== undefined) this.metadataUsed.add(JSON.stringify([holder.policy_id, key]))
+      if (metadata?.approval_criteria !== undefined) return
+      holder = holder.extends === undefined ? undefined : this.set.find(holder.extends)
+    }
+  }
+
+  /** A document that is extended, and what it extends. */
+  #chain(id: string | undefined): ReadonlyArray<Entry> {
+    const above: Array<Document> = []
+    let kept: ReadonlyArray<Entry> | undefined
+    for (let next = id; next !== undefined && kept === undefined && above.length < maximumChain;) {
+      kept = this.#chains.get(next)
+      const document: Document | undefined = kept === undefined ? this.set.find(next) : undefined
+      if (document !== undefined) above.push(document)
+      next = document?.extends
     }
     // From the top down, so that nothing is as deep as the chain is long.
-    const chain: Array<Entry> = []
-    for (const each of ids.toReversed()) {
-      const document = this.set.find(each)
-      if (document === undefined) continue
-      const entry = this.#entries.get(each) ?? takeApart(each, document, [...chain])
-      this.#entries.set(each, entry)
-      chain.unshift(entry)
+    let chain = kept ?? []
+    for (const document of above.toReversed()) {
+      chain = [takeApart(document, chain), ...chain].slice(0, maximumChain)
+      this.#chains.set(document.policy_id, chain)
     }
     return chain
   }
@@ -206,8 +206,8 @@ class Survey {
 
 const maximumRemembered = 100_000
 
-const takeApart = (id: string, document: Document, ancestors: ReadonlyArray<Entry>): Entry => {
-  const { attestations = [], constraints = {}, denied_resources: denied = [], resources = [] } = document
+const takeApart = (document: Document, ancestors: ReadonlyArray<Entry>): Entry => {
+  const { constraints = {}, denied_resources: denied = [], resources = [] } = document
   const written: ReadonlyArray<readonly [Path, string, Readonly<Record<string, Spec>>]> = [
     ...Object.entries(constraints.parameters ?? {}).map(
       ([pattern, specs]) => [["constraints", "parameters", pattern], pattern, specs] as const
@@ -226,13 +226,8 @@ const takeApart = (id: string, document: Document, ancestors: ReadonlyArray<Entr
       before.push({ pattern, name, canonical, bounds: boundsOf(spec), path: own, listPath })
       specs.set(canonical, before)
     }
-  const sources = isList(attestations)
-    ? attestations.map((source, index) => [source, ["attestations", index]] as const)
-    : Object.keys(attestations)
-        .filter((source) => attestations[source] === true)
-        .map((source) => [source, ["attestations", source]] as const)
   return {
-    id,
+    id: document.policy_id,
     document,
     ancestors,
     resources,
@@ -245,11 +240,19 @@ const takeApart = (id: string, document: Document, ancestors: ReadonlyArray<Entr
         pattern
       }))
     ],
-    specs,
-    needs: sources.flatMap(([source, path]) =>
-      Result.match(parseAttestation(source), { onFailure: () => [], onSuccess: (need) => [{ ...need, path }] })
-    )
+    specs
   }
+}
+
+const needsOf = ({ attestations = [] }: Document): ReadonlyArray<PlacedNeed> => {
+  const sources = isList(attestations)
+    ? attestations.map((source, index) => [source, ["attestations", index]] as const)
+    : Object.keys(attestations)
+        .filter((source) => attestations[source] === true)
+        .map((source) => [source, ["attestations", source]] as const)
+  return sources.flatMap(([source, path]) =>
+    Result.match(parseAttestation(source), { onFailure: () => [], onSuccess: (need) => [{ ...need, path }] })
+  )
 }
 
 const denials = (denied: ReadonlyArray<string>): ((pattern: string) => boolean) => {
@@ -262,8 +265,8 @@ const denials = (denied: ReadonlyArray<string>): ((pattern: string) => boolean) 
 const isList = (attestations: NonNullable<Document["attestations"]>): attestations is ReadonlyArray<string> =>
   Array.isArray(attestations)
 
-const metadataOf = ({ document }: Entry, key: string) => {
-  const all = document.constraints?.attestations
+const metadataOf = ({ constraints }: Document, key: string) => {
+  const all = constraints?.attestations
   return all !== undefined && Object.hasOwn(all, key) ? all[key] : undefined
 }
 
@@ -475,11 +478,11 @@ const alone = function* ({ bounds, canonical, name, path }: PlacedSpec): Iterabl
       message: `${name} must be ${clash.left} and ${clash.right}, which nothing is`,
       hint: "change one of the two"
     }
-  if (outputTokenCaps.includes(canonical) && numbers(bounds).high < 1)
+  if (outputTokenCaps.includes(canonical) && highest(bounds) < 1)
     yield {
       code: "unsatisfiable",
       path,
-      message: `${name} of at most ${numbers(bounds).high} leaves no room for an answer: every request is refused`,
+      message: `${name} of at most ${highest(bounds)} leaves no room for an answer: every request is refused`,
       hint: `to refuse altogether use "denied_resources"`
     }
   const list = bounds.allowed_values
@@ -610,12 +613,11 @@ const effect: Check = function* ({ document }) {
 const attestations: Check = function* (entry, survey) {
   for (const [key, metadata] of Object.entries(entry.document.constraints?.attestations ?? {})) {
     const path: Path = ["constraints", "attestations", key]
-    const needing = survey.needs.get(key) ?? []
     if (!survey.metadataUsed.has(JSON.stringify([entry.id, key]))) {
-      const [other] = needing
+      const other = survey.needs.get(key)
       const meant = nearest(
         key,
-        entry.needs.map((need) => need.key)
+        needsOf(entry.document).map((need) => need.key)
       )
       yield other === undefined
         ? {
@@ -627,13 +629,13 @@ const attestations: Check = function* (entry, survey) {
         : {
             code: metadata.approval_criteria === undefined ? "unused_attestation" : "approver_never_applies",
             path,
-            message: `this says nothing of who gives ${quoted(key)} for ${other.id}, which needs it: only ${other.id} itself and what it extends can`,
-            hint: `move it to ${other.id}, or to a document that it extends`
+            message: `this says nothing of who gives ${quoted(key)} for ${other}, which needs it: only ${other} itself and what it extends can`,
+            hint: `move it to ${other}, or to a document that it extends`
           }
       continue
     }
     const approver = [entry, ...entry.ancestors].some(
-      (holder) => metadataOf(holder, key)?.approval_criteria !== undefined
+      ({ document }) => metadataOf(document, key)?.approval_criteria !== undefined
     )
     const external = ["timeout", "time_to_live", "one_time", "max_uses"].filter((field) => field in metadata)
     if (!approver && external.length > 0)
@@ -652,10 +654,10 @@ const bystander = {
   principal: { ...app(""), kind: "user" as const }
 }
 
-const conditions: Check = function* ({ ancestors, needs, resources }) {
+const conditions: Check = function* ({ ancestors, document, resources }) {
   // Where one resource alone is allowed, there is no other operation to be surprised.
   if ([resources, ...ancestors.map((ancestor) => ancestor.resources)].some(isOneResource)) return
-  for (const { condition, key, path, when = "" } of needs) {
+  for (const { condition, key, path, when = "" } of needsOf(document)) {
     const [, parameter = ""] = /\b(params\.[\w.-]+)\s*(?:<|>)|(?:<|>)=?\s*params\./u.exec(when) ?? []
     if (condition === undefined || condition(bystander) !== undefined) continue
     const field = parameter === "" ? "the parameter" : parameter
@@ -698,25 +700,27 @@ const validity: Check = function* ({ document: { validity = {} } }, _, now) {
 const modelFamilies = ["batches", "assistants", "threads"]
 
 /** Models are limited for chats, and families through which any model can be reached are open. */
-const modelsOpen = (survey: Survey): { readonly entry: Entry; readonly warning: Warning } | undefined => {
+const modelsOpen = (survey: Survey): { readonly id: string; readonly warning: Warning } | undefined => {
   const open = new Set(modelFamilies)
-  let limited: { readonly entry: Entry; readonly spec: PlacedSpec } | undefined
+  let limited: { readonly id: string; readonly spec: PlacedSpec } | undefined
   for (const id of survey.set.ids()) {
-    const entry = survey.entry(id)
-    if (entry === undefined) continue
-    for (const family of open)
-      if (entry.denied.some((pattern) => deniesFamily(pattern, family, survey))) open.delete(family)
+    const denied = survey.set.find(id)?.denied_resources ?? []
+    for (const family of open) if (denied.some((pattern) => deniesFamily(pattern, family, survey))) open.delete(family)
     if (open.size === 0) return undefined
-    const spec = (entry.specs.get("model") ?? []).find(
-      ({ bounds, pattern }) =>
-        bounds.allowed_values !== undefined && survey.meet([pattern, `tool:*/${operations.generate.name}`]) === true
-    )
-    if (spec !== undefined) limited ??= { entry, spec }
+    if (limited !== undefined) continue
+    const spec = survey
+      .entry(id)
+      ?.specs.get("model")
+      ?.find(
+        ({ bounds, pattern }) =>
+          bounds.allowed_values !== undefined && survey.meet([pattern, `tool:*/${operations.generate.name}`]) === true
+      )
+    if (spec !== undefined) limited = { id, spec }
   }
   if (limited === undefined) return undefined
   const families = [...open].map((family) => `api:*/${family}`)
   return {
-    entry: limited.entry,
+    id: limited.id,
     warning: {
       code: "models_open",
       path: limited.spec.path,
