@@ -5,7 +5,8 @@
  * @since 0.2.0
  */
 import { canonicalize, type Json } from "../CanonicalJson.ts"
-import { type Bounds, type Spec, showValue } from "./Mapl.ts"
+import { showValue } from "./Fault.ts"
+import type { Bounds, Spec } from "./Mapl.ts"
 import { globsMeet, isGlob } from "./Pattern.ts"
 
 /** What each of two specs asks for, in words, where no value can be both. */

@@ -9,16 +9,14 @@ import { aliases, operations, outputTokenCaps } from "../Operation.ts"
 import { app } from "../Principal.ts"
 import { boundsOf, conflict, highest } from "./Conflict.ts"
 import { type Diagnostic, type Place, showPlace } from "./Diagnostic.ts"
+import { nearest, showPath, showValue } from "./Fault.ts"
 import {
   type AttestationNeed,
   type Bounds,
   type Document,
   instant,
   isResourceKey,
-  nearest,
   parseAttestation,
-  showPath,
-  showValue,
   type Spec
 } from "./Mapl.ts"
 import { isAnywhere, overlap, reachable } from "./Overlap.ts"

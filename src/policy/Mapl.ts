@@ -7,12 +7,11 @@
 import * as JsonSchema from "effect/JsonSchema"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type * as SchemaAST from "effect/SchemaAST"
-import * as SchemaIssue from "effect/SchemaIssue"
 import { RE2JS } from "re2js"
 import { snapshot } from "../CanonicalJson.ts"
 import { type Condition, parse as parseCondition } from "./Condition.ts"
 import type { Excerpt } from "./Diagnostic.ts"
+import { describe, type Fault, faultsOf as readFaults, type Home, showValue, valueAt } from "./Fault.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Schema
@@ -413,17 +412,6 @@ export const jsonSchema = (): JsonSchema.JsonSchema => {
 // Reading
 // ---------------------------------------------------------------------------------------------------------------------
 
-/**
- * What is wrong with a document, where: the keys and indices that lead there. `excerpt` is a text inside a string, and the
- * character of it (from 1) that is wrong.
- */
-export interface Fault {
-  readonly path: ReadonlyArray<PropertyKey>
-  readonly reason: string
-  readonly unknownKey: boolean
-  readonly excerpt?: Excerpt
-}
-
 /** A policy, or everything that is wrong with it. */
 export const parse = (value: unknown): Result.Result<Document, ReadonlyArray<Fault>> =>
   Result.mapError(decodeDocument(value), faultsOf(value))
@@ -447,148 +435,24 @@ export const unknownKeys = (intent: unknown): ReadonlyArray<string> =>
     .filter((fault) => fault.unknownKey)
     .map(describe)
 
-/** `constraints.parameters: expected object`; of an unknown key, what holds it. */
-export const describe = ({ path, reason, unknownKey }: Fault): string => {
-  const about = unknownKey ? path.slice(0, -1) : path
-  return about.length === 0 ? reason : `${showPath(about)}: ${reason}`
-}
-
 const strictly = { errors: "all", onExcessProperty: "error" } as const
 const decodeDocument = Schema.decodeUnknownResult(Document, strictly)
 const decodeIntent = Schema.decodeUnknownResult(Intent, strictly)
 const isIntent = Schema.is(Intent)
 
-/** One fault for each thing that is wrong; a value that two forms of a key reach is reported once. */
 const faultsOf =
   (value: unknown) =>
-  ({ issue }: Schema.SchemaError): ReadonlyArray<Fault> => [
-    ...new Map(leaves(issue, [], value).map((fault) => [JSON.stringify([fault.path, fault.reason]), fault])).values()
-  ]
-
-const leaves = (
-  issue: SchemaIssue.Issue,
-  path: ReadonlyArray<PropertyKey>,
-  root: unknown,
-  expected?: unknown
-): ReadonlyArray<Fault> => {
-  switch (issue._tag) {
-    case "Pointer":
-      return leaves(issue.issue, [...path, ...issue.path], root)
-    case "Encoding":
-      return leaves(issue.issue, path, root)
-    case "Filter":
-      return leaves(issue.issue, path, root, issue.filter.annotations?.["expected"])
-    case "Composite":
-      return issue.issues.flatMap((each) => leaves(each, path, root))
-    case "AnyOf":
-      return issue.issues.length > 0
-        ? issue.issues.flatMap((each) => leaves(each, path, root))
-        : [mistyped(path, root, choicesOf(issue.ast), issue.ast.annotations?.["expected"])]
-    case "UnexpectedKey":
-      return [typeof path.at(-1) === "number" ? miscounted(path, root) : unknownKey(path)]
-    case "MissingKey":
-      return [typeof path.at(-1) === "number" ? miscounted(path, root) : fault(path, "missing key")]
-    case "InvalidValue":
-      return typeof issue.annotations?.["message"] === "string"
-        ? [{ ...fault(path, issue.annotations["message"]), ...excerptOf(issue.annotations["message"], path, root) }]
-        : [mistyped(path, root, [], expected)]
-    default:
-      return [mistyped(path, root, [], "ast" in issue ? expectedOf(issue) : expected)]
-  }
-}
-
-const fault = (path: ReadonlyArray<PropertyKey>, reason: string): Fault => ({ path, reason, unknownKey: false })
-
-const expectedOf = (issue: SchemaIssue.InvalidType | SchemaIssue.OneOf): unknown => {
-  const { expected } = issue.ast.annotations ?? {}
-  const named = SchemaIssue.defaultLeafHook(issue).replace(/^Expected /u, "")
-  return expected ?? typeNames.get(named) ?? named
-}
-
-const typeNames: ReadonlyMap<string, string> = new Map([
-  ["string", "a string"],
-  ["number", "a number"],
-  ["boolean", "true or false"],
-  ["array", "a list"],
-  ["object", "an object"]
-])
-
-/** The literals of a choice. */
-const choicesOf = (ast: SchemaAST.Union): ReadonlyArray<string> =>
-  ast.types.flatMap((type) => (type._tag === "Literal" && typeof type.literal === "string" ? [type.literal] : []))
-
-/** A value of another kind than what should stand there. */
-const mistyped = (
-  path: ReadonlyArray<PropertyKey>,
-  root: unknown,
-  choices: ReadonlyArray<string>,
-  expected: unknown
-): Fault => {
-  const value = valueAt(root, path)
-  const options = choices.map((choice) => JSON.stringify(choice))
-  const wanted =
-    options.length > 0
-      ? `${options.slice(0, -1).join(", ")} or ${options.at(-1)}`
-      : typeof expected === "string"
-        ? expected
-        : "another value"
-  const meant = typeof value === "string" ? nearest(value, choices) : undefined
-  return fault(path, `expected ${wanted}, found ${showValue(value)}${didYouMean(meant)}`)
-}
-
-/** A tuple with too few or too many elements. */
-const miscounted = (path: ReadonlyArray<PropertyKey>, root: unknown): Fault =>
-  mistyped(path.slice(0, -1), root, [], Range.ast.annotations?.["expected"])
-
-const unknownKey = (path: ReadonlyArray<PropertyKey>): Fault => {
-  const key = String(path.at(-1))
-  const elsewhere = homes.find(({ fields }) => Object.hasOwn(fields, key))
-  const hint = elsewhere === undefined ? didYouMean(nearest(key, keysAt(path.slice(0, -1)))) : `; ${elsewhere.place}`
-  return { path, reason: `unknown key ${JSON.stringify(key)}${hint}`, unknownKey: true }
-}
-
-const didYouMean = (meant: string | undefined): string =>
-  meant === undefined ? "" : `; did you mean ${JSON.stringify(meant)}?`
+  (error: Schema.SchemaError): ReadonlyArray<Fault> =>
+    readFaults(value, error, keysAt, homes).map((fault) => ({ ...fault, ...excerptOf(fault, value) }))
 
 /** Where a condition breaks: {@link parseCondition} names the character. */
-const excerptOf = (
-  message: string,
-  path: ReadonlyArray<PropertyKey>,
-  root: unknown
-): { readonly excerpt: Excerpt } | undefined => {
-  const at = Number(/^the condition of .* at character (\d+)/su.exec(message)?.[1])
+const excerptOf = ({ path, reason }: Fault, root: unknown): { readonly excerpt?: Excerpt } => {
+  const at = Number(/^the condition of .* at character (\d+)/su.exec(reason)?.[1])
   const last = path.at(-1)
   const value = valueAt(root, path)
   const source = typeof value === "string" ? value : typeof last === "string" ? last : ""
-  return Number.isNaN(at) ? undefined : { excerpt: { text: source.slice(source.indexOf("::{") + 3, -1), at } }
+  return Number.isNaN(at) ? {} : { excerpt: { text: source.slice(source.indexOf("::{") + 3, -1), at } }
 }
-
-const valueAt = (root: unknown, path: ReadonlyArray<PropertyKey>): unknown =>
-  path.reduce<unknown>(
-    (holder, key) =>
-      typeof holder === "object" && holder !== null && Object.hasOwn(holder, key)
-        ? (holder as Readonly<Record<PropertyKey, unknown>>)[key]
-        : undefined,
-    root
-  )
-
-/** A value as JSON, cut at 80 characters. */
-export const showValue = (value: unknown): string => {
-  const json = JSON.stringify(typeof value === "string" ? value.slice(0, 81) : value) ?? "nothing"
-  return json.length > 80 ? `${json.slice(0, 79)}…` : json
-}
-
-/** `constraints.parameters["tool:*"].max`, of the keys and indices that lead there. */
-export const showPath = (path: ReadonlyArray<PropertyKey>): string =>
-  path
-    .map((key, at) =>
-      typeof key === "number"
-        ? `[${key}]`
-        : /^[\w$]+$/u.test(String(key))
-          ? `${at === 0 ? "" : "."}${String(key)}`
-          : `[${JSON.stringify(String(key))}]`
-    )
-    .join("")
 
 /** The keys that may stand where `path` leads. */
 const keysAt = (path: ReadonlyArray<PropertyKey>): ReadonlyArray<string> => {
@@ -599,68 +463,13 @@ const keysAt = (path: ReadonlyArray<PropertyKey>): ReadonlyArray<string> => {
 }
 
 /** Where a key belongs that stands in another place. */
-const homes: ReadonlyArray<{ readonly fields: object; readonly place: string }> = [
+const homes: ReadonlyArray<Home> = [
   { fields: Document.fields, place: "it belongs at the top of the policy" },
   { fields: Constraints.schema.fields, place: `it belongs under "constraints"` },
   { fields: Validity.fields, place: `it belongs under "validity"` },
   { fields: Bounds.fields, place: `it belongs under a parameter, in "constraints"."parameters"` },
   { fields: AttestationMetadata.fields, place: `it belongs under a key of "constraints"."attestations"` }
 ]
-
-/** What other languages call a key or a choice. */
-const synonyms: ReadonlyMap<string, string> = new Map([
-  ["id", "policy_id"],
-  ["parent", "extends"],
-  ["inherits", "extends"],
-  ["allow", "resources"],
-  ["allowed_resources", "resources"],
-  ["deny", "denied_resources"],
-  ["enum", "allowed_values"],
-  ["values", "allowed_values"],
-  ["allowed", "allowed_values"],
-  ["maximum", "max"],
-  ["minimum", "min"],
-  ["regex", "pattern"],
-  ["regexp", "pattern"],
-  ["approver", "approval_criteria"],
-  ["ttl", "time_to_live"],
-  ["rpm", "rate_limit"],
-  ["int", "integer"],
-  ["float", "number"],
-  ["bool", "boolean"],
-  ["str", "string"],
-  ["text", "string"],
-  ["list", "array"],
-  ["refuse", "deny"],
-  ["reject", "deny"],
-  ["block", "deny"],
-  ["edit", "rewrite"]
-])
-
-/** The candidate that was probably meant: a synonym, another way to write it, or a few letters away. */
-export const nearest = (key: string, candidates: ReadonlyArray<string>): string | undefined => {
-  const spelled = key.replaceAll(/(?<=[a-z])(?=[A-Z])|-/gu, "_").toLowerCase()
-  const synonym = synonyms.get(spelled)
-  if (synonym !== undefined && candidates.includes(synonym)) return synonym
-  const ranked = candidates
-    .map((candidate) => ({ candidate, distance: editDistance(spelled, candidate.toLowerCase()) }))
-    .filter(({ candidate, distance }) => distance <= Math.max(candidate.length < 4 ? 1 : 2, candidate.length / 3))
-    .sort((a, b) => a.distance - b.distance)
-  return ranked[0]?.candidate
-}
-
-/** Levenshtein distance. */
-const editDistance = (a: string, b: string): number => {
-  if (a.length > 64) return Infinity
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++)
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
-    row = next
-  }
-  return row[b.length]!
-}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Parts

@@ -1,13 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import {
-  describe as describeFault,
-  type Document,
-  instant,
-  parse,
-  parseIntent,
-  unknownKeys
-} from "../../src/policy/Mapl.ts"
+import { describe as describeFault } from "../../src/policy/Fault.ts"
+import { type Document, instant, parse, parseIntent, unknownKeys } from "../../src/policy/Mapl.ts"
 
 const faults = (value: unknown): ReadonlyArray<string> =>
   Result.match(parse(value), { onFailure: (all) => all.map(describeFault), onSuccess: () => [] })
