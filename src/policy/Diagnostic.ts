@@ -61,7 +61,10 @@ export const showFrame = ({
 }
 
 const framed = (gutter: string, text: string, column: number): ReadonlyArray<string> => {
-  const from = column > shownWidth ? column - Math.floor(shownWidth / 2) : 0
+  const from = column > shownWidth * 0.8 ? column - Math.floor(shownWidth / 2) : 0
+  const before = from > 0 ? "…" : ""
+  const after = text.length > from + shownWidth ? "…" : ""
   const shown = text.slice(from, from + shownWidth).replaceAll(/[\p{Cc}\p{Bidi_Control}]/gu, " ")
-  return [`${gutter} | ${shown}`, `${" ".repeat(gutter.length)} | ${" ".repeat(Math.max(0, column - 1 - from))}^`]
+  const blank = " ".repeat(before.length + Math.max(0, column - 1 - from))
+  return [`${gutter} | ${before}${shown}${after}`, `${" ".repeat(gutter.length)} | ${blank}^`]
 }

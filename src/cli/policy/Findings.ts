@@ -3,7 +3,8 @@
  *
  * @since 0.2.0
  */
-import { type Diagnostic, showFrame, showPlace } from "../../policy/Diagnostic.ts"
+import { type Diagnostic, showDiagnostic, showFrame, showPlace } from "../../policy/Diagnostic.ts"
+import { printable } from "../Words.ts"
 import { say } from "./Page.ts"
 
 /** A finding in a few lines: where, what, the line with a caret, and what to do. */
@@ -20,6 +21,10 @@ export const findingLines = (finding: Diagnostic): ReadonlyArray<string> => {
     ...(hint === undefined ? [] : [`  ${say("good", "hint")}  ${say("plain", hint)}`])
   ]
 }
+
+/** A finding without colours, as an error of a command: a sentence, and the line with a caret. */
+export const plainLines = (finding: Diagnostic): ReadonlyArray<string> =>
+  [showDiagnostic(finding), ...showFrame(finding).map((line) => `  ${line}`)].map(printable)
 
 /** A finding as plain data. */
 export const findingJson = ({ code, hint, message, path, place, policy, severity }: Diagnostic) => ({

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import type { Place } from "../../policy/Diagnostic.ts"
 import { CannotRun } from "../Ending.ts"
-import { findingLines } from "./Findings.ts"
+import { plainLines } from "./Findings.ts"
 
 /** A parsed file. `locate` says where a part of it stands. */
 export interface JsonFile {
@@ -40,18 +40,15 @@ export const readJson = (file: string): Effect.Effect<JsonFile, CannotRun> =>
       const { body } = parse(text)
       return Effect.succeed({ name, text, value: evaluate(body), locate: (path) => place(startOf(body, path)) })
     } catch (cause) {
-      const { column, line, message } = { column: 1, line: 1, message: "", ...(cause as object) }
-      return Effect.fail(cannotUse(`it is not JSON: ${(cause as Error).message ?? message}`, place({ column, line })))
+      const { column, line } = { column: 1, line: 1, ...(typeof cause === "object" ? cause : {}) }
+      const reason = cause instanceof Error ? cause.message.replace(/ ?\(\d+:\d+\)\.?$/u, "") : String(cause)
+      return Effect.fail(cannotUse(`it is not JSON: ${reason}`, place({ column, line })))
     }
   })
 
 /** The failure that names what is wrong with a file, where. */
-export const cannotUse = (message: string, place: Place, path = ""): CannotRun =>
-  new CannotRun({
-    message: findingLines({ severity: "error", code: "", message, path, place })
-      .map((line) => line.trimEnd())
-      .join("\n")
-  })
+export const cannotUse = (message: string, place: Place): CannotRun =>
+  new CannotRun({ message: plainLines({ severity: "error", code: "", message, path: "", place }).join("\n") })
 
 /** Where the value at `path` begins: its key in an object, or the nearest thing around it. */
 const startOf = (

@@ -12,7 +12,7 @@ import * as Fs from "node:fs"
 import type { Diagnostic } from "../../policy/Diagnostic.ts"
 import { diagnose, type PolicySet } from "../../policy/PolicyStore.ts"
 import { CannotRun } from "../Ending.ts"
-import { findingLines } from "./Findings.ts"
+import { plainLines } from "./Findings.ts"
 
 const description = "A folder of policies, or a file. Default: SECURE_OPENAI_POLICIES, else ./policies"
 
@@ -73,6 +73,6 @@ const shown = 5
 const doNotLoad = (path: string, errors: ReadonlyArray<Diagnostic>): string =>
   [
     `The policies at ${path} do not load. secure-openai policy lint lists all that is wrong:`,
-    ...errors.slice(0, shown).flatMap((error) => ["", ...findingLines(error)]),
-    ...(errors.length > shown ? ["", `and ${errors.length - shown} more`] : [])
+    ...errors.slice(0, shown).flatMap(plainLines),
+    ...(errors.length > shown ? [`and ${errors.length - shown} more`] : [])
   ].join("\n")

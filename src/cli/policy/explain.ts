@@ -136,8 +136,8 @@ const violationLines = (violations: ReadonlyArray<Violation>): ReadonlyArray<str
       policy
     ])
   ]),
+  "",
   ...violations.flatMap(({ code, hint, message }) => [
-    "",
     `  ${say(code === "approval_pending" ? "warn" : "bad", code)}  ${say("plain", message)}`,
     ...(hint === undefined ? [] : [`  ${" ".repeat(code.length)}  ${say("good", "hint:")} ${say("plain", hint)}`])
   ])

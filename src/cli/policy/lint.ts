@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import type { Diagnostic } from "../../policy/Diagnostic.ts"
 import { lint as lintPolicies } from "../../policy/Lint.ts"
 import { CheckFailed } from "../Ending.ts"
 import { findingJson, findingLines } from "./Findings.ts"
@@ -17,6 +18,9 @@ import { json, path, policyPath, readPolicies } from "./PolicyPath.ts"
 
 /** How many findings people are shown. */
 const shown = 100
+
+const byPlace = ({ place: a }: Diagnostic, { place: b }: Diagnostic): number =>
+  a.file === b.file ? a.line - b.line || a.column - b.column : a.file < b.file ? -1 : 1
 
 /** The command. */
 export const lint = Command.make(
@@ -34,7 +38,7 @@ export const lint = Command.make(
     const source = yield* policyPath(path)
     const read = yield* readPolicies(source)
     const now = yield* Clock.currentTimeMillis
-    const findings = Result.isSuccess(read) ? lintPolicies(read.success, now) : read.failure
+    const findings = Result.isSuccess(read) ? lintPolicies(read.success, now) : read.failure.toSorted(byPlace)
     const errors = findings.filter(({ severity }) => severity === "error").length
     const warnings = findings.length - errors
     const policies = Result.isSuccess(read) ? read.success.count : undefined
