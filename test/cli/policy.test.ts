@@ -157,7 +157,7 @@ describe("secure-openai policy explain", () => {
   it("knows attestations, tools and hints", () => {
     const { stdout } = run("explain", ...asBob, pay)
     assert.match(stdout, /^DENY {2}tool:assistant\/wire_transfer for user:bob\n/)
-    assert.match(stdout, /hint: log in with a passkey or a security key\n/)
+    assert.match(stdout, /\n +hint {2}log in with a passkey or a security key\n/)
     assert.match(run("explain", ...asBob, "--attestation", "phishing_resistant", pay).stdout, /^ALLOW {2}/)
   })
 
@@ -208,6 +208,22 @@ describe("secure-openai policy explain", () => {
     assert.strictEqual(still(Util.stripVTControlCharacters(coloured)), still(plain))
     assert.notInclude(runWith({ env: { NO_COLOR: "1" } }, "explain", ...asAlice, refused).stdout, "\u001B")
     assert.notInclude(runWith({ env: { FORCE_COLOR: "1" } }, "explain", ...asAlice, refused, "--json").stdout, "\u001B")
+  })
+
+  it.skipIf(ChildProcess.spawnSync("script", ["--version"]).error !== undefined)("fits a terminal", () => {
+    const command = [process.execPath, main, "policy", "explain", ...asBob, pay].map((word) => `'${word}'`).join(" ")
+    const { stdout } = ChildProcess.spawnSync("script", ["-qec", `stty cols 80; ${command}`, "/dev/null"], {
+      cwd: home,
+      env: environment,
+      encoding: "utf8"
+    })
+    assert.include(stdout, "\u001B[31mDENY\u001B[39m")
+    const lines = Util.stripVTControlCharacters(stdout).split(/\r?\n/u)
+    assert.isAbove(lines.length, 8)
+    assert.deepStrictEqual(
+      lines.filter((line) => line.length > 80),
+      []
+    )
   })
 
   it("lets no text of a request command the terminal", () => {

@@ -5,7 +5,7 @@
  */
 import { type Diagnostic, showDiagnostic, showFrame, showPlace } from "../../policy/Diagnostic.ts"
 import { printable } from "../Words.ts"
-import { say } from "./Page.ts"
+import { say, sentence } from "./Page.ts"
 
 /** A finding in a few lines: where, what, the line with a caret, and what to do. */
 export const findingLines = (finding: Diagnostic): ReadonlyArray<string> => {
@@ -13,12 +13,12 @@ export const findingLines = (finding: Diagnostic): ReadonlyArray<string> => {
   const about = [code, ...(policy === undefined ? [] : [policy])].join("  ")
   return [
     `${say("title", showPlace(place))}  ${say(severity === "error" ? "bad" : "warn", severity)}  ${say("quiet", about)}`,
-    `  ${say("plain", message)}`,
+    ...sentence("", message),
     ...(path === "" ? [] : [`  ${say("quiet", `at ${path}`)}`]),
     ...showFrame(finding).map(
       (line) => `  ${/^[\s|]*(?:\|\s*)?\^$/u.test(line) ? say("bad", line) : say("quiet", line)}`
     ),
-    ...(hint === undefined ? [] : [`  ${say("good", "hint")}  ${say("plain", hint)}`])
+    ...(hint === undefined ? [] : sentence(["good", "hint"], hint))
   ]
 }
 

@@ -17,7 +17,7 @@ import { makeFind } from "../../policy/Participants.ts"
 import type { PolicySet } from "../../policy/PolicyStore.ts"
 import { at, operation, timeOf } from "./explain.ts"
 import { resourceOf } from "./Judgement.ts"
-import { type Cell, columns, listed, say } from "./Page.ts"
+import { type Cell, columns, listed, say, sentence } from "./Page.ts"
 import { json, loadPolicies, policies } from "./PolicyPath.ts"
 import { principalOf, who } from "./Who.ts"
 
@@ -172,8 +172,8 @@ const summaryLines = (summary: Summary): ReadonlyArray<string> => {
 }
 
 const refusalLines = ({ code, hint, message }: Violation): ReadonlyArray<string> => [
-  `  ${say("bad", code)}  ${say("plain", message)}`,
-  ...(hint === undefined ? [] : [`  ${" ".repeat(code.length)}  ${say("good", "hint:")} ${say("plain", hint)}`])
+  ...sentence(["bad", code], message),
+  ...(hint === undefined ? [] : sentence(["good", "hint".padStart(code.length)], hint))
 ]
 
 const patternRows = (

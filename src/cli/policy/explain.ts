@@ -18,7 +18,7 @@ import { Models } from "../../rewriting/Models.ts"
 import { CannotRun, CheckFailed } from "../Ending.ts"
 import { cannotUse, readJson } from "./JsonFile.ts"
 import { type Judgement, makeJudge } from "./Judgement.ts"
-import { columns, count, listed, say, type Tone } from "./Page.ts"
+import { columns, count, listed, say, sentence, type Tone } from "./Page.ts"
 import { json, loadPolicies, policies } from "./PolicyPath.ts"
 import { principalOf, who } from "./Who.ts"
 
@@ -138,8 +138,8 @@ const violationLines = (violations: ReadonlyArray<Violation>): ReadonlyArray<str
   ]),
   "",
   ...violations.flatMap(({ code, hint, message }) => [
-    `  ${say(code === "approval_pending" ? "warn" : "bad", code)}  ${say("plain", message)}`,
-    ...(hint === undefined ? [] : [`  ${" ".repeat(code.length)}  ${say("good", "hint:")} ${say("plain", hint)}`])
+    ...sentence([code === "approval_pending" ? "warn" : "bad", code], message),
+    ...(hint === undefined ? [] : sentence(["good", "hint".padStart(code.length)], hint))
   ])
 ]
 
