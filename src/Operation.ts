@@ -56,6 +56,25 @@ export const aliases: ReadonlyArray<ReadonlyArray<string>> = [
 /** The spellings of the cap on output tokens. */
 export const outputTokenCaps: ReadonlyArray<string> = aliases[0]!
 
+/** Parameters of the operations that are quantities, never content: their numbers and booleans may be told in the log. */
+export const quantities: ReadonlySet<string> = new Set([
+  ...outputTokenCaps,
+  "best_of",
+  "dimensions",
+  "echo",
+  "frequency_penalty",
+  "logprobs",
+  "n",
+  "parallel_tool_calls",
+  "presence_penalty",
+  "seed",
+  "store",
+  "stream",
+  "temperature",
+  "top_logprobs",
+  "top_p"
+])
+
 /** Families that pass for everyone, audited: the ones that the service's users know as pass-through. */
 export const passedFamilies: ReadonlySet<string> = new Set([
   "models",

@@ -14,7 +14,7 @@ const using =
     Effect.provide(effect, Policy.layer({ policies }))
 
 const evaluate = (...input: Parameters<typeof generate>) =>
-  Effect.flatMap(Policy, (policy) => policy.evaluate(generate(...input)))
+  Effect.flatMap(Policy, (policy) => Effect.tap(policy.evaluate(generate(...input)), ({ judge }) => judge.count))
 
 const refused = (...input: Parameters<typeof generate>) =>
   Effect.map(Effect.flip(evaluate(...input)), (error) =>

@@ -310,7 +310,7 @@ describe("what was rewritten", () => {
     Effect.gen(function* () {
       const stage = yield* Rewriting
       const remedy: Remedy = { kind: "set", path: "max_tokens", from: 90, to: 10, policy: "p" }
-      const judge: Judge = { recheck: () => [violation], tool: () => "deny" }
+      const judge: Judge = { recheck: () => [violation], tool: () => "deny", bounded: [], count: Effect.void }
       const error = yield* Effect.flip(stage.apply(decided([remedy], judge)))
       assert.strictEqual(error.stage, "rewriting")
       assert.deepStrictEqual(error.decision.violations, [violation])

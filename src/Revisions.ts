@@ -1,0 +1,77 @@
+/**
+ * Which policies are in force: the ones at the start, and each set that takes their place while the workspace lives. The log
+ * says so before a call is decided by them.
+ *
+ * @since 0.2.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { Audit } from "./audit/Audit.ts"
+import type { Configuration, EnforcementUnavailable } from "./Errors.ts"
+import { Policy, type Revision } from "./policy/Policy.ts"
+import type { PolicySource } from "./policy/PolicyStore.ts"
+import { changes } from "./policy/Watch.ts"
+
+/** Writes into the log which policies are in force, and what looks wrong in them. A folder or file is watched from then on. */
+export const layer = (source: PolicySource | undefined): Layer.Layer<never, EnforcementUnavailable, Policy | Audit> =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const audit = yield* Audit
+      const policy = yield* Policy
+      yield* audit.policyActivated({ ...(yield* policy.revision), mode: policy.mode })
+      yield* tellWarnings(yield* policy.warnings)
+      if (typeof source === "string") yield* Effect.forkScoped(follow(source))
+    })
+  )
+
+/**
+ * Reads the policies anew and puts them in force in one step. What does not load, or cannot be written into the log, is not
+ * put in force: the failure says why, and the policies that are in force stay.
+ */
+export const reload: Effect.Effect<Revision, Configuration | EnforcementUnavailable, Policy | Audit> = Effect.gen(
+  function* () {
+    const audit = yield* Audit
+    const policy = yield* Policy
+    const { revision: previous } = yield* policy.revision
+    const candidate = yield* Effect.tapError(policy.prepare, ({ message }) =>
+      audit.policyRejected({ revision: previous, reason: message })
+    )
+    const { count, revision } = candidate
+    if (revision === previous) return { count, revision }
+    yield* audit.policyActivated({ count, revision, previous, mode: policy.mode })
+    yield* candidate.activate
+    yield* Effect.logInfo(`The policies have changed: ${count} documents are in force, revision ${revision}.`)
+    yield* tellWarnings(candidate.warnings)
+    return { count, revision }
+  }
+)
+
+const follow = (path: string): Effect.Effect<void, never, Policy | Audit> =>
+  Stream.runForEach(changes(path), () =>
+    reload.pipe(
+      Effect.catch(({ message }) =>
+        Effect.logError(`The policies at ${path} have changed, and the old ones stay in force. ${message}`)
+      )
+    )
+  ).pipe(
+    Effect.catch(({ message }) =>
+      Effect.logWarning(
+        `The policies at ${path} are not watched (${message}); call reload() of the workspace after a change.`
+      )
+    )
+  )
+
+/** How many warnings are told; a linter lists all. */
+const most = 10
+
+const tellWarnings = (warnings: ReadonlyArray<string>): Effect.Effect<void> =>
+  warnings.length === 0
+    ? Effect.void
+    : Effect.logWarning(
+        [
+          `The policies hold, but look again (${warnings.length === 1 ? "1 warning" : `${warnings.length} warnings`}):`,
+          ...warnings.slice(0, most).map((warning) => `  ${warning}`),
+          ...(warnings.length > most ? [`  and more: secure-openai policy lint lists all`] : [])
+        ].join("\n")
+      )
