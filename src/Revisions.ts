@@ -11,18 +11,31 @@ import { Audit } from "./audit/Audit.ts"
 import type { Configuration, EnforcementUnavailable } from "./Errors.ts"
 import { Policy, type Revision } from "./policy/Policy.ts"
 import type { PolicySource } from "./policy/PolicyStore.ts"
-import { changes } from "./policy/Watch.ts"
+import { watching } from "./policy/Watch.ts"
 
-/** Writes into the log which policies are in force, and what looks wrong in them. A folder or file is watched from then on. */
-export const layer = (source: PolicySource | undefined): Layer.Layer<never, EnforcementUnavailable, Policy | Audit> =>
-  Layer.effectDiscard(
-    Effect.gen(function* () {
-      const audit = yield* Audit
-      const policy = yield* Policy
-      yield* audit.policyActivated({ ...(yield* policy.revision), mode: policy.mode })
-      yield* tellWarnings(yield* policy.warnings)
-      if (typeof source === "string") yield* Effect.forkScoped(follow(source))
-    })
+/**
+ * Writes into the log which policies are in force, and says what looks wrong in them. A folder or file is watched from
+ * before it is read: no change falls in between.
+ */
+export const layer = <A, E, R>(
+  source: PolicySource | undefined,
+  stages: Layer.Layer<A | Policy | Audit, E, R>
+): Layer.Layer<A | Policy | Audit, E | EnforcementUnavailable, R> =>
+  Layer.unwrap(
+    Effect.map(typeof source === "string" ? watching(source) : Effect.succeed(Stream.empty), (changes) =>
+      Layer.provideMerge(
+        Layer.effectDiscard(
+          Effect.gen(function* () {
+            const audit = yield* Audit
+            const policy = yield* Policy
+            yield* audit.policyActivated({ ...(yield* policy.revision), mode: policy.mode })
+            yield* tellWarnings(yield* policy.warnings)
+            yield* Effect.forkScoped(follow(changes))
+          })
+        ),
+        stages
+      )
+    )
   )
 
 /**
@@ -47,18 +60,16 @@ export const reload: Effect.Effect<Revision, Configuration | EnforcementUnavaila
   }
 )
 
-const follow = (path: string): Effect.Effect<void, never, Policy | Audit> =>
-  Stream.runForEach(changes(path), () =>
+const follow = (changes: Stream.Stream<void, Error>): Effect.Effect<void, never, Policy | Audit> =>
+  Stream.runForEach(changes, () =>
     reload.pipe(
       Effect.catch(({ message }) =>
-        Effect.logError(`The policies at ${path} have changed, and the old ones stay in force. ${message}`)
+        Effect.logError(`The policies have changed, and the old ones stay in force. ${message}`)
       )
     )
   ).pipe(
     Effect.catch(({ message }) =>
-      Effect.logWarning(
-        `The policies at ${path} are not watched (${message}); call reload() of the workspace after a change.`
-      )
+      Effect.logWarning(`The policies are not watched (${message}); call reload() of the workspace after a change.`)
     )
   )
 

@@ -138,7 +138,7 @@ export class Workspace {
       Signing.layer,
       audit
     ).pipe(Layer.provideMerge(Layer.mergeAll(keys, Directory.layer)), Layer.provide(Replay.layerMemory))
-    return Layer.provideMerge(Revisions.layer(options.policies), stages)
+    return Revisions.layer(options.policies, stages)
   }
 
   /** Settles once policies, keys and log are good and every issuer's key set can be used. */

@@ -5,6 +5,7 @@
  */
 import { type FSWatcher, watch } from "chokidar"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -13,25 +14,29 @@ import * as Path from "node:path"
 const quiet = 100
 
 /**
- * An element for each change of a policy file or folder, once it has been quiet for a moment: a file that is written,
- * replaced, added or removed, and a folder or link that another one takes the place of. It does not keep the process
- * alive. Fails where the file system does not watch.
+ * Watches a policy file or folder, from when this settles until the scope closes. The stream has an element for each change,
+ * once it has been quiet for a moment: a file that is written, replaced, added or removed, and a folder or link that another
+ * one takes the place of. It does not keep the process alive, and fails where the file system does not watch.
  */
-export const changes = (path: string): Stream.Stream<void, Error> =>
-  Stream.unwrap(
-    Effect.map(Effect.abortSignal, (signal) =>
-      Stream.fromAsyncIterable(follow(Path.resolve(path), signal), (error) =>
-        error instanceof Error ? error : new Error(String(error))
-      )
+export const watching = (path: string): Effect.Effect<Stream.Stream<void, Error>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const target = Path.resolve(path)
+    const signal = yield* Effect.abortSignal
+    const first = yield* Effect.acquireRelease(
+      Effect.promise(() => open(target)),
+      (watched) => Effect.promise(() => watched.close())
     )
-  )
+    return Stream.fromAsyncIterable(follow(first, target, signal), (error) =>
+      error instanceof Error ? error : new Error(String(error))
+    )
+  })
 
 /**
  * Waits for a change, watches anew, and only then tells of it: what is at the path now may be another folder, and whatever
  * changes after that is seen by the new watch.
  */
-async function* follow(path: string, signal: AbortSignal): AsyncGenerator<void> {
-  let watched = await open(path)
+async function* follow(first: Watched, path: string, signal: AbortSignal): AsyncGenerator<void> {
+  let watched = first
   try {
     while (!signal.aborted) {
       await watched.changed(signal)

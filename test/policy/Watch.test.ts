@@ -1,11 +1,13 @@
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { changes } from "../../src/policy/Watch.ts"
+import { watching } from "../../src/policy/Watch.ts"
 
 let folder = ""
 beforeEach(() => {
@@ -31,8 +33,10 @@ const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(reso
 /** Does one thing after the other; each must be noticed before the next, and nothing may be noticed before the first. */
 const noticed = async (path: string, acts: ReadonlyArray<() => void>): Promise<void> => {
   let count = 0
-  const fiber = Effect.runFork(Stream.runForEach(changes(path), () => Effect.sync(() => void count++)))
-  await pause(500)
+  const scope = Scope.makeUnsafe()
+  const changes = await Effect.runPromise(Scope.provide(watching(path), scope))
+  const fiber = Effect.runFork(Stream.runForEach(changes, () => Effect.sync(() => void count++)))
+  await pause(300)
   assert.strictEqual(count, 0, "something was noticed before anything changed")
   for (const [index, act] of acts.entries()) {
     const before = count
@@ -40,7 +44,8 @@ const noticed = async (path: string, acts: ReadonlyArray<() => void>): Promise<v
     for (let tries = 0; count === before && tries < 100; tries++) await pause(50)
     assert.isAbove(count, before, `act ${index} was not noticed`)
   }
-  await Effect.runPromise(Fiber.interrupt(fiber))
+  await Effect.runPromise(Scope.close(scope, Exit.void))
+  await Effect.runPromise(Fiber.await(fiber))
 }
 
 describe("changes", () => {
