@@ -123,20 +123,20 @@ const principalOf = ({ policies = [], principal }: Logged): Principal => {
 
 /** What was asked; where an older record does not tell, what its edits say of it. */
 const paramsOf = ({ asked, edits = [], model }: Logged): JsonObject => {
-  const told = asked ?? [
+  const quantities = asked ?? [
     ...(model === undefined ? [] : [{ path: "model", value: JSON.stringify(model) }]),
     ...edits.flatMap(({ from, path }) => (from === undefined ? [] : [{ path, value: from }]))
   ]
   return Object.fromEntries(
-    told.flatMap(({ path, value }): ReadonlyArray<readonly [string, Json]> => {
-      const read = jsonOf(value)
+    quantities.flatMap(({ path, value }): ReadonlyArray<readonly [string, Json]> => {
+      const read = told(value)
       return read === undefined ? [] : [[path, read]]
     })
   )
 }
 
-/** A number, a boolean or a model's name; a digest of something else is none. */
-const jsonOf = (text: string): string | number | boolean | undefined => {
+/** The number, boolean or model's name that a record tells; a digest of something else is none. */
+export const told = (text: string): string | number | boolean | undefined => {
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : undefined
