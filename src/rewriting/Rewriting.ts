@@ -7,11 +7,12 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { type Decided, Prepared } from "../Call.ts"
+import * as Result from "effect/Result"
+import { type Call, type Decided, type Judge, type Permit, Prepared } from "../Call.ts"
 import type { Violation } from "../Decision.ts"
 import { type PolicyDenied, policyDenied } from "../Errors.ts"
 import { Models } from "./Models.ts"
-import { rewrite } from "./Rewrite.ts"
+import { type Plan, plan } from "./Rewrite.ts"
 
 /**
  * The rewriting stage.
@@ -21,8 +22,13 @@ import { rewrite } from "./Rewrite.ts"
 export class Rewriting extends Context.Service<
   Rewriting,
   {
-    /** The call with its final params and bytes, or a refusal where no edit makes it pass. */
+    /**
+     * The call with its final params and bytes, or a refusal where no edit makes it pass. Where the decision is only
+     * recorded, nothing is changed.
+     */
     readonly apply: (decided: Decided) => Effect.Effect<Prepared, PolicyDenied>
+    /** What `apply` would make of a call, or the violations that no edit puts right. Whether it is enforced plays no part. */
+    readonly plan: (call: Call, decision: Permit, judge: Judge) => Result.Result<Plan, ReadonlyArray<Violation>>
   }
 >()("secure-openai/Rewriting") {
   /** Rewriting with the catalogue's ranks and spellings. @category layers */
@@ -30,21 +36,21 @@ export class Rewriting extends Context.Service<
     Rewriting,
     Effect.map(Models, ({ find }) =>
       Rewriting.of({
+        plan: (call, decision, judge) => plan(call, decision, judge, find),
         apply: (decided) => {
           const { call, decision, judge } = decided
-          const result = rewrite(call, decision.remedies, judge.recheck, find)
-          if (result._tag === "Refused") return refuse(decided, result.violations)
-          if (result.edits.length === 0)
-            return Effect.succeed(new Prepared(decided, { params: call.params, bytes: call.bytes, edits: [] }))
-          const { edits, params } = result
-          const left = judge.recheck(params)
-          if (left.length > 0) return refuse(decided, left)
-          return Effect.succeed(new Prepared(decided, { params, bytes: JSON.stringify(params), edits }))
+          const planned = decision.enforced ? plan(call, decision, judge, find) : Result.succeed(unchanged(call))
+          if (Result.isFailure(planned)) return refuse(decided, planned.failure)
+          const { edits, params } = planned.success
+          const bytes = edits.length === 0 ? call.bytes : JSON.stringify(params)
+          return Effect.succeed(new Prepared(decided, { params, bytes, edits }))
         }
       })
     )
   )
 }
+
+const unchanged = ({ params }: Call): Plan => ({ params, edits: [] })
 
 const refuse = (decided: Decided, violations: ReadonlyArray<Violation>): Effect.Effect<never, PolicyDenied> =>
   Effect.fail(policyDenied({ ...decided.decision, verdict: "deny", violations, remedies: [], edits: [] }, "rewriting"))
