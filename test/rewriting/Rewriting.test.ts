@@ -158,6 +158,9 @@ describe("a model that is not allowed", () => {
       assert.deepStrictEqual(yield* own({ o1: "gpt-4", "*": "llama-3" }), { model: "llama-3" })
       assert.deepStrictEqual(yield* own({ "*": "gpt-4o-mini" }), { model: "gpt-4" }, "what is not allowed is no choice")
       assert.deepStrictEqual(yield* own({ constructor: "llama-3" }), { model: "gpt-4" })
+      assert.deepStrictEqual(yield* becomes("constructor", { allowed_values, downgrade: { "*": "gpt-4" } }), {
+        model: "gpt-4"
+      })
       assert.deepStrictEqual(
         yield* becomes("constructor", { allowed_values, downgrade: { "gpt-4o": "gpt-4" } }),
         { model: "gpt-3.5-turbo" },
