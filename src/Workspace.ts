@@ -31,7 +31,7 @@ import type { Limits } from "./policy/Limits.ts"
 import { Policy, type PolicyMode, type Revision } from "./policy/Policy.ts"
 import type { PolicySource } from "./policy/PolicyStore.ts"
 import type { Principal } from "./Principal.ts"
-import { Models } from "./rewriting/Models.ts"
+import { type Catalogue, Models } from "./rewriting/Models.ts"
 import * as Revisions from "./Revisions.ts"
 import { Rewriting } from "./rewriting/Rewriting.ts"
 import { Directory } from "./signing/Directory.ts"
@@ -50,6 +50,11 @@ export interface WorkspaceOptions {
    * `secure-openai policy report` lists it. Default `enforce`.
    */
   readonly policyMode?: PolicyMode
+  /**
+   * What is known of models: how they rank for a downgrade, and how they spell a cap. Default: the models of the OpenAI
+   * API; `[...Models.openai, ...own]` adds to them.
+   */
+  readonly models?: Catalogue
   /** Issuers whose tokens are trusted. None: user mode and binding are refused. */
   readonly issuers?: IssuerOptions | ReadonlyArray<IssuerOptions>
   /**
@@ -134,7 +139,7 @@ export class Workspace {
     const stages = Layer.mergeAll(
       Identity.layer({ issuers }),
       Policy.layer({ policies: options.policies, mode: options.policyMode }),
-      Rewriting.layer.pipe(Layer.provide(Models.layer)),
+      Rewriting.layer.pipe(Layer.provide(options.models === undefined ? Models.layer : Models.layerOf(options.models))),
       Signing.layer,
       audit
     ).pipe(Layer.provideMerge(Layer.mergeAll(keys, Directory.layer)), Layer.provide(Replay.layerMemory))
@@ -307,7 +312,7 @@ const makeHome = (home: string): Effect.Effect<void, Configuration> =>
       })
   })
 
-const known: ReadonlySet<string> = new Set(["policies", "policyMode", "issuers", "audit", "home"])
+const known: ReadonlySet<string> = new Set(["policies", "policyMode", "models", "issuers", "audit", "home"])
 
 const requireKnown = (options: WorkspaceOptions): void => {
   for (const key of Object.keys(options))

@@ -367,7 +367,9 @@ const openSession = (options: SecureOptions): Session => {
   const app = options.appName ?? "secure-openai-app"
   const own = Object.keys(workspaceOptions(options)).length > 0
   if (own && options.workspace !== undefined)
-    throw new ConfigurationError("Give either a workspace, or policies, policyMode, issuers and audit; not both.")
+    throw new ConfigurationError(
+      "Give either a workspace, or policies, policyMode, models, issuers and audit; not both."
+    )
   const workspace = options.workspace ?? (own ? new Workspace(workspaceOptions(options)) : Workspace.default())
   const stages = Layer.provideMerge(layerInvocation, layerOf(workspace))
   const session: Session = {

@@ -9,17 +9,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { type Call, type Decided, type Judge, Prepared } from "../Call.ts"
-import type { JsonObject } from "../CanonicalJson.ts"
-import type { Decision, Edit, Violation } from "../Decision.ts"
+import type { Decision, Violation } from "../Decision.ts"
 import { type PolicyDenied, policyDenied } from "../Errors.ts"
 import { Models } from "./Models.ts"
-import { rewrite } from "./Rewrite.ts"
-
-/** The params that a decision leads to, with the edits that were made. */
-export interface Plan {
-  readonly params: JsonObject
-  readonly edits: ReadonlyArray<Edit>
-}
+import { plan } from "./Rewrite.ts"
 
 /**
  * The rewriting stage.
@@ -31,7 +24,7 @@ export class Rewriting extends Context.Service<
   {
     /** The call with its final params and bytes, or a refusal where no edit makes it pass. */
     readonly apply: (decided: Decided) => Effect.Effect<Prepared, PolicyDenied>
-    /** What a decision comes to once its edits are made, or could not be made; nothing is sent. */
+    /** What a decision comes to: with its edits as they would be made, or refused where they cannot be. Nothing is sent. */
     readonly foresee: (call: Call, decision: Decision, judge: Judge) => Decision
   }
 >()("secure-openai/Rewriting") {
@@ -39,17 +32,9 @@ export class Rewriting extends Context.Service<
   static readonly layer: Layer.Layer<Rewriting, never, Models> = Layer.effect(
     Rewriting,
     Effect.map(Models, ({ find }) => {
-      const plan = (call: Call, decision: Decision, judge: Judge): Result.Result<Plan, ReadonlyArray<Violation>> => {
-        const result = rewrite(call, decision.remedies, judge.recheck, find)
-        if (result._tag === "Refused") return Result.fail(result.violations)
-        const { edits, params } = result
-        if (edits.length === 0) return Result.succeed({ params: call.params, edits })
-        const left = judge.recheck(params)
-        return left.length > 0 ? Result.fail(left) : Result.succeed({ params, edits })
-      }
       const foresee = (call: Call, decision: Decision, judge: Judge): Decision =>
         decision.verdict === "allow"
-          ? Result.match(plan(call, decision, judge), {
+          ? Result.match(plan(call, decision, judge, find), {
               onFailure: (violations) => refusalOf(decision, violations),
               onSuccess: ({ edits }) => ({ ...decision, remedies: [], edits })
             })
@@ -58,7 +43,7 @@ export class Rewriting extends Context.Service<
         foresee,
         apply: (decided) => {
           const { call, decision, judge, observed } = decided
-          const planned = plan(call, decision, judge)
+          const planned = plan(call, decision, judge, find)
           if (Result.isFailure(planned))
             return Effect.fail(policyDenied(refusalOf(decision, planned.failure), "rewriting"))
           const { edits, params } = planned.success
