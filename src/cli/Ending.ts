@@ -5,8 +5,8 @@
  */
 import * as Schema from "effect/Schema"
 
-/** The command did its work, and the log does not hold: exit code 1. */
-export class NotIntact extends Schema.TaggedError<NotIntact>()("NotIntact", {}) {}
+/** The command did its work, and what it checked does not hold: exit code 1. */
+export class CheckFailed extends Schema.TaggedError<CheckFailed>()("CheckFailed", {}) {}
 
 /** The command could not do its work: exit code 2. */
 export class CannotRun extends Schema.TaggedError<CannotRun>()("CannotRun", { message: Schema.String }) {}

@@ -96,7 +96,7 @@ const optional = (before: string, value: unknown): string => (value === undefine
 
 /** What a caller or a model wrote may hold control characters; a terminal must not obey them. */
 // eslint-disable-next-line no-control-regex
-const printable = (value: string): string =>
+export const printable = (value: string): string =>
   value.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, "�")
 
 /** A report, for people. */

@@ -12,7 +12,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Fs from "node:fs"
 import { parseVerifierKey, parseVerifierKeys, type VerifierKey } from "../audit/Checkpoint.ts"
 import { verify as verifyLog } from "../audit/Verify.ts"
-import { CannotRun, NotIntact } from "./Ending.ts"
+import { CannotRun, CheckFailed } from "./Ending.ts"
 import { logPaths, path } from "./LogPath.ts"
 import { reportLines } from "./Words.ts"
 
@@ -48,7 +48,7 @@ export const verify = Command.make(
       intact &&= report.ok
       yield* Console.log(json ? JSON.stringify({ path: log, ...report }) : reportLines(log, report).join("\n"))
     }
-    if (!intact) return yield* new NotIntact()
+    if (!intact) return yield* new CheckFailed()
     if (failed !== undefined) return yield* failed
   })
 ).pipe(

@@ -14,6 +14,12 @@ export interface Place {
   readonly text: string
 }
 
+/** A text inside a string of the source, and the character of it, from 1, that is meant. */
+export interface Excerpt {
+  readonly text: string
+  readonly at: number
+}
+
 /**
  * One finding. An `error` keeps the whole set from being loaded; a `warning` does not. `path` is dotted
  * (`constraints.parameters["tool:*"].mode`), `policy` the document's id where it has one, `hint` what to do about it.
@@ -26,6 +32,7 @@ export interface Diagnostic {
   readonly path: string
   readonly policy?: string | undefined
   readonly hint?: string | undefined
+  readonly excerpt?: Excerpt | undefined
   readonly place: Place
 }
 
@@ -39,11 +46,22 @@ export const showDiagnostic = ({ hint, message, path, place }: Diagnostic): stri
 /** How much of a long line is shown, in characters. */
 const shownWidth = 100
 
-/** The line that a place is in, and a caret below its column; empty where the source has no lines. */
-export const showFrame = ({ column, line, text }: Place): ReadonlyArray<string> => {
-  if (line === 0) return []
+/**
+ * The line that a finding is in, and a caret below what is meant: the excerpt's character where the line holds it, else the
+ * place's column. A source without lines shows the excerpt alone, or nothing.
+ */
+export const showFrame = ({
+  excerpt,
+  place: { column, line, text }
+}: Pick<Diagnostic, "excerpt" | "place">): ReadonlyArray<string> => {
+  const found = excerpt === undefined ? -1 : text.indexOf(excerpt.text, column - 1)
+  if (excerpt !== undefined && found === -1)
+    return [...(line === 0 ? [] : framed(`${line}`, text, column)), ...framed("condition", excerpt.text, excerpt.at)]
+  return line === 0 ? [] : framed(`${line}`, text, excerpt === undefined ? column : found + excerpt.at)
+}
+
+const framed = (gutter: string, text: string, column: number): ReadonlyArray<string> => {
   const from = column > shownWidth ? column - Math.floor(shownWidth / 2) : 0
   const shown = text.slice(from, from + shownWidth).replaceAll(/[\p{Cc}\p{Bidi_Control}]/gu, " ")
-  const gutter = `${line} | `
-  return [`${gutter}${shown}`, `${" ".repeat(gutter.length + Math.max(0, column - 1 - from))}^`]
+  return [`${gutter} | ${shown}`, `${" ".repeat(gutter.length)} | ${" ".repeat(Math.max(0, column - 1 - from))}^`]
 }

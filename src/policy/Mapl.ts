@@ -4,12 +4,14 @@
  *
  * @since 0.1.0
  */
+import * as JsonSchema from "effect/JsonSchema"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import { RE2JS } from "re2js"
 import { snapshot } from "../CanonicalJson.ts"
 import { type Condition, parse as parseCondition } from "./Condition.ts"
+import type { Excerpt } from "./Diagnostic.ts"
+import { describe, type Fault, faultsOf as readFaults, type Home, showValue, valueAt } from "./Fault.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Schema
@@ -17,30 +19,79 @@ import { type Condition, parse as parseCondition } from "./Condition.ts"
 
 const optional = Schema.optionalKey
 
-const NonEmpty = Schema.String.check(Schema.makeFilter((text: string) => text !== "" || "must not be empty"))
-
-const Patterns = Schema.Array(NonEmpty)
+/** A check that an editor's JSON Schema can make as well, at least in part. */
+const check = <A>(test: (value: A) => Schema.FilterOutput, fragment: JsonSchema.JsonSchema = {}) =>
+  Schema.makeFilter(test, { toJsonSchema: () => fragment })
 
 /** Every key must pass; the check says why one does not. A key's own schema would only leave the key out. */
-const keys = <A>(check: (key: string) => true | string) =>
-  Schema.makeFilter((record: Readonly<Record<string, A>>) =>
-    Object.keys(record).flatMap((key) => {
-      const passed = check(key)
-      return passed === true ? [] : [{ path: [key], issue: passed }]
-    })
+const keys = <A>(test: (key: string) => true | string, form?: string) =>
+  check<Readonly<Record<string, A>>>(
+    (record) =>
+      Object.keys(record).flatMap((key) => {
+        const passed = test(key)
+        return passed === true ? [] : [{ path: [key], issue: passed }]
+      }),
+    form === undefined ? {} : { propertyNames: { pattern: form } }
   )
 
-const OnViolation = Schema.Literals(["rewrite", "deny"])
+const nonEmpty = check((text: string) => text !== "" || "must not be empty", { minLength: 1 })
 
-const Count = Schema.Natural
+const text = (description: string) => Schema.String.annotate({ description })
+
+const whole = (least: number, description: string, note = "") =>
+  Schema.Finite.annotate({ description }).check(
+    check(
+      (value: number) =>
+        (Number.isSafeInteger(value) && value >= least) ||
+        `must be ${least === 0 ? "a whole number from 0" : `at least ${least}, and whole`}${note}, found ${showValue(value)}`,
+      { type: "integer", minimum: least }
+    )
+  )
+
+const finite = (description: string) => Schema.Finite.annotate({ description })
+
+const Pattern = Schema.String.annotate({ description: "A resource pattern." }).check(nonEmpty)
+
+const patterns = (description: string, ...examples: ReadonlyArray<ReadonlyArray<string>>) =>
+  Schema.Array(Pattern).annotate({ description, examples, expected: "a list of resource patterns" })
+
+const values = (description: string) =>
+  Schema.Array(Schema.Json).annotate({ description, expected: "a list of values" })
+
+const onViolation = (description: string) => Schema.Literals(["rewrite", "deny"]).annotate({ description })
 
 /** A regular expression that the linear-time engine takes (RE2 syntax). */
-const Regex = Schema.String.check(
-  Schema.makeFilter((source: string) => {
+const Regex = text(
+  'A regular expression that the whole string must match, in RE2 syntax: no lookaround, no backreferences. Example: "A-[0-9]{6}".'
+).check(
+  check((source: string) => {
     const compiled = compileRegex(source)
     return Result.isSuccess(compiled) ? true : compiled.failure
   })
 )
+
+const Range = Schema.Tuple([Schema.Finite, Schema.Finite]).annotate({
+  description: "The lowest and the highest number, both included. Example: [0, 1].",
+  expected: "two numbers, [lowest, highest]"
+})
+
+/** Bounds that leave no value: the lower one's key, and why. */
+const inverted = (bounds: Readonly<Record<string, unknown>>): ReadonlyArray<Schema.FilterIssue> =>
+  Object.entries({ min: "max", min_length: "max_length", min_items: "max_items" }).flatMap(([low, high]) => {
+    const [lowest, highest] = Array.isArray(bounds["range"]) && low === "min" ? bounds["range"] : []
+    const lows = [[low, bounds[low]] as const, ["range", lowest] as const]
+    const highs = [[high, bounds[high]] as const, ["range", highest] as const]
+    const pair = lows
+      .flatMap((below) => highs.map((above) => [below, above] as const))
+      .find(([below, above]) => typeof below[1] === "number" && typeof above[1] === "number" && below[1] > above[1])
+    if (pair === undefined) return []
+    const [[name, least], [other, most]] = pair
+    const issue =
+      name === other
+        ? `must begin with the lowest number, found [${least}, ${most}]`
+        : `${name} ${least} is above ${other} ${most}, so that no value fits`
+    return [{ path: [name], issue }]
+  })
 
 /**
  * What a parameter must satisfy, in its long form (mapl §3).
@@ -48,24 +99,41 @@ const Regex = Schema.String.check(
  * @category schemas
  */
 export const Bounds = Schema.Struct({
-  allowed_values: optional(Schema.Array(Schema.Json)),
-  min: optional(Schema.Finite),
-  max: optional(Schema.Finite),
-  range: optional(Schema.Tuple([Schema.Finite, Schema.Finite])),
-  type: optional(Schema.Literals(["integer", "number", "string", "boolean", "array", "object"])),
+  allowed_values: optional(
+    values('The values that are allowed; in a string, * stands for anything. Example: ["gpt-4o", "gpt-4o-mini*"].')
+  ),
+  min: optional(finite("The lowest number that is allowed. A lower one is raised to it, or refused.")),
+  max: optional(finite("The highest number that is allowed. A higher one is lowered to it, or refused. Example: 500.")),
+  range: optional(Range),
+  type: optional(
+    Schema.Literals(["integer", "number", "string", "boolean", "array", "object"]).annotate({
+      description: 'The JSON type of the value. Nothing is converted: "9" is no number.'
+    })
+  ),
   pattern: optional(Regex),
-  min_length: optional(Count),
-  max_length: optional(Count),
-  min_items: optional(Count),
-  max_items: optional(Count),
-  required: optional(Schema.Boolean),
-  on_violation: optional(OnViolation),
+  min_length: optional(whole(0, "How long the string must be at least, in UTF-16 units.")),
+  max_length: optional(whole(0, "How long the string may be at most, in UTF-16 units.")),
+  min_items: optional(whole(0, "How many items the list must have at least.")),
+  max_items: optional(whole(0, "How many items the list may have at most.")),
+  required: optional(
+    Schema.Boolean.annotate({
+      description: "Whether a request must have the parameter. Otherwise an absent one passes."
+    })
+  ),
+  on_violation: optional(
+    onViolation('What happens to a value outside these bounds: "rewrite" edits the request, "deny" refuses it.')
+  ),
   downgrade: optional(
-    Schema.Record(Schema.String, NonEmpty).check(
-      keys((key) => key === "*" || !key.includes("*") || `must name a model, or be "*"`)
-    )
+    Schema.Record(Schema.String, Schema.String.check(nonEmpty))
+      .annotate({
+        description:
+          'Which allowed model takes the place of one that is not; "*" is every other. Example: {"o1": "gpt-4o"}.'
+      })
+      .check(keys((key) => key === "*" || !key.includes("*") || `must name a model, or be "*"`, "^(\\*|[^*]*)$"))
   )
 })
+  .annotate({ title: "Bounds", description: "What a parameter must satisfy. All fields must hold." })
+  .check(check(inverted))
 export type Bounds = typeof Bounds.Type
 
 /**
@@ -73,7 +141,13 @@ export type Bounds = typeof Bounds.Type
  *
  * @category schemas
  */
-export const Spec = Schema.Union([Schema.Array(Schema.Json), Bounds]).annotate({
+export const Spec = Schema.Union([
+  values("The values that are allowed; in a string, * stands for anything."),
+  Bounds
+]).annotate({
+  identifier: "Spec",
+  title: "Parameter",
+  description: 'What the parameter must satisfy: a list of allowed values, or bounds such as {"max": 500}.',
   expected: `a list of allowed values, or an object such as {"max": 500}`
 })
 export type Spec = typeof Spec.Type
@@ -81,94 +155,216 @@ export type Spec = typeof Spec.Type
 const parameterForm = /^[^.[\]]+(\[\])*(\.[^.[\]]+(\[\])*)*$/u
 
 const parameterPaths = keys(
-  (path) => parameterForm.test(path) || "must be a dotted path such as max_tokens or tools[].function.name"
+  (path) => parameterForm.test(path) || "must be a dotted path such as max_tokens or tools[].function.name",
+  parameterForm.source
 )
 
-const Parameters = Schema.Record(Schema.String, Spec).check(
-  parameterPaths,
-  Schema.makeFilter((specs) =>
-    Object.entries(specs)
-      .filter(([path, spec]) => path !== "model" && "downgrade" in spec)
-      .map(([path]) => ({ path: [path, "downgrade"], issue: "has a meaning for the parameter model only" }))
+const withoutDowngrade = { not: { type: "object", properties: { downgrade: {} }, required: ["downgrade"] } }
+
+/** What an editor offers as parameters; every other name is as good. */
+const commonParameters = {
+  model: { description: "The model. One that is not allowed is replaced by one that is, or refused." },
+  max_tokens: {
+    description: "The cap on output tokens, in each of its spellings. Where it is absent, max is put in.",
+    ...withoutDowngrade
+  },
+  total_tokens: {
+    description: "What the cap comes to over all the answers that are asked for (n, best_of).",
+    ...withoutDowngrade
+  },
+  temperature: { description: "The sampling temperature.", ...withoutDowngrade },
+  n: { description: "How many answers are asked for.", ...withoutDowngrade },
+  "tools[].function.name": { description: "The tools that may be offered to the model.", ...withoutDowngrade }
+}
+
+const Parameters = Schema.Record(Schema.String, Spec)
+  .annotate({
+    title: "Parameters",
+    description:
+      "Parameters of the requests that match, by dotted path: model, max_tokens, tools[].function.name. Each has a list of allowed values or bounds.",
+    expected: `parameters by name, such as {"max_tokens": {"max": 500}}`
+  })
+  .check(
+    parameterPaths,
+    check(
+      (specs) =>
+        Object.entries(specs)
+          .filter(([path, spec]) => path !== "model" && "downgrade" in spec)
+          .map(([path]) => ({ path: [path, "downgrade"], issue: "has a meaning for the parameter model only" })),
+      { properties: commonParameters, additionalProperties: withoutDowngrade }
+    )
   )
-)
+  .annotate({ identifier: "Parameters" })
 
-const DeniedParameters = Schema.Record(Schema.String, Schema.Array(Schema.Json)).check(parameterPaths)
+const DeniedParameters = Schema.Record(
+  Schema.String,
+  values("The values that are refused, wherever they stand inside the parameter; in a string, * stands for anything.")
+)
+  .annotate({
+    title: "Denied parameters",
+    description: 'Forbidden values by parameter. Example: {"query": ["*DROP TABLE*"]}.',
+    expected: `forbidden values by parameter, such as {"query": ["*DROP TABLE*"]}`
+  })
+  .check(parameterPaths)
 
 const attestationFault = (source: string): true | string =>
   Result.match(parseAttestation(source), { onFailure: (reason) => reason, onSuccess: () => true })
 
+/** `key`, or `key::{…}`; what stands in the braces is beyond a regular expression. */
+const attestationForm = String.raw`^(?:(?:(?!::)[\s\S])+|(?:(?!::\{)[\s\S])+::\{[\s\S]*\})$`
+
 const Attestations = Schema.Union([
-  Schema.Array(Schema.String.check(Schema.makeFilter(attestationFault))),
-  Schema.Record(Schema.String, Schema.Boolean).check(keys(attestationFault))
-]).annotate({ expected: "a list of attestations" })
+  Schema.Array(Schema.String.check(check(attestationFault, { pattern: attestationForm }))).annotate({
+    description: "The attestations that are needed."
+  }),
+  Schema.Record(Schema.String, Schema.Boolean)
+    .annotate({ description: "The older form: attestations by key, true where needed. Write a list instead." })
+    .check(keys(attestationFault, attestationForm))
+]).annotate({
+  title: "Attestations",
+  description:
+    'Proofs that are needed before a call: "key", or "key::{condition}" where the condition says when. Example: "phishing_resistant::{params.currency == \'EUR\' AND params.amount > 100}".',
+  expected: `a list of attestations, such as ["phishing_resistant"]`
+})
 
 /** How an attestation is obtained (mapl §6): with `approval_criteria` from outside, otherwise it must be held already. */
 const AttestationMetadata = Schema.Struct({
-  approval_criteria: optional(NonEmpty),
-  timeout: optional(Schema.Finite),
-  time_to_live: optional(Schema.Finite),
-  one_time: optional(Schema.Boolean),
-  max_uses: optional(Count),
-  description: optional(Schema.String)
+  approval_criteria: optional(
+    text('Who approves from outside, such as "role:manager". Without it the attestation must be held already.').check(
+      nonEmpty
+    )
+  ),
+  timeout: optional(finite("How long an approval is waited for, in seconds.")),
+  time_to_live: optional(finite("How long an approval holds, in seconds.")),
+  one_time: optional(
+    Schema.Boolean.annotate({ description: "Whether an approval is for one call alone. Default: true." })
+  ),
+  max_uses: optional(whole(0, "For how many calls an approval holds.")),
+  description: optional(text("What the approver is told."))
+}).annotate({
+  title: "Attestation",
+  description: "How the attestation is obtained.",
+  expected: `an object such as {"approval_criteria": "role:manager"}`
 })
 
-const Unsupported = Schema.Unknown.check(
-  Schema.makeFilter(
-    () => "output rules are not supported yet, and a rule that is not enforced must not look as if it were: remove it"
+const Unsupported = Schema.Json.annotate({ description: "Output rules are not supported yet." }).check(
+  check(
+    () => "output rules are not supported yet, and a rule that is not enforced must not look as if it were: remove it",
+    { not: {} }
   )
 )
 
 const Constraints = Schema.StructWithRest(
   Schema.Struct({
-    parameters: optional(Schema.Record(Schema.String, Parameters)),
-    denied_parameters: optional(Schema.Record(Schema.String, DeniedParameters)),
+    parameters: optional(
+      Schema.Record(Schema.String, Parameters).annotate({
+        title: "Bounds on what is asked",
+        description:
+          'By resource pattern, the parameters and what they must satisfy. Example: {"tool:*/generate": {"max_tokens": {"max": 500}}}.',
+        expected: `parameters by resource pattern, such as {"tool:*/generate": {"max_tokens": {"max": 500}}}`
+      })
+    ),
+    denied_parameters: optional(
+      Schema.Record(Schema.String, DeniedParameters).annotate({
+        title: "Forbidden values",
+        description:
+          'By resource pattern, the values that refuse a request. Example: {"tool:**": {"query": ["*DROP TABLE*"]}}.',
+        expected: `forbidden values by resource pattern, such as {"tool:**": {"query": ["*DROP TABLE*"]}}`
+      })
+    ),
     rate_limit: optional(
-      Schema.Int.check(
-        Schema.makeFilter((limit: number) => limit > 0 || "must be at least 1; denied_resources refuses altogether")
+      whole(
+        1,
+        "Calls a minute, for each principal, under this document. Example: 60.",
+        " (denied_resources refuses altogether)"
       )
     ),
-    attestations: optional(Schema.Record(Schema.String, AttestationMetadata)),
+    attestations: optional(
+      Schema.Record(Schema.String, AttestationMetadata).annotate({
+        title: "How attestations are obtained",
+        description: 'By key, who approves. Example: {"second_signature": {"approval_criteria": "role:treasurer"}}.',
+        expected: `metadata by key, such as {"second_signature": {"approval_criteria": "role:treasurer"}}`
+      })
+    ),
     output: optional(Unsupported)
   }),
   [
     Schema.Record(Schema.TemplateLiteral([Schema.String, ":", Schema.String]), Parameters),
     Schema.Record(Schema.TemplateLiteral([Schema.String, "*", Schema.String]), Parameters)
   ]
-)
+).annotate({
+  title: "Constraints",
+  description: "Bounds on the requests that the resources let through.",
+  expected: `an object such as {"parameters": {…}}`
+})
 
 /** True for a key of `constraints` that is a resource pattern, with parameters placed directly under it. */
 export const isResourceKey = (key: string): key is `${string}:${string}` =>
   !Object.hasOwn(Constraints.schema.fields, key)
 
-const Instant = Schema.String.check(
-  Schema.makeFilter(
-    (text: string) =>
-      instant(text, "first") !== undefined || "must be ISO-8601 with its offset, such as 2026-01-10T09:00:00Z"
-  )
-)
+const instantForm = /^(\d{4})-(\d{2})-(\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2}))?$/u
 
-const Validity = Schema.Struct({ not_before: optional(Instant), not_after: optional(Instant) })
-
-const PolicyId = NonEmpty.check(
-  Schema.makeFilter(
-    (id: string) => (id.trim() === id && !/\p{Cc}/u.test(id)) || "must not hold control characters or outer blanks"
+const moment = (description: string) =>
+  text(description).check(
+    check(
+      (written: string) =>
+        instant(written, "first") !== undefined ||
+        `must be ISO-8601 with its offset, such as 2026-01-10T09:00:00Z, found ${showValue(written)}`,
+      { pattern: instantForm.source }
+    )
   )
+
+const Validity = Schema.Struct({
+  not_before: optional(moment("When the document begins to apply: 2026-01-10T09:00:00Z, or a day of UTC.")),
+  not_after: optional(moment("When it ends, that instant included: 2026-01-31T17:00:00+01:00, or a day of UTC."))
+}).annotate({
+  title: "Validity",
+  description: "When the document applies. Outside of it, everything is refused to those for whom it takes part.",
+  expected: `an object such as {"not_after": "2026-01-31"}`
+})
+
+const policyId = (description: string, examples: ReadonlyArray<string>) =>
+  Schema.String.annotate({ description, examples }).check(
+    nonEmpty,
+    check(
+      (id: string) => (id.trim() === id && !/\p{Cc}/u.test(id)) || "must not hold control characters or outer blanks",
+      {
+        pattern: String.raw`^[^\s\u0000-\u001f\u007f-\u009f](?:[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$`
+      }
+    )
+  )
+
+const PolicyId = policyId(
+  "What the policy is bound to: company:, bu:, team:, role:, group:, user:, app: or agent:, and the name.",
+  ["user:alice", "team:Lab", "role:analyst", "app:my-app", "company:Acme"]
 )
 
 const shared = {
-  name: optional(Schema.String),
-  version: optional(Schema.String),
-  description: optional(Schema.String),
-  scope: optional(Schema.String),
-  purpose: optional(Schema.String),
-  extends: optional(PolicyId),
-  resources: optional(Patterns),
-  denied_resources: optional(Patterns),
+  $schema: optional(text("Where an editor finds the schema of this file. Ignored.")),
+  name: optional(text("A name for readers. Never evaluated.")),
+  version: optional(text("A version for readers. Never evaluated.")),
+  description: optional(text("What the policy is for. Never evaluated.")),
+  scope: optional(text("For readers. Never evaluated.")),
+  purpose: optional(text("For readers. Never evaluated.")),
+  extends: optional(policyId("The parent, which holds too: a child only narrows.", ["team:Lab", "company:Acme"])),
+  resources: optional(
+    patterns(
+      "What may be invoked. Absent or []: left to the other documents. * is any run of characters but /, ** any run at all.",
+      ["tool:my-app/generate"],
+      ["tool:my-app/**"]
+    )
+  ),
+  denied_resources: optional(
+    patterns("What may not be invoked, whatever any document allows.", ["*secret*"], ["api:*/responses"])
+  ),
   constraints: optional(Constraints),
   attestations: optional(Attestations),
   validity: optional(Validity),
-  on_violation: optional(OnViolation)
+  on_violation: optional(
+    onViolation(
+      'What happens to a value outside the bounds of this document: "rewrite" edits the request, "deny" refuses it. A parameter\'s own goes first.'
+    )
+  )
 }
 
 /**
@@ -176,7 +372,12 @@ const shared = {
  *
  * @category schemas
  */
-export const Document = Schema.Struct({ policy_id: PolicyId, ...shared })
+export const Document = Schema.Struct({ policy_id: PolicyId, ...shared }).annotate({
+  identifier: "Policy",
+  title: "MAPL policy",
+  description: "Who may ask what of a model, and within which bounds.",
+  expected: `a policy, such as {"policy_id": "user:alice"}`
+})
 export type Document = typeof Document.Type
 
 /**
@@ -184,23 +385,36 @@ export type Document = typeof Document.Type
  *
  * @category schemas
  */
-export const Intent = Schema.Struct({ policy_id: optional(PolicyId), ...shared })
+export const Intent = Schema.Struct({ policy_id: optional(PolicyId), ...shared }).annotate({
+  expected: `an object such as {"resources": ["tool:**"]}`
+})
 export type Intent = typeof Intent.Type
+
+/**
+ * The JSON Schema (draft-07) of a file of policies, one or an array of them: for editors, and for whoever checks policies
+ * without this library. It accepts what {@link parse} accepts, and more: whether a condition or a regular expression can
+ * be read is beyond it.
+ */
+export const jsonSchema = (): JsonSchema.JsonSchema => {
+  const file = Schema.Union([
+    Document,
+    Schema.Array(Document)
+      .annotate({ title: "MAPL policies", description: "Policies, each with its policy_id." })
+      .check(check((documents) => documents.length > 0, { minItems: 1 }))
+  ])
+  const { definitions, schema } = JsonSchema.toDocumentDraft07(
+    Schema.toJsonSchemaDocument(file, { onExcessProperty: "error" })
+  )
+  return { $schema: JsonSchema.META_SCHEMA_URI_DRAFT_07, title: "MAPL policies", ...schema, definitions }
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Reading
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** What is wrong with a document, where: the keys and indices that lead there. */
-export interface Fault {
-  readonly path: ReadonlyArray<PropertyKey>
-  readonly reason: string
-  readonly unknownKey: boolean
-}
-
 /** A policy, or everything that is wrong with it. */
 export const parse = (value: unknown): Result.Result<Document, ReadonlyArray<Fault>> =>
-  Result.mapError(decodeDocument(value), faultsOf)
+  Result.mapError(decodeDocument(value), faultsOf(value))
 
 /**
  * An intent: a snapshot of `value`, so that a later change of the caller's object changes nothing. The failure is a
@@ -209,7 +423,7 @@ export const parse = (value: unknown): Result.Result<Document, ReadonlyArray<Fau
 export const parseIntent = (value: unknown): Result.Result<Intent, string> => {
   const plain = snapshot(value)
   if (Result.isFailure(plain)) return Result.fail(`The intent policy is not plain JSON: ${plain.failure}`)
-  const faults = Result.match(decodeIntent(plain.success), { onFailure: faultsOf, onSuccess: () => [] })
+  const faults = Result.match(decodeIntent(plain.success), { onFailure: faultsOf(plain.success), onSuccess: () => [] })
   const wrong = faults.filter((fault) => !fault.unknownKey)
   if (wrong.length === 0 && isIntent(plain.success)) return Result.succeed(plain.success)
   return Result.fail(`The intent policy is not valid: ${wrong.map(describe).join("; ")}`)
@@ -217,50 +431,28 @@ export const parseIntent = (value: unknown): Result.Result<Intent, string> => {
 
 /** The keys of an intent that mean nothing and are left out, each with what was probably meant. */
 export const unknownKeys = (intent: unknown): ReadonlyArray<string> =>
-  Result.match(decodeIntent(intent), { onFailure: faultsOf, onSuccess: () => [] })
+  Result.match(decodeIntent(intent), { onFailure: faultsOf(intent), onSuccess: () => [] })
     .filter((fault) => fault.unknownKey)
     .map(describe)
-
-/** `constraints.parameters: expected object`; of an unknown key, what holds it. */
-export const describe = ({ path, reason, unknownKey }: Fault): string => {
-  const about = unknownKey ? path.slice(0, -1) : path
-  return about.length === 0 ? reason : `${showPath(about)}: ${reason}`
-}
 
 const strictly = { errors: "all", onExcessProperty: "error" } as const
 const decodeDocument = Schema.decodeUnknownResult(Document, strictly)
 const decodeIntent = Schema.decodeUnknownResult(Intent, strictly)
 const isIntent = Schema.is(Intent)
 
-const unexpected = "unexpected key"
+const faultsOf =
+  (value: unknown) =>
+  (error: Schema.SchemaError): ReadonlyArray<Fault> =>
+    readFaults(value, error, keysAt, homes).map((fault) => ({ ...fault, ...excerptOf(fault, value) }))
 
-const format = SchemaIssue.makeFormatterStandardSchemaV1({
-  leafHook: (issue) => (issue._tag === "UnexpectedKey" ? unexpected : SchemaIssue.defaultLeafHook(issue))
-})
-
-const faultsOf = ({ issue }: Schema.SchemaError): ReadonlyArray<Fault> =>
-  format(issue).issues.map(({ message, path }) => {
-    const keys = (path ?? []).map((key) => (typeof key === "object" ? key.key : key))
-    if (message !== unexpected) return { path: keys, reason: decapitalized(message), unknownKey: false }
-    const key = String(keys.at(-1))
-    const meant = nearest(key, keysAt(keys.slice(0, -1)))
-    const hint = meant === undefined ? "" : `; did you mean ${JSON.stringify(meant)}?`
-    return { path: keys, reason: `unknown key ${JSON.stringify(key)}${hint}`, unknownKey: true }
-  })
-
-const decapitalized = (message: string): string => message.slice(0, 1).toLowerCase() + message.slice(1)
-
-/** `constraints.parameters["tool:*"].max`, of the keys and indices that lead there. */
-export const showPath = (path: ReadonlyArray<PropertyKey>): string =>
-  path
-    .map((key, at) =>
-      typeof key === "number"
-        ? `[${key}]`
-        : /^[\w$]+$/u.test(String(key))
-          ? `${at === 0 ? "" : "."}${String(key)}`
-          : `[${JSON.stringify(String(key))}]`
-    )
-    .join("")
+/** Where a condition breaks: {@link parseCondition} names the character. */
+const excerptOf = ({ path, reason }: Fault, root: unknown): { readonly excerpt?: Excerpt } => {
+  const at = Number(/^the condition of .* at character (\d+)/su.exec(reason)?.[1])
+  const last = path.at(-1)
+  const value = valueAt(root, path)
+  const source = typeof value === "string" ? value : typeof last === "string" ? last : ""
+  return Number.isNaN(at) ? {} : { excerpt: { text: source.slice(source.indexOf("::{") + 3, -1), at } }
+}
 
 /** The keys that may stand where `path` leads. */
 const keysAt = (path: ReadonlyArray<PropertyKey>): ReadonlyArray<string> => {
@@ -270,26 +462,14 @@ const keysAt = (path: ReadonlyArray<PropertyKey>): ReadonlyArray<string> => {
   return Object.keys(path[1] === "attestations" ? AttestationMetadata.fields : Bounds.fields)
 }
 
-const nearest = (key: string, candidates: ReadonlyArray<string>): string | undefined => {
-  const ranked = candidates
-    .map((candidate) => ({ candidate, distance: editDistance(key.toLowerCase(), candidate) }))
-    .filter(({ candidate, distance }) => distance <= Math.max(2, candidate.length / 3))
-    .sort((a, b) => a.distance - b.distance)
-  return ranked[0]?.candidate
-}
-
-/** Levenshtein distance. */
-const editDistance = (a: string, b: string): number => {
-  if (a.length > 64) return Infinity
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++)
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
-    row = next
-  }
-  return row[b.length]!
-}
+/** Where a key belongs that stands in another place. */
+const homes: ReadonlyArray<Home> = [
+  { fields: Document.fields, place: "it belongs at the top of the policy" },
+  { fields: Constraints.schema.fields, place: `it belongs under "constraints"` },
+  { fields: Validity.fields, place: `it belongs under "validity"` },
+  { fields: Bounds.fields, place: `it belongs under a parameter, in "constraints"."parameters"` },
+  { fields: AttestationMetadata.fields, place: `it belongs under a key of "constraints"."attestations"` }
+]
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Parts
@@ -329,8 +509,6 @@ export const parseAttestation = (source: string): Result.Result<AttestationNeed,
     onSuccess: (condition) => ({ key, when, condition })
   })
 }
-
-const instantForm = /^(\d{4})-(\d{2})-(\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2}))?$/u
 
 /**
  * An ISO-8601 instant in milliseconds since 1970; a day alone is its first or its last millisecond in UTC. `undefined`

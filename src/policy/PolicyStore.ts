@@ -12,7 +12,8 @@ import * as Path from "node:path"
 import { canonicalize, snapshot } from "../CanonicalJson.ts"
 import { Configuration } from "../Errors.ts"
 import { type Diagnostic, type Place, showDiagnostic, showPlace } from "./Diagnostic.ts"
-import { type Document, type Fault, parse, showPath } from "./Mapl.ts"
+import { type Fault, showPath } from "./Fault.ts"
+import { type Document, parse } from "./Mapl.ts"
 
 /** Where policies come from: a folder or file by its path, a document, or documents. */
 export type PolicySource = string | Document | ReadonlyArray<Document>
@@ -262,6 +263,7 @@ const faulty = (fault: Fault, value: unknown, locate: Draft["locate"]): Diagnost
     message: isNameless
       ? `no policy_id: say what the policy is bound to, such as "policy_id": "user:alice"`
       : fault.reason,
+    excerpt: fault.excerpt,
     place: locate(fault.path)
   }
 }

@@ -1,13 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import {
-  describe as describeFault,
-  type Document,
-  instant,
-  parse,
-  parseIntent,
-  unknownKeys
-} from "../../src/policy/Mapl.ts"
+import { describe as describeFault } from "../../src/policy/Fault.ts"
+import { type Document, instant, parse, parseIntent, unknownKeys } from "../../src/policy/Mapl.ts"
 
 const faults = (value: unknown): ReadonlyArray<string> =>
   Result.match(parse(value), { onFailure: (all) => all.map(describeFault), onSuccess: () => [] })
@@ -86,15 +80,97 @@ describe("a policy", () => {
     [
       "forbidden values that are no list",
       { policy_id: "x", constraints: { denied_parameters: { "tool:*": { q: "x" } } } },
-      /expected array/
+      /expected a list of values, found "x"$/
+    ],
+    ["bounds that leave nothing", withSpec({ min: 5, max: 3 }), /p\.min: min 5 is above max 3/],
+    ["a range above the maximum", withSpec({ range: [5, 9], max: 3 }), /p\.range: range 5 is above max 3/],
+    [
+      "a range the wrong way round",
+      withSpec({ range: [1, 0] }),
+      /p\.range: must begin with the lowest number, found \[1, 0\]/
+    ],
+    ["lengths that leave nothing", withSpec({ min_length: 2, max_length: 1 }), /min_length 2 is above max_length 1/],
+    ["counts that leave nothing", withSpec({ min_items: 2, max_items: 1 }), /min_items 2 is above max_items 1/],
+    [
+      "a range of one",
+      withSpec({ range: [1] }),
+      /^\S+\.p\.range: expected two numbers, \[lowest, highest\], found \[1\]$/
+    ],
+    ["a range of three", withSpec({ range: [1, 2, 3] }), /^\S+\.p\.range: expected two numbers, .* found \[1,2,3\]$/],
+    ["half a length", withSpec({ max_length: 1.5 }), /must be a whole number from 0, found 1\.5/],
+    ["a string for a number", withSpec({ max: "5" }), /p\.max: expected a number, found "5"/],
+    ["a type of another language", withSpec({ type: "int" }), /found "int"; did you mean "integer"\?/],
+    [
+      "a misspelt choice",
+      { policy_id: "x", on_violation: "denyy" },
+      /expected "rewrite" or "deny", found "denyy"; did you mean "deny"\?/
+    ],
+    ["a long value", { policy_id: "x", resources: "y".repeat(500) }, /found "y{78}…$/],
+    ["another language's word", withSpec({ maximum: 5 }), /unknown key "maximum"; did you mean "max"\?/],
+    [
+      "a key in the wrong place",
+      { policy_id: "x", rate_limit: 5 },
+      /unknown key "rate_limit"; it belongs under "constraints"/
+    ],
+    ["a bound in the wrong place", { policy_id: "x", constraints: { max: 5 } }, /it belongs under a parameter/],
+    [
+      "an unknown key of a validity",
+      { policy_id: "x", validity: { not_afer: "2026-01-01" } },
+      /did you mean "not_after"\?/
+    ],
+    [
+      "unknown metadata",
+      { policy_id: "x", constraints: { attestations: { k: { approver: "role:r" } } } },
+      /attestations\.k: unknown key "approver"; did you mean "approval_criteria"\?/
+    ],
+    [
+      "a wrong value under a pattern of two forms, once",
+      { policy_id: "x", constraints: { "tool:*/x": { a: 5 } } },
+      /^constraints\["tool:\*\/x"\]\.a: expected a list of allowed values, or an object such as .*, found 5$/
     ],
     ["an id with a line break", { policy_id: "user:a\nb" }, /control characters/],
-    ["no object", [], /object/]
+    ["no object", [], /^expected a policy, such as .*, found \[\]$/]
   ]
   for (const [what, value, fault] of wrong)
     it(`is refused with ${what}`, () => {
       assert.match(faults(value).join("; "), fault)
     })
+
+  it("that is wrong in several ways has an error for each, and no more", () => {
+    const value = {
+      policy_id: 5,
+      resources: ["", 5],
+      attestations: ["k::{params.a =}"],
+      constraints: { rateLimit: 5, "tool:*/x": { a: 5, b: { range: [1] } } }
+    }
+    assert.sameMembers(
+      faults(value).map((fault) => fault.replace(/: .*/su, "")),
+      [
+        "policy_id",
+        "resources[0]",
+        "resources[1]",
+        "attestations[0]",
+        "constraints",
+        'constraints["tool:*/x"].a',
+        'constraints["tool:*/x"].b.range'
+      ]
+    )
+  })
+
+  it("with a condition that cannot be read shows where it breaks", () => {
+    const excerpts = (value: unknown) =>
+      Result.match(parse(value), { onFailure: (all) => all.map(({ excerpt }) => excerpt), onSuccess: () => [] })
+    const excerpt = { text: "params.a = 5", at: 10 }
+    assert.deepStrictEqual(excerpts({ policy_id: "x", attestations: ["k::{params.a = 5}"] }), [excerpt])
+    assert.deepStrictEqual(excerpts({ policy_id: "x", attestations: { "k::{params.a = 5}": true } }), [excerpt])
+    assert.deepStrictEqual(excerpts({ policy_id: "x", attestations: ["k::params.a"] }), [undefined])
+  })
+
+  it("may name its schema", () => {
+    assert.deepStrictEqual(faults({ $schema: "mapl.schema.json", policy_id: "x" }), [])
+    assert.deepStrictEqual(unknownKeys({ $schema: "mapl.schema.json" }), [])
+    assert.match(faults({ $schema: 5, policy_id: "x" }).join(), /expected a string, found 5/)
+  })
 })
 
 describe("an intent", () => {
@@ -115,9 +191,9 @@ describe("an intent", () => {
     assert.match(message({ constraints: { output: {} } }), /output rules are not supported yet/)
     assert.match(message({ constraints: { parameters: { "tool:*": { "a[0]": ["x"] } } } }), /dotted path/)
     assert.match(message({ attestations: { "key::{params.a =}": true } }), /cannot be read/)
-    assert.match(message({ resources: "**" }), /resources: expected array/)
+    assert.match(message({ resources: "**" }), /resources: expected a list of resource patterns, found "\*\*"/)
     assert.match(message({ resources: () => 1 }), /not plain JSON/)
-    assert.match(message("x"), /expected object/)
+    assert.match(message("x"), /expected an object such as .*, found "x"/)
   })
 })
 

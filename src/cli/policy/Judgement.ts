@@ -1,0 +1,98 @@
+/**
+ * What policy and rewriting make of one request, without a workspace: for commands that explain and test. Rate limits are
+ * not counted.
+ *
+ * @since 0.2.0
+ */
+import { Call, type IntentPolicy } from "../../Call.ts"
+import type { JsonObject } from "../../CanonicalJson.ts"
+import type { Decision, Edit, Violation } from "../../Decision.ts"
+import { passedFamilies, toolResource } from "../../Operation.ts"
+import { decide, evaluate, evaluateResource } from "../../policy/Evaluate.ts"
+import { makeFind } from "../../policy/Participants.ts"
+import type { PolicySet } from "../../policy/PolicyStore.ts"
+import { type Principal, policyId } from "../../Principal.ts"
+import type { Model } from "../../rewriting/Models.ts"
+import { rewrite } from "../../rewriting/Rewrite.ts"
+
+/** A request to judge. `operation` is an operation, a tool's name, or a whole resource (`api:my-app/files`). */
+export interface Asked {
+  readonly principal: Principal
+  readonly app: string
+  readonly operation: string
+  readonly params: JsonObject
+  readonly intents: ReadonlyArray<IntentPolicy>
+  /** Milliseconds since 1970. */
+  readonly now: number
+}
+
+/** A decision as it is told (mapl §7). */
+export interface Judgement extends Pick<
+  Decision,
+  "verdict" | "resource" | "principal" | "policies" | "violations" | "edits"
+> {}
+
+/** Judges requests. Never throws: what cannot be decided is refused. */
+export type Judge = (asked: Asked) => Judgement
+
+/** The resource that an operation names. */
+export const resourceOf = (app: string, operation: string): string =>
+  /[:/]/u.test(operation) ? operation : toolResource(app, operation)
+
+/** Judges requests by a set of policies; `models` is what is known of models by name. */
+export const makeJudge = (set: PolicySet, models: (name: string) => Model | undefined): Judge => {
+  const find = makeFind(set)
+  return (asked) => {
+    try {
+      return judge(find, set.revision, models, asked)
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      const violation = { code: "policy_error", message: `policy cannot decide, so the call is refused: ${reason}` }
+      return told(asked, [], { verdict: "deny", violations: [violation] })
+    }
+  }
+}
+
+const judge = (
+  find: ReturnType<typeof makeFind>,
+  revision: string,
+  models: (name: string) => Model | undefined,
+  asked: Asked
+): Judgement => {
+  const { app, intents, now, params, principal } = asked
+  const resource = resourceOf(app, asked.operation)
+  const rules = find({ principal, app, intents }).rules(resource)
+  if (resource.startsWith("api:")) {
+    const isOpen = passedFamilies.has(resource.slice(resource.lastIndexOf("/") + 1)) || principal.kind === "app"
+    const violations = isOpen ? rules.denied : evaluateResource(rules, now)
+    return told(asked, rules.policies, { verdict: violations.length === 0 ? "allow" : "deny", violations })
+  }
+  const decision = decide(rules, { params, principal, now }, revision)
+  if (decision.verdict !== "allow") return told(asked, rules.policies, decision)
+  const recheck = (changed: JsonObject): ReadonlyArray<Violation> =>
+    evaluate(rules, { params: changed, principal, now }).map(({ violation }) => violation)
+  const call = Call.make(asked.operation.replace(/^tool:[^/]*\//u, ""), params, { app })
+  const result = rewrite(call, decision.remedies, recheck, models)
+  if (result._tag === "Refused") return told(asked, rules.policies, { verdict: "deny", violations: result.violations })
+  const left = result.edits.length === 0 ? [] : recheck(result.params)
+  return left.length > 0
+    ? told(asked, rules.policies, { verdict: "deny", violations: left })
+    : told(asked, rules.policies, { verdict: "allow", violations: [], edits: result.edits })
+}
+
+const told = (
+  { app, operation, principal }: Asked,
+  policies: ReadonlyArray<string>,
+  outcome: {
+    readonly verdict: Decision["verdict"]
+    readonly violations: ReadonlyArray<Violation>
+    readonly edits?: ReadonlyArray<Edit>
+  }
+): Judgement => ({
+  verdict: outcome.verdict,
+  resource: resourceOf(app, operation),
+  principal: policyId(principal),
+  policies,
+  violations: outcome.violations,
+  edits: outcome.edits ?? []
+})

@@ -1,0 +1,73 @@
+/**
+ * Who asks, as flags of a command name them: a user with what a token would say, an agent, or the app itself.
+ *
+ * @since 0.2.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Flag from "effect/cli/Flag"
+import type { JsonObject } from "../../CanonicalJson.ts"
+import { principal as ofClaims } from "../../identity/Claims.ts"
+import { agent, app, type Principal } from "../../Principal.ts"
+import { CannotRun } from "../Ending.ts"
+
+const repeated = (name: string, description: string) =>
+  Flag.String(name).pipe(Flag.withDescription(description), Flag.withMetavar("NAME"), Flag.atLeast(0))
+
+/** The flags `--user`, `--team`, … */
+export const who = {
+  user: Flag.String("user").pipe(
+    Flag.withDescription("The user who asks. Without --user and --agent, the app asks in its own name"),
+    Flag.withMetavar("NAME"),
+    Flag.optional
+  ),
+  agent: Flag.String("agent").pipe(
+    Flag.withDescription("The agent that asks, without a token"),
+    Flag.withMetavar("NAME"),
+    Flag.optional
+  ),
+  app: Flag.String("app").pipe(Flag.withDescription("The app that is asked: app:<NAME>"), Flag.withMetavar("NAME")),
+  company: repeated("company", "A company of the user's token. May be repeated, as the next ones"),
+  bu: repeated("bu", "A business unit of the user's token"),
+  team: repeated("team", "A team of the user's token"),
+  role: repeated("role", "A role of the user's token"),
+  group: repeated("group", "A group of the user's token")
+}
+
+/** What the flags say. */
+export interface Who {
+  readonly user: Option.Option<string>
+  readonly agent: Option.Option<string>
+  readonly app: string
+  readonly company: ReadonlyArray<string>
+  readonly bu: ReadonlyArray<string>
+  readonly team: ReadonlyArray<string>
+  readonly role: ReadonlyArray<string>
+  readonly group: ReadonlyArray<string>
+}
+
+/** The principal that the flags describe. */
+export const principalOf = (who: Who): Effect.Effect<Principal, CannotRun> => {
+  const { bu, company, group, role, team } = who
+  const claims = { company, bu, team, roles: role, groups: group }
+  const fail = (message: string) => Effect.fail(new CannotRun({ message }))
+  if (Option.isSome(who.user))
+    return Option.isSome(who.agent)
+      ? fail("Give --user or --agent, not both.")
+      : userOf(who.user.value, claims).pipe(Effect.mapError((message) => new CannotRun({ message })))
+  if (Object.values(claims).some((names) => names.length > 0))
+    return fail("--company, --bu, --team, --role and --group are of a user's token: give --user as well.")
+  return Effect.succeed(Option.isSome(who.agent) ? agent(who.agent.value) : app(who.app))
+}
+
+/** A user by name, with what a token would say; the failure says which claim cannot be. */
+export const userOf = (name: string, claims: JsonObject): Effect.Effect<Principal, string> =>
+  Effect.try({
+    try: () =>
+      ofClaims(
+        { ...claims, sub: name, preferred_username: name },
+        {},
+        { issuer: "https://issuer.invalid", expiresAt: Number.MAX_SAFE_INTEGER, tokenHash: "" }
+      ),
+    catch: (cause) => (cause instanceof Error ? cause.message : String(cause))
+  })

@@ -1,0 +1,156 @@
+/**
+ * `secure-openai policy explain`: what becomes of one request, and why.
+ *
+ * @since 0.2.0
+ */
+import * as Clock from "effect/Clock"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { parseStrictObject } from "../../CanonicalJson.ts"
+import type { Edit, Violation } from "../../Decision.ts"
+import { showValue } from "../../policy/Fault.ts"
+import { instant } from "../../policy/Mapl.ts"
+import { Models } from "../../rewriting/Models.ts"
+import { CannotRun, CheckFailed } from "../Ending.ts"
+import { cannotUse, readJson } from "./JsonFile.ts"
+import { type Judgement, makeJudge } from "./Judgement.ts"
+import { columns, count, listed, say, type Tone } from "./Page.ts"
+import { json, loadPolicies, policies } from "./PolicyPath.ts"
+import { principalOf, who } from "./Who.ts"
+
+/** The flag `--operation`. */
+export const operation = Flag.String("operation").pipe(
+  Flag.withDescription("generate, complete, embed, a tool's name, or a whole resource such as api:my-app/files"),
+  Flag.withMetavar("NAME"),
+  Flag.withDefault("generate")
+)
+
+/** The flag `--at`. */
+export const at = Flag.String("at").pipe(
+  Flag.withDescription("When the request is made: 2026-01-31T17:00:00Z. Default: now"),
+  Flag.withMetavar("ISO"),
+  Flag.optional
+)
+
+/** The command. */
+export const explain = Command.make(
+  "explain",
+  {
+    request: Argument.String("request").pipe(
+      Argument.withDescription("A file with the request's JSON body, or - for standard input")
+    ),
+    ...who,
+    operation,
+    attestation: Flag.String("attestation").pipe(
+      Flag.withDescription("An attestation that the caller holds. May be repeated"),
+      Flag.withMetavar("KEY"),
+      Flag.atLeast(0)
+    ),
+    at,
+    policies,
+    json,
+    exitCode: Flag.Boolean("exit-code").pipe(
+      Flag.withDescription("Exit with 1 where the request is refused, or waits for approval"),
+      Flag.withoutNegation,
+      Flag.withDefault(false)
+    )
+  },
+  Effect.fnUntraced(function* ({ at, attestation, exitCode, json, operation, policies, request, ...who }) {
+    const caller = yield* principalOf(who)
+    const now = yield* timeOf(at)
+    const set = yield* loadPolicies(policies)
+    const { locate, text } = yield* readJson(request)
+    const params = yield* Effect.fromResult(parseStrictObject(text)).pipe(
+      Effect.mapError((reason) => cannotUse(`${reason}: a request is the JSON object that the SDK sends`, locate([])))
+    )
+    const { find } = yield* Models
+    const principal = { ...caller, attestations: [...caller.attestations, ...attestation] }
+    const judgement = makeJudge(set, find)({ principal, app: who.app, operation, params, intents: [], now })
+    yield* Console.log(json ? JSON.stringify(judgement, null, 2) : judgementLines(judgement, now).join("\n"))
+    if (exitCode && judgement.verdict !== "allow") return yield* new CheckFailed()
+  }, Effect.provide(Models.layer))
+).pipe(
+  Command.withShortDescription("Say what becomes of a request, and why"),
+  Command.withDescription(
+    "Judges a request as an app would, rewriting included, and says who took part, what is wrong and what is changed. Rate limits are not counted. Exits with 0 where it could decide, 2 where it could not."
+  ),
+  Command.withExamples([
+    {
+      command: "secure-openai policy explain --user alice --team Support --app my-app request.json",
+      description: "A chat of alice"
+    },
+    {
+      command: `echo '{"amount": 20000}' | secure-openai policy explain --user bob --app my-app --operation pay -`,
+      description: "A tool"
+    }
+  ])
+)
+
+/** The instant that a flag names, or now. */
+export const timeOf = (at: Option.Option<string>): Effect.Effect<number, CannotRun> =>
+  Option.match(at, {
+    onNone: () => Clock.currentTimeMillis,
+    onSome: (text) => {
+      const ms = instant(text, "first")
+      return ms === undefined
+        ? Effect.fail(
+            new CannotRun({ message: `--at ${text} is no instant: write ISO-8601, such as 2026-01-10T09:00:00Z.` })
+          )
+        : Effect.succeed(ms)
+    }
+  })
+
+// ---------------------------------------------------------------------------------------------------------------------
+// In words
+// ---------------------------------------------------------------------------------------------------------------------
+
+const tones: Readonly<Record<Judgement["verdict"], Tone>> = { allow: "good", deny: "bad", pending: "warn" }
+
+const judgementLines = (judgement: Judgement, now: number): ReadonlyArray<string> => {
+  const { edits, policies, principal, resource, verdict, violations } = judgement
+  const outcome = edits.length === 0 ? verdict : `${verdict} with ${count(edits.length, "edit")}`
+  return [
+    `${say(tones[verdict], outcome.toUpperCase())}  ${say("title", resource)} for ${say("title", principal)}`,
+    "",
+    ...columns([
+      [["quiet", "judged at"], new Date(now).toISOString()],
+      [["quiet", "took part"], policies.length === 0 ? "no policy" : listed(policies, 12)]
+    ]),
+    ...(violations.length === 0 ? [] : ["", ...violationLines(violations)]),
+    ...(edits.length === 0 ? [] : ["", ...editLines(edits)])
+  ]
+}
+
+const violationLines = (violations: ReadonlyArray<Violation>): ReadonlyArray<string> => [
+  ...columns([
+    (["violation", "parameter", "asked", "bound", "set by"] as const).map((head) => ["quiet", head] as const),
+    ...violations.map(({ actual = "", code, constraint = "", path = "", policy = "" }) => [
+      [code === "approval_pending" ? "warn" : "bad", code] as const,
+      ["name", path] as const,
+      actual,
+      constraint,
+      policy
+    ])
+  ]),
+  ...violations.flatMap(({ code, hint, message }) => [
+    "",
+    `  ${say(code === "approval_pending" ? "warn" : "bad", code)}  ${say("plain", message)}`,
+    ...(hint === undefined ? [] : [`  ${" ".repeat(code.length)}  ${say("good", "hint:")} ${say("plain", hint)}`])
+  ])
+]
+
+const editLines = (edits: ReadonlyArray<Edit>): ReadonlyArray<string> =>
+  columns([
+    (["edit", "from", "", "to", "by"] as const).map((head) => ["quiet", head] as const),
+    ...edits.map(({ from, path, policy, to }) => [
+      ["name", path] as const,
+      from === undefined ? (["quiet", "absent"] as const) : showValue(from),
+      "→",
+      to === null ? (["quiet", "taken out"] as const) : (["good", showValue(to)] as const),
+      policy
+    ])
+  ])

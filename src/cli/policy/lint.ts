@@ -1,0 +1,63 @@
+/**
+ * `secure-openai policy lint`: what is wrong with policies, and what looks wrong.
+ *
+ * @since 0.2.0
+ */
+import * as Clock from "effect/Clock"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { lint as lintPolicies } from "../../policy/Lint.ts"
+import { CheckFailed } from "../Ending.ts"
+import { findingJson, findingLines } from "./Findings.ts"
+import { count, say } from "./Page.ts"
+import { json, path, policyPath, readPolicies } from "./PolicyPath.ts"
+
+/** How many findings people are shown. */
+const shown = 100
+
+/** The command. */
+export const lint = Command.make(
+  "lint",
+  {
+    path,
+    json,
+    denyWarnings: Flag.Boolean("deny-warnings").pipe(
+      Flag.withDescription("Exit with 1 on warnings too"),
+      Flag.withoutNegation,
+      Flag.withDefault(false)
+    )
+  },
+  Effect.fnUntraced(function* ({ denyWarnings, json, path }) {
+    const source = yield* policyPath(path)
+    const read = yield* readPolicies(source)
+    const now = yield* Clock.currentTimeMillis
+    const findings = Result.isSuccess(read) ? lintPolicies(read.success, now) : read.failure
+    const errors = findings.filter(({ severity }) => severity === "error").length
+    const warnings = findings.length - errors
+    const policies = Result.isSuccess(read) ? read.success.count : undefined
+    if (json)
+      yield* Console.log(
+        JSON.stringify({ path: source, policies, errors, warnings, findings: findings.map(findingJson) }, null, 2)
+      )
+    else {
+      for (const finding of findings.slice(0, shown)) yield* Console.log(`${findingLines(finding).join("\n")}\n`)
+      if (findings.length > shown) yield* Console.log(`and ${findings.length - shown} more (--json lists them)\n`)
+      const found = `${count(errors, "error")}, ${count(warnings, "warning")}`
+      const among = policies === undefined ? ` in ${source}` : ` in ${count(policies, "policy")} of ${source}`
+      yield* Console.log(`${say(errors > 0 ? "bad" : warnings > 0 ? "warn" : "good", found)}${among}`)
+    }
+    if (errors > 0 || (denyWarnings && warnings > 0)) return yield* new CheckFailed()
+  })
+).pipe(
+  Command.withShortDescription("Find what is wrong with policies, and what looks wrong"),
+  Command.withDescription(
+    "Reads policies as an app would, and says what keeps them from loading, what matches nothing, what can never be allowed, and what leaves no value. Exits with 0 where nothing is wrong, 1 on errors, 2 where the policies cannot be read."
+  ),
+  Command.withExamples([
+    { command: "secure-openai policy lint", description: "The policies of SECURE_OPENAI_POLICIES, else of ./policies" },
+    { command: "secure-openai policy lint policies --deny-warnings", description: "As a check in CI" }
+  ])
+)

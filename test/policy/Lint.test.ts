@@ -1,0 +1,419 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Result from "effect/Result"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import type { Diagnostic } from "../../src/policy/Diagnostic.ts"
+import { lint, type LintCode } from "../../src/policy/Lint.ts"
+import type { Document } from "../../src/policy/Mapl.ts"
+import { diagnose, type PolicySource } from "../../src/policy/PolicyStore.ts"
+
+const root = Path.resolve(import.meta.dirname, "../..")
+const now = Date.parse("2026-01-15T12:00:00Z")
+
+const warningsOf = (source: PolicySource): ReadonlyArray<Diagnostic> => lint(Result.getOrThrow(diagnose(source)), now)
+
+const codesOf = (...documents: ReadonlyArray<Document>): ReadonlyArray<string> =>
+  warningsOf(documents).map(({ code, path, policy }) => `${code} ${policy} ${path}`)
+
+type Body = Omit<Document, "policy_id">
+
+const user = (more: Body): Document => ({ policy_id: "user:a", ...more })
+const team = (more: Body): Document => ({ policy_id: "team:T", ...more })
+const specs = (parameters: Readonly<Record<string, unknown>>, pattern = "tool:*/x"): Body =>
+  ({ constraints: { parameters: { [pattern]: parameters } } }) as Body
+const child = (more: Body): Document => user({ extends: "team:T", ...more })
+
+/** The smallest documents that trigger a warning, what is said and where, and their nearest neighbours that do not. */
+const golden: ReadonlyArray<
+  readonly [LintCode, bad: ReadonlyArray<Document>, said: string | ReadonlyArray<string>, good: ReadonlyArray<Document>]
+> = [
+  [
+    "direct_constraints",
+    [user({ constraints: { "tool:*/x": { a: ["b"] } } })],
+    `user:a constraints["tool:*/x"]`,
+    [user(specs({ a: ["b"] }))]
+  ],
+  [
+    "attestation_object",
+    [user({ attestations: { key: true } })],
+    "user:a attestations",
+    [user({ attestations: ["key"] })]
+  ],
+  ["matches_nothing", [user({ resources: ["tool:*"] })], "user:a resources[0]", [user({ resources: ["tool:**"] })]],
+  ["matches_nothing", [user({ resources: ["tool:x"] })], "user:a resources[0]", [user({ resources: ["tool:*/x"] })]],
+  [
+    "matches_nothing",
+    [user({ denied_resources: ["*"] })],
+    "user:a denied_resources[0]",
+    [user({ denied_resources: ["**"] })]
+  ],
+  ["matches_nothing", [user({ resources: ["my-app/x"] })], "user:a resources[0]", [user({ resources: ["*/x"] })]],
+  [
+    "matches_nothing",
+    [user(specs({ a: ["b"] }, "tool:*"))],
+    `user:a constraints.parameters["tool:*"]`,
+    [user(specs({ a: ["b"] }, "tool:**"))]
+  ],
+  [
+    "matches_nothing",
+    [user({ constraints: { denied_parameters: { "tool:*": { q: ["*x*"] } } } })],
+    `user:a constraints.denied_parameters["tool:*"]`,
+    [user({ constraints: { denied_parameters: { "*x*": { q: ["*x*"] } } } })]
+  ],
+  [
+    "llm_name",
+    [user({ resources: ["llm:openai/gpt-4o"] })],
+    "user:a resources[0]",
+    [user({ resources: ["tool:openai/x"] })]
+  ],
+  [
+    "unknown_resource_type",
+    [user({ resources: ["tools:a/x"] })],
+    "user:a resources[0]",
+    [user({ resources: ["data:a/x"] })]
+  ],
+  [
+    "unknown_resource_type",
+    [user({ denied_resources: ["data:a/*"] })],
+    "user:a denied_resources[0]",
+    [user({ denied_resources: ["api:a/*"] })]
+  ],
+  [
+    "unreachable_resource",
+    [team({ resources: ["tool:*/x", "api:**"] }), child({ resources: ["tool:app/y"] })],
+    "user:a resources[0]",
+    [team({ resources: ["tool:*/x", "api:**"] }), child({ resources: ["tool:app/*"] })]
+  ],
+  [
+    "unreachable_resource",
+    [
+      { policy_id: "company:C", resources: ["tool:a/**"] },
+      team({ extends: "company:C", resources: ["tool:*/x"] }),
+      child({ resources: ["tool:b/x"] })
+    ],
+    "user:a resources[0]",
+    [
+      { policy_id: "company:C", resources: ["tool:a/**"] },
+      team({ extends: "company:C", resources: ["tool:*/x"] }),
+      child({ resources: ["tool:*/*"] })
+    ]
+  ],
+  [
+    "unreachable_resource",
+    [team({ denied_resources: ["*secret*"] }), child({ resources: ["tool:app/secrets"] })],
+    "user:a resources[0]",
+    [team({ denied_resources: ["*secret*"] }), child({ resources: ["tool:app/*"] })]
+  ],
+  [
+    "unused_constraint",
+    [user({ resources: ["tool:*/x"], ...specs({ a: ["b"] }, "tool:app/y") })],
+    `user:a constraints.parameters["tool:app/y"]`,
+    [user({ resources: ["tool:*/x"], ...specs({ a: ["b"] }, "tool:app/x") })]
+  ],
+  [
+    "unused_constraint",
+    [team({ resources: ["tool:*/x"] }), child(specs({ a: ["b"] }, "tool:app/y"))],
+    `user:a constraints.parameters["tool:app/y"]`,
+    [team({}), child(specs({ a: ["b"] }, "tool:app/y"))].map((one) => ({ denied_resources: ["*.pem"], ...one }))
+  ],
+  [
+    "unused_constraint",
+    [user(specs({ a: ["b"] }, "api:app/files"))],
+    `user:a constraints.parameters["api:app/files"]`,
+    [user({ denied_resources: ["api:app/files"] })]
+  ],
+  [
+    "unsatisfiable",
+    [team(specs({ max_tokens: { min: 500 } })), child(specs({ max_completion_tokens: { max: 100 } }))],
+    `user:a constraints.parameters["tool:*/x"].max_completion_tokens`,
+    [team(specs({ max_tokens: { min: 500 } })), child(specs({ max_completion_tokens: { max: 500 } }))]
+  ],
+  [
+    "unsatisfiable",
+    [team(specs({ m: ["gpt-4*"] })), child(specs({ m: ["o1", "o3"] }, "tool:app/*"))],
+    `user:a constraints.parameters["tool:app/*"].m`,
+    [team(specs({ m: ["gpt-4*"] })), child(specs({ m: ["o1", "*-mini"] }, "tool:app/*"))]
+  ],
+  [
+    "unsatisfiable",
+    [team(specs({ m: ["a"] })), child(specs({ m: ["b"] }, "tool:app/*"))],
+    `user:a constraints.parameters["tool:app/*"].m`,
+    [team(specs({ m: ["a"] })), child(specs({ m: ["b"] }, "tool:app/y*"))]
+  ],
+  [
+    "unsatisfiable",
+    [team({ resources: ["tool:*/x", "tool:*/y"], ...specs({ m: ["a"] }) }), child(specs({ m: ["b"] }, "tool:app/**"))],
+    `user:a constraints.parameters["tool:app/**"].m`,
+    [
+      team({ resources: ["tool:*/x", "tool:*/y"], ...specs({ m: ["a"] }) }),
+      child({ resources: ["tool:*/y"], ...specs({ m: ["b"] }, "tool:app/**") })
+    ]
+  ],
+  [
+    "unsatisfiable",
+    [user({ constraints: { parameters: { "tool:*/x": { n: { max: 1 } }, "tool:app/*": { n: { type: "string" } } } } })],
+    `user:a constraints.parameters["tool:app/*"].n`,
+    [user({ constraints: { parameters: { "tool:*/x": { n: { max: 1 } }, "tool:app/*": { n: { type: "integer" } } } } })]
+  ],
+  [
+    "unsatisfiable",
+    [user(specs({ n: { type: "string", max: 1 } }))],
+    `user:a constraints.parameters["tool:*/x"].n`,
+    [user(specs({ n: { type: "integer", max: 1 } }))]
+  ],
+  [
+    "unsatisfiable",
+    [user(specs({ n: { allowed_values: [5, 6], max: 4 } }))],
+    `user:a constraints.parameters["tool:*/x"].n`,
+    [user(specs({ n: { allowed_values: [4, 6], max: 4 } }))]
+  ],
+  ["unsatisfiable", [user(specs({ n: [] }))], `user:a constraints.parameters["tool:*/x"].n`, [user(specs({ n: [0] }))]],
+  [
+    "unsatisfiable",
+    [user(specs({ max_tokens: { max: 0 } }))],
+    `user:a constraints.parameters["tool:*/x"].max_tokens`,
+    [user(specs({ max_tokens: { max: 1 } }))]
+  ],
+  [
+    "downgrade_not_allowed",
+    [user(specs({ model: { allowed_values: ["gpt-4o", "o*"], downgrade: { "*": "o1" } } }))],
+    `user:a constraints.parameters["tool:*/x"].model.downgrade["*"]`,
+    [user(specs({ model: { allowed_values: ["gpt-4o", "o*"], downgrade: { "*": "gpt-4o" } } }))]
+  ],
+  [
+    "unknown_scope",
+    [{ policy_id: "users:a", resources: ["**"] }],
+    "users:a policy_id",
+    [{ policy_id: "agent:a", resources: ["**"] }]
+  ],
+  [
+    "unknown_scope",
+    [{ policy_id: "base", resources: ["**"] }],
+    "base policy_id",
+    [{ policy_id: "base", resources: ["**"] }, user({ extends: "base" })]
+  ],
+  [
+    "case_duplicate",
+    [user({ denied_resources: ["*Secret*", "*secret*"] })],
+    "user:a denied_resources[1]",
+    [user({ denied_resources: ["*Secret*", "*secrets*"] })]
+  ],
+  [
+    "case_duplicate",
+    [user({ resources: ["tool:a/pay", "tool:a/x"], denied_resources: ["tool:a/Pay"] })],
+    "user:a denied_resources[0]",
+    [user({ resources: ["tool:a/**"], denied_resources: ["tool:a/Pay"] })]
+  ],
+  [
+    "case_duplicate",
+    [user({ constraints: { denied_parameters: { "tool:**": { q: ["*drop*", "*DROP*"] } } } })],
+    `user:a constraints.denied_parameters["tool:**"].q[1]`,
+    [user({ constraints: { denied_parameters: { "tool:**": { q: ["*drop*"] } } } })]
+  ],
+  [
+    "duplicate_item",
+    [user({ resources: ["tool:a/x", "tool:a/x"] })],
+    "user:a resources[1]",
+    [user({ resources: ["tool:a/x", "tool:a/X"] })]
+  ],
+  [
+    "duplicate_item",
+    [user(specs({ m: ["a", "a"] }))],
+    `user:a constraints.parameters["tool:*/x"].m[1]`,
+    [user(specs({ m: ["1", 1] }))]
+  ],
+  [
+    "duplicate_item",
+    [user(specs({ m: { allowed_values: [{ b: 1 }, { b: 1 }] } }))],
+    `user:a constraints.parameters["tool:*/x"].m.allowed_values[1]`,
+    [user(specs({ m: { allowed_values: [{ b: 1 }, { b: 2 }] } }))]
+  ],
+  [
+    "duplicate_item",
+    [user({ attestations: ["k", "k"] })],
+    "user:a attestations[1]",
+    [user({ attestations: ["k", "j"] })]
+  ],
+  [
+    "no_approver",
+    [user({ attestations: ["k"], constraints: { attestations: { k: { timeout: 5 } } } })],
+    "user:a constraints.attestations.k",
+    [user({ attestations: ["k"], constraints: { attestations: { k: { timeout: 5, approval_criteria: "role:r" } } } })]
+  ],
+  [
+    "no_approver",
+    [
+      team({ attestations: ["k"] }),
+      child({ attestations: ["k"], constraints: { attestations: { k: { max_uses: 1 } } } })
+    ],
+    "user:a constraints.attestations.k",
+    [
+      team({ attestations: ["k"], constraints: { attestations: { k: { approval_criteria: "role:r" } } } }),
+      child({ attestations: ["k"], constraints: { attestations: { k: { max_uses: 1 } } } })
+    ]
+  ],
+  [
+    "unused_attestation",
+    [user({ attestations: ["boss"], constraints: { attestations: { bos: { approval_criteria: "role:r" } } } })],
+    "user:a constraints.attestations.bos",
+    [user({ attestations: ["boss"], constraints: { attestations: { boss: { approval_criteria: "role:r" } } } })]
+  ],
+  [
+    "approver_never_applies",
+    [team({ attestations: ["k"] }), child({ constraints: { attestations: { k: { approval_criteria: "role:r" } } } })],
+    "user:a constraints.attestations.k",
+    [team({ constraints: { attestations: { k: { approval_criteria: "role:r" } } } }), child({ attestations: ["k"] })]
+  ],
+  [
+    "undecided_condition",
+    [user({ attestations: ["k::{params.amount > 5}"] })],
+    "user:a attestations[0]",
+    [user({ attestations: ["k::{params.currency IN ('EUR') AND params.amount > 5}"] })]
+  ],
+  [
+    "undecided_condition",
+    [user({ resources: ["tool:a/pay", "tool:a/x"], attestations: ["k::{NOT params.amount <= 5}"] })],
+    "user:a attestations[0]",
+    [user({ resources: ["tool:a/pay"], attestations: ["k::{NOT params.amount <= 5}"] })]
+  ],
+  [
+    "validity_over",
+    [user({ validity: { not_after: "2026-01-14" } })],
+    "user:a validity.not_after",
+    [user({ validity: { not_after: "2026-01-15" } })]
+  ],
+  [
+    "validity_empty",
+    [user({ validity: { not_before: "2027-01-02", not_after: "2027-01-01" } })],
+    "user:a validity",
+    [user({ validity: { not_before: "2027-01-01", not_after: "2027-01-01" } })]
+  ],
+  ["no_effect", [user({ description: "x", resources: [] })], "user:a policy_id", [user({ denied_resources: ["**"] })]],
+  [
+    "no_effect",
+    [user({ constraints: { parameters: {} } })],
+    "user:a policy_id",
+    [user({ constraints: { rate_limit: 1 } })]
+  ],
+  [
+    "models_open",
+    [user({ denied_resources: ["*batch*", "*secret*"], ...specs({ model: ["a"] }, "tool:*/generate") })],
+    `user:a constraints.parameters["tool:*/generate"].model`,
+    [
+      user({ denied_resources: ["*batch*", "api:*/assistants"], ...specs({ model: ["a"] }, "tool:*/generate") }),
+      team({ denied_resources: ["api:app/threads"] })
+    ]
+  ]
+]
+
+describe("lint", () => {
+  for (const [code, bad, said, good] of golden) {
+    it(`warns of ${code}: ${JSON.stringify(bad)}`, () => {
+      assert.deepStrictEqual(
+        codesOf(...bad),
+        [said].flat().map((each) => `${code} ${each}`)
+      )
+    })
+    it(`and not of its neighbour: ${JSON.stringify(good)}`, () => {
+      assert.deepStrictEqual(codesOf(...good), [])
+    })
+  }
+
+  it("has a golden test for each code", () => {
+    const codes: Record<LintCode, true> = {
+      direct_constraints: true,
+      attestation_object: true,
+      matches_nothing: true,
+      llm_name: true,
+      unknown_resource_type: true,
+      unreachable_resource: true,
+      unused_constraint: true,
+      unsatisfiable: true,
+      downgrade_not_allowed: true,
+      unknown_scope: true,
+      case_duplicate: true,
+      duplicate_item: true,
+      no_approver: true,
+      unused_attestation: true,
+      approver_never_applies: true,
+      undecided_condition: true,
+      validity_over: true,
+      validity_empty: true,
+      no_effect: true,
+      models_open: true
+    }
+    assert.sameMembers([...new Set(golden.map(([code]) => code))], Object.keys(codes))
+  })
+
+  it("says what to do about each", () => {
+    for (const [, bad] of golden)
+      for (const { hint, message, severity } of warningsOf(bad)) {
+        assert.strictEqual(severity, "warning")
+        assert.isAbove(hint?.length ?? 0, 5)
+        assert.notMatch(`${message}${hint}`, /undefined|\[object|Infinity/)
+      }
+  })
+
+  it("names both documents of bounds that leave nothing, and where the other stands", () => {
+    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-lint-"))
+    try {
+      const write = (name: string, document: Document) =>
+        Fs.writeFileSync(Path.join(folder, name), JSON.stringify(document, null, 2))
+      write("a.json", team(specs({ n: { min: 5 } })))
+      write("b.json", child(specs({ n: { max: 3 } })))
+      const [warning] = warningsOf(folder)
+      assert.include(warning?.message, "n must be at most 3 by user:a and at least 5 by team:T")
+      assert.include(warning?.message, `${Path.join(folder, "a.json")}:6:9`)
+      assert.deepInclude(warning?.place, {
+        file: Path.join(folder, "b.json"),
+        line: 7,
+        column: 9,
+        text: `        "n": {`
+      })
+    } finally {
+      Fs.rmSync(folder, { recursive: true })
+    }
+  })
+
+  it("names a model family once a set", () => {
+    const many = ["a", "b", "c"].map((name) => ({ policy_id: `user:${name}`, ...specs({ model: ["m"] }, "tool:**") }))
+    assert.deepStrictEqual(
+      warningsOf(many).map(({ code, policy }) => [code, policy]),
+      [["models_open", "user:a"]]
+    )
+  })
+
+  it("finds nothing in the example policies", () => {
+    assert.deepStrictEqual(warningsOf(Path.join(root, "examples/policies")), [])
+  })
+
+  // The recipes leave out what denies those families, to be short.
+  it("finds nothing in docs/policies.md but families that reach any model", () => {
+    const page = Fs.readFileSync(Path.join(root, "docs/policies.md"), "utf8")
+    const blocks = [...page.matchAll(/^```json\n(.*?)^```$/gmsu)].map(([, text]) => JSON.parse(text!) as Document)
+    assert.isAbove(blocks.length, 9)
+    assert.deepStrictEqual(
+      blocks.flatMap(warningsOf).filter(({ code }) => code !== "models_open"),
+      []
+    )
+  })
+
+  it("goes through many documents, long chains and long lists", () => {
+    const patterns = Array.from({ length: 3000 }, (_, i) => `tool:app/t${i}`)
+    const chain = Array.from({ length: 3000 }, (_, i): Document => ({
+      policy_id: `team:${i}`,
+      ...(i === 0 ? { resources: ["tool:*/x"], ...specs({ n: { max: 1 } }) } : { extends: `team:${i - 1}` })
+    }))
+    const users = Array.from({ length: 20_000 }, (_, i): Document => ({
+      policy_id: `user:${i}`,
+      extends: `team:${i % 60}`,
+      resources: [`tool:app-${i}/x`],
+      ...specs({ n: { min: i === 7 ? 2 : 1 } })
+    }))
+    const wide = { policy_id: "user:wide", resources: patterns, denied_resources: patterns.map((one) => `${one}s`) }
+    assert.deepStrictEqual(codesOf(...chain, ...users, wide), [
+      `unsatisfiable user:7 constraints.parameters["tool:*/x"].n`
+    ])
+  })
+})
