@@ -3,14 +3,11 @@
  *
  * @since 0.2.0
  */
-import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
 import { canonicalize } from "../../CanonicalJson.ts"
-import type { Configuration, EnforcementUnavailable } from "../../Errors.ts"
-import { load, type PolicySet, type PolicySource } from "../../policy/PolicyStore.ts"
+import type { PolicySet } from "../../policy/PolicyStore.ts"
 import { policyId } from "../../Principal.ts"
 import type { LoggedCall } from "./LoggedCalls.ts"
-import { type Replayed, replayBy } from "./Replay.ts"
+import type { Replayed } from "./Replay.ts"
 import { editWords, type Tallied, Tally, violationWords } from "./Tally.ts"
 
 /** Ids of documents that differ. */
@@ -52,40 +49,30 @@ export const documentChanges = (before: PolicySet, after: PolicySet): DocumentCh
 }
 
 /** Decides every call by both sets. Calls that policy had refused are decided too: a change may allow them. */
-export const replayedChanges = <E>(
-  before: PolicySource,
-  after: PolicySource,
-  calls: Stream.Stream<LoggedCall, E>
-): Effect.Effect<ReplayedChanges, E | Configuration | EnforcementUnavailable> =>
-  Effect.gen(function* () {
-    const [old, young] = [yield* replayBy(before), yield* replayBy(after)]
-    const tally = new Tally<CallChange>()
-    const untold = new Set<string>()
-    let total = 0
-    let different = 0
-    yield* Stream.runForEach(calls, (call) =>
-      Effect.map(Effect.all([old(call), young(call)]), ([was, is]) => {
-        total++
-        for (const name of [...was.untold, ...is.untold]) untold.add(name)
-        const [beforeWords, afterWords] = [wordsOf(was), wordsOf(is)]
-        if (beforeWords === afterWords) return
-        different++
-        tally.add(
-          {
-            who: policyId(call.principal),
-            resource: call.resource,
-            before: beforeWords,
-            after: afterWords,
-            effect: effectOf(is)
-          },
-          call.at
-        )
-      })
-    )
-    return { calls: total, different, rows: tally.rows, untold: [...untold].sort() }
-  })
+export const replayedChanges = async (
+  before: (call: LoggedCall) => Replayed,
+  after: (call: LoggedCall) => Replayed,
+  calls: AsyncIterable<LoggedCall>
+): Promise<ReplayedChanges> => {
+  const tally = new Tally<CallChange>()
+  const untold = new Set<string>()
+  let total = 0
+  let different = 0
+  for await (const call of calls) {
+    total++
+    const [was, is] = [before(call), after(call)]
+    for (const name of [...was.untold, ...is.untold]) untold.add(name)
+    const [beforeWords, afterWords] = [wordsOf(was), wordsOf(is)]
+    if (beforeWords === afterWords) continue
+    different++
+    const { at, principal, resource } = call
+    const who = policyId(principal)
+    tally.add({ who, resource, before: beforeWords, after: afterWords, effect: effectOf(is) }, at)
+  }
+  return { calls: total, different, rows: tally.rows, untold: [...untold].sort() }
+}
 
-const wordsOf = ({ decision: { edits, verdict, violations } }: Replayed): string => {
+const wordsOf = ({ edits, verdict, violations }: Replayed): string => {
   if (verdict !== "allow") {
     const reasons = [...new Set(violations.map(violationWords))].join(", ")
     return verdict === "deny" ? `refused: ${reasons}` : `waits for approval: ${reasons}`
@@ -93,12 +80,5 @@ const wordsOf = ({ decision: { edits, verdict, violations } }: Replayed): string
   return edits.length === 0 ? "unchanged" : edits.map(editWords).join(", ")
 }
 
-const effectOf = ({ decision: { edits, verdict } }: Replayed): CallChange["effect"] =>
+const effectOf = ({ edits, verdict }: Replayed): CallChange["effect"] =>
   verdict === "deny" ? "refused" : verdict === "pending" ? "pending" : edits.length > 0 ? "changed" : "allowed"
-
-/** Both sets, or why one of them does not load. */
-export const loadBoth = (
-  before: PolicySource,
-  after: PolicySource
-): Effect.Effect<readonly [PolicySet, PolicySet], Configuration> =>
-  Effect.all([Effect.fromResult(load(before)), Effect.fromResult(load(after))])
