@@ -14,8 +14,8 @@ import type { PolicySource } from "./policy/PolicyStore.ts"
 import { watching } from "./policy/Watch.ts"
 
 /**
- * Writes into the log which policies are in force, and says what looks wrong in them. A folder or file is watched from
- * before it is read: no change falls in between.
+ * Writes into the log which policies are in force. A folder or file is watched from before it is read: no change falls in
+ * between.
  */
 export const layer = <A, E, R>(
   source: PolicySource | undefined,
@@ -29,7 +29,6 @@ export const layer = <A, E, R>(
             const audit = yield* Audit
             const policy = yield* Policy
             yield* audit.policyActivated({ ...(yield* policy.revision), mode: policy.mode })
-            yield* tellWarnings(yield* policy.warnings)
             yield* Effect.forkScoped(follow(changes))
           })
         ),
@@ -55,7 +54,8 @@ export const reload: Effect.Effect<Revision, Configuration | EnforcementUnavaila
     yield* audit.policyActivated({ count, revision, previous, mode: policy.mode })
     yield* candidate.activate
     yield* Effect.logInfo(`The policies have changed: ${count} documents are in force, revision ${revision}.`)
-    yield* tellWarnings(candidate.warnings)
+    // Who has just changed them is there to look again; at the start of an app nobody may be.
+    yield* tellWarnings(yield* policy.warnings)
     return { count, revision }
   }
 )
