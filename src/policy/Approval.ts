@@ -6,26 +6,28 @@
 import * as Crypto from "node:crypto"
 import { canonicalize, type JsonObject } from "../CanonicalJson.ts"
 import type { Approval } from "../Decision.ts"
-
-/** How an approval is obtained, as a document's `constraints.attestations` says it. */
-export interface Terms {
-  readonly key: string
-  readonly policy: string
-  readonly approver: string
-  readonly oneTime: boolean
-  readonly timeout?: number
-  readonly timeToLive?: number
-  readonly maxUses?: number
-  readonly description?: string
-}
+import { policyId, type Principal } from "../Principal.ts"
+import type { NeededAttestation } from "./Finding.ts"
 
 /** The approval of one request: of its very params where it serves once, of the resource where it serves longer. */
 export const approvalOf = (
-  terms: Terms,
-  request: { readonly principal: string; readonly resource: string; readonly params: JsonObject }
+  needed: NeededAttestation,
+  request: { readonly principal: Principal; readonly params: JsonObject },
+  resource: string
 ): Approval => {
-  const { params, principal, resource } = request
-  return { ...terms, digest: digestOf(terms.oneTime ? { params, principal, resource } : { principal, resource }) }
+  const { approver = "", description, key, max_uses, one_time, policy, time_to_live, timeout } = needed
+  const principal = policyId(request.principal)
+  return {
+    key,
+    policy,
+    approver,
+    digest: digestOf(one_time ? { params: request.params, principal, resource } : { principal, resource }),
+    oneTime: one_time,
+    ...(timeout !== undefined && { timeout }),
+    ...(time_to_live !== undefined && { timeToLive: time_to_live }),
+    ...(max_uses !== undefined && { maxUses: max_uses }),
+    ...(description !== undefined && { description })
+  }
 }
 
 const digestOf = (bound: JsonObject): string =>

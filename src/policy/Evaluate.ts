@@ -5,9 +5,10 @@
  * @since 0.1.0
  */
 import type { Json, JsonObject } from "../CanonicalJson.ts"
-import type { Decision, Remedy, Violation } from "../Decision.ts"
+import type { Approval, Decision, Remedy, Violation } from "../Decision.ts"
 import { operations } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
+import { approvalOf } from "./Approval.ts"
 import { type Bound, broken, check, type Constraint, isGiven, meet } from "./Constraint.ts"
 import type { DeniedValues, Rules, Window } from "./EffectivePolicy.ts"
 import { explain, type Finding, type NeededAttestation, noted, stated } from "./Finding.ts"
@@ -87,9 +88,17 @@ export const decide = (rules: Rules, request: Request, revision: string): Decisi
     violations,
     remedies,
     edits: [],
-    enforced: true
+    enforced: true,
+    ...(verdict === "pending" && { approvals: approvals(findings, request, rules.resource) })
   }
 }
+
+const approvals = (findings: ReadonlyArray<Finding>, request: Request, resource: string): ReadonlyArray<Approval> =>
+  findings.flatMap((finding) =>
+    finding._tag === "Unattested" && finding.code === "approval_pending"
+      ? [approvalOf(finding.needed, request, resource)]
+      : []
+  )
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Validity, denied values, attestations

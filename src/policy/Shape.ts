@@ -111,6 +111,7 @@ const metadata = struct({
 })
 
 const document = struct({
+  $schema: text,
   policy_id: id,
   name: text,
   version: text,
