@@ -5,12 +5,13 @@
  *
  * @since 0.1.0
  */
+import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
 import { type JsonObject, snapshot } from "./CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "./Decision.ts"
-import { type PipelineError, refusal } from "./Errors.ts"
+import { type EnforcementUnavailable, type PipelineError, type PolicyRateLimited, refusal } from "./Errors.ts"
 import { newId } from "./Id.ts"
 import { isOperation, type OperationName, operations, toolResource } from "./Operation.ts"
 import type { Principal } from "./Principal.ts"
@@ -254,6 +255,16 @@ export interface Judge {
   readonly recheck: (params: JsonObject) => ReadonlyArray<Violation>
   /** Whether the principal may use a tool of this app, with these arguments. */
   readonly tool: (name: string, args: JsonObject) => "allow" | "deny" | "pending"
+  /** The parameters that policy puts a bound on: by naming one it says that its numbers may be told in the log. */
+  readonly bounded: ReadonlyArray<string>
+  /** Counts the call against every rate limit, once; asked when nothing else refuses it any more. */
+  readonly count: Effect.Effect<void, PolicyRateLimited | EnforcementUnavailable>
+}
+
+/** What policies that are only observed say of a call: nothing follows from it but a word in the log. */
+export interface Observed {
+  readonly decision: Decision
+  readonly judge: Judge
 }
 
 /**
@@ -266,10 +277,12 @@ export class Decided {
   readonly from: Signed
   readonly decision: Permit
   readonly judge: Judge
-  constructor(from: Signed, decision: Permit, judge: Judge) {
+  readonly observed: Observed | undefined
+  constructor(from: Signed, decision: Permit, judge: Judge, observed?: Observed) {
     this.from = from
     this.decision = decision
     this.judge = judge
+    this.observed = observed
   }
   get call(): Call {
     return this.from.call
@@ -284,7 +297,7 @@ export class Decided {
 
 /**
  * A call as it will be sent: `params`, their text `bytes` (the caller's own where nothing changed), and the edits made.
- * Made by Rewriting.
+ * `observed` is what policies that are only observed would have made of it. Made by Rewriting.
  *
  * @category states
  */
@@ -294,14 +307,21 @@ export class Prepared {
   readonly params: JsonObject
   readonly bytes: string
   readonly edits: ReadonlyArray<Edit>
+  readonly observed: Decision | undefined
   constructor(
     from: Decided,
-    sent: { readonly params: JsonObject; readonly bytes: string; readonly edits: ReadonlyArray<Edit> }
+    sent: {
+      readonly params: JsonObject
+      readonly bytes: string
+      readonly edits: ReadonlyArray<Edit>
+      readonly observed?: Decision | undefined
+    }
   ) {
     this.from = from
     this.params = sent.params
     this.bytes = sent.bytes
     this.edits = sent.edits
+    this.observed = sent.observed
   }
   get call(): Call {
     return this.from.call

@@ -34,8 +34,8 @@ export const canonicalize = (value: unknown): string => {
 
 /**
  * Reads text that must be exactly one JSON object, and read the same by every parser: no duplicate keys (compared after
- * unescaping), no `__proto__`, no integer beyond 2^53 − 1, at most 64 levels and 64 MiB. The failure is a sentence that
- * says what is wrong.
+ * unescaping), no `__proto__`, no integer beyond 2^53 − 1, no number beyond what a double holds (`1e999`), at most 64 levels
+ * and 64 MiB. The failure is a sentence that says what is wrong.
  */
 export const parseStrictObject = (text: string): Result.Result<JsonObject, string> => {
   if (text.length > maximumLength) return Result.fail(`it is longer than ${maximumLength} characters`)
@@ -142,8 +142,8 @@ const endOfString = (text: string, start: number): number => {
 const findAmbiguity = (node: ValueNode): string | undefined => {
   switch (node.type) {
     case "Number":
-      return Number.isInteger(node.value) && !Number.isSafeInteger(node.value)
-        ? `the integer at line ${node.loc.start.line}, column ${node.loc.start.column} is beyond 2^53 − 1`
+      return !Number.isFinite(node.value) || (Number.isInteger(node.value) && !Number.isSafeInteger(node.value))
+        ? `the number at line ${node.loc.start.line}, column ${node.loc.start.column} is beyond ${Number.isFinite(node.value) ? "2^53 − 1" : "what a double holds"}`
         : undefined
     case "Array":
       return firstOf(node.elements, (element) => findAmbiguity(element.value))

@@ -85,9 +85,28 @@ export const Remedy = Schema.Union([
 export type Remedy = typeof Remedy.Type
 
 /**
+ * An approval that a pending call waits for (mapl §6). `digest` is what the approval is bound to: `sha-256:` and the
+ * base64url SHA-256 of the canonical JSON (RFC 8785) of `{"params", "principal", "resource"}`, without `params` where one
+ * approval serves for several calls (`oneTime` false). `timeout` and `timeToLive` are in seconds.
+ */
+export const Approval = Schema.Struct({
+  key: Schema.String,
+  policy: Schema.String,
+  approver: Schema.String,
+  digest: Schema.String,
+  oneTime: Schema.Boolean,
+  timeout: Schema.optionalKey(Schema.Finite),
+  timeToLive: Schema.optionalKey(Schema.Finite),
+  maxUses: Schema.optionalKey(Schema.Finite),
+  description: Schema.optionalKey(Schema.String)
+})
+export interface Approval extends Schema.Struct.Type<typeof Approval.fields> {}
+
+/**
  * A decision (mapl §7). With `deny` and `pending`, `violations` holds what refuses and `remedies` is empty; `policies`
  * are the ids of the documents that took part, `revision` the digest of the policy set, and `enforced` is false where the
- * decision is only recorded. `edits` are the changes as made, known once the request was rewritten.
+ * decision is only recorded. `edits` are the changes as made, known once the request was rewritten; `approvals` are what
+ * a `pending` call waits for.
  */
 export const Decision = Schema.Struct({
   verdict: Schema.Literals(["allow", "deny", "pending"]),
@@ -98,6 +117,7 @@ export const Decision = Schema.Struct({
   violations: Schema.Array(Violation),
   remedies: Schema.Array(Remedy),
   edits: Schema.Array(Edit),
-  enforced: Schema.Boolean
+  enforced: Schema.Boolean,
+  approvals: Schema.optionalKey(Schema.Array(Approval))
 })
 export interface Decision extends Schema.Struct.Type<typeof Decision.fields> {}

@@ -17,9 +17,19 @@ export interface Operation {
   readonly prompt: string
   /** `gen_ai.operation.name` of OpenTelemetry's conventions for generative AI. */
   readonly telemetry: "chat" | "text_completion" | "embeddings"
-  /** Spellings of the cap on output tokens that the endpoint takes, the preferred one first. */
+  /** Spellings of the cap on output tokens that the endpoint takes; see {@link endpointCaps}. */
   readonly caps: ReadonlyArray<string>
 }
+
+/**
+ * The spellings of the cap on output tokens that an endpoint takes, by its API path; the oldest, which every server knows,
+ * first.
+ */
+export const endpointCaps: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+  ["/chat/completions", ["max_tokens", "max_completion_tokens"]],
+  ["/responses", ["max_output_tokens"]],
+  ["/completions", ["max_tokens"]]
+])
 
 /** The protected operations by name. */
 export const operations: Readonly<Record<OperationName, Operation>> = {
@@ -28,20 +38,26 @@ export const operations: Readonly<Record<OperationName, Operation>> = {
     path: "/chat/completions",
     prompt: "messages",
     telemetry: "chat",
-    caps: ["max_completion_tokens", "max_tokens"]
+    caps: endpointCaps.get("/chat/completions") ?? []
   },
   complete: {
     name: "complete",
     path: "/completions",
     prompt: "prompt",
     telemetry: "text_completion",
-    caps: ["max_tokens"]
+    caps: endpointCaps.get("/completions") ?? []
   },
   embed: { name: "embed", path: "/embeddings", prompt: "input", telemetry: "embeddings", caps: [] }
 }
 
 /** True for the name of a protected operation. */
 export const isOperation = (name: string): name is OperationName => Object.hasOwn(operations, name)
+
+/** The API path of a protected call, by its endpoint (`POST https://host/v1/responses`): the Responses API generates too. */
+export const apiPath = ({ name, path }: Operation, endpoint: string): string => {
+  const url = endpoint.slice(endpoint.indexOf(" ") + 1)
+  return name === "generate" && URL.canParse(url) && normalPath(url).endsWith("/responses") ? "/responses" : path
+}
 
 /**
  * Parameters that are one thing under several names: a policy that names one spelling covers all of them (mapl §3).
@@ -55,6 +71,25 @@ export const aliases: ReadonlyArray<ReadonlyArray<string>> = [
 
 /** The spellings of the cap on output tokens. */
 export const outputTokenCaps: ReadonlyArray<string> = aliases[0]!
+
+/** Parameters of the operations that are quantities, never content: their numbers and booleans may be told in the log. */
+export const quantities: ReadonlySet<string> = new Set([
+  ...outputTokenCaps,
+  "best_of",
+  "dimensions",
+  "echo",
+  "frequency_penalty",
+  "logprobs",
+  "n",
+  "parallel_tool_calls",
+  "presence_penalty",
+  "seed",
+  "store",
+  "stream",
+  "temperature",
+  "top_logprobs",
+  "top_p"
+])
 
 /** Families that pass for everyone, audited: the ones that the service's users know as pass-through. */
 export const passedFamilies: ReadonlySet<string> = new Set([

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"
 import { Audit } from "./audit/Audit.ts"
 import { type Call, Committed, Decided, Identified, Prepared, type Reply, Signed } from "./Call.ts"
+import type { Decision } from "./Decision.ts"
 import {
   type ApprovalPending,
   EnforcementUnavailable,
@@ -39,9 +40,9 @@ export type Stage = Identity | Signing | Policy | Rewriting | Audit | Invocation
 export interface Stages {
   readonly identity: { readonly resolve: Step<Call, Identified, IdentityInvalid> }
   readonly signing: { readonly sign: Step<Identified, Signed, IdentityInvalid> }
-  readonly policy: { readonly evaluate: Step<Signed, Decided, PolicyDenied | ApprovalPending | PolicyRateLimited> }
+  readonly policy: { readonly evaluate: Step<Signed, Decided, PolicyDenied | ApprovalPending> }
   readonly rewriting: { readonly apply: Step<Decided, Prepared, PolicyDenied> }
-  readonly audit: { readonly commit: Step<Prepared, Committed, never> }
+  readonly audit: { readonly commit: Step<Prepared, Committed, PolicyRateLimited> }
   readonly invocation: { readonly invoke: Step<Committed, Reply, PipelineError> }
 }
 
@@ -94,7 +95,12 @@ export class Pipeline extends Context.Service<
           signing: { sign: progress.stage("signing", checked(Identified, signing.sign)) },
           policy: { evaluate: progress.stage("policy", checked(Signed, policy.evaluate)) },
           rewriting: { apply: progress.stage("rewriting", checked(Decided, rewriting.apply)) },
-          audit: { commit: progress.stage("audit", checked(Prepared, audit.commit)) },
+          audit: {
+            commit: progress.stage(
+              "audit",
+              checked(Prepared, (prepared) => Effect.flatMap(counted(prepared), audit.commit))
+            )
+          },
           invocation: {
             invoke: progress.stage(
               "invocation",
@@ -137,6 +143,34 @@ export class Pipeline extends Context.Service<
           )
   )
 }
+
+/**
+ * The call once it counts against the rate limits: whichever stages there are, nothing but the log comes after that. Limits
+ * that are only observed refuse nothing; the log is told.
+ */
+const counted = (prepared: Prepared): Effect.Effect<Prepared, PolicyRateLimited | EnforcementUnavailable> => {
+  const { judge, observed } = prepared.from
+  if (prepared.observed === undefined || observed === undefined) return Effect.as(judge.count, prepared)
+  const seen = prepared.observed
+  if (seen.verdict !== "allow") return Effect.as(judge.count, prepared)
+  return Effect.andThen(
+    judge.count,
+    Effect.match(observed.judge.count, {
+      onFailure: (error) =>
+        new Prepared(prepared.from, { ...prepared, observed: { ...seen, ...refusedBy(error), enforced: false } }),
+      onSuccess: () => prepared
+    })
+  )
+}
+
+const refusedBy = (
+  error: PolicyRateLimited | EnforcementUnavailable
+): Pick<Decision, "verdict" | "violations" | "edits"> => ({
+  verdict: "deny",
+  violations:
+    error._tag === "PolicyRateLimited" ? error.decision.violations : [{ code: "policy_error", message: error.message }],
+  edits: []
+})
 
 /** A refusal of a stage of one's own, which knows no call, says what it was about. */
 const about = (error: PolicyDenied, call: Call): PolicyDenied =>

@@ -13,7 +13,8 @@ import * as Path from "node:path"
 import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
 import { refusalOf } from "./audit/Failure.ts"
 import type { ReadRecord } from "./audit/Record.ts"
-import type { Credentials, IntentPolicy, PassThrough } from "./Call.ts"
+import type { Call, Credentials, IntentPolicy, PassThrough } from "./Call.ts"
+import type { Decision } from "./Decision.ts"
 import {
   ClosedError,
   Configuration,
@@ -26,10 +27,12 @@ import { createFile, makeFolders } from "./Files.ts"
 import { Identity } from "./identity/Identity.ts"
 import type { IssuerOptions } from "./identity/Jwt.ts"
 import { Keys, type SigningKey } from "./Keys.ts"
-import { Policy } from "./policy/Policy.ts"
+import type { Limits } from "./policy/Limits.ts"
+import { Policy, type PolicyMode, type Revision } from "./policy/Policy.ts"
 import type { PolicySource } from "./policy/PolicyStore.ts"
 import type { Principal } from "./Principal.ts"
-import { Models } from "./rewriting/Models.ts"
+import { type Catalogue, Models } from "./rewriting/Models.ts"
+import * as Revisions from "./Revisions.ts"
 import { Rewriting } from "./rewriting/Rewriting.ts"
 import { Directory } from "./signing/Directory.ts"
 import { Replay } from "./signing/Replay.ts"
@@ -42,6 +45,16 @@ export interface WorkspaceOptions {
    * signed and audited.
    */
   readonly policies?: PolicySource
+  /**
+   * `observe`: policies refuse and change nothing; the log says what they would have done, and
+   * `secure-openai policy report` lists it. Default `enforce`.
+   */
+  readonly policyMode?: PolicyMode
+  /**
+   * What is known of models: how they rank for a downgrade, and how they spell a cap. Default: the models of the OpenAI
+   * API; `[...Models.openai, ...own]` adds to them.
+   */
+  readonly models?: Catalogue
   /** Issuers whose tokens are trusted. None: user mode and binding are refused. */
   readonly issuers?: IssuerOptions | ReadonlyArray<IssuerOptions>
   /**
@@ -102,7 +115,7 @@ export class Workspace {
     return workspace
   }
 
-  /** The default workspace of this process, from `SECURE_OPENAI_POLICIES`, `_ISSUER`, `_AUDIENCE`, `_JWKS_URI`, `_AUDIT`. */
+  /** The default workspace of this process, from `SECURE_OPENAI_POLICIES`, `_ISSUER`, `_AUDIENCE`, `_JWKS_URI`, `_AUDIT`, `_POLICY_MODE`. */
   static default(): Workspace {
     if (defaultWorkspace === undefined || defaultWorkspace.#closed) defaultWorkspace = new Workspace(fromEnvironment())
     return defaultWorkspace
@@ -125,12 +138,12 @@ export class Workspace {
     const issuers = options.issuers === undefined ? [] : [options.issuers].flat()
     const stages = Layer.mergeAll(
       Identity.layer({ issuers }),
-      Policy.layer(options.policies === undefined ? {} : { policies: options.policies }),
-      Rewriting.layer.pipe(Layer.provide(Models.layer)),
+      Policy.layer({ policies: options.policies, mode: options.policyMode }),
+      Rewriting.layer.pipe(Layer.provide(options.models === undefined ? Models.layer : Models.layerOf(options.models))),
       Signing.layer,
       audit
     ).pipe(Layer.provideMerge(Layer.mergeAll(keys, Directory.layer)), Layer.provide(Replay.layerMemory))
-    return Layer.provideMerge(activated, stages)
+    return Revisions.layer(options.policies, stages)
   }
 
   /** Settles once policies, keys and log are good and every issuer's key set can be used. */
@@ -195,6 +208,46 @@ export class Workspace {
     return this.#run(Effect.map(Directory, (directory) => void directory.remove(id)))
   }
 
+  /** What policy says of a call, with the edits that it would make. Nothing is sent, counted or recorded. */
+  foresee(call: Call): Promise<Decision> {
+    return this.#run(
+      Effect.gen(function* () {
+        const identity = yield* Identity
+        const policy = yield* Policy
+        const rewriting = yield* Rewriting
+        const principal = yield* identity.principal(call.credentials, call.app)
+        const { decision, judge } = yield* policy.judge(call, principal)
+        return rewriting.foresee(call, decision, judge)
+      })
+    )
+  }
+
+  /** What a caller may ask of an operation of a service at most. */
+  limits(asking: {
+    readonly app: string
+    readonly operation: string
+    readonly credentials: Credentials
+    readonly intents: ReadonlyArray<IntentPolicy>
+  }): Promise<Limits> {
+    return this.#run(
+      Effect.gen(function* () {
+        const identity = yield* Identity
+        const policy = yield* Policy
+        const { app, credentials, intents, operation } = asking
+        const principal = yield* identity.principal(credentials, app)
+        return yield* policy.limits({ principal, app, intents, operation })
+      })
+    )
+  }
+
+  /**
+   * Reads the policies anew and puts them in force in one step; a folder or file is watched anyway. Rejects with a
+   * `ConfigurationError` for policies that do not load: the ones in force stay.
+   */
+  reload(): Promise<Revision> {
+    return this.#run(Revisions.reload)
+  }
+
   /** Judges and records a request that passes through; gives the way to tell how it ended. */
   pass(request: PassThrough): Promise<(outcome: Outcome) => void> {
     return this.#run(
@@ -206,8 +259,10 @@ export class Workspace {
         const refused = (error: PipelineError, principal?: Principal) =>
           audit.refuse({ call, tool, app, principal, ...refusalOf(Cause.fail(error), principal !== undefined) })
         const principal = yield* identity.principal(credentials, app).pipe(Effect.tapError((error) => refused(error)))
-        yield* policy.pass(request, principal).pipe(Effect.tapError((error) => refused(error, principal)))
-        const finish = yield* audit.passThrough(request, principal)
+        const observed = yield* policy
+          .pass(request, principal)
+          .pipe(Effect.tapError((error) => refused(error, principal)))
+        const finish = yield* audit.passThrough(request, principal, observed)
         const context = yield* Effect.context<never>()
         return (outcome: Outcome): void => {
           Effect.runForkWith(context)(finish(outcome))
@@ -243,16 +298,6 @@ let defaultWorkspace: Workspace | undefined
 
 const collected = new FinalizationRegistry<() => void>((forget) => forget())
 
-/** Writes into the log which policies came into force. */
-const activated = Layer.effectDiscard(
-  Effect.gen(function* () {
-    const audit = yield* Audit
-    const policy = yield* Policy
-    const { count, revision } = yield* policy.revision
-    yield* audit.policyActivated({ revision, count })
-  })
-)
-
 /** The home, kept out of version control. */
 const makeHome = (home: string): Effect.Effect<void, Configuration> =>
   Effect.try({
@@ -267,12 +312,15 @@ const makeHome = (home: string): Effect.Effect<void, Configuration> =>
       })
   })
 
-const known: ReadonlySet<string> = new Set(["policies", "issuers", "audit", "home"])
+const known: ReadonlySet<string> = new Set(["policies", "policyMode", "models", "issuers", "audit", "home"])
 
 const requireKnown = (options: WorkspaceOptions): void => {
   for (const key of Object.keys(options))
     if (!known.has(key))
       throw new ConfigurationError(`Unknown option "${key}" of a workspace; it takes ${[...known].join(", ")}.`)
+  const { policyMode } = options
+  if (policyMode !== undefined && policyMode !== "enforce" && policyMode !== "observe")
+    throw new ConfigurationError(`policyMode is "enforce" or "observe", not ${JSON.stringify(policyMode)}.`)
 }
 
 const fromEnvironment = (): WorkspaceOptions => {
@@ -282,10 +330,13 @@ const fromEnvironment = (): WorkspaceOptions => {
   const audience = env("AUDIENCE")
   const jwksUri = env("JWKS_URI")
   const audit = env("AUDIT")
+  const policyMode = env("POLICY_MODE")
   if ((issuer === undefined) !== (audience === undefined))
     throw new ConfigurationError("SECURE_OPENAI_ISSUER and SECURE_OPENAI_AUDIENCE go together; set both or neither.")
   return {
     ...(policies === undefined ? {} : { policies }),
+    // Any other word is refused with the option.
+    ...(policyMode === undefined ? {} : { policyMode: policyMode as PolicyMode }),
     ...(issuer === undefined || audience === undefined
       ? {}
       : { issuers: { issuer, audience, ...(jwksUri === undefined ? {} : { jwksUri }) } }),

@@ -28,7 +28,7 @@ export {
   type Signed
 } from "./Call.ts"
 export type { Json, JsonObject } from "./CanonicalJson.ts"
-export type { Decision, Edit, Violation } from "./Decision.ts"
+export type { Approval, Decision, Edit, Violation } from "./Decision.ts"
 export {
   ApprovalPending,
   ApprovalPendingError,
@@ -64,9 +64,10 @@ export { Identity, type IssuerOptions } from "./identity/Identity.ts"
 export { Invocation } from "./invocation/Invocation.ts"
 export { Keys, type SigningKey } from "./Keys.ts"
 export { Pipeline, type Sentence, type Stage, type Stages } from "./Pipeline.ts"
-export { Policy } from "./policy/Policy.ts"
+export type { Limits, ParameterLimits } from "./policy/Limits.ts"
+export { Policy, type PolicyMode, type Revision } from "./policy/Policy.ts"
 export type { Principal } from "./Principal.ts"
-export { Models } from "./rewriting/Models.ts"
+export { type Catalogue, type CatalogueRow, Models } from "./rewriting/Models.ts"
 export { Rewriting } from "./rewriting/Rewriting.ts"
 export { Directory } from "./signing/Directory.ts"
 export { Replay } from "./signing/Replay.ts"

@@ -62,6 +62,7 @@ describe("parseStrictObject", () => {
     ["__proto__ in another spelling", '{"\\u005f_proto__":1}', /__proto__/],
     ["__proto__ deep inside", '{"a":[{"__proto__":1}]}', /__proto__/],
     ["an integer beyond 2^53", '{"a":9007199254740993}', /2\^53/],
+    ["a number beyond what a double holds", '{"a":[1e999]}', /a double/],
     ["an integer beyond 2^53 that prints as it stands", '{"a": 9007199254740992}', /2\^53/],
     ["an array", "[]", /not a JSON object/],
     ["text", '"a"', /not a JSON object/],

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { aliases, classify, isOperation, operations, passedFamilies } from "../src/Operation.ts"
+import { aliases, apiPath, classify, endpointCaps, isOperation, operations, passedFamilies } from "../src/Operation.ts"
 
 const base = "https://api.openai.com/v1"
 const named = (method: string, url: string, baseUrl = base): string => {
@@ -88,5 +88,21 @@ describe("operations", () => {
 
   it("spell their caps as the aliases do", () => {
     for (const { caps } of Object.values(operations)) for (const cap of caps) assert.include(aliases[0] ?? [], cap)
+    for (const caps of endpointCaps.values()) for (const cap of caps) assert.include(aliases[0] ?? [], cap)
+  })
+
+  it("are served at their own path, and generate at the Responses API's too", () => {
+    const { complete, embed, generate } = operations
+    for (const url of [
+      `${base}/responses`,
+      `${base}/Responses/?x=1`,
+      "http://127.0.0.1:1/respons%65s",
+      "http://a//responses"
+    ])
+      assert.strictEqual(apiPath(generate, `POST ${url}`), "/responses", url)
+    for (const url of [`${base}/chat/completions`, `${base}/responses/r-1`, `${base}?x=/responses`, "nowhere", ""])
+      assert.strictEqual(apiPath(generate, `POST ${url}`), "/chat/completions", url)
+    assert.strictEqual(apiPath(complete, `POST ${base}/responses`), "/completions")
+    assert.strictEqual(apiPath(embed, "local tool:my-app/embed"), "/embeddings")
   })
 })

@@ -13,16 +13,17 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type Call, Committed, type Identified, type PassThrough, type Prepared, type Reply } from "../Call.ts"
+import type { Decision } from "../Decision.ts"
 import { EnforcementUnavailable, type PipelineError } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { Keys } from "../Keys.ts"
 import type { Principal } from "../Principal.ts"
 import { canonicalText, makeSalts, salted } from "./Digest.ts"
 import { Disk, memoryFileSystem } from "./Disk.ts"
-import { endOf, type Refusal, refusalOf } from "./Failure.ts"
+import { endOf, pathsOf, type Refusal, refusalOf } from "./Failure.ts"
 import { join } from "./Journal.ts"
 import type { Body, Ending, ReadRecord } from "./Record.ts"
-import { type Ground, recordPrincipal, Trail } from "./Trail.ts"
+import { type Ground, quantitiesOf, recordPrincipal, Trail } from "./Trail.ts"
 
 /** How a pass-through request ended. */
 export interface Outcome {
@@ -73,7 +74,8 @@ export class Audit extends Context.Service<
     /** Writes that a request passes through; succeeds once that is on the disk, with the way to tell its end. */
     readonly passThrough: (
       request: PassThrough,
-      principal: Principal
+      principal: Principal,
+      observed?: Decision
     ) => Effect.Effect<(outcome: Outcome) => Effect.Effect<void>, EnforcementUnavailable>
     /** Writes a refusal made outside a pipeline; succeeds once it is on the disk. */
     readonly refuse: (refused: Refused) => Effect.Effect<void, EnforcementUnavailable>
@@ -87,6 +89,12 @@ export class Audit extends Context.Service<
       readonly revision: string
       readonly count: number
       readonly previous?: string
+      readonly mode?: "observe" | "enforce"
+    }) => Effect.Effect<void, EnforcementUnavailable>
+    /** Writes that a change of the policies does not load (`policy.rejected`); `revision` is the one that stays in force. */
+    readonly policyRejected: (change: {
+      readonly revision: string
+      readonly reason: string
     }) => Effect.Effect<void, EnforcementUnavailable>
     /**
      * Ends an open call as abandoned: for a stream that was collected without being read. `call` is the receipt's. A call
@@ -228,6 +236,7 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         app: call.app,
         principal: trail.principal === undefined ? undefined : recordPrincipal(trail.principal),
         requested: asked === undefined ? undefined : salted(ground.salts(trail.id, "requested"), asked),
+        asked: quantitiesOf(call, pathsOf(cause)),
         ...refusalOf(cause, trail.principal !== undefined)
       })
       return Effect.andThen(refused, handOn)
@@ -263,11 +272,11 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         const trail = underWay.get(identified.call.id)
         if (trail !== undefined) trail.principal = identified.principal
       },
-      passThrough: (request, principal) =>
+      passThrough: (request, principal, observed) =>
         Effect.suspend(() => {
           const trail = begin(request.id)
           const passed = durable(() => {
-            const said = trail.pass(request, principal)
+            const said = trail.pass(request, principal, observed)
             if (Result.isSuccess(said)) open.set(trail.id, trail)
             return said
           })
@@ -292,8 +301,15 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
           principal: principal === undefined ? undefined : recordPrincipal(principal)
         }),
       keyActive: (key) => write(keyRecord("agent", key)),
-      policyActivated: ({ count, previous, revision }) =>
-        write({ kind: "policy.activated", rev: revision, count, previous }),
+      policyActivated: ({ count, mode, previous, revision }) =>
+        write({
+          kind: "policy.activated",
+          rev: revision,
+          count,
+          previous,
+          mode: mode === "observe" ? mode : undefined
+        }),
+      policyRejected: ({ reason, revision }) => write({ kind: "policy.rejected", rev: revision, reason }),
       abandon: (call) => Effect.sync(() => void open.get(call)?.end({ result: "abandoned" })),
       records: Effect.flatMap(
         durable(() => Result.void),

@@ -8,7 +8,8 @@ import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import { APIConnectionTimeoutError, APIUserAbortError } from "openai"
 import type { PipelineError, StageName } from "../Errors.ts"
-import type { Ending, Kinds } from "./Record.ts"
+import type { Decision } from "../Decision.ts"
+import type { Ending, Kinds, RecordViolation } from "./Record.ts"
 
 /** What a `refused` record says of the reason. */
 export type Refusal = Pick<Kinds["refused"], "stage" | "code" | "status" | "violations" | "policies">
@@ -58,9 +59,21 @@ const decided = (
   error: Extract<PipelineError, { readonly _tag: "PolicyDenied" | "ApprovalPending" | "PolicyRateLimited" }>
 ): Pick<Refusal, "stage" | "violations" | "policies"> => ({
   stage: stageOf(error.stage),
-  violations: error.decision.violations.map(({ code, path, policy }) => ({ code, path, policy })),
+  violations: recordViolations(error.decision),
   policies: error.decision.policies
 })
+
+/** The parameters that a refusal is about: a policy put a bound on them. */
+export const pathsOf = (cause: Cause.Cause<PipelineError>): ReadonlyArray<string> => {
+  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  return error !== undefined && "decision" in error
+    ? error.decision.violations.flatMap(({ path }) => (path === undefined ? [] : [path]))
+    : []
+}
+
+/** The violations of a decision as records tell them. */
+export const recordViolations = ({ violations }: Decision): ReadonlyArray<RecordViolation> =>
+  violations.map(({ code, path, policy }) => ({ code, path, policy }))
 
 /** The log knows the last stage by the way out, not by what is behind it. */
 const stageOf = (stage: StageName): string => (stage === "invocation" ? "egress" : stage)

@@ -19,6 +19,32 @@ export interface RecordPrincipal {
   readonly id: string
   readonly iss?: string | undefined
   readonly roles?: ReadonlyArray<string> | undefined
+  /** Proofs that its login gave. */
+  readonly attestations?: ReadonlyArray<string> | undefined
+  /** Policy ids that its claims name, at most 32. */
+  readonly documents?: ReadonlyArray<string> | undefined
+}
+
+/** A quantity that was asked for: the JSON text of a number, boolean or model name. */
+export interface RecordQuantity {
+  readonly path: string
+  readonly value: string
+}
+
+/** What policies that are only observed would have done. */
+export interface RecordObserved {
+  readonly edits: ReadonlyArray<RecordEdit>
+  readonly policies: ReadonlyArray<string>
+  readonly rev: string
+  readonly verdict: "allow" | "rewrite" | "deny" | "pending"
+  readonly violations: ReadonlyArray<RecordViolation>
+}
+
+/** What was wrong, without its message: that can quote a prompt. */
+export interface RecordViolation {
+  readonly code: string
+  readonly path?: string | undefined
+  readonly policy?: string | undefined
 }
 
 /** An edit: `from` and `to` are the JSON text of a number, boolean or model name, and of anything else the salted digest. */
@@ -50,7 +76,15 @@ export interface Kinds {
   "key.active": KeyFields
   "key.retired": KeyFields
   "key.revoked": KeyFields
-  "policy.activated": { readonly rev: string; readonly count: number; readonly previous?: string | undefined }
+  "policy.activated": {
+    readonly rev: string
+    readonly count: number
+    readonly previous?: string | undefined
+    /** Absent where the policies hold. */
+    readonly mode?: "observe" | undefined
+  }
+  /** A change of the policies that does not load; `rev` stays in force. */
+  "policy.rejected": { readonly rev: string; readonly reason: string }
   decision: {
     readonly call: string
     readonly tool: string
@@ -68,6 +102,8 @@ export interface Kinds {
     readonly kid: string
     readonly inv: string
     readonly parent?: string | undefined
+    readonly asked?: ReadonlyArray<RecordQuantity> | undefined
+    readonly observed?: RecordObserved | undefined
   }
   passthrough: {
     readonly call: string
@@ -76,6 +112,7 @@ export interface Kinds {
     readonly principal: RecordPrincipal
     readonly endpoint: string
     readonly requested?: string | undefined
+    readonly observed?: RecordObserved | undefined
   }
   refused: {
     readonly call: string
@@ -85,13 +122,10 @@ export interface Kinds {
     readonly stage: string
     readonly code: string
     readonly status: number
-    readonly violations: ReadonlyArray<{
-      readonly code: string
-      readonly path?: string | undefined
-      readonly policy?: string | undefined
-    }>
+    readonly violations: ReadonlyArray<RecordViolation>
     readonly policies?: ReadonlyArray<string> | undefined
     readonly requested?: string | undefined
+    readonly asked?: ReadonlyArray<RecordQuantity> | undefined
   }
   "stream.open": { readonly call: string; readonly decision: number; readonly status: number }
   "stream.segment": {
@@ -188,7 +222,7 @@ const fits = (line: string): boolean => line.length * 3 <= maximumLine || Buffer
  */
 const layouts: Readonly<Record<string, ReadonlyArray<string>>> = {
   decision:
-    "app,boot,call,edits,effective,endpoint,id,inv,kid,kind,model,parent,policies,principal,requested,rev,seq,stream,tool,ts,v,verdict".split(
+    "app,asked,boot,call,edits,effective,endpoint,id,inv,kid,kind,model,observed,parent,policies,principal,requested,rev,seq,stream,tool,ts,v,verdict".split(
       ","
     ),
   outcome: "attempts,boot,call,decision,error,id,kind,ms,request,response,result,seq,status,ts,usage,v".split(","),

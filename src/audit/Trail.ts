@@ -5,18 +5,18 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import type { Entry, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
+import type { Call, Entry, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
-import type { Edit } from "../Decision.ts"
+import type { Decision, Edit } from "../Decision.ts"
 import { EnforcementUnavailable } from "../Errors.ts"
 import type { SigningKey } from "../Keys.ts"
-import { toolResource } from "../Operation.ts"
+import { isOperation, quantities, toolResource } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
 import { canonicalText, Chain, salted, type Salts } from "./Digest.ts"
-import type { End } from "./Failure.ts"
+import { type End, recordViolations } from "./Failure.ts"
 import type { Appended, Journal } from "./Journal.ts"
 import { makeReceipt, type Out } from "./Receipt.ts"
-import type { RecordEdit, RecordPrincipal } from "./Record.ts"
+import type { RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity } from "./Record.ts"
 import { type ToolCall, ToolCallDeltas, toolCallsOf, usageOf } from "./ToolCalls.ts"
 
 /** What the trails of one client have in common. */
@@ -109,7 +109,9 @@ export class Trail {
       endpoint: recordEndpoint(call.endpoint),
       kid: from.from.kid,
       inv: invocation,
-      parent: this.#parent ?? call.parent
+      parent: this.#parent ?? call.parent,
+      asked: quantitiesOf(call, from.judge.bounded, from.observed?.judge.bounded),
+      observed: prepared.observed && recordObserved(prepared.observed, salts, this.id)
     })
     if (Result.isFailure(appended)) return Result.fail(appended.failure)
     this.#opened = appended.success
@@ -136,7 +138,11 @@ export class Trail {
   }
 
   /** Takes in that a request passes through, once. */
-  pass(request: PassThrough, principal: Principal): Result.Result<void, EnforcementUnavailable> {
+  pass(
+    request: PassThrough,
+    principal: Principal,
+    observed: Decision | undefined
+  ): Result.Result<void, EnforcementUnavailable> {
     return Result.map(
       this.#ground.journal.append({
         kind: "passthrough",
@@ -144,7 +150,8 @@ export class Trail {
         tool: request.resource,
         app: request.app,
         principal: recordPrincipal(principal),
-        endpoint: recordEndpoint(request.endpoint)
+        endpoint: recordEndpoint(request.endpoint),
+        observed: observed && recordObserved(observed, this.#ground.salts, this.id)
       }),
       (opened) => void (this.#opened = opened)
     )
@@ -348,8 +355,13 @@ const judge = (prepared: Prepared, name: string, args: string): "allow" | "deny"
   }
 }
 
-/** A caller as records name it: no claims, no token. */
+/** How many policy ids a record repeats of its principal's claims. */
+const mostDocuments = 32
+
+/** A caller as records name it: no claims but the names that policies are bound to, no token. */
 export const recordPrincipal = (principal: Principal): RecordPrincipal => ({
+  attestations: principal.attestations.length === 0 ? undefined : principal.attestations,
+  documents: principal.documents.length === 0 ? undefined : principal.documents.slice(0, mostDocuments),
   id: principal.id,
   iss: principal.issuer,
   kind: principal.kind,
@@ -367,7 +379,34 @@ const httpOf = (meta: Meta): Pick<End, "attempts" | "status" | "request"> => ({
 
 /** A number, a boolean and a model's name are told; anything else may be content. */
 const isTold = (path: string, value: unknown): boolean =>
-  typeof value === "number" || typeof value === "boolean" || (path === "model" && typeof value === "string")
+  isNumberOrBoolean(value) || (path === "model" && typeof value === "string")
+
+const isNumberOrBoolean = (value: unknown): value is number | boolean =>
+  typeof value === "number" || typeof value === "boolean"
+
+/** The quantities that a call asks for: what the API counts in, and what a policy puts a bound on. */
+export const quantitiesOf = (
+  { operation, params }: Call,
+  ...bounded: ReadonlyArray<ReadonlyArray<string> | undefined>
+): ReadonlyArray<RecordQuantity> | undefined => {
+  const told: Array<RecordQuantity> = []
+  for (const path in params) {
+    const value = params[path]
+    const isQuantity =
+      (isOperation(operation) && quantities.has(path)) || bounded.some((names) => names?.includes(path))
+    if (path === "model" ? typeof value === "string" : isQuantity && isNumberOrBoolean(value))
+      told.push({ path, value: JSON.stringify(path === "model" ? String(value).slice(0, longestName) : value) })
+  }
+  return told.length === 0 ? undefined : told
+}
+
+const recordObserved = (decision: Decision, salts: Salts, call: string): RecordObserved => ({
+  edits: decision.edits.map((edit) => recordEdit(edit, salts, call)),
+  policies: decision.policies,
+  rev: decision.revision,
+  verdict: decision.verdict === "allow" && decision.edits.length > 0 ? "rewrite" : decision.verdict,
+  violations: recordViolations(decision)
+})
 
 const recordEdit = (edit: Edit, salts: Salts, call: string): RecordEdit => {
   const tell = (value: unknown, side: "from" | "to"): string | undefined =>

@@ -40,11 +40,13 @@ const about = (record: ReadRecord): string => {
     case "key.revoked":
       return `${text(record["use"])} key ${text(record["kid"])}`
     case "policy.activated":
-      return `${text(record["count"])} policies, ${text(record["rev"])}`
+      return `${text(record["count"])} policies${record["mode"] === "observe" ? ", observed" : ""}, ${text(record["rev"])}`
+    case "policy.rejected":
+      return `a change does not load, ${text(record["rev"])} stays: ${text(record["reason"])}`
     case "decision":
-      return `${who(record)} ${text(record["verdict"])} ${text(record["tool"])}${optional(" model ", record["model"])}${record["stream"] === true ? " as a stream" : ""}`
+      return `${who(record)} ${text(record["verdict"])} ${text(record["tool"])}${optional(" model ", record["model"])}${record["stream"] === true ? " as a stream" : ""}${observed(record)}`
     case "passthrough":
-      return `${who(record)} ${text(record["tool"])}`
+      return `${who(record)} ${text(record["tool"])}${observed(record)}`
     case "refused":
       return `${who(record)} ${text(record["tool"])} by ${text(record["stage"])}: ${codes(record)} (${text(record["status"])})`
     case "stream.open":
@@ -70,11 +72,20 @@ const who = (record: ReadRecord): string => {
   return principal === undefined ? "somebody" : `${text(member(principal, "kind"))}:${text(member(principal, "id"))}`
 }
 
-const codes = (record: ReadRecord): string => {
-  const violations = record["violations"]
-  const listed = Array.isArray(violations) ? violations.map((violation) => text(member(violation, "code"))) : []
-  return [text(record["code"]), ...listed].join(", ")
+/** What policies that are only observed would have done. */
+const observed = (record: ReadRecord): string => {
+  const said = record["observed"]
+  const verdict = member(said, "verdict")
+  if (said === undefined || verdict === "allow") return ""
+  return verdict === "rewrite"
+    ? ", which policy would change"
+    : `, which policy would refuse: ${listedCodes(member(said, "violations")).join(", ")}`
 }
+
+const listedCodes = (violations: unknown): ReadonlyArray<string> =>
+  Array.isArray(violations) ? violations.map((violation) => text(member(violation, "code"))) : []
+
+const codes = (record: ReadRecord): string => [text(record["code"]), ...listedCodes(record["violations"])].join(", ")
 
 const text = (value: unknown): string =>
   typeof value === "string" ? value : value === undefined ? "?" : JSON.stringify(value)

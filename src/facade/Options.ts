@@ -22,24 +22,36 @@ export interface SecureOptions {
   readonly userName?: string
   /** MAPL policies: directory, file, document, or documents. */
   readonly policies?: WorkspaceOptions["policies"]
+  /** `observe`: policies refuse and change nothing, and the log says what they would have done. Default `enforce`. */
+  readonly policyMode?: WorkspaceOptions["policyMode"]
+  /** What is known of models, for downgrades and caps. Default: the models of the OpenAI API. */
+  readonly models?: WorkspaceOptions["models"]
   /** Issuers whose tokens are trusted: `{ issuer, audience }`, one or several. */
   readonly issuers?: WorkspaceOptions["issuers"]
   /** Where the log is: `{ path }`, or `"memory"`. */
   readonly audit?: WorkspaceOptions["audit"]
-  /** Shares a workspace, in place of `policies`, `issuers` and `audit`. */
+  /** Shares a workspace, in place of `policies`, `policyMode`, `models`, `issuers` and `audit`. */
   readonly workspace?: Workspace
   /** A pipeline of one's own. It may require any stage; the workspace's, and this client's invocation, are provided. */
   readonly layer?: Layer.Layer<Pipeline, unknown, Stage>
 }
 
 /** Of our options, those that make a workspace. */
-export type LayerOptions = Pick<SecureOptions, "policies" | "issuers" | "audit">
+export type LayerOptions = Pick<SecureOptions, "policies" | "policyMode" | "models" | "issuers" | "audit">
 
 /** What a workspace is made with, of what was given. */
-export const workspaceOptions = ({ audit, issuers, policies }: SecureOptions): WorkspaceOptions => ({
+export const workspaceOptions = ({
+  audit,
+  issuers,
+  models,
+  policies,
+  policyMode
+}: SecureOptions): WorkspaceOptions => ({
   ...(audit !== undefined && { audit }),
   ...(issuers !== undefined && { issuers }),
-  ...(policies !== undefined && { policies })
+  ...(models !== undefined && { models }),
+  ...(policies !== undefined && { policies }),
+  ...(policyMode !== undefined && { policyMode })
 })
 
 /** Names of our options. */
@@ -49,6 +61,8 @@ export const ourOptions: ReadonlySet<string> = new Set([
   "jwtToken",
   "userName",
   "policies",
+  "policyMode",
+  "models",
   "issuers",
   "audit",
   "workspace",

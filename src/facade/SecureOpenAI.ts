@@ -9,7 +9,8 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import { type ClientOptions, OpenAI, PagePromise } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { AgentClient, type AgentClientOptions, requireIntent, tokenSource } from "../AgentClient.ts"
-import { type Credentials, endpointOf, type Receipt } from "../Call.ts"
+import { Call, type Credentials, endpointOf, type Receipt } from "../Call.ts"
+import type { Decision } from "../Decision.ts"
 import {
   BindError,
   ClosedError,
@@ -24,6 +25,7 @@ import { newId } from "../Id.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { familyResource, isOperation, operations } from "../Operation.ts"
 import { Pipeline } from "../Pipeline.ts"
+import type { Limits } from "../policy/Limits.ts"
 import { type Message, type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { answerPromise, type ResponseProps } from "./Answer.ts"
 import { divide, type LayerOptions, ourOptions, type SecureOptions, workspaceOptions } from "./Options.ts"
@@ -54,6 +56,13 @@ export interface SecureMembers {
    * is an answer to the model; what the handler throws is thrown.
    */
   invokeTool(toolCall: ToolCall, options?: { readonly signal?: AbortSignal }): Promise<ToolMessage>
+  /**
+   * What policy says of a request: `generate`, `complete`, `embed`, or a tool by its name, with its params. Nothing is sent,
+   * counted or recorded. The decision's `verdict` is `allow`, with the `edits` that would be made, `deny` or `pending`.
+   */
+  can(operation: string, params?: object): Promise<Decision>
+  /** What may be asked at most: models, caps and other bounds, for a user interface that offers only what is allowed. */
+  limits(operation?: string): Promise<Limits>
   /** The same client under a registered user's identity. Throws a `BindError`. */
   bindToUser(user: AgentClient): BoundSecureOpenAI<this>
   /** Registers a user by token and binds to it; disposing unbinds and unregisters. */
@@ -187,6 +196,23 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
 
     invokeTool(toolCall: ToolCall, options?: { readonly signal?: AbortSignal }): Promise<ToolMessage> {
       return answerToolCall(this.#session, toolCall, options?.signal)
+    }
+
+    async can(operation: string, params: object = {}): Promise<Decision> {
+      requireAlive(this.#session)
+      const { app, credentials, intents, server, workspace } = this.#session
+      try {
+        const endpoint = endpointOf(app, operation, this.baseURL)
+        return await workspace.foresee(Call.make(operation, params, { app, credentials, intents, server, endpoint }))
+      } catch (error) {
+        throw toSdkError(error)
+      }
+    }
+
+    async limits(operation = "generate"): Promise<Limits> {
+      requireAlive(this.#session)
+      const { app, credentials, intents, workspace } = this.#session
+      return workspace.limits({ app, operation, credentials, intents })
     }
 
     bindToUser(user: AgentClient): OpenAI {
@@ -341,7 +367,9 @@ const openSession = (options: SecureOptions): Session => {
   const app = options.appName ?? "secure-openai-app"
   const own = Object.keys(workspaceOptions(options)).length > 0
   if (own && options.workspace !== undefined)
-    throw new ConfigurationError("Give either a workspace, or policies, issuers and audit; not both.")
+    throw new ConfigurationError(
+      "Give either a workspace, or policies, policyMode, models, issuers and audit; not both."
+    )
   const workspace = options.workspace ?? (own ? new Workspace(workspaceOptions(options)) : Workspace.default())
   const stages = Layer.provideMerge(layerInvocation, layerOf(workspace))
   const session: Session = {

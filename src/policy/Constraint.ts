@@ -5,27 +5,15 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
+import { LRUCache } from "lru-cache"
 import type { RE2JS } from "re2js"
 import { canonicalize, type Json, type JsonObject } from "../CanonicalJson.ts"
-import type { Remedy, Violation, ViolationCode } from "../Decision.ts"
+import type { Remedy, Violation } from "../Decision.ts"
 import { outputTokenCaps } from "../Operation.ts"
+import { type Finding, type Relation, show, type Source, withArticle } from "./Finding.ts"
 import { type Bounds, compileRegex, type Spec } from "./Mapl.ts"
-import { type Found, type Parameter, read } from "./Parameter.ts"
+import { type Parameter, read, valueAt } from "./Parameter.ts"
 import { globsMeet, isGlob, type Matcher, valueGlob } from "./Pattern.ts"
-
-/**
- * One thing that is wrong with a request, and the edit that would put it right where policy asks for one.
- */
-export interface Finding {
-  readonly violation: Violation
-  readonly remedy?: Remedy
-}
-
-/** Who set a bound; `rank` 0 is the most specific document that takes part. */
-export interface Source {
-  readonly policy: string
-  readonly rank: number
-}
 
 /** A bound on a number or a length. `deny`: crossing it refuses; otherwise the request is edited. */
 export interface Bound extends Source {
@@ -73,40 +61,59 @@ export const fromSpec = (
   onViolation: "rewrite" | "deny" | undefined
 ): Constraint => {
   const bounds: Bounds = isList(spec) ? { allowed_values: spec } : spec
+  const { policy, rank } = source
   const mode = bounds.on_violation ?? onViolation
-  const bound = (values: ReadonlyArray<number | undefined>, tightest: (...values: Array<number>) => number) => {
-    const given = values.filter((value) => value !== undefined)
-    return given.length === 0 ? undefined : { ...source, value: tightest(...given), deny: mode === "deny" }
-  }
-  const list = bounds.allowed_values
+  const deny = mode === "deny"
+  const atLeast = (one: number | undefined, other?: number): Bound | undefined =>
+    one === undefined && other === undefined
+      ? undefined
+      : { policy, rank, value: Math.max(one ?? -Infinity, other ?? -Infinity), deny }
+  const atMost = (one: number | undefined, other?: number): Bound | undefined =>
+    one === undefined && other === undefined
+      ? undefined
+      : { policy, rank, value: Math.min(one ?? Infinity, other ?? Infinity), deny }
+  const { allowed_values: values, downgrade, pattern, range, type } = bounds
   return {
     parameter,
     source,
     required: bounds.required === true ? source : undefined,
-    min: bound([bounds.min, bounds.range?.[0]], Math.max),
-    max: bound([bounds.max, bounds.range?.[1]], Math.min),
-    minLength: bound([bounds.min_length], Math.max),
-    maxLength: bound([bounds.max_length], Math.min),
-    minItems: bound([bounds.min_items], Math.max),
-    maxItems: bound([bounds.max_items], Math.min),
-    types: bounds.type === undefined ? [] : [{ ...source, type: bounds.type }],
+    min: atLeast(bounds.min, range?.[0]),
+    max: atMost(bounds.max, range?.[1]),
+    minLength: atLeast(bounds.min_length),
+    maxLength: atMost(bounds.max_length),
+    minItems: atLeast(bounds.min_items),
+    maxItems: atMost(bounds.max_items),
+    types: type === undefined ? none : [{ policy, rank, type }],
     lists:
-      list === undefined
-        ? []
+      values === undefined
+        ? none
         : [
             {
-              ...source,
-              deny: parameter.canonical === "model" ? mode === "deny" : mode !== "rewrite",
-              values: list,
-              matches: valuesMatcher(list)
+              policy,
+              rank,
+              deny: parameter.canonical === "model" ? deny : mode !== "rewrite",
+              values,
+              matches: valuesMatcher(values)
             }
           ],
-    patterns:
-      bounds.pattern === undefined
-        ? []
-        : [{ ...source, pattern: bounds.pattern, regex: Result.getOrThrow(compileRegex(bounds.pattern)) }],
-    downgrades: bounds.downgrade === undefined ? [] : [{ ...source, table: bounds.downgrade }]
+    patterns: pattern === undefined ? none : [{ policy, rank, pattern, regex: regexOf(pattern) }],
+    downgrades: downgrade === undefined ? none : [{ policy, rank, table: downgrade }]
   }
+}
+
+const none: ReadonlyArray<never> = []
+
+/** How many patterns are kept compiled; documents name the same ones. */
+const maximumKept = 1024
+
+const regexes = new LRUCache<string, RE2JS>({ max: maximumKept })
+
+const regexOf = (pattern: string): RE2JS => {
+  const kept = regexes.get(pattern)
+  if (kept !== undefined) return kept
+  const regex = Result.getOrThrow(compileRegex(pattern))
+  regexes.set(pattern, regex)
+  return regex
 }
 
 /** Both constraints at once. Commutative, associative and idempotent; never allows what either refuses. */
@@ -133,12 +140,12 @@ const first = (left: Source | undefined, right: Source | undefined): Source | un
 const tighter = (
   left: Bound | undefined,
   right: Bound | undefined,
-  tightest: (...values: Array<number>) => number
+  tightest: (one: number, other: number) => number
 ): Bound | undefined => {
   if (left === undefined || right === undefined) return left ?? right
-  const value = tightest(left.value, right.value)
-  const [bound] = [left, right].filter((each) => each.value === value).sort((a, b) => a.rank - b.rank)
-  return { ...bound!, deny: left.deny || right.deny }
+  const isLeft = left.value === right.value ? left.rank <= right.rank : tightest(left.value, right.value) === left.value
+  const bound = isLeft ? left : right
+  return bound.deny || !(left.deny || right.deny) ? bound : { ...bound, deny: true }
 }
 
 /** Every item of both, the most specific document's first, each once. */
@@ -149,6 +156,9 @@ const union = <A extends Source>(
 ): ReadonlyArray<A> => {
   if (right.length === 0) return left
   if (left.length === 0) return right
+  // Documents of other ranks have nothing in common.
+  if (left.at(-1)!.rank < right[0]!.rank) return [...left, ...right]
+  if (right.at(-1)!.rank < left[0]!.rank) return [...right, ...left]
   const items = new Map([...left, ...right].map((item) => [`${item.rank} ${item.policy} ${identity(item)}`, item]))
   return [...items]
     .sort(([a, { rank }], [b, other]) => rank - other.rank || (a < b ? -1 : a > b ? 1 : 0))
@@ -161,10 +171,13 @@ const union = <A extends Source>(
 
 /** Whether a value equals one of `values`, or matches one that is a glob. */
 export const valuesMatcher = (values: ReadonlyArray<Json>): ((value: Json) => boolean) => {
+  let matches: ((value: Json) => boolean) | undefined
+  return (value) => (matches ??= makeMatcher(values))(value)
+}
+
+const makeMatcher = (values: ReadonlyArray<Json>): ((value: Json) => boolean) => {
   const scalars = new Set<Json>(values)
-  const globs: ReadonlyArray<Matcher> = values
-    .filter((value) => typeof value === "string" && isGlob(value))
-    .map((glob) => valueGlob(String(glob)))
+  const globs: ReadonlyArray<Matcher> = values.filter(isGlobValue).map(valueGlob)
   const composites = new Set(values.filter(isComposite).map(canonicalize))
   return (value) =>
     isComposite(value)
@@ -176,16 +189,26 @@ export const valuesMatcher = (values: ReadonlyArray<Json>): ((value: Json) => bo
  * The literals that every list allows, in the order of the most specific one, and the globs of that one that the others do
  * not exclude.
  */
-export const effectiveValues = ({
-  lists
-}: Constraint): { readonly literals: ReadonlyArray<Json>; readonly globs: ReadonlyArray<string> } => {
+export const effectiveValues = (constraint: Constraint): EffectiveValues => {
+  const kept = effective.get(constraint)
+  if (kept !== undefined) return kept
+  const { lists } = constraint
   const values = lists.flatMap((list) => list.values)
   const literals = values.filter((value) => !isGlobValue(value) && lists.every((list) => list.matches(value)))
   const globs = (lists[0]?.values ?? [])
     .filter(isGlobValue)
     .filter((glob) => lists.every((list) => meetsList(glob, list)))
-  return { literals: uniqueValues(literals), globs }
+  const made = { literals: uniqueValues(literals), globs }
+  effective.set(constraint, made)
+  return made
 }
+
+interface EffectiveValues {
+  readonly literals: ReadonlyArray<Json>
+  readonly globs: ReadonlyArray<string>
+}
+
+const effective = new WeakMap<Constraint, EffectiveValues>()
 
 const names = (values: ReadonlyArray<Json>, literal: Json): boolean =>
   isComposite(literal)
@@ -216,9 +239,10 @@ export const contradiction = (constraint: Constraint): Violation | undefined => 
 }
 
 /** Whether no value is on every list. Exact, except where every list has globs: there each two are compared. */
-const allowsNothing = (constraint: Constraint): boolean => {
-  const { lists } = constraint
-  if (effectiveValues(constraint).literals.length > 0) return false
+const allowsNothing = ({ lists }: Constraint): boolean => {
+  const isLeft = (value: Json): boolean => !isGlobValue(value) && lists.every((list) => list.matches(value))
+  if (lists.length === 1) return lists[0]!.values.length === 0
+  if (lists.some(({ values }) => values.some(isLeft))) return false
   if (lists.some((list) => !list.values.some(isGlobValue))) return true
   return lists.some((list) => lists.some((other) => !list.values.some((value) => meetsList(value, other))))
 }
@@ -247,162 +271,134 @@ const uniqueValues = (values: ReadonlyArray<Json>): ReadonlyArray<Json> => [
 // Check
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Everything in which a request breaks a constraint that is no contradiction. */
-export const check = (constraint: Constraint, params: JsonObject): ReadonlyArray<Finding> => {
-  const { found, lacking, misshapen } = read(constraint.parameter, params)
-  const findings = found.flatMap((each) => checkValue(constraint, each))
-  for (const { expected, path, value } of misshapen)
-    findings.push(violated("wrong_type", { path, value }, constraint.source, withArticle(expected), "is not"))
-  for (const element of lacking) findings.push(lacks(constraint, element))
-  const { required } = constraint
-  if (required !== undefined && found.length + lacking.length + misshapen.length === 0)
-    findings.push({
-      violation: {
-        code: "required",
-        path: constraint.parameter.name,
-        policy: required.policy,
-        constraint: "required",
-        message: `${constraint.parameter.name} is missing; ${required.policy} requires it`,
-        hint: `pass ${constraint.parameter.name}`
-      }
-    })
-  return findings
+/** Adds everything in which a request breaks a constraint that is no contradiction. */
+export const check = (constraint: Constraint, params: JsonObject, findings: Array<Finding>): void => {
+  const { parameter, required, source } = constraint
+  let isThere = false
+  if (parameter.members === undefined) {
+    const { found, lacking, misshapen } = read(parameter, params)
+    isThere = found.length + lacking.length + misshapen.length > 0
+    for (const { path, value } of found) checkValue(constraint, path, value, findings)
+    for (const { expected, path, value } of misshapen)
+      findings.push(broken("wrong_type", "mistyped", expected, path, value, source))
+    for (const { path, value } of lacking) {
+      const [list] = constraint.lists
+      const code = list === undefined ? "required" : "value_not_allowed"
+      const { policy } = list ?? source
+      findings.push({
+        _tag: "Missing",
+        code,
+        path,
+        policy,
+        lacking: { name: parameter.name, value, among: list?.values }
+      })
+    }
+  } else
+    for (const name of parameter.members) {
+      const value = valueAt(params, name)
+      if (value === undefined || value === null) continue
+      isThere = true
+      checkValue(constraint, name, value, findings)
+    }
+  if (required !== undefined && !isThere)
+    findings.push({ _tag: "Missing", code: "required", path: parameter.name, policy: required.policy })
 }
 
-/**
- * The violation of one bound by one value. `note` says how the bound came about, `by` names all who set it where there are
- * several.
- */
-export const violated = (
-  code: ViolationCode,
-  { path, value }: Found,
-  source: { readonly policy: string; readonly note?: string; readonly by?: string },
-  constraint: string,
-  relation: string,
+/** Whether a request gives a value for the parameter. */
+export const isGiven = ({ parameter }: Constraint, params: JsonObject): boolean => {
+  if (parameter.members === undefined) return read(parameter, params).found.length > 0
+  return parameter.members.some((name) => (valueAt(params, name) ?? null) !== null)
+}
+
+/** One bound that one value breaks. */
+export const broken = (
+  code: "above_maximum" | "below_minimum" | "wrong_type" | "pattern_mismatch" | "length" | "items" | "value_denied",
+  relation: Relation,
+  bound: Json,
+  path: string,
+  value: Json,
+  { note, policy }: { readonly policy: string; readonly note?: string },
   remedy?: Remedy
-): Finding => {
-  const actual = show(value)
-  const violation = {
-    code,
-    path,
-    policy: source.policy,
-    constraint,
-    actual,
-    message: `${path} is ${actual}, which ${relation} ${constraint}${source.note === undefined ? "" : ` (${source.note})`}, set by ${source.by ?? source.policy}`
-  }
-  return remedy === undefined ? { violation } : { violation, remedy }
-}
+): Finding => ({ _tag: "Broken", code, path, value, relation, bound, policy, note, remedy })
 
-/** A value as JSON, cut at 80 characters. */
-export const show = (value: Json): string => {
-  const text = JSON.stringify(typeof value === "string" ? value.slice(0, 81) : value)
-  return text.length > 80 ? `${text.slice(0, 79)}…` : text
-}
-
-const checkValue = (constraint: Constraint, found: Found): ReadonlyArray<Finding> => {
-  const findings: Array<Finding> = []
-  const { path, value } = found
+const checkValue = (constraint: Constraint, path: string, value: Json, findings: Array<Finding>): void => {
   const mistyped = wrongType(constraint, value)
-  if (mistyped !== undefined)
-    findings.push(violated("wrong_type", found, mistyped, withArticle(mistyped.type), "is not"))
-  if (typeof value === "number" && Number.isFinite(value)) findings.push(...checkNumber(constraint, path, value))
-  const unlisted = constraint.lists.filter((list) => !allows(list, value))
-  if (unlisted.length > 0) findings.push(notAllowed(constraint, found, unlisted))
+  if (mistyped !== undefined) findings.push(broken("wrong_type", "mistyped", mistyped.type, path, value, mistyped))
+  if (typeof value === "number" && Number.isFinite(value)) checkNumber(constraint, path, value, findings)
+  const { lists, patterns } = constraint
+  if (lists.length > 0 && !lists.every((list) => allows(list, value))) findings.push(unlisted(constraint, path, value))
   if (typeof value === "string") {
-    for (const pattern of constraint.patterns)
-      if (!pattern.regex.matches(value))
-        findings.push(violated("pattern_mismatch", found, pattern, `the pattern ${pattern.pattern}`, "does not match"))
-    findings.push(...checkSize("length", "characters", found, value.length, constraint.minLength, constraint.maxLength))
+    const { maxLength, minLength } = constraint
+    for (const each of patterns)
+      if (!each.regex.matches(value))
+        findings.push(broken("pattern_mismatch", "unmatched", each.pattern, path, value, each))
+    if (maxLength !== undefined && value.length > maxLength.value)
+      findings.push(broken("length", "longer", maxLength.value, path, value, maxLength))
+    if (minLength !== undefined && value.length < minLength.value)
+      findings.push(broken("length", "shorter", minLength.value, path, value, minLength))
+  } else if (isArray(value)) {
+    const { maxItems, minItems } = constraint
+    if (maxItems !== undefined && value.length > maxItems.value)
+      findings.push(broken("items", "more", maxItems.value, path, value, maxItems))
+    if (minItems !== undefined && value.length < minItems.value)
+      findings.push(broken("items", "fewer", minItems.value, path, value, minItems))
   }
-  if (isArray(value))
-    findings.push(...checkSize("items", "items", found, value.length, constraint.minItems, constraint.maxItems))
-  return findings
 }
 
-const checkNumber = (constraint: Constraint, path: string, value: number): ReadonlyArray<Finding> => {
-  const isCap = outputTokenCaps.includes(path)
-  const whole = isCap || constraint.types.some(({ type }) => type === "integer")
+const checkNumber = (constraint: Constraint, path: string, value: number, findings: Array<Finding>): void => {
   const { max, min } = constraint
-  const clamped = (bound: Bound, to: number): Remedy | undefined =>
-    bound.deny || !Number.isFinite(to) ? undefined : { kind: "set", path, from: value, to, policy: bound.policy }
-  const findings: Array<Finding> = []
-  if (max !== undefined && value > max.value)
-    findings.push(
-      violated(
-        "above_maximum",
-        { path, value },
-        max,
-        `the maximum ${max.value}`,
-        "is above",
-        clamped(max, whole ? Math.floor(max.value) : max.value)
-      )
-    )
-  if (min !== undefined && value < min.value)
-    findings.push(
-      // A cap is never raised: that would ask for more than the caller did.
-      violated(
-        "below_minimum",
-        { path, value },
-        min,
-        `the minimum ${min.value}`,
-        "is below",
-        isCap ? undefined : clamped(min, whole ? Math.ceil(min.value) : min.value)
-      )
-    )
+  if (max !== undefined && value > max.value) {
+    const remedy = clamp(constraint, max, path, value, Math.floor)
+    findings.push(broken("above_maximum", "above", max.value, path, value, max, remedy))
+  }
+  if (min !== undefined && value < min.value) {
+    // A cap is never raised: that would ask for more than the caller did.
+    const remedy = outputTokenCaps.includes(path) ? undefined : clamp(constraint, min, path, value, Math.ceil)
+    findings.push(broken("below_minimum", "below", min.value, path, value, min, remedy))
+  }
   // Servers that speak this API read a negative cap as "no limit".
-  if (isCap && max !== undefined && value < 0 && (min === undefined || value >= min.value))
-    findings.push(violated("below_minimum", { path, value }, max, "0", "is below"))
-  return findings
+  if (value < 0 && max !== undefined && (min === undefined || value >= min.value) && outputTokenCaps.includes(path))
+    findings.push(broken("below_minimum", "negative", 0, path, value, max))
 }
 
-const checkSize = (
-  code: "length" | "items",
-  unit: string,
-  found: Found,
-  size: number,
-  min: Bound | undefined,
-  max: Bound | undefined
-): ReadonlyArray<Finding> => {
-  const findings: Array<Finding> = []
-  if (max !== undefined && size > max.value)
-    findings.push(violated(code, found, max, `${max.value} ${unit}`, `has more than`))
-  if (min !== undefined && size < min.value)
-    findings.push(violated(code, found, min, `${min.value} ${unit}`, `has fewer than`))
-  return findings
+const clamp = (
+  { types }: Constraint,
+  bound: Bound,
+  path: string,
+  from: number,
+  whole: (value: number) => number
+): Remedy | undefined => {
+  const isWhole = outputTokenCaps.includes(path) || types.some(({ type }) => type === "integer")
+  const to = isWhole ? whole(bound.value) : bound.value
+  return bound.deny || !Number.isFinite(to) ? undefined : { kind: "set", path, from, to, policy: bound.policy }
 }
 
-const notAllowed = (constraint: Constraint, found: Found, unlisted: ReadonlyArray<Allowed>): Finding => {
+const unlisted = (constraint: Constraint, path: string, value: Json): Finding => {
+  const broken = constraint.lists.filter((list) => !allows(list, value))
   const { globs, literals } = effectiveValues(constraint)
-  const { policy } = unlisted[0]!
-  const by = [...new Set(unlisted.map((list) => list.policy))].join(" and ")
-  const finding = violated("value_not_allowed", found, { policy, by }, show([...literals, ...globs]), "is not among")
+  const { policy } = broken[0]!
+  const finding: Finding = {
+    _tag: "Broken",
+    code: "value_not_allowed",
+    path,
+    value,
+    relation: "unlisted",
+    bound: globs.length === 0 ? literals : [...literals, ...globs],
+    policy,
+    by: broken.length === 1 ? policy : [...new Set(broken.map((list) => list.policy))].join(" and ")
+  }
   // A list that is broken must itself name what takes the value's place: another document's literal that only fits this
   // one's glob would turn this one's refusal into a permission.
-  const substitutes = literals.filter((literal) => unlisted.every(({ values }) => names(values, literal)))
+  const substitutes = literals.filter((literal) => broken.every(({ values }) => names(values, literal)))
   const [to] = substitutes
-  if (to === undefined || isArray(found.value) || unlisted.some(({ deny }) => deny)) return finding
-  const { path, value: from } = found
-  if (constraint.parameter.canonical !== "model") return { ...finding, remedy: { kind: "set", path, from, to, policy } }
-  if (typeof from !== "string") return finding
-  const allowed = substitutes.filter((literal) => typeof literal === "string")
+  if (to === undefined || isArray(value) || broken.some(({ deny }) => deny)) return finding
+  if (constraint.parameter.canonical !== "model")
+    return { ...finding, remedy: { kind: "set", path, from: value, to, policy } }
+  if (typeof value !== "string") return finding
+  const allowed = [...substitutes.filter((literal) => typeof literal === "string"), ...globs]
   const tables = constraint.downgrades.toReversed().flatMap(({ table }) => Object.entries(table))
   const downgrade = tables.length === 0 ? {} : { downgrade: Object.fromEntries(tables) }
-  return { ...finding, remedy: { kind: "model", path, from, allowed: [...allowed, ...globs], ...downgrade, policy } }
-}
-
-const lacks = (constraint: Constraint, element: Found): Finding => {
-  const [list] = constraint.lists
-  const source = list ?? constraint.source
-  return {
-    violation: {
-      code: list === undefined ? "required" : "value_not_allowed",
-      path: element.path,
-      policy: source.policy,
-      constraint: list === undefined ? "required" : show(list.values),
-      actual: show(element.value),
-      message: `${element.path} is ${show(element.value)}, which has no ${constraint.parameter.name}; ${source.policy} requires one${list === undefined ? "" : ` among ${show(list.values)}`}`
-    }
-  }
+  return { ...finding, remedy: { kind: "model", path, from: value, allowed, ...downgrade, policy } }
 }
 
 /** The list holds for a value, or for every element of it. */
@@ -436,8 +432,6 @@ const isOfType = (value: Json, type: JsonType): boolean => {
 }
 
 const isNumeric = (type: JsonType): boolean => type === "integer" || type === "number"
-
-const withArticle = (type: JsonType): string => `${/^[aeiou]/u.test(type) ? "an" : "a"} ${type}`
 
 const isList = (spec: Spec): spec is Exclude<Spec, Bounds> => Array.isArray(spec)
 

@@ -1,6 +1,7 @@
 /**
- * The meet of all documents that take part in a decision (mapl §5). Documents are compiled once; what they ask of one
- * resource is met once and kept, so that a decision costs the same however many documents there are.
+ * The meet of all documents that take part in a decision (mapl §5). What they ask of one resource is met once and kept, and
+ * what all callers of a team share is met once for all of them, so that a decision costs the same however many documents
+ * there are.
  *
  * @since 0.1.0
  */
@@ -8,7 +9,8 @@ import * as Result from "effect/Result"
 import type { Json } from "../CanonicalJson.ts"
 import type { Violation } from "../Decision.ts"
 import { isOperation, type Operation, operations } from "../Operation.ts"
-import { type Constraint, contradiction, fromSpec, meet, type Source, valuesMatcher } from "./Constraint.ts"
+import { type Constraint, contradiction, fromSpec, meet, valuesMatcher } from "./Constraint.ts"
+import type { NeededAttestation, Source } from "./Finding.ts"
 import {
   type AttestationNeed,
   type Document,
@@ -21,11 +23,15 @@ import {
 import { type Parameter, parameter } from "./Parameter.ts"
 import { type Matcher, resourcePattern } from "./Pattern.ts"
 
-/** A document that takes part, under the name that decisions know it by. `counter` names its calls' counter. */
+/**
+ * A document that takes part, under the name that decisions know it by. `counter` names its calls' counter, `parent` is the
+ * document that it extends.
+ */
 export interface Participant {
   readonly document: Document | Intent
   readonly name: string
   readonly counter: string
+  readonly parent?: Participant | undefined
 }
 
 /** Values that are refused for a parameter. */
@@ -40,11 +46,6 @@ export interface Window extends Source {
   readonly notBefore: number
   readonly notAfter: number
   readonly text: string
-}
-
-/** A proof that a document asks for. `approver` is who gives it from outside; without one it must be held already. */
-export interface NeededAttestation extends AttestationNeed, Source {
-  readonly approver: string | undefined
 }
 
 /** Requests a minute, for each principal. `counter` names the document's own counter. */
@@ -82,37 +83,61 @@ const maximumKept = 256
  * @category models
  */
 export class EffectivePolicy {
-  readonly participants: ReadonlyArray<Participant>
   /** Why nothing is allowed, whatever the resource. */
   readonly refusal: Violation | undefined
+  readonly #own: ReadonlyArray<Participant>
   readonly #compiled: ReadonlyArray<Compiled>
-  readonly #rules = new Map<string, Rules>()
-  readonly #narrowed = new WeakMap<object, EffectivePolicy>()
+  readonly #rest: EffectivePolicy | undefined
+  readonly #met = new Map<string, Met>()
+  #narrowed: WeakMap<object, EffectivePolicy> | undefined
 
-  /** `participants` stand in order, the most specific first. */
-  constructor(participants: ReadonlyArray<Participant>, refusal?: Violation) {
-    this.participants = participants
+  /** `own` stand in order, the most specific first; those of `rest`, which restricts as well, come after them. */
+  constructor(own: ReadonlyArray<Participant>, refusal?: Violation, rest?: EffectivePolicy) {
     this.refusal = refusal
-    this.#compiled = participants.map(compile)
+    this.#own = own
+    this.#rest = rest
+    const below = rest?.count ?? 0
+    this.#compiled = own.map((one, at) => compile(one, parentsOf(one, own), 1 - own.length + at - below))
+  }
+
+  get participants(): ReadonlyArray<Participant> {
+    return this.#rest === undefined ? this.#own : [...this.#own, ...this.#rest.participants]
+  }
+
+  /** How many documents take part. */
+  get count(): number {
+    return this.#own.length + (this.#rest?.count ?? 0)
   }
 
   /** What is asked of a resource. */
   rules(resource: string): Rules {
-    const kept = this.#rules.get(resource)
+    return this.#meet(resource)
+  }
+
+  #meet(resource: string): Met {
+    const kept = this.#met.get(resource)
     if (kept !== undefined) return kept
-    const rules = rulesFor(resource, this.#compiled, this.refusal)
-    if (this.#rules.size >= maximumKept) this.#rules.clear()
-    this.#rules.set(resource, rules)
-    return rules
+    const rest = this.#rest === undefined ? nothing(resource) : this.#rest.#meet(resource)
+    const met = meetOnto(rest, this.#compiled, this.refusal)
+    if (this.#met.size >= maximumKept) this.#met.clear()
+    this.#met.set(resource, met)
+    return met
   }
 
   /** This policy and more that restricts it; kept for as long as `identity` lives. */
   narrow(identity: object, more: () => ReadonlyArray<Participant>): EffectivePolicy {
-    const kept = this.#narrowed.get(identity)
+    const kept = this.#narrowed?.get(identity)
     if (kept !== undefined) return kept
     const added = more()
-    const others = this.participants.filter((one) => !added.some(({ counter }) => counter === one.counter))
-    const narrowed = new EffectivePolicy([...added, ...others], this.refusal)
+    const counters = new Set(added.map(({ counter }) => counter))
+    const isNew = !this.participants.some(({ counter }) => counters.has(counter))
+    const narrowed = isNew
+      ? new EffectivePolicy(added, undefined, this)
+      : new EffectivePolicy(
+          [...added, ...this.participants.filter(({ counter }) => !counters.has(counter))],
+          this.refusal
+        )
+    this.#narrowed ??= new WeakMap()
     this.#narrowed.set(identity, narrowed)
     return narrowed
   }
@@ -130,8 +155,8 @@ interface Rule<A> {
 
 /** A document with its patterns ready to match. */
 interface Compiled {
-  readonly name: string
   readonly counter: string
+  readonly source: Source
   readonly resources: ReadonlyArray<Rule<undefined>>
   readonly denied: ReadonlyArray<Rule<undefined>>
   readonly parameters: ReadonlyArray<Rule<Readonly<Record<string, Spec>>>>
@@ -139,55 +164,91 @@ interface Compiled {
   readonly onViolation: "rewrite" | "deny" | undefined
   readonly rateLimit: number | undefined
   readonly window: { readonly notBefore: number; readonly notAfter: number; readonly text: string } | undefined
-  readonly needs: ReadonlyArray<AttestationNeed>
-  readonly approvers: ReadonlyMap<string, string>
+  readonly needs: ReadonlyArray<NeededAttestation>
 }
 
-const compiledDocuments = new WeakMap<Document | Intent, Compiled>()
-
-const compile = ({ counter, document, name }: Participant): Compiled => {
-  const kept = compiledDocuments.get(document)
-  if (kept !== undefined) return kept
-  const { attestations = [], constraints = {}, validity } = document
-  const compiled: Compiled = {
-    name,
+const compile = (
+  { counter, document, name }: Participant,
+  parents: ReadonlyArray<Participant>,
+  rank: number
+): Compiled => {
+  const { attestations, constraints, validity } = document
+  const source = { policy: name, rank }
+  const needs = attestations === undefined ? [] : isList(attestations) ? attestations : trueKeys(attestations)
+  return {
     counter,
+    source,
     resources: (document.resources ?? []).map((pattern) => rule(pattern, undefined)),
     denied: (document.denied_resources ?? []).map((pattern) => rule(pattern, undefined)),
-    parameters: [
-      ...Object.entries(constraints.parameters ?? {}),
-      ...Object.keys(constraints)
-        .filter(isResourceKey)
-        .map((pattern) => [pattern, constraints[pattern] ?? {}] as const)
-    ].map(([pattern, specs]) => rule(pattern, specs)),
-    deniedParameters: Object.entries(constraints.denied_parameters ?? {}).map(([pattern, values]) =>
+    parameters: constraints === undefined ? [] : parameterRules(constraints),
+    deniedParameters: Object.entries(constraints?.denied_parameters ?? {}).map(([pattern, values]) =>
       rule(pattern, values)
     ),
     onViolation: document.on_violation,
-    rateLimit: constraints.rate_limit,
-    window:
-      validity === undefined
-        ? undefined
-        : {
-            notBefore:
-              validity.not_before === undefined ? -Infinity : (instant(validity.not_before, "first") ?? Infinity),
-            notAfter: validity.not_after === undefined ? Infinity : (instant(validity.not_after, "last") ?? -Infinity),
-            text: [
-              ...(validity.not_before === undefined ? [] : [`from ${validity.not_before}`]),
-              ...(validity.not_after === undefined ? [] : [`until ${validity.not_after}`])
-            ].join(" ")
-          },
-    needs: (isList(attestations) ? attestations : Object.keys(attestations).filter((key) => attestations[key])).map(
-      (source) => Result.getOrThrow(parseAttestation(source))
-    ),
-    approvers: new Map(
-      Object.entries(constraints.attestations ?? {}).flatMap(([key, { approval_criteria: approver }]) =>
-        approver === undefined ? [] : [[key, approver]]
-      )
-    )
+    rateLimit: constraints?.rate_limit,
+    window: validity === undefined ? undefined : windowOf(validity),
+    needs: needs.map((text) => ({
+      ...source,
+      ...neededAttestation(Result.getOrThrow(parseAttestation(text)), [document, ...parents.map((one) => one.document)])
+    }))
   }
-  compiledDocuments.set(document, compiled)
-  return compiled
+}
+
+type Constraints = NonNullable<Document["constraints"]>
+
+const parameterRules = (constraints: Constraints): Compiled["parameters"] => {
+  const { parameters, ...others } = constraints
+  return [
+    ...Object.entries(parameters ?? {}).map(([pattern, specs]) => rule(pattern, specs)),
+    ...Object.keys(others)
+      .filter(isResourceKey)
+      .map((pattern) => rule(pattern, constraints[pattern] ?? {}))
+  ]
+}
+
+const windowOf = ({ not_after, not_before }: NonNullable<Document["validity"]>): NonNullable<Compiled["window"]> => ({
+  notBefore: not_before === undefined ? -Infinity : (instant(not_before, "first") ?? Infinity),
+  notAfter: not_after === undefined ? Infinity : (instant(not_after, "last") ?? -Infinity),
+  text: [
+    ...(not_before === undefined ? [] : [`from ${not_before}`]),
+    ...(not_after === undefined ? [] : [`until ${not_after}`])
+  ].join(" ")
+})
+
+/**
+ * Who gives an attestation, and how: as the document that needs it says, or else the nearest one that it extends. No other
+ * one has a say in it: what one document wants held already, another must not leave to an approver.
+ */
+const neededAttestation = (
+  need: AttestationNeed,
+  lineage: ReadonlyArray<Document | Intent>
+): Omit<NeededAttestation, keyof Source> => {
+  const said = lineage.flatMap(({ constraints }) => {
+    const { attestations = {} } = constraints ?? {}
+    return Object.hasOwn(attestations, need.key) ? [attestations[need.key]!] : []
+  })
+  const { approval_criteria, description, max_uses, one_time, time_to_live, timeout } =
+    said.find((metadata) => metadata.approval_criteria !== undefined) ?? said[0] ?? {}
+  return {
+    ...need,
+    approver: approval_criteria,
+    timeout,
+    time_to_live,
+    one_time: one_time ?? true,
+    max_uses,
+    description
+  }
+}
+
+/** What a document extends, the nearest first: as its participant says, or found among the others. */
+const parentsOf = (one: Participant, others: ReadonlyArray<Participant>): ReadonlyArray<Participant> => {
+  const parents: Array<Participant> = []
+  const parentOf = ({ document, parent }: Participant): Participant | undefined =>
+    parent ??
+    (document.extends === undefined ? undefined : others.find((other) => other.document.policy_id === document.extends))
+  for (let next = parentOf(one); next !== undefined && !parents.includes(next); next = parentOf(next))
+    parents.push(next)
+  return parents
 }
 
 const rule = <A>(pattern: string, payload: A): Rule<A> => ({
@@ -199,77 +260,138 @@ const rule = <A>(pattern: string, payload: A): Rule<A> => ({
 const isList = (attestations: NonNullable<Document["attestations"]>): attestations is ReadonlyArray<string> =>
   Array.isArray(attestations)
 
+const trueKeys = (record: Readonly<Record<string, boolean>>): ReadonlyArray<string> =>
+  Object.keys(record).filter((key) => record[key])
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Meet
 // ---------------------------------------------------------------------------------------------------------------------
 
-const rulesFor = (resource: string, compiled: ReadonlyArray<Compiled>, refusal: Violation | undefined): Rules => {
-  const operation = operationOf(resource)
-  const matching = <A>(rules: ReadonlyArray<Rule<A>>) => rules.filter(({ matches }) => matches(resource))
-  const each = <A>(f: (document: Compiled, source: Source) => ReadonlyArray<A>): ReadonlyArray<A> =>
-    compiled.flatMap((document, rank) => f(document, { policy: document.name, rank }))
+/** Rules, with the constraints that they were made of. */
+interface Met extends Rules {
+  readonly met: ReadonlyMap<string, { readonly constraint: Constraint; readonly contradiction: Violation | undefined }>
+}
 
-  const met = new Map<string, Constraint>()
-  for (const constraint of each(({ onViolation, parameters }, source) =>
-    matching(parameters).flatMap(({ rule: specs }) =>
-      Object.entries(specs).map(([name, spec]) => fromSpec(parameter(name, operation), spec, source, onViolation))
-    )
-  )) {
-    const { canonical } = constraint.parameter
-    const before = met.get(canonical)
-    met.set(canonical, before === undefined ? constraint : meet(before, constraint))
+/** What nobody asks of a resource. */
+const nothing = (resource: string): Met => ({
+  resource,
+  operation: operationOf(resource),
+  policies: [],
+  windows: [],
+  denied: [],
+  notAllowed: [],
+  contradictions: [],
+  constraints: [],
+  cap: undefined,
+  totalTokens: undefined,
+  deniedValues: [],
+  rateLimits: [],
+  attestations: [],
+  met: new Map()
+})
+
+/** What documents ask, before what `rest` asks. */
+const meetOnto = (rest: Met, compiled: ReadonlyArray<Compiled>, refusal: Violation | undefined): Met => {
+  const { operation, resource } = rest
+  const policies: Array<string> = []
+  const windows: Array<Window> = []
+  const denied: Array<Violation> = []
+  const refused: Array<Violation> = []
+  const asked = new Map<string, Constraint>()
+  const deniedValues: Array<DeniedValues> = []
+  const rateLimits: Array<RateLimit> = []
+  const attestations: Array<NeededAttestation> = []
+  for (const document of compiled) {
+    const { counter, rateLimit, resources, source, window } = document
+    policies.push(source.policy)
+    if (window !== undefined) windows.push({ ...source, ...window })
+    for (const { matches, pattern } of document.denied)
+      if (matches(resource)) denied.push(isDenied(resource, pattern, source.policy))
+    if (resources.length > 0 && !resources.some(({ matches }) => matches(resource)))
+      refused.push(notAllowed(resource, resources, source.policy))
+    for (const { matches, rule: specs } of document.parameters) {
+      if (!matches(resource)) continue
+      for (const name of Object.keys(specs)) {
+        const constraint = fromSpec(parameter(name, operation), specs[name]!, source, document.onViolation)
+        const { canonical } = constraint.parameter
+        const before = asked.get(canonical)
+        asked.set(canonical, before === undefined ? constraint : meet(before, constraint))
+      }
+    }
+    for (const { matches, rule: values } of document.deniedParameters)
+      if (matches(resource)) deniedValues.push(...deniedOf(values, operation, source))
+    if (rateLimit !== undefined) rateLimits.push({ ...source, limit: rateLimit, counter })
+    attestations.push(...document.needs)
   }
-  const contradictory = new Map([...met].map(([canonical, constraint]) => [canonical, contradiction(constraint)]))
-  const satisfiable = [...met.values()].filter(
-    ({ parameter: { canonical } }) => contradictory.get(canonical) === undefined
-  )
-  const capped = operation !== undefined && operation.caps.length > 0
-  const isCap = ({ parameter: { canonical } }: Constraint): boolean => capped && canonical === "max_tokens"
-  const isTotal = ({ parameter: { canonical } }: Constraint): boolean => capped && canonical === "total_tokens"
-  const approvers = new Map(compiled.flatMap((document) => [...document.approvers]))
-
+  if (refusal !== undefined) refused.push(refusal)
   return {
     resource,
     operation,
-    policies: compiled.map(({ name }) => name),
-    windows: each(({ window }, source) => (window === undefined ? [] : [{ ...source, ...window }])),
-    denied: each(({ denied }, { policy }) =>
-      matching(denied).map(({ pattern }) => ({
-        code: "resource_denied",
-        policy,
-        constraint: pattern,
-        actual: resource,
-        message: `${resource} matches ${pattern}, which ${policy} denies`
-      }))
-    ),
-    notAllowed: [
-      ...each(({ resources }, { policy }) =>
-        resources.length === 0 || matching(resources).length > 0 ? [] : [notAllowed(resource, resources, policy)]
-      ),
-      ...(refusal === undefined ? [] : [refusal])
-    ],
-    contradictions: [...contradictory.values()].filter((violation) => violation !== undefined),
-    constraints: satisfiable.filter((constraint) => !isCap(constraint) && !isTotal(constraint)),
-    cap: satisfiable.find(isCap),
-    totalTokens: satisfiable.find(isTotal),
-    deniedValues: each(({ deniedParameters }, source) =>
-      matching(deniedParameters).flatMap(({ rule: denied }) =>
-        Object.entries(denied).map(([name, values]) => ({
-          ...source,
-          parameter: parameter(name, operation),
-          values,
-          matches: valuesMatcher(values)
-        }))
-      )
-    ),
-    rateLimits: each(({ counter, rateLimit }, source) =>
-      rateLimit === undefined ? [] : [{ ...source, limit: rateLimit, counter }]
-    ),
-    attestations: each(({ needs }, source) =>
-      needs.map((need) => ({ ...source, ...need, approver: approvers.get(need.key) }))
-    )
+    policies: before(policies, rest.policies),
+    windows: before(windows, rest.windows),
+    denied: before(denied, rest.denied),
+    notAllowed: before(refused, rest.notAllowed),
+    deniedValues: before(deniedValues, rest.deniedValues),
+    rateLimits: before(rateLimits, rest.rateLimits),
+    attestations: before(attestations, rest.attestations),
+    ...(asked.size === 0 ? constraintsOf(rest) : constrained(asked, rest))
   }
 }
+
+const before = <A>(own: ReadonlyArray<A>, rest: ReadonlyArray<A>): ReadonlyArray<A> =>
+  own.length === 0 ? rest : rest.length === 0 ? own : [...own, ...rest]
+
+type Constrained = Pick<Met, "met" | "contradictions" | "constraints" | "cap" | "totalTokens">
+
+const constraintsOf = ({ cap, constraints, contradictions, met, totalTokens }: Met): Constrained => ({
+  met,
+  contradictions,
+  constraints,
+  cap,
+  totalTokens
+})
+
+/** The constraints of `asked` met with those of `rest`, sorted by what an evaluation does with them. */
+const constrained = (asked: ReadonlyMap<string, Constraint>, rest: Met): Constrained => {
+  const met = new Map<string, { readonly constraint: Constraint; readonly contradiction: Violation | undefined }>()
+  for (const [canonical, own] of asked) {
+    const other = rest.met.get(canonical)
+    const constraint = other === undefined ? own : meet(own, other.constraint)
+    met.set(canonical, { constraint, contradiction: contradiction(constraint) })
+  }
+  for (const [canonical, other] of rest.met) if (!asked.has(canonical)) met.set(canonical, other)
+  const isCapped = rest.operation !== undefined && rest.operation.caps.length > 0
+  const contradictions: Array<Violation> = []
+  const constraints: Array<Constraint> = []
+  let cap: Constraint | undefined
+  let totalTokens: Constraint | undefined
+  for (const [canonical, { constraint, contradiction: violation }] of met)
+    if (violation !== undefined) contradictions.push(violation)
+    else if (isCapped && canonical === "max_tokens") cap = constraint
+    else if (isCapped && canonical === "total_tokens") totalTokens = constraint
+    else constraints.push(constraint)
+  return { met, contradictions, constraints, cap, totalTokens }
+}
+
+const deniedOf = (
+  values: Readonly<Record<string, ReadonlyArray<Json>>>,
+  operation: Operation | undefined,
+  source: Source
+): ReadonlyArray<DeniedValues> =>
+  Object.entries(values).map(([name, denied]) => ({
+    ...source,
+    parameter: parameter(name, operation),
+    values: denied,
+    matches: valuesMatcher(denied)
+  }))
+
+const isDenied = (resource: string, pattern: string, policy: string): Violation => ({
+  code: "resource_denied",
+  policy,
+  constraint: pattern,
+  actual: resource,
+  message: `${resource} matches ${pattern}, which ${policy} denies`
+})
 
 const notAllowed = (resource: string, resources: ReadonlyArray<Rule<undefined>>, policy: string): Violation => {
   const patterns = resources.map(({ pattern }) => pattern).join(", ")

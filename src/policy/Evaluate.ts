@@ -1,15 +1,17 @@
 /**
  * The decision, as one function over plain data: what a request breaks of the rules for its resource. It stops for nothing
- * and drops nothing; only at the end are its findings made a verdict.
+ * and drops nothing; only at the end are its findings made a verdict, and put into words where somebody reads them.
  *
  * @since 0.1.0
  */
 import type { Json, JsonObject } from "../CanonicalJson.ts"
-import type { Decision, Violation } from "../Decision.ts"
+import type { Approval, Decision, Remedy, Violation } from "../Decision.ts"
 import { operations } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
-import { type Bound, check, type Constraint, type Finding, meet, show, violated } from "./Constraint.ts"
-import type { DeniedValues, NeededAttestation, Rules, Window } from "./EffectivePolicy.ts"
+import { approvalOf } from "./Approval.ts"
+import { type Bound, broken, check, type Constraint, isGiven, meet } from "./Constraint.ts"
+import type { DeniedValues, Rules, Window } from "./EffectivePolicy.ts"
+import { explain, type Finding, type NeededAttestation, noted, stated } from "./Finding.ts"
 import { type Found, parameter, read, valueAt } from "./Parameter.ts"
 
 /** What is judged: params for a resource, by a principal, at a time (milliseconds since 1970). */
@@ -23,65 +25,106 @@ export interface Request {
  * Everything that is wrong with a request, in the order of mapl §4: validity, denied resources, resources, parameters,
  * denied parameters, attestations. Rate limits are counted by whoever keeps the counters.
  */
-export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Finding> => [
-  ...violations(evaluateResource(rules, request.now)),
-  ...violations(rules.contradictions),
-  ...rules.constraints.flatMap((constraint) => check(constraint, request.params)),
-  ...checkCap(rules, request.params),
-  ...rules.deniedValues.flatMap((denied) => checkDenied(denied, request.params)),
-  ...violations(rules.attestations.flatMap((needed) => checkAttestation(needed, request)))
-]
-
-/** What is wrong whatever the params are: validity, denied resources, resources. */
-export const evaluateResource = (rules: Rules, now: number): ReadonlyArray<Violation> => [
-  ...rules.windows.flatMap((window) => outside(window, now)),
-  ...rules.denied,
-  ...rules.notAllowed
-]
-
-/**
- * The verdict. What no edit puts right refuses; where nothing but approvals from outside is missing, the call is pending;
- * otherwise it is allowed, with the edits to make.
- */
-export const decide = (rules: Rules, request: Request, revision: string): Decision => {
-  const findings = evaluate(rules, request)
-  const refused = findings.filter(({ remedy }) => remedy === undefined).map(({ violation }) => violation)
-  const hard = refused.filter(({ code }) => code !== "approval_pending")
-  const about = { resource: rules.resource, principal: policyId(request.principal), policies: rules.policies, revision }
-  const outcome = { ...about, edits: [], enforced: true }
-  if (hard.length > 0) return { ...outcome, verdict: "deny", violations: hard, remedies: [] }
-  if (refused.length > 0) return { ...outcome, verdict: "pending", violations: refused, remedies: [] }
-  const remedies = findings.flatMap(({ remedy }) => (remedy === undefined ? [] : [remedy]))
-  return { ...outcome, verdict: "allow", violations: [], remedies }
+export const judge = (rules: Rules, request: Request): ReadonlyArray<Finding> => {
+  const findings: Array<Finding> = []
+  for (const window of rules.windows) checkWindow(window, request.now, findings)
+  for (const violation of rules.denied) findings.push(stated(violation))
+  for (const violation of rules.notAllowed) findings.push(stated(violation))
+  for (const violation of rules.contradictions) findings.push(stated(violation))
+  for (const constraint of rules.constraints) check(constraint, request.params, findings)
+  checkCap(rules, request.params, findings)
+  for (const denied of rules.deniedValues) checkDenied(denied, request.params, findings)
+  for (const needed of rules.attestations) checkAttestation(needed, request, findings)
+  return findings
 }
 
-const violations = (list: ReadonlyArray<Violation>): ReadonlyArray<Finding> => list.map((violation) => ({ violation }))
+/** What {@link judge} finds, in words. */
+export const evaluate = (
+  rules: Rules,
+  request: Request
+): ReadonlyArray<{ readonly violation: Violation; readonly remedy?: Remedy }> =>
+  judge(rules, request).map((finding) => ({
+    violation: explain(finding),
+    ...(finding.remedy !== undefined && { remedy: finding.remedy })
+  }))
+
+/** What is wrong whatever the params are: validity, denied resources, resources. */
+export const evaluateResource = (rules: Rules, now: number): ReadonlyArray<Violation> => {
+  const findings: Array<Finding> = []
+  for (const window of rules.windows) checkWindow(window, now, findings)
+  return [...findings.map(explain), ...rules.denied, ...rules.notAllowed]
+}
+
+/**
+ * What findings come to. What no edit puts right refuses; where nothing but approvals from outside is missing, the call is
+ * pending; otherwise it is allowed, with the edits to make.
+ */
+export const verdictOf = (findings: ReadonlyArray<Finding>): Decision["verdict"] => {
+  let verdict: Decision["verdict"] = "allow"
+  for (const { code, remedy } of findings)
+    if (remedy === undefined) {
+      if (code !== "approval_pending") return "deny"
+      verdict = "pending"
+    }
+  return verdict
+}
+
+/** The decision, with every violation that refuses in words. */
+export const decide = (rules: Rules, request: Request, revision: string): Decision => {
+  const findings = judge(rules, request)
+  const verdict = verdictOf(findings)
+  const violations: Array<Violation> = []
+  const remedies: Array<Remedy> = []
+  for (const finding of findings)
+    if (verdict === "allow") remedies.push(finding.remedy!)
+    else if (finding.remedy === undefined && (verdict === "pending" || finding.code !== "approval_pending"))
+      violations.push(explain(finding))
+  return {
+    verdict,
+    resource: rules.resource,
+    principal: policyId(request.principal),
+    policies: rules.policies,
+    revision,
+    violations,
+    remedies,
+    edits: [],
+    enforced: true,
+    ...(verdict === "pending" && { approvals: approvals(findings, request, rules.resource) })
+  }
+}
+
+const approvals = (findings: ReadonlyArray<Finding>, request: Request, resource: string): ReadonlyArray<Approval> =>
+  findings.flatMap((finding) =>
+    finding._tag === "Unattested" && finding.code === "approval_pending"
+      ? [approvalOf(finding.needed, request, resource)]
+      : []
+  )
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Validity, denied values, attestations
 // ---------------------------------------------------------------------------------------------------------------------
 
-const outside = ({ notAfter, notBefore, policy, text }: Window, now: number): ReadonlyArray<Violation> =>
-  now >= notBefore && now <= notAfter
-    ? []
-    : [
-        {
-          code: "outside_validity",
-          policy,
-          constraint: text,
-          actual: new Date(now).toISOString(),
-          message: `${policy} ${now < notBefore ? "does not apply yet" : "does not apply any more"}: it is valid ${text}`
-        }
-      ]
+const checkWindow = (window: Window, now: number, findings: Array<Finding>): void => {
+  const { notAfter, notBefore, policy, text } = window
+  if (now >= notBefore && now <= notAfter) return
+  findings.push(
+    stated({
+      code: "outside_validity",
+      policy,
+      constraint: text,
+      actual: new Date(now).toISOString(),
+      message: `${policy} ${now < notBefore ? "does not apply yet" : "does not apply any more"}: it is valid ${text}`
+    })
+  )
+}
 
-const checkDenied = (denied: DeniedValues, params: JsonObject): ReadonlyArray<Finding> => {
+const checkDenied = (denied: DeniedValues, params: JsonObject, findings: Array<Finding>): void => {
   const { found, misshapen } = read(denied.parameter, params)
-  return [
-    ...found
-      .filter(({ value }) => anyPart(value, denied.matches))
-      .map((each) => violated("value_denied", each, denied, show(denied.values), "is denied by")),
-    ...misshapen.map((each) => violated("wrong_type", each, denied, `an ${each.expected}`, "is not"))
-  ]
+  for (const { path, value } of found)
+    if (anyPart(value, denied.matches))
+      findings.push(broken("value_denied", "denied", denied.values, path, value, denied))
+  for (const { expected, path, value } of misshapen)
+    findings.push(broken("wrong_type", "mistyped", expected, path, value, denied))
 }
 
 /** A denied value is found wherever it stands: in an element of an array, in a content part of a message. */
@@ -89,31 +132,14 @@ const anyPart = (value: Json, matches: (value: Json) => boolean): boolean =>
   matches(value) ||
   (typeof value === "object" && value !== null && Object.values(value).some((part: Json) => anyPart(part, matches)))
 
-const checkAttestation = (needed: NeededAttestation, request: Request): ReadonlyArray<Violation> => {
-  const { approver, condition, key, policy, when } = needed
+const checkAttestation = (needed: NeededAttestation, request: Request, findings: Array<Finding>): void => {
+  const { approver, condition, key, policy } = needed
+  const { principal } = request
+  if (principal.attestations.includes(key)) return
   // What cannot be decided is needed.
-  if (condition !== undefined && condition(request) === false) return []
-  if (request.principal.attestations.includes(key)) return []
-  const about = { policy, path: key, ...(when !== undefined && { constraint: when }) }
-  const where = when === undefined ? "" : ` where ${when}`
-  return [
-    approver === undefined
-      ? {
-          ...about,
-          code: "attestation_missing",
-          message: `${policy} needs the attestation ${key}${where}, and ${policyId(request.principal)} does not hold it`,
-          hint:
-            key === "phishing_resistant"
-              ? "log in with a passkey or a security key"
-              : `obtain the attestation ${key} before the call`
-        }
-      : {
-          ...about,
-          code: "approval_pending",
-          message: `${policy} needs the approval ${key}${where}, given by ${approver}`,
-          hint: `ask ${approver} to approve`
-        }
-  ]
+  if (condition !== undefined && condition(request) === false) return
+  const code = approver === undefined ? "attestation_missing" : "approval_pending"
+  findings.push({ _tag: "Unattested", code, path: key, policy, needed, principal })
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -124,33 +150,34 @@ const checkAttestation = (needed: NeededAttestation, request: Request): Readonly
  * The cap, which a request without one is given: an absent cap would be no limit at all. `n` and `best_of` multiply it; the
  * product stays within `total_tokens`.
  */
-const checkCap = ({ cap, totalTokens }: Rules, params: JsonObject): ReadonlyArray<Finding> => {
-  if (totalTokens === undefined) return boundCap(cap, params)
+const checkCap = ({ cap, totalTokens }: Rules, params: JsonObject, findings: Array<Finding>): void => {
+  if (totalTokens === undefined) return boundCap(cap, params, findings)
   const answers = countAnswers(params)
-  return typeof answers === "number"
-    ? boundCap(withTotal(cap, totalTokens, answers), params)
-    : [violated("wrong_type", answers, totalTokens.source, "a count", "is not"), ...boundCap(cap, params)]
+  if (typeof answers === "number") return boundCap(withTotal(cap, totalTokens, answers), params, findings)
+  findings.push(broken("wrong_type", "uncounted", "a count", answers.path, answers.value, totalTokens.source))
+  boundCap(cap, params, findings)
 }
 
-const boundCap = (constraint: Constraint | undefined, params: JsonObject): ReadonlyArray<Finding> => {
-  if (constraint === undefined) return []
+const boundCap = (constraint: Constraint | undefined, params: JsonObject, findings: Array<Finding>): void => {
+  if (constraint === undefined) return
   const { max, min, parameter: named } = constraint
-  if (max !== undefined && (max.value < 1 || (min !== undefined && min.value > max.value)))
-    return [{ violation: noRoom(constraint, max) }]
-  const findings = check(constraint, params)
-  if (max === undefined || findings.length > 0 || read(named, params).found.length > 0) return findings
-  return [
-    {
-      violation: {
-        code: "above_maximum",
-        path: named.name,
-        policy: max.policy,
-        constraint: `the maximum ${max.value}`,
-        message: `${named.name} is absent, which means no limit; the maximum is ${max.value}${noted(max)}, set by ${max.policy}`
-      },
-      remedy: { kind: "cap", path: named.name, to: Math.floor(max.value), policy: max.policy }
-    }
-  ]
+  if (max !== undefined && (max.value < 1 || (min !== undefined && min.value > max.value))) {
+    findings.push(stated(noRoom(constraint, max)))
+    return
+  }
+  const before = findings.length
+  check(constraint, params, findings)
+  if (max === undefined || findings.length > before || isGiven(constraint, params)) return
+  const { note, policy } = max
+  findings.push({
+    _tag: "Uncapped",
+    code: "above_maximum",
+    path: named.name,
+    bound: max.value,
+    policy,
+    note,
+    remedy: { kind: "cap", path: named.name, to: Math.floor(max.value), policy }
+  })
 }
 
 const outputTokens = parameter("max_tokens", operations.generate)
@@ -160,11 +187,9 @@ const noRoom = ({ min, parameter: { name } }: Constraint, max: Bound): Violation
   path: name,
   policy: max.policy,
   constraint: `the maximum ${max.value}`,
-  message: `no ${name} fits: the maximum is ${max.value}${noted(max)}, set by ${max.policy}${min === undefined ? "" : `, the minimum ${min.value}, set by ${min.policy}`}`,
+  message: `no ${name} fits: the maximum is ${max.value}${noted(max.note)}, set by ${max.policy}${min === undefined ? "" : `, the minimum ${min.value}, set by ${min.policy}`}`,
   hint: "ask for fewer answers (n, best_of)"
 })
-
-const noted = ({ note }: Bound): string => (note === undefined ? "" : ` (${note})`)
 
 /**
  * How many answers a request asks for, or the value that is no count. What counts is what was asked, even where policy makes

@@ -4,16 +4,19 @@
  *
  * @since 0.1.0
  */
+import { LRUCache } from "lru-cache"
 import type { Json, JsonObject } from "../CanonicalJson.ts"
 import { aliases, type Operation } from "../Operation.ts"
 
 /**
  * A parameter that a policy names. `name` is the policy's spelling; parameters with the same `canonical` are one thing.
+ * `members` are the members of the request that it is, where it reaches no deeper.
  */
 export interface Parameter {
   readonly name: string
   readonly canonical: string
   readonly places: ReadonlyArray<Place>
+  readonly members: ReadonlyArray<string> | undefined
 }
 
 /** A value in a request; `path` leads to it: `max_tokens`, `tools[0].function.name`. */
@@ -32,8 +35,23 @@ export interface Reading {
   readonly misshapen: ReadonlyArray<Found & { readonly expected: "array" | "object" }>
 }
 
+/** How many parameters are kept for each operation; documents name the same ones. */
+const maximumKept = 1024
+
+const kept = new Map<Operation | undefined, LRUCache<string, Parameter>>()
+
 /** The parameter that `name` means for an operation (none for a registered tool). */
 export const parameter = (name: string, operation: Operation | undefined): Parameter => {
+  const known = kept.get(operation) ?? new LRUCache<string, Parameter>({ max: maximumKept })
+  kept.set(operation, known)
+  const found = known.get(name)
+  if (found !== undefined) return found
+  const made = make(name, operation)
+  known.set(name, made)
+  return made
+}
+
+const make = (name: string, operation: Operation | undefined): Parameter => {
   const names = spellings(name, operation)
   const fields = new Map<string, Array<Path>>()
   for (const spelling of names) {
@@ -44,7 +62,8 @@ export const parameter = (name: string, operation: Operation | undefined): Param
   return {
     name,
     canonical: names[0] ?? name,
-    places: [...fields].map(([holder, below]) => ({ holder: steps(holder), fields: below }))
+    places: [...fields].map(([holder, below]) => ({ holder: steps(holder), fields: below })),
+    members: names.every(isMember) ? names : undefined
   }
 }
 
@@ -89,6 +108,8 @@ interface Draft {
   readonly lacking: Array<Found>
   readonly misshapen: Array<Found & { readonly expected: "array" | "object" }>
 }
+
+const isMember = (name: string): boolean => name !== "" && !/[.[\]]/u.test(name)
 
 const steps = (path: string): Path =>
   path

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
+import { LRUCache } from "lru-cache"
 import type { IntentPolicy } from "../Call.ts"
 import { canonicalize } from "../CanonicalJson.ts"
 import type { Violation } from "../Decision.ts"
@@ -20,7 +21,7 @@ export interface Asking {
   readonly intents: ReadonlyArray<IntentPolicy>
 }
 
-/** How many callers' policies are kept. */
+/** How many callers' policies are kept, and how many that callers share. */
 const maximumKept = 10_000
 
 /**
@@ -28,29 +29,84 @@ const maximumKept = 10_000
  * configured. Throws where an intent is not valid.
  */
 export const makeFind = (set: PolicySet | undefined): ((asking: Asking) => EffectivePolicy) => {
-  const kept = new Map<string, EffectivePolicy>()
+  const configured = set === undefined ? undefined : makeConfigured(set)
+  const kept = new LRUCache<string, EffectivePolicy>({ max: maximumKept })
   const withoutIntents = (principal: Principal, app: string): EffectivePolicy => {
-    const key = set === undefined ? app : JSON.stringify([principal.kind, principal.id, principal.documents, app])
+    const key = configured === undefined ? app : keyOf(`${principal.kind}:${principal.id}`, principal.documents, app)
     const found = kept.get(key)
     if (found !== undefined) return found
-    const policy = set === undefined ? unconfigured(app) : configured(set, principal, app)
-    if (kept.size >= maximumKept) kept.clear()
+    const policy = configured === undefined ? unconfigured(app) : configured(principal, app)
     kept.set(key, policy)
     return policy
   }
-  return ({ app, intents, principal }) =>
-    intents.reduce(
-      (policy, intent) => policy.narrow(intent, () => ofIntent(set ?? empty, intent)),
-      withoutIntents(principal, app)
-    )
+  return ({ app, intents, principal }) => {
+    let policy = withoutIntents(principal, app)
+    for (const intent of intents) policy = policy.narrow(intent, () => ofIntent(set ?? empty, intent))
+    return policy
+  }
 }
 
-/** The caller's documents, then the service's. */
-const configured = (set: PolicySet, principal: Principal, app: string): EffectivePolicy => {
-  const own = principal.kind === "app" ? [] : [policyId(principal)]
-  const caller = [...own, ...principal.documents].flatMap((id) => chain(set, id))
+/** One text for several. Each is preceded by its length, so that no two lists have the same. */
+const keyOf = (first: string, documents: ReadonlyArray<string>, app: string): string => {
+  let key = `${first.length}:${first}${app.length}:${app}`
+  for (const id of documents) key += `${id.length}:${id}`
+  return key
+}
+
+/** The caller's documents, then the service's. What follows the caller's own one is met once for all who share it. */
+const makeConfigured = (set: PolicySet): ((principal: Principal, app: string) => EffectivePolicy) => {
+  const kept = new LRUCache<string, Shared>({ max: maximumKept })
+  const shared = (parent: string, documents: ReadonlyArray<string>, app: string): Shared => {
+    const key = keyOf(parent, documents, app)
+    const found = kept.get(key)
+    if (found !== undefined) return found
+    const made = makeShared(set, [...(parent === "" ? [] : [parent]), ...documents], app)
+    kept.set(key, made)
+    return made
+  }
+  return (principal, app) => {
+    const id = policyId(principal)
+    const document = principal.kind === "app" ? undefined : set.find(id)
+    const rest = shared(document?.extends ?? "", principal.documents, app)
+    if (document === undefined)
+      return new EffectivePolicy([], refusal(principal, app, rest.caller > 0, rest), rest.policy)
+    const [parent] = rest.policy.participants
+    const own: Participant = {
+      document,
+      name: id,
+      counter: id,
+      parent: document.extends === undefined ? undefined : parent
+    }
+    const names = (document.resources ?? []).length > 0
+    const refused = refusal(principal, app, true, { ...rest, isNamed: rest.isNamed || names })
+    // Where another document leads to the caller's own one, it takes part once, as the most specific.
+    return rest.names.has(id)
+      ? new EffectivePolicy([own, ...rest.policy.participants.filter(({ name }) => name !== id)], refused)
+      : new EffectivePolicy([own], refused, rest.policy)
+  }
+}
+
+/** What callers share: all that takes part but the caller's own document. `caller` and `service` are counts of documents. */
+interface Shared {
+  readonly policy: EffectivePolicy
+  readonly names: ReadonlySet<string>
+  readonly caller: number
+  readonly service: number
+  /** Whether a document names resources. */
+  readonly isNamed: boolean
+}
+
+const makeShared = (set: PolicySet, documents: ReadonlyArray<string>, app: string): Shared => {
+  const caller = documents.flatMap((id) => chain(set, id))
   const service = chain(set, `app:${app}`)
-  return new EffectivePolicy(unique([...caller, ...service]), refusal(principal, app, caller, service))
+  const all = unique([...caller, ...service])
+  return {
+    policy: new EffectivePolicy(all),
+    names: new Set(all.map(({ name }) => name)),
+    caller: caller.length,
+    service: service.length,
+    isNamed: all.some(({ document }) => (document.resources ?? []).length > 0)
+  }
 }
 
 /** Where no policy is configured the service allows its own tools, for everybody. */
@@ -68,18 +124,23 @@ const ofIntent = (set: PolicySet, value: IntentPolicy): ReadonlyArray<Participan
   if (intent.extends !== undefined && !set.has(intent.extends))
     throw new Error(`${name} extends ${intent.extends}, which is not among the policies`)
   const parents = intent.extends === undefined ? [] : chain(set, intent.extends)
-  return [{ document: intent, name, counter: `intent ${canonicalize(intent)}` }, ...parents]
+  return [{ document: intent, name, counter: `intent ${canonicalize(intent)}`, parent: parents[0] }, ...parents]
 }
 
+/** A document and what it extends, the most specific first. */
 const chain = (set: PolicySet, id: string): ReadonlyArray<Participant> => {
-  const documents: Array<Participant> = []
+  const documents: Array<Document> = []
   for (let next: string | undefined = id; next !== undefined;) {
     const document: Document | undefined = set.find(next)
     if (document === undefined) break
-    documents.push({ document, name: document.policy_id, counter: document.policy_id })
+    documents.push(document)
     next = document.extends
   }
+  let parent: Participant | undefined
   return documents
+    .toReversed()
+    .map((document) => (parent = { document, name: document.policy_id, counter: document.policy_id, parent }))
+    .toReversed()
 }
 
 /** Each document once, at the place where it is most specific. */
@@ -90,15 +151,14 @@ const unique = (all: ReadonlyArray<Participant>): ReadonlyArray<Participant> => 
 const refusal = (
   principal: Principal,
   app: string,
-  caller: ReadonlyArray<Participant>,
-  service: ReadonlyArray<Participant>
+  isKnown: boolean,
+  { isNamed, service }: Shared
 ): Violation | undefined => {
-  const responsible = { user: caller, agent: [...caller, ...service], app: service }[principal.kind]
-  if (responsible.length === 0) {
+  if (!{ user: isKnown, agent: isKnown || service > 0, app: service > 0 }[principal.kind]) {
     const who = principal.kind === "user" ? policyId(principal) : `app:${app}`
     return { code: "no_policy", message: `no policy is for ${who}`, hint: `add a policy with "policy_id": "${who}"` }
   }
-  if ([...caller, ...service].some(({ document }) => (document.resources ?? []).length > 0)) return undefined
+  if (isNamed) return undefined
   return {
     code: "no_policy",
     message: `no policy that takes part names a resource, so nothing is allowed`,

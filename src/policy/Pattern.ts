@@ -15,9 +15,13 @@ export type Matcher = (text: string) => boolean
 export const resourcePattern = (pattern: string): Matcher => {
   if (!pattern.includes("*")) return (text) => text === pattern
   const anywhere = containedText(pattern)
-  if (anywhere !== undefined) return (text) => text.includes(anywhere)
-  if (isExtension(pattern)) return (text) => text.endsWith(pattern.slice(1))
-  return automaton(tokens(pattern))
+  if (anywhere !== undefined) {
+    const find = finder(anywhere)
+    return (text) => find(text, 0) !== -1
+  }
+  if (isExtension(pattern)) return endsWith(pattern.slice(1))
+  const [first = "", last = "", ...more] = pattern.split(/\*+/u)
+  return more.length > 0 ? automaton(pattern) : oneRun(first, last, pattern.includes("**"))
 }
 
 /** A glob over a whole value (mapl §2): `*` matches anything, `/` included. Without a `*`, equality. */
@@ -25,15 +29,16 @@ export const valueGlob = (glob: string): Matcher => {
   const [first = "", ...rest] = glob.split("*")
   const last = rest.pop()
   if (last === undefined) return (text) => text === glob
+  const pieces = rest.map((piece) => ({ length: piece.length, find: finder(piece) }))
   return (text) => {
     if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last)) return false
     // The leftmost place for each piece leaves the most room for those after it, so one pass decides.
     let at = first.length
     const end = text.length - last.length
-    for (const piece of rest) {
-      const found = text.indexOf(piece, at)
-      if (found === -1 || found + piece.length > end) return false
-      at = found + piece.length
+    for (const { find, length } of pieces) {
+      const found = find(text, at)
+      if (found === -1 || found + length > end) return false
+      at = found + length
     }
     return true
   }
@@ -44,21 +49,15 @@ export const isGlob = (value: string): boolean => value.includes("*")
 
 /** True where some text matches both value globs. */
 export const globsMeet = (left: string, right: string): boolean => {
-  // `row[j]`: what is left of `left` from i, and of `right` from j, can be the same text.
-  let row: ReadonlyArray<boolean> = []
-  for (let i = left.length; i >= 0; i--) {
-    const next: Array<boolean> = []
-    for (let j = right.length; j >= 0; j--) {
-      const l = left[i]
-      const r = right[j]
-      if (l === undefined && r === undefined) next[j] = true
-      else if (l === "*") next[j] = row[j]! || (r !== undefined && next[j + 1]!)
-      else if (r === "*") next[j] = next[j + 1]! || (l !== undefined && row[j]!)
-      else next[j] = l !== undefined && l === r && row[j + 1]!
-    }
-    row = next
-  }
-  return row[0]!
+  if (!isGlob(left)) return valueGlob(right)(left)
+  if (!isGlob(right)) return valueGlob(left)(right)
+  // Between the outer texts there is room for everything that either glob asks for, so they alone can be at odds.
+  const begins = (text: string) => text.slice(0, text.indexOf("*"))
+  const ends = (text: string) => text.slice(text.lastIndexOf("*") + 1)
+  return (
+    (begins(left).startsWith(begins(right)) || begins(right).startsWith(begins(left))) &&
+    (ends(left).endsWith(ends(right)) || ends(right).endsWith(ends(left)))
+  )
 }
 
 const containedText = (pattern: string): string | undefined => {
@@ -69,35 +68,91 @@ const containedText = (pattern: string): string | undefined => {
 const isExtension = (pattern: string): boolean =>
   pattern.startsWith("*.") && pattern.length > 2 && !pattern.includes("*", 1) && !pattern.includes("/")
 
-const segment = Symbol("*")
-const anything = Symbol("**")
-type Token = string | typeof segment | typeof anything
+const endsWith =
+  (end: string): Matcher =>
+  (text) =>
+    text.endsWith(end)
 
-const tokens = (pattern: string): ReadonlyArray<Token> =>
-  (pattern.match(/\*+|[^*]/gs) ?? []).map((token) =>
-    token === "*" ? segment : token.startsWith("*") ? anything : token
-  )
-
-/** Runs every way to read the text at once: one set of positions in the pattern, moved on by one character a step. */
-const automaton = (pattern: ReadonlyArray<Token>): Matcher => {
-  const reach = (states: Uint8Array, from: number): void => {
-    let state = from
-    states[state] = 1
-    while (typeof pattern[state] === "symbol") states[++state] = 1
+/** A pattern with one run of stars in it. */
+const oneRun =
+  (first: string, last: string, isAnything: boolean): Matcher =>
+  (text) => {
+    const end = text.length - last.length
+    if (end < first.length || !text.startsWith(first) || !text.endsWith(last)) return false
+    const slash = isAnything ? -1 : text.indexOf("/", first.length)
+    return slash === -1 || slash >= end
   }
-  return (text) => {
-    let states = new Uint8Array(pattern.length + 1)
-    reach(states, 0)
-    for (let at = 0; at < text.length; at++) {
-      const next = new Uint8Array(pattern.length + 1)
-      for (let state = 0; state < pattern.length; state++) {
-        if (states[state] === 0) continue
-        const token = pattern[state]
-        if (token === anything || (token === segment && text[at] !== "/")) reach(next, state)
-        else if (token === text[at]) reach(next, state + 1)
-      }
-      states = next
+
+/** Up to which length a text is looked for by `indexOf`, which may compare all of it at every place. */
+const maximumCompared = 64
+
+/** Finds a piece in a text at or after a place, in time linear in the text; -1 where it is not. */
+const finder = (piece: string): ((text: string, from: number) => number) => {
+  if (piece.length <= maximumCompared) return (text, from) => text.indexOf(piece, from)
+  let borders: Uint32Array | undefined
+  return (text, from) => {
+    borders ??= bordersOf(piece)
+    let matched = 0
+    for (let at = from; at < text.length; at++) {
+      const code = text.charCodeAt(at)
+      while (matched > 0 && piece.charCodeAt(matched) !== code) matched = borders[matched - 1]!
+      if (piece.charCodeAt(matched) === code) matched++
+      if (matched === piece.length) return at + 1 - matched
     }
-    return states[pattern.length] === 1
+    return -1
   }
 }
+
+/** How long the longest text is that each beginning of `piece` both begins and ends with (Knuth, Morris and Pratt 1977). */
+const bordersOf = (piece: string): Uint32Array => {
+  const borders = new Uint32Array(piece.length)
+  for (let at = 1, length = 0; at < piece.length; at++) {
+    while (length > 0 && piece[at] !== piece[length]) length = borders[length - 1]!
+    if (piece[at] === piece[length]) length++
+    borders[at] = length
+  }
+  return borders
+}
+
+/**
+ * Runs every way to read the text at once: the set of numbers of characters of the pattern that may have been read, as
+ * bits, moved on by one character of the text a step.
+ */
+const automaton = (pattern: string): Matcher => {
+  const anything: Array<number> = []
+  const segment: Array<number> = []
+  /** Where each character stands. */
+  const places = new Map<number, Array<number>>()
+  let length = 0
+  for (const [token] of pattern.matchAll(/\*+|[^*]/gs)) {
+    if (token === "*") segment[length >>> 5] = (segment[length >>> 5] ?? 0) | (1 << length)
+    else if (token.startsWith("*")) anything[length >>> 5] = (anything[length >>> 5] ?? 0) | (1 << length)
+    else {
+      const code = token.charCodeAt(0)
+      const known = places.get(code)
+      if (known === undefined) places.set(code, [length])
+      else known.push(length)
+      length++
+    }
+  }
+  const words = (length >>> 5) + 1
+  return (text) => {
+    let states = new Int32Array(words)
+    let next = new Int32Array(words)
+    states[0] = 1
+    for (let at = 0; at < text.length; at++) {
+      const code = text.charCodeAt(at)
+      let alive = 0
+      for (let word = 0; word < words; word++)
+        alive |= next[word] = states[word]! & ((anything[word] ?? 0) | (code === slash ? 0 : (segment[word] ?? 0)))
+      for (const place of places.get(code) ?? nowhere)
+        if (((states[place >>> 5]! >>> place) & 1) === 1) alive = next[(place + 1) >>> 5]! |= 1 << (place + 1)
+      if (alive === 0) return false
+      ;[states, next] = [next, states]
+    }
+    return ((states[length >>> 5]! >>> length) & 1) === 1
+  }
+}
+
+const nowhere: ReadonlyArray<number> = []
+const slash = 0x2f

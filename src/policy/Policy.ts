@@ -20,6 +20,7 @@ import {
   type Permit,
   type Signed
 } from "../Call.ts"
+import type { JsonObject } from "../CanonicalJson.ts"
 import type { Decision, Violation } from "../Decision.ts"
 import {
   ApprovalPending,
@@ -31,16 +32,45 @@ import {
 } from "../Errors.ts"
 import { passedFamilies, toolResource } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
-import type { EffectivePolicy, RateLimit } from "./EffectivePolicy.ts"
+import type { EffectivePolicy, RateLimit, Rules } from "./EffectivePolicy.ts"
 import { decide, evaluate, evaluateResource } from "./Evaluate.ts"
+import { showDiagnostic } from "./Diagnostic.ts"
+import { lint } from "./Lint.ts"
+import { type Limits, limitsOf } from "./Limits.ts"
 import { unknownKeys } from "./Mapl.ts"
-import { makeFind } from "./Participants.ts"
+import { type Asking, makeFind } from "./Participants.ts"
 import { empty, load, type PolicySet, type PolicySource } from "./PolicyStore.ts"
 
 /** What {@link Policy.layer} takes. */
 export interface PolicyOptions {
   /** Without it, every service allows its own tools for everybody, and intents restrict. */
   readonly policies?: PolicySource | undefined
+  /**
+   * `observe`: calls go on as if there were no policies, and what these would have refused or changed is recorded.
+   * Default `enforce`.
+   */
+  readonly mode?: PolicyMode | undefined
+}
+
+/** Whether policies hold, or only say in the log what they would do. */
+export type PolicyMode = "enforce" | "observe"
+
+/** A decision on a call, whatever it says, and what may be asked further. */
+export interface Judgement {
+  readonly decision: Decision
+  readonly judge: Judge
+}
+
+/** A policy set by its digest, and how many documents it has (none configured: 0). */
+export interface Revision {
+  readonly revision: string
+  readonly count: number
+}
+
+/** A policy set that is read and checked, and not yet in force. */
+export interface Candidate extends Revision {
+  /** Puts it in force in one step; calls that are under way keep what they began with. */
+  readonly activate: Effect.Effect<void>
 }
 
 /**
@@ -51,17 +81,30 @@ export interface PolicyOptions {
 export class Policy extends Context.Service<
   Policy,
   {
-    /** The call with its decision, where that lets it go on. */
+    /** The call with its decision, where that lets it go on. Rate limits are counted later, by the decision's judge. */
     readonly evaluate: (
       signed: Signed
-    ) => Effect.Effect<Decided, PolicyDenied | ApprovalPending | PolicyRateLimited | EnforcementUnavailable>
-    /** Whether a family may pass for this principal: its resource alone is judged. */
+    ) => Effect.Effect<Decided, PolicyDenied | ApprovalPending | EnforcementUnavailable>
+    /** The decision on a call, whatever it says; nothing is counted. */
+    readonly judge: (call: Call, principal: Principal) => Effect.Effect<Judgement>
+    /** What a principal may ask of a resource of a service at most. */
+    readonly limits: (asking: Asking & { readonly operation: string }) => Effect.Effect<Limits>
+    /**
+     * Whether a family may pass for this principal: its resource alone is judged. Gives what policies that are only
+     * observed say of it.
+     */
     readonly pass: (
       request: PassThrough,
       principal: Principal
-    ) => Effect.Effect<void, PolicyDenied | EnforcementUnavailable>
-    /** The policy set in force: digest, and how many documents it has (none configured: 0). */
-    readonly revision: Effect.Effect<{ readonly revision: string; readonly count: number }>
+    ) => Effect.Effect<Decision | undefined, PolicyDenied | EnforcementUnavailable>
+    /** The policy set in force. */
+    readonly revision: Effect.Effect<Revision>
+    /** What looks wrong in it, a line each; of a set of over 10,000 documents nothing is said. */
+    readonly warnings: Effect.Effect<ReadonlyArray<string>>
+    /** Whether the policies hold or are observed. */
+    readonly mode: PolicyMode
+    /** Reads the policies anew, whole; the ones in force stay until the candidate is activated. */
+    readonly prepare: Effect.Effect<Candidate, Configuration>
   }
 >()("secure-openai/Policy") {
   /** MAPL policies, with rate limits counted by the given limiter. @category layers */
@@ -71,8 +114,8 @@ export class Policy extends Context.Service<
     Layer.effect(
       Policy,
       Effect.gen(function* () {
-        const set = options.policies === undefined ? undefined : yield* Effect.fromResult(load(options.policies))
-        return make(set, yield* RateLimiter.RateLimiter)
+        const read = readerOf(options.policies)
+        return make(yield* read, read, options.mode ?? "enforce", yield* RateLimiter.RateLimiter)
       })
     )
 
@@ -81,72 +124,148 @@ export class Policy extends Context.Service<
     Policy.layerNoDeps(options).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
 }
 
-const make = (configured: PolicySet | undefined, limiter: RateLimiter.RateLimiter): Policy["Service"] => {
-  const { count, revision } = configured ?? empty
-  const find = makeFind(configured)
+const readerOf = (source: PolicySource | undefined): Effect.Effect<PolicySet | undefined, Configuration> =>
+  source === undefined ? Effect.succeed(undefined) : Effect.suspend(() => Effect.fromResult(load(source)))
+
+/** A policy set in force: how it finds the policy for a caller. */
+interface Rulebook extends Revision {
+  readonly find: (asking: Asking) => EffectivePolicy
+  readonly warnings: (now: number) => ReadonlyArray<string>
+}
+
+/** How many documents are linted while an app waits; the command lints any number. */
+const mostLinted = 10_000
+
+const rulebook = (set: PolicySet | undefined): Rulebook => {
+  const { count, revision } = set ?? empty
+  const warnings = (now: number) => (set === undefined || count > mostLinted ? [] : lint(set, now).map(showDiagnostic))
+  return { count, revision, find: makeFind(set), warnings }
+}
+
+const make = (
+  configured: PolicySet | undefined,
+  read: Effect.Effect<PolicySet | undefined, Configuration>,
+  mode: PolicyMode,
+  limiter: RateLimiter.RateLimiter
+): Policy["Service"] => {
+  /** What holds where nothing is configured, and while what is configured is only observed. */
+  const open = rulebook(undefined)
+  let current = rulebook(configured)
   const warn = makeWarn()
 
-  /** What is thrown on the way to a decision is a reason to refuse. */
-  const orRefuse = <A>(resource: string, principal: Principal, f: () => A): Result.Result<A, PolicyDenied> => {
-    try {
-      return Result.succeed(f())
-    } catch (error) {
-      return Result.fail(denial({ resource, principal, policies: [], revision }, [undecided(error)]))
+  /** A decision by one rulebook. What is thrown on the way is a reason to refuse. */
+  const judgement = (book: Rulebook, call: Call, principal: Principal, now: number): Judgement => {
+    const { app, intents, params, resource } = call
+    const { revision } = book
+    const undecidable = (about: string) => (error: unknown) =>
+      refusalOf({ resource: about, principal, policies: [], revision }, [undecided(error)])
+    const policy = attempt(() => book.find({ principal, app, intents }))
+    const rulesFor = (about: string) => Result.flatMap(policy, (found) => attempt(() => found.rules(about)))
+    const decideOn = (about: string, given: JsonObject): Decision =>
+      Result.getOrElse(
+        Result.flatMap(rulesFor(about), (rules) =>
+          attempt(() => decide(rules, { params: given, principal, now }, revision))
+        ),
+        undecidable(about)
+      )
+    const decision = decideOn(resource, params)
+    const rules = Result.getOrUndefined(rulesFor(resource))
+    const limits = rules?.rateLimits ?? []
+    return {
+      decision,
+      judge: {
+        recheck: (given) =>
+          Result.match(
+            Result.flatMap(rulesFor(resource), (found) =>
+              attempt(() => evaluate(found, { params: given, principal, now }))
+            ),
+            {
+              onFailure: (error) => undecidable(resource)(error).violations,
+              onSuccess: (findings) => findings.map(({ violation }) => violation)
+            }
+          ),
+        tool: (name, args) => decideOn(toolResource(app, name), args).verdict,
+        bounded: rules === undefined ? [] : boundedBy(rules),
+        count: limits.length === 0 ? Effect.void : countCall(limiter, limits, decision)
+      }
     }
   }
 
-  const judgeOf = (call: Call, policy: EffectivePolicy, principal: Principal, now: number): Judge => ({
-    recheck: (params) =>
-      Result.match(
-        orRefuse(call.resource, principal, () => evaluate(policy.rules(call.resource), { params, principal, now })),
-        {
-          onFailure: ({ decision }) => decision.violations,
-          onSuccess: (findings) => findings.map(({ violation }) => violation)
-        }
-      ),
-    tool: (name, params) => {
-      const resource = toolResource(call.app, name)
-      const judged = orRefuse(resource, principal, () =>
-        decide(policy.rules(resource), { params, principal, now }, revision)
-      )
-      return Result.isSuccess(judged) ? judged.success.verdict : "deny"
-    }
-  })
+  const judged = (book: Rulebook, call: Call, principal: Principal): Effect.Effect<Judgement> =>
+    Effect.map(Clock.currentTimeMillis, (now) => judgement(book, call, principal, now))
+
+  const enforced = (): Rulebook => (mode === "observe" ? open : current)
 
   return Policy.of({
-    revision: Effect.succeed({ revision, count }),
+    mode,
+    revision: Effect.sync(() => ({ revision: current.revision, count: current.count })),
+    warnings: Effect.map(Clock.currentTimeMillis, (now) => current.warnings(now)),
+
+    prepare: Effect.map(read, (set) => ({
+      revision: (set ?? empty).revision,
+      count: (set ?? empty).count,
+      activate: Effect.sync(() => {
+        current = rulebook(set)
+      })
+    })),
+
+    judge: (call, principal) =>
+      Effect.andThen(
+        warn(call.intents),
+        Effect.suspend(() => judged(enforced(), call, principal))
+      ),
+
+    limits: ({ operation, ...asking }) =>
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        limitsOf(enforced().find(asking).rules(toolResource(asking.app, operation)), now)
+      ),
 
     evaluate: Effect.fnUntraced(function* (signed) {
       const { call, principal } = signed
-      const { app, intents, params, resource } = call
-      yield* warn(intents)
-      const now = yield* Clock.currentTimeMillis
-      const { decision, policy, rules } = yield* Effect.fromResult(
-        orRefuse(resource, principal, () => {
-          const policy = find({ principal, app, intents })
-          const rules = policy.rules(resource)
-          return { policy, rules, decision: decide(rules, { params, principal, now }, revision) }
-        })
-      )
+      yield* warn(call.intents)
+      const observed = mode === "observe" ? current : undefined
+      const { decision, judge } = yield* judged(enforced(), call, principal)
       if (!isPermit(decision)) return yield* refused(decision)
-      if (rules.rateLimits.length > 0) yield* countCall(limiter, rules.rateLimits, decision)
-      return new Decided(signed, decision, judgeOf(call, policy, principal, now))
+      if (observed === undefined) return new Decided(signed, decision, judge)
+      const seen = yield* judged(observed, call, principal)
+      return new Decided(signed, decision, judge, { ...seen, decision: { ...seen.decision, enforced: false } })
     }),
 
     pass: Effect.fnUntraced(function* ({ app, family, intents, resource }, principal) {
       yield* warn(intents)
       const now = yield* Clock.currentTimeMillis
       const isOpen = passedFamilies.has(family) || principal.kind === "app"
-      const { policies, violations } = yield* Effect.fromResult(
-        orRefuse(resource, principal, () => {
-          const rules = find({ principal, app, intents }).rules(resource)
-          return { policies: rules.policies, violations: isOpen ? rules.denied : evaluateResource(rules, now) }
-        })
-      )
-      if (violations.length > 0) return yield* denial({ resource, principal, policies, revision }, violations)
+      const passed = ({ find, revision }: Rulebook): Decision => {
+        const about = { resource, principal, policies: [], revision }
+        return Result.match(
+          attempt(() => find({ principal, app, intents }).rules(resource)),
+          {
+            onFailure: (error) => refusalOf(about, [undecided(error)]),
+            onSuccess: (rules) => {
+              const violations = isOpen ? rules.denied : evaluateResource(rules, now)
+              const decision = refusalOf({ ...about, policies: rules.policies }, violations)
+              return violations.length > 0 ? decision : { ...decision, verdict: "allow" }
+            }
+          }
+        )
+      }
+      const decision = passed(enforced())
+      if (decision.verdict !== "allow") return yield* policyDenied(decision, "policy")
+      return mode === "observe" ? { ...passed(current), enforced: false } : undefined
     })
   })
 }
+
+const attempt = <A>(f: () => A): Result.Result<A, unknown> => Result.try(f)
+
+/** The parameters that rules name, by every spelling, where they stand at the top of a request. */
+const boundedBy = ({ cap, constraints, totalTokens }: Rules): ReadonlyArray<string> => [
+  ...new Set(
+    [...constraints, ...(cap === undefined ? [] : [cap]), ...(totalTokens === undefined ? [] : [totalTokens])].map(
+      ({ parameter: { name } }) => name
+    )
+  )
+]
 
 const isPermit = (decision: Decision): decision is Permit => decision.verdict === "allow"
 
@@ -159,16 +278,19 @@ const refused = (decision: Decision): PolicyDenied | ApprovalPending =>
       })
     : policyDenied(decision, "policy")
 
-const denial = (
+/** A decision to refuse. */
+const refusalOf = (
   about: Pick<Decision, "resource" | "policies" | "revision"> & { readonly principal: Principal },
   violations: ReadonlyArray<Violation>
-): PolicyDenied => {
-  const principal = policyId(about.principal)
-  return policyDenied(
-    { ...about, principal, verdict: "deny", violations, remedies: [], edits: [], enforced: true },
-    "policy"
-  )
-}
+): Decision => ({
+  ...about,
+  principal: policyId(about.principal),
+  verdict: "deny",
+  violations,
+  remedies: [],
+  edits: [],
+  enforced: true
+})
 
 const undecided = (error: unknown): Violation => ({
   code: "policy_error",

@@ -1,26 +1,31 @@
 /**
- * The policies as they were configured: read from a folder, a file or values, checked whole, and kept by id. Whatever is
- * wrong is said with its file, line and column; a set with one error is not loaded at all.
+ * The policies as they were configured: read from a folder, a file or values, checked whole, and kept as text, by id.
+ * Whatever is wrong is said with its file, line and column; a set with one error is not loaded at all.
  *
  * @since 0.1.0
  */
-import { type DocumentNode, evaluate as valueOf, parse as parseJson, type ValueNode } from "@humanwhocodes/momoa"
 import * as Result from "effect/Result"
+import { LRUCache } from "lru-cache"
+import * as Buffer from "node:buffer"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { canonicalize, snapshot } from "../CanonicalJson.ts"
+import { maximumDepth, snapshot } from "../CanonicalJson.ts"
 import { Configuration } from "../Errors.ts"
 import { type Diagnostic, type Place, showDiagnostic, showPlace } from "./Diagnostic.ts"
 import { type Fault, showPath } from "./Fault.ts"
-import { type Document, parse } from "./Mapl.ts"
+import { IdIndex } from "./IdIndex.ts"
+import { type Document, isResourceKey, parse } from "./Mapl.ts"
+import { type Flaw, lastAtMost, PolicyFile } from "./PolicyFile.ts"
+import { countMembers, ordinary } from "./Shape.ts"
 
 /** Where policies come from: a folder or file by its path, a document, or documents. */
 export type PolicySource = string | Document | ReadonlyArray<Document>
 
 /**
- * A set of policies that fits together. `revision` is `sha-256:` and the base64url SHA-256 of its canonical JSON (RFC 8785),
- * an array sorted by id.
+ * A set of policies that fits together. `revision` is `sha-256:` and a base64url SHA-256: of files, that of the lines
+ * `<hex SHA-256 of the file>  <its path in the folder>` in byte order of the paths, each with a line feed, as
+ * `sha256sum` prints them; of values, that of their JSON text as one array.
  *
  * @category models
  */
@@ -28,12 +33,22 @@ export interface PolicySet {
   readonly revision: string
   readonly count: number
   readonly has: (id: string) => boolean
+  /** A document, frozen: whoever asks again may be given the same one. */
   readonly find: (id: string) => Document | undefined
   /** Every id, in the order in which the documents were read. */
   readonly ids: () => Iterable<string>
   /** Where a part of a document stands, by the keys and indices that lead there; the nearest thing around it. */
   readonly locate: (id: string, path: ReadonlyArray<PropertyKey>) => Place
 }
+
+/** How long the text of one document may be, in bytes of UTF-8. */
+const maximumSize = 1024 * 1024
+
+/** How many patterns one document may have. */
+const maximumPatterns = 100_000
+
+/** How many documents are kept as they were read; the others are read again. */
+const maximumKept = 4096
 
 /**
  * Loads policies. A folder is read with its subfolders: every `*.json` but `*.cases.json`, one document or an array of
@@ -72,79 +87,116 @@ const isDocuments = (source: Document | ReadonlyArray<Document>): source is Read
 // Reading
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** A document that is read but not checked, or why it is none. `locate` says where a part of it stands. */
-interface Draft {
-  readonly value: unknown
-  readonly fault?: { readonly code: string; readonly message: string; readonly place: Place }
-  readonly locate: (path: ReadonlyArray<PropertyKey>) => Place
+/** What was read: the files, the digest of their bytes, and why some of it is no policy. */
+interface Source {
+  readonly files: ReadonlyArray<PolicyFile>
+  readonly revision: string
+  readonly errors: ReadonlyArray<Diagnostic>
 }
 
-const readPath = (path: string): ReadonlyArray<Draft> => {
-  const stats = attempt(path, () => Fs.statSync(path))
-  if (!stats.isDirectory()) return readFile(path)
-  const files = jsonFiles(path)
-  if (files.length === 0)
+const readPath = (path: string): Source => {
+  const isFolder = attempt(path, () => Fs.statSync(path)).isDirectory()
+  const paths = isFolder ? jsonFiles(path) : [path]
+  if (paths.length === 0)
     throw new Configuration({
       message: `The policy folder ${path} holds no *.json file (*.cases.json do not count). Add a policy, or leave the option "policies" out.`
     })
-  return files.flatMap(readFile)
+  const digest = Crypto.createHash("sha256")
+  const files: Array<PolicyFile> = []
+  const errors: Array<Diagnostic> = []
+  for (const each of paths) {
+    const bytes = attempt(each, () => readBytes(each))
+    digest.update(checksumLine(bytes, isFolder ? Path.relative(path, each) : Path.basename(each)))
+    if (Buffer.isUtf8(bytes)) files.push(PolicyFile.ofText(each, withoutMark(decode(bytes))))
+    else errors.push(notJson("it is not JSON: it is not UTF-8", { file: each, line: 1, column: 1, text: "" }))
+  }
+  return { files, revision: revisionOf(digest), errors }
 }
 
-/** Every policy file of a folder, in order of their names. Links are followed, into each folder once. */
-const jsonFiles = (folder: string, visited = new Set<string>()): ReadonlyArray<string> => {
-  const real = attempt(folder, () => Fs.realpathSync(folder))
-  if (visited.has(real)) return []
-  visited.add(real)
-  return (
-    attempt(folder, () => Fs.readdirSync(folder))
+const notJson = (message: string, place: Place): Diagnostic => ({
+  severity: "error",
+  code: "not_json",
+  message,
+  path: "",
+  place
+})
+
+/** Every policy file of a folder, in byte order of their paths. Links are followed, into each folder once. */
+const jsonFiles = (root: string): ReadonlyArray<string> => {
+  const visited = new Set<string>()
+  const files: Array<string> = []
+  const visit = (folder: string): void => {
+    const real = attempt(folder, () => Fs.realpathSync(folder))
+    if (visited.has(real)) return
+    visited.add(real)
+    for (const name of attempt(folder, () => Fs.readdirSync(folder)).sort()) {
       // Hidden entries are a tool's own: .git, or the versions behind a mounted configuration map.
-      .filter((name) => !name.startsWith("."))
-      .sort()
-      .flatMap((name) => {
-        const path = Path.join(folder, name)
-        if (attempt(path, () => Fs.statSync(path)).isDirectory()) return jsonFiles(path, visited)
-        return name.endsWith(".json") && !name.endsWith(".cases.json") ? [path] : []
-      })
-  )
+      if (name.startsWith(".")) continue
+      const path = Path.join(folder, name)
+      if (attempt(path, () => statThroughLink(path)).isDirectory()) visit(path)
+      else if (name.endsWith(".json") && !name.endsWith(".cases.json")) files.push(path)
+    }
+  }
+  visit(root)
+  return files
+    .map((path) => ({ path, bytes: Buffer.Buffer.from(path) }))
+    .sort((a, b) => Buffer.Buffer.compare(a.bytes, b.bytes))
+    .map(({ path }) => path)
 }
 
-const readFile = (path: string): ReadonlyArray<Draft> => {
-  const text = attempt(path, () => Fs.readFileSync(path, "utf8")).replace(/^\uFEFF/u, "")
-  const lines = text.split(/\r\n|\n|\r/u)
-  const place = ({ column, line }: { readonly line: number; readonly column: number }): Place => ({
-    file: path,
-    line,
-    column,
-    text: lines[line - 1] ?? ""
-  })
-  const broken = (code: string, message: string, at: { readonly line: number; readonly column: number }): Draft => ({
-    value: undefined,
-    fault: { code, message, place: place(at) },
-    locate: () => place(at)
-  })
-  const tree = parseTree(text)
-  if (Result.isFailure(tree)) return [broken("not_json", `it is not JSON: ${tree.failure.reason}`, tree.failure)]
-  const { body } = tree.success
-  const twice = ambiguousKey(body)
-  if (twice !== undefined) return [broken("ambiguous_key", twice.reason, twice.loc.start)]
-  const nodes = body.type === "Array" ? body.elements.map((element) => element.value) : [body]
-  if (nodes.length === 0) return [broken("empty", "an empty array holds no policy", { line: 1, column: 1 })]
-  return nodes.map((node) => ({ value: valueOf(node), locate: (keys) => place(locationOf(node, keys).start) }))
+const statThroughLink = (path: string): Fs.Stats => {
+  const stats = Fs.statSync(path, { throwIfNoEntry: false })
+  if (stats !== undefined) return stats
+  throw new Error(`it is a link to ${Fs.readlinkSync(path)}, which does not exist`)
 }
 
-const readValues = (documents: ReadonlyArray<unknown>): ReadonlyArray<Draft> => {
+const readBytes = (path: string): Buffer.Buffer => {
+  const stats = Fs.statSync(path)
+  const { MAX_STRING_LENGTH: most } = Buffer.constants
+  if (stats.isDirectory()) throw new Error("it is a folder")
+  if (stats.size > most) throw new Error(`it has ${stats.size} bytes, and a file may have ${most}: split it`)
+  return Fs.readFileSync(path)
+}
+
+/** A line as `sha256sum` prints it. */
+const checksumLine = (bytes: Buffer.Buffer, path: string): string => {
+  const name = path.replaceAll(Path.sep, "/")
+  const isPlain = !/[\\\n]/u.test(name)
+  const escaped = isPlain ? name : name.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")
+  return `${isPlain ? "" : "\\"}${Crypto.hash("sha256", bytes, "hex")}  ${escaped}\n`
+}
+
+const revisionOf = (digest: Crypto.Hash): string => `sha-256:${digest.digest("base64url")}`
+
+/** ASCII is kept outside of the heap, a byte each. */
+const decode = (bytes: Buffer.Buffer): string => bytes.toString(Buffer.isAscii(bytes) ? "latin1" : "utf8")
+
+const withoutMark = (text: string): string => (text.startsWith("\uFEFF") ? text.slice(1) : text)
+
+const readValues = (documents: ReadonlyArray<unknown>): Source => {
   if (documents.length === 0)
     throw new Configuration({
       message: `The option "policies" is an empty array. Add a policy, or leave the option out.`
     })
-  return documents.map((document, index) => {
-    const place = { file: documents.length === 1 ? "policies" : `policies[${index}]`, line: 0, column: 0, text: "" }
-    const locate = () => place
+  const nameOf = (index: number): string => (documents.length === 1 ? "policies" : `policies[${index}]`)
+  const texts: Array<string> = []
+  const indices: Array<number> = []
+  const errors: Array<Diagnostic> = []
+  documents.forEach((document, index) => {
     const plain = snapshot(document)
-    return Result.isFailure(plain)
-      ? { value: undefined, fault: { code: "not_json", message: plain.failure, place }, locate }
-      : { value: plain.success, locate }
+    if (Result.isSuccess(plain)) {
+      texts.push(JSON.stringify(plain.success))
+      indices.push(index)
+      return
+    }
+    errors.push(notJson(plain.failure, { file: nameOf(index), line: 0, column: 0, text: "" }))
   })
+  const file = PolicyFile.ofValues(texts, (index) => nameOf(indices[index]!))
+  return {
+    files: texts.length === 0 ? [] : [file],
+    revision: revisionOf(Crypto.createHash("sha256").update(file.text)),
+    errors
+  }
 }
 
 const attempt = <A>(path: string, read: () => A): A => {
@@ -158,151 +210,208 @@ const attempt = <A>(path: string, read: () => A): A => {
   }
 }
 
-const parseTree = (
-  text: string
-): Result.Result<DocumentNode, { readonly line: number; readonly column: number; readonly reason: string }> => {
-  try {
-    return Result.succeed(parseJson(text))
-  } catch (cause) {
-    const { column, line } = { column: 1, line: 1, ...(typeof cause === "object" ? cause : {}) }
-    const reason = cause instanceof Error ? cause.message.replace(/ ?\(\d+:\d+\)\.?$/u, "") : String(cause)
-    return Result.fail({ line, column, reason })
-  }
-}
-
-/** A key that parsers do not agree on. */
-const ambiguousKey = (node: ValueNode): { readonly loc: ValueNode["loc"]; readonly reason: string } | undefined => {
-  if (node.type === "Array") return firstOf(node.elements, (element) => ambiguousKey(element.value))
-  if (node.type !== "Object") return undefined
-  const seen = new Set<string>()
-  return firstOf(node.members, ({ name, value }) => {
-    const key = name.type === "String" ? name.value : name.name
-    if (key === "__proto__") return { loc: name.loc, reason: "a key must not be __proto__" }
-    if (seen.has(key)) return { loc: name.loc, reason: `the key ${JSON.stringify(key)} is there twice` }
-    seen.add(key)
-    return ambiguousKey(value)
-  })
-}
-
-const firstOf = <A, B>(items: ReadonlyArray<A>, find: (item: A) => B | undefined): B | undefined => {
-  for (const item of items) {
-    const found = find(item)
-    if (found !== undefined) return found
-  }
-  return undefined
-}
-
-/** Where the value at `path` stands: its key in an object, or the nearest thing around it. */
-const locationOf = (root: ValueNode, path: ReadonlyArray<PropertyKey>): ValueNode["loc"] => {
-  let node = root
-  let loc = root.loc
-  for (const step of path) {
-    if (node.type === "Array" && typeof step === "number" && node.elements[step] !== undefined) {
-      node = node.elements[step].value
-      loc = node.loc
-    } else if (node.type === "Object") {
-      const member = node.members.find(({ name }) => (name.type === "String" ? name.value : name.name) === step)
-      if (member === undefined) return loc
-      node = member.value
-      loc = member.name.loc
-    } else return loc
-  }
-  return loc
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Fitting together
 // ---------------------------------------------------------------------------------------------------------------------
 
-interface Placed {
-  readonly document: Document
-  readonly locate: Draft["locate"]
+/** How many documents are parsed at a time. */
+const batchSize = 64
+
+/** Where documents stand: `ordinals` counts them over all files, by the number of their id; `firsts` are the files' own. */
+interface Shelf {
+  readonly ids: IdIndex
+  readonly ordinals: Array<number>
+  readonly files: ReadonlyArray<PolicyFile>
+  readonly firsts: Array<number>
 }
 
-const assemble = (drafts: ReadonlyArray<Draft>): Result.Result<PolicySet, ReadonlyArray<Diagnostic>> => {
-  const errors: Array<Diagnostic> = []
-  const placed = new Map<string, Placed>()
-  for (const { fault, locate, value } of drafts) {
-    if (fault !== undefined) {
-      errors.push({ severity: "error", path: "", ...fault })
-      continue
+/** A shelf and who extends whom: `parents` is the number in `names` of what a document extends, -1 for nothing. */
+interface Tree extends Shelf {
+  readonly names: IdIndex
+  readonly parents: Array<number>
+}
+
+const assemble = ({ errors: unread, files, revision }: Source): Result.Result<PolicySet, ReadonlyArray<Diagnostic>> => {
+  const errors: Array<Diagnostic> = [...unread]
+  const tree: Tree = { ids: new IdIndex(), ordinals: [], files, firsts: [], names: new IdIndex(), parents: [] }
+  let first = 0
+  for (const file of files) {
+    tree.firsts.push(first)
+    for (let begin = 0; begin < file.count; begin += batchSize) {
+      const end = Math.min(begin + batchSize, file.count)
+      const values = file.values(begin, end)
+      for (let index = begin; index < end; index++) {
+        const value = values?.[index - begin]
+        if (!isOrdinary(value, file, index) || !enter(tree, value, first + index))
+          errors.push(...check(tree, file, index, first + index))
+      }
     }
-    const document = parse(value)
-    if (Result.isFailure(document)) {
-      errors.push(...document.failure.map((each) => faulty(each, value, locate)))
-      continue
-    }
-    const { policy_id: id } = document.success
-    const before = placed.get(id)
-    if (before === undefined) placed.set(id, { document: document.success, locate })
-    else
-      errors.push({
-        ...wrong("duplicate_id", locate, id, ["policy_id"]),
-        message: `${JSON.stringify(id)} is there twice, first at ${showPlace(before.locate(["policy_id"]))}`
-      })
+    if (file.flaw !== undefined) errors.push(flawed(file, file.flaw, 0))
+    first += file.count
   }
-  errors.push(...missingParents(placed), ...cycles(placed))
-  return errors.length > 0 ? Result.fail(errors) : Result.succeed(makeSet(placed))
+  errors.push(...missingParents(tree), ...cycles(tree))
+  return errors.length > 0 ? Result.fail(errors) : Result.succeed(makeSet(tree, revision))
 }
 
-const wrong = (
-  code: string,
-  locate: Draft["locate"],
-  policy: string,
-  path: ReadonlyArray<PropertyKey>
-): Omit<Diagnostic, "message"> => ({ severity: "error", code, policy, path: "", place: locate(path) })
+/** Gives a document its place; false where its id is taken. */
+const enter = ({ ids, names, ordinals, parents }: Tree, document: Document, ordinal: number): boolean => {
+  if (ids.add(document.policy_id) !== ordinals.length) return false
+  ordinals.push(ordinal)
+  parents.push(document.extends === undefined ? -1 : names.add(document.extends))
+  return true
+}
 
-const faulty = (fault: Fault, value: unknown, locate: Draft["locate"]): Diagnostic => {
-  const id = typeof value === "object" && value !== null && "policy_id" in value ? value.policy_id : undefined
+/** True for a document that is right; of any other only a closer look tells. */
+const isOrdinary = (value: unknown, file: PolicyFile, index: number): value is Document =>
+  file.depths[index]! <= maximumDepth &&
+  // A UTF-16 code unit is at most three bytes of UTF-8, a pattern at least three characters.
+  file.length(index) <= Math.min(maximumSize / 3, 3 * maximumPatterns) &&
+  ordinary(value) === file.members[index]
+
+/** What is wrong with a document, which is entered where nothing is. */
+const check = (tree: Tree, file: PolicyFile, index: number, ordinal: number): ReadonlyArray<Diagnostic> => {
+  const text = file.slice(index)
+  const value = parsed(text)
+  const limit = overLimit(text, file.depths[index]!, value)
+  if (limit !== undefined) return [{ ...wrong(limit.code, idOf(value), file.begin(index)), message: limit.message }]
+  if (value === undefined || countMembers(value) !== file.members[index]) {
+    const flaw = file.flawOf(index)
+    if (flaw !== undefined) return [flawed(file, flaw, index)]
+  }
+  const document = parse(value)
+  if (Result.isFailure(document)) return document.failure.map((fault) => faulty(fault, value, file, index))
+  if (enter(tree, document.success, ordinal)) return []
+  const { policy_id: id } = document.success
+  const first = locate(tree, id, ["policy_id"])
+  return [
+    {
+      ...wrong("duplicate_id", id, file.locate(index, ["policy_id"])),
+      message: `${JSON.stringify(id)} is there twice, first at ${showPlace(first)}`
+    }
+  ]
+}
+
+/** The value of a JSON text; `undefined` where it is none. */
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const overLimit = (
+  text: string,
+  depth: number,
+  value: unknown
+): { readonly code: string; readonly message: string } | undefined => {
+  const id = idOf(value) ?? "this policy"
+  const size = Buffer.Buffer.byteLength(text)
+  if (size > maximumSize)
+    return {
+      code: "too_long",
+      message: `${id} has ${size} bytes, and a policy may have ${maximumSize} (1 MiB): move a part of it to a policy that it extends`
+    }
+  if (depth > maximumDepth)
+    return {
+      code: "too_deep",
+      message: `${id} is nested ${depth} levels deep, and a policy may have ${maximumDepth}: flatten its values`
+    }
+  const patterns = countPatterns(value)
+  return patterns > maximumPatterns
+    ? {
+        code: "too_many_patterns",
+        message: `${id} has ${patterns} patterns, and a policy may have ${maximumPatterns}: use wildcards, or move some to a policy that it extends`
+      }
+    : undefined
+}
+
+/** How many resource patterns a value has that may be a document. */
+const countPatterns = (value: unknown): number => {
+  const { constraints, denied_resources, resources } = membersOf(value)
+  const { denied_parameters, parameters, ...others } = membersOf(constraints)
+  return (
+    [resources, denied_resources].reduce<number>((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 0) +
+    Object.keys(membersOf(parameters)).length +
+    Object.keys(membersOf(denied_parameters)).length +
+    Object.keys(others).filter(isResourceKey).length
+  )
+}
+
+const membersOf = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null ? { ...value } : {}
+
+const idOf = (value: unknown): string | undefined => {
+  const { policy_id: id } = membersOf(value)
+  return typeof id === "string" ? id : undefined
+}
+
+const wrong = (code: string, policy: string | undefined, place: Place): Omit<Diagnostic, "message"> => ({
+  severity: "error",
+  code,
+  policy,
+  path: "",
+  place
+})
+
+const flawed = (file: PolicyFile, { at, code, message }: Flaw, index: number): Diagnostic => ({
+  severity: "error",
+  code,
+  message,
+  path: "",
+  place: file.place(at, index)
+})
+
+const faulty = (fault: Fault, value: unknown, file: PolicyFile, index: number): Diagnostic => {
   const isNameless = fault.path.length === 1 && fault.path[0] === "policy_id" && fault.reason === "missing key"
   return {
     severity: "error",
     code: fault.unknownKey ? "unknown_key" : isNameless ? "missing_id" : "invalid_value",
-    policy: typeof id === "string" ? id : undefined,
+    policy: idOf(value),
     path: isNameless ? "" : showPath(fault.unknownKey ? fault.path.slice(0, -1) : fault.path),
     message: isNameless
       ? `no policy_id: say what the policy is bound to, such as "policy_id": "user:alice"`
       : fault.reason,
     excerpt: fault.excerpt,
-    place: locate(fault.path)
+    place: file.locate(index, fault.path)
   }
 }
 
-const missingParents = (placed: ReadonlyMap<string, Placed>): ReadonlyArray<Diagnostic> =>
-  [...placed.values()].flatMap(({ document: { extends: parent, policy_id: id }, locate }) =>
-    parent === undefined || placed.has(parent)
-      ? []
-      : [
-          {
-            ...wrong("missing_parent", locate, id, ["extends"]),
-            message: `${id} extends ${parent}, which is not among the policies`
-          }
-        ]
-  )
+const missingParents = (tree: Tree): ReadonlyArray<Diagnostic> => {
+  const { ids, names, parents } = tree
+  const isMissing = Array.from(names.ids(), (id) => ids.number(id) === -1)
+  if (!isMissing.includes(true)) return []
+  return parents.flatMap((name, number) => {
+    if (name === -1 || !isMissing[name]) return []
+    const id = ids.id(number)
+    const message = `${id} extends ${names.id(name)}, which is not among the policies`
+    return [{ ...wrong("missing_parent", id, locate(tree, id, ["extends"])), message }]
+  })
+}
 
 /** One error for each document whose `extends` closes a circle. */
-const cycles = (placed: ReadonlyMap<string, Placed>): ReadonlyArray<Diagnostic> => {
-  const done = new Set<string>()
-  const errors: Array<Diagnostic> = []
-  for (const start of placed.keys()) {
-    const chain = new Set<string>()
-    let id: string | undefined = start
-    while (id !== undefined && !done.has(id)) {
-      chain.add(id)
-      const child: Placed | undefined = placed.get(id)
-      const parent: string | undefined = child?.document.extends
-      if (child !== undefined && parent !== undefined && chain.has(parent)) {
-        errors.push({
-          ...wrong("cycle", child.locate, id, ["extends"]),
-          message: `${id} extends ${parent}, which extends ${id} in turn: a cycle`
-        })
-        break
-      }
-      id = parent
+const cycles = (tree: Tree): ReadonlyArray<Diagnostic> => {
+  const { ids, names, parents } = tree
+  const numbers = Array.from(names.ids(), (id) => ids.number(id))
+  const parentOf = (number: number): number => numbers[parents[number]!] ?? -1
+  const [fresh, inChain, done] = [0, 1, 2]
+  const state = new Uint8Array(parents.length)
+  const closing: Array<number> = []
+  for (let start = 0; start < parents.length; start++) {
+    let [last, next] = [-1, start]
+    while (next !== -1 && state[next] === fresh) {
+      state[next] = inChain
+      last = next
+      next = parentOf(next)
     }
-    for (const each of chain) done.add(each)
+    if (last !== -1 && state[next] === inChain) closing.push(last)
+    for (let each = start; each !== -1 && state[each] === inChain; each = parentOf(each)) state[each] = done
   }
-  return errors
+  return closing.map((number) => {
+    const [id, parent] = [ids.id(number), names.id(parents[number]!)]
+    const message = `${id} extends ${parent}, which extends ${id} in turn: a cycle`
+    return { ...wrong("cycle", id, locate(tree, id, ["extends"])), message }
+  })
 }
 
 const invalid = (errors: ReadonlyArray<Diagnostic>): Configuration =>
@@ -310,19 +419,55 @@ const invalid = (errors: ReadonlyArray<Diagnostic>): Configuration =>
     message: `The policies do not load (${errors.length} ${errors.length === 1 ? "error" : "errors"}):\n${errors.map((error) => `  ${showDiagnostic(error)}`).join("\n")}`
   })
 
-const makeSet = (placed: ReadonlyMap<string, Placed>): PolicySet => {
-  const hash = Crypto.createHash("sha256").update("[")
-  const ids = [...placed.keys()].sort()
-  ids.forEach((id, index) => hash.update(`${index === 0 ? "" : ","}${canonicalize(placed.get(id)?.document)}`))
+// ---------------------------------------------------------------------------------------------------------------------
+// The set
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The file that a document is in, and its index there. */
+const standing = ({ files, firsts, ids, ordinals }: Shelf, id: string): readonly [PolicyFile, number] | undefined => {
+  const ordinal = ordinals[ids.number(id)]
+  if (ordinal === undefined) return undefined
+  const file = lastAtMost(firsts, ordinal)
+  return [files[file]!, ordinal - firsts[file]!]
+}
+
+const locate = (shelf: Shelf, id: string, path: ReadonlyArray<PropertyKey>): Place => {
+  const found = standing(shelf, id)
+  return found === undefined ? { file: "", line: 0, column: 0, text: "" } : found[0].locate(found[1], path)
+}
+
+const makeSet = ({ files, firsts, ids, ordinals }: Shelf, revision: string): PolicySet => {
+  const shelf = { files, firsts, ids, ordinals }
+  const kept = new LRUCache<string, Document>({ max: maximumKept })
+  const read = (id: string): Document | undefined => {
+    const found = standing(shelf, id)
+    if (found === undefined) return undefined
+    const [file, index] = found
+    const document = frozen(JSON.parse(file.slice(index)) as Document)
+    kept.set(id, document)
+    return document
+  }
   return {
-    revision: `sha-256:${hash.update("]").digest("base64url")}`,
-    count: placed.size,
-    has: (id) => placed.has(id),
-    find: (id) => placed.get(id)?.document,
-    ids: () => placed.keys(),
-    locate: (id, path) => placed.get(id)?.locate(path) ?? { file: "", line: 0, column: 0, text: "" }
+    revision,
+    count: ids.size,
+    has: (id) => ids.number(id) !== -1,
+    find: (id) => kept.get(id) ?? read(id),
+    ids: () => ids.ids(),
+    locate: (id, path) => locate(shelf, id, path)
   }
 }
 
+/** The value, frozen with all that is in it. */
+const frozen = <A>(value: A): A => {
+  if (typeof value === "object" && value !== null) {
+    for (const each of Object.values(value)) frozen(each)
+    Object.freeze(value)
+  }
+  return value
+}
+
 /** The set without policies. */
-export const empty: PolicySet = makeSet(new Map())
+export const empty: PolicySet = makeSet(
+  { files: [], firsts: [], ids: new IdIndex(), ordinals: [] },
+  revisionOf(Crypto.createHash("sha256"))
+)

@@ -1,22 +1,94 @@
 /**
- * The models that this library knows by name: who makes them, what they do, how they rank, and which spelling of the cap on
- * output tokens they take. A catalogue of one's own takes its place by `Models.layerOf`.
+ * The models that this library knows by name: who makes them, what they do, how they rank, where they are served, and how
+ * the cap on output tokens is spelled there. The catalogue is data; one's own takes its place by `Models.layerOf`.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import { Configuration } from "../Errors.ts"
+import { endpointCaps, outputTokenCaps } from "../Operation.ts"
+import rows from "./openai-models.json" with { type: "json" }
 
 /** What a model is for. A model never takes the place of one of another modality. */
-export type Modality = "chat" | "completion" | "embedding" | "audio" | "search" | "code" | "research" | "computer"
+export const Modality = Schema.Literals([
+  "chat",
+  "completion",
+  "embedding",
+  "audio",
+  "search",
+  "code",
+  "research",
+  "computer",
+  "security",
+  "science",
+  "realtime",
+  "speech",
+  "transcription",
+  "image",
+  "video",
+  "moderation"
+])
+export type Modality = typeof Modality.Type
+
+const spellings = Schema.optionalKey(Schema.Array(Schema.Literals(outputTokenCaps)))
 
 /**
- * What is known of a model.
+ * Models that are alike in all but name and rank.
  *
- * - `family`: the model without date or fine-tuning (`gpt-4o` of `gpt-4o-2024-08-06` and of `ft:gpt-4o:acme`).
- * - `rank`: compares models of one provider and modality: the higher one does, and costs, more.
- * - `caps`: the spellings of the cap on output tokens that it takes, the one to inject first.
+ * - `tools`, `images`: whether they take tools, and images in a request.
+ * - `endpoints`: the API paths that serve them, each with the spellings of the cap on output tokens that they take there,
+ *   the one to inject first.
+ * - `models`: `family` is the model without date and fine-tuning, `names` what requests call it (default: the family). Its
+ *   dated snapshots and fine-tuned models go without saying.
+ * - `rank` compares models of one provider and modality: the higher one does, and costs, more. Of OpenAI's, the hundreds
+ *   are the class (0 the first generation, 1 nano, 2 mini, 3 standard, 4 reasoning, 5 pro), the rest orders the generations
+ *   within it.
  */
+export const CatalogueRow = Schema.Struct({
+  provider: Schema.NonEmptyString,
+  modality: Modality,
+  tools: Schema.Boolean,
+  images: Schema.Boolean,
+  endpoints: Schema.Struct({
+    "/chat/completions": spellings,
+    "/responses": spellings,
+    "/completions": spellings,
+    "/embeddings": spellings,
+    "/realtime": spellings,
+    "/live": spellings,
+    "/audio/speech": spellings,
+    "/audio/transcriptions": spellings,
+    "/audio/translations": spellings,
+    "/images/generations": spellings,
+    "/images/edits": spellings,
+    "/images/variations": spellings,
+    "/videos": spellings,
+    "/moderations": spellings
+  }),
+  models: Schema.NonEmptyArray(
+    Schema.Struct({
+      family: Schema.NonEmptyString,
+      names: Schema.optionalKey(Schema.NonEmptyArray(Schema.NonEmptyString)),
+      rank: Schema.Finite
+    })
+  )
+})
+export interface CatalogueRow extends Schema.Struct.Type<typeof CatalogueRow.fields> {}
+
+/** A catalogue: rows of models, as JSON. Of a name that is there twice, the last row holds. */
+export type Catalogue = ReadonlyArray<CatalogueRow>
+
+const decode = Schema.decodeUnknownResult(Schema.Array(CatalogueRow), { errors: "all", onExcessProperty: "error" })
+
+/** OpenAI's models: all that the `openai` package names. */
+export const openai: Catalogue = Result.getOrThrow(decode(rows))
+
+/** What is known of a model; {@link CatalogueRow} says what the fields mean. */
 export interface Model {
   readonly provider: string
   readonly family: string
@@ -24,11 +96,8 @@ export interface Model {
   readonly rank: number
   readonly tools: boolean
   readonly images: boolean
-  readonly caps: ReadonlyArray<string>
+  readonly endpoints: ReadonlyMap<string, ReadonlyArray<string>>
 }
-
-/** Families by name. */
-export type Catalogue = ReadonlyMap<string, Model>
 
 /**
  * The model catalogue.
@@ -42,120 +111,133 @@ export class Models extends Context.Service<
     readonly find: (name: string) => Model | undefined
   }
 >()("secure-openai/Models") {
-  /** A catalogue of one's own. @category layers */
-  static readonly layerOf = (catalogue: Catalogue): Layer.Layer<Models> =>
-    Layer.succeed(Models, { find: (name) => lookup(catalogue, name) })
+  /** OpenAI's models, to add one's own to. */
+  static readonly openai: Catalogue = openai
+
+  /**
+   * A catalogue of one's own; a row that is not well-formed is a {@link Configuration} error that names it.
+   *
+   * @example
+   * ```ts
+   * import * as Effect from "effect/Effect"
+   * import { Models } from "secure-openai"
+   *
+   * const models = Models.layerOf([
+   *   ...Models.openai,
+   *   {
+   *     provider: "acme",
+   *     modality: "chat",
+   *     tools: true,
+   *     images: false,
+   *     endpoints: { "/chat/completions": ["max_tokens"] },
+   *     models: [
+   *       { family: "acme-small", rank: 1 },
+   *       { family: "acme-large", names: ["acme-large", "acme-latest"], rank: 2 }
+   *     ]
+   *   }
+   * ])
+   *
+   * const { find } = Effect.runSync(Models.pipe(Effect.provide(models)))
+   * console.log(find("acme-latest")?.family) // acme-large
+   * console.log(find("ft:acme-small-2026-01-31:my-org")?.rank) // 1
+   * console.log(find("gpt-4o")?.provider) // openai
+   * ```
+   *
+   * @category layers
+   */
+  static readonly layerOf = (catalogue: Catalogue): Layer.Layer<Models, Configuration> =>
+    Layer.effect(
+      Models,
+      Effect.map(
+        Effect.fromResult(Result.mapError(decode(catalogue), (error) => misshapen(error, catalogue))),
+        serviceOf
+      )
+    )
 
   /** The models of the OpenAI API. @category layers */
-  static readonly layer: Layer.Layer<Models> = Layer.suspend(() => Models.layerOf(openai))
+  static readonly layer: Layer.Layer<Models> = Layer.sync(Models, () => serviceOf(openai))
 }
 
-/** A model by its name: itself, a dated snapshot of a family (`-2024-08-06`, `-0613`), or a fine-tuned one (`ft:base:…`). */
-export const lookup = (catalogue: Catalogue, name: string): Model | undefined => {
-  const base = name.startsWith("ft:") ? (name.split(":")[1] ?? "") : name
-  return catalogue.get(base) ?? catalogue.get(base.replace(/-(?:\d{4}-\d{2}-\d{2}|\d{4})$/u, ""))
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// OpenAI
-// ---------------------------------------------------------------------------------------------------------------------
-
-/** Reasoning models take only the newer spelling. */
-const reasoning = ["max_completion_tokens", "max_output_tokens"]
-const either = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
-
-type Traits = Partial<Pick<Model, "family" | "modality" | "tools" | "images" | "caps">>
-
-const model = (names: string, rank: number, traits: Traits = {}): ReadonlyArray<readonly [string, Model]> =>
-  names
-    .split(" ")
-    .map((family) => [
-      family,
-      { provider: "openai", family, modality: "chat", tools: true, images: true, caps: either, rank, ...traits }
-    ])
-
-const text = { images: false }
-const bare = { images: false, tools: false }
+const serviceOf = (catalogue: Catalogue): Models["Service"] => ({ find: (name) => lookup(catalogue, name) })
 
 /**
- * OpenAI's families. The hundreds of a rank are its class (nano, mini, standard, reasoning, pro), the rest orders the
- * generations within it.
+ * The spellings of the cap on output tokens that a model takes at an API path, the one to inject first. For a model that
+ * nobody knows they are the endpoint's own; for one that its maker does not serve there, a gateway does, which knows the
+ * newest.
  */
-export const openai: Catalogue = new Map([
-  // Chat: the first generation, then nano, mini, standard, reasoning, pro.
-  ...model("gpt-3.5-turbo-0301", 1, { family: "gpt-3.5-turbo", ...bare }),
-  ...model("gpt-3.5-turbo", 1, text),
-  ...model("gpt-3.5-turbo-16k", 2, text),
-  ...model("gpt-4.1-nano", 101),
-  ...model("gpt-5-nano", 102, { caps: reasoning }),
-  ...model("gpt-5.4-nano", 103, { caps: reasoning }),
-  ...model("gpt-4o-mini", 201),
-  ...model("o1-mini", 202, { ...bare, caps: reasoning }),
-  ...model("o3-mini", 203, { ...text, caps: reasoning }),
-  ...model("gpt-4.1-mini", 204),
-  ...model("o4-mini", 205, { caps: reasoning }),
-  ...model("gpt-5-mini", 206, { caps: reasoning }),
-  ...model("gpt-5.1-mini", 207, { caps: reasoning }),
-  ...model("gpt-5.4-mini", 208, { caps: reasoning }),
-  ...model("gpt-5.6-luna", 209, { caps: reasoning }),
-  ...model("gpt-6-luna", 210, { caps: reasoning }),
-  ...model("gpt-4-0314", 301, { family: "gpt-4", ...bare }),
-  ...model("gpt-4", 301, text),
-  ...model("gpt-4-32k-0314", 302, { family: "gpt-4-32k", ...bare }),
-  ...model("gpt-4-32k", 302, text),
-  ...model("gpt-4-1106-preview gpt-4-0125-preview gpt-4-turbo-preview", 303, { family: "gpt-4-turbo", ...text }),
-  ...model("gpt-4-vision-preview", 303, { family: "gpt-4-turbo", tools: false }),
-  ...model("gpt-4-turbo", 303),
-  ...model("gpt-4o", 304),
-  ...model("chatgpt-4o-latest", 304, { tools: false }),
-  ...model("gpt-4.1", 305),
-  ...model("o1-preview", 401, { ...bare, caps: reasoning }),
-  ...model("o1", 402, { caps: reasoning }),
-  ...model("o3", 403, { caps: reasoning }),
-  ...model("gpt-5-chat-latest", 404, { tools: false, caps: reasoning }),
-  ...model("gpt-5", 405, { caps: reasoning }),
-  ...model("gpt-5.1 gpt-5.1-chat-latest", 406, { caps: reasoning }),
-  ...model("gpt-5.2 gpt-5.2-chat-latest", 407, { caps: reasoning }),
-  ...model("gpt-5.3-chat-latest", 408, { caps: reasoning }),
-  ...model("gpt-5.4", 409, { caps: reasoning }),
-  ...model("gpt-5.5", 410, { caps: reasoning }),
-  ...model("gpt-5.6-terra", 411, { caps: reasoning }),
-  ...model("gpt-5.6-sol", 412, { caps: reasoning }),
-  ...model("gpt-6.1-terra", 413, { caps: reasoning }),
-  ...model("gpt-6-sol", 414, { caps: reasoning }),
-  ...model("gpt-6.1-sol", 415, { caps: reasoning }),
-  ...model("gpt-6-astra", 416, { caps: reasoning }),
-  ...model("o1-pro", 501, { caps: reasoning }),
-  ...model("o3-pro", 502, { caps: reasoning }),
-  ...model("gpt-5-pro", 503, { caps: reasoning }),
-  ...model("gpt-5.2-pro", 504, { caps: reasoning }),
-  ...model("gpt-5.5-pro", 505, { caps: reasoning }),
+export const capsOf = (model: Model | undefined, path: string): ReadonlyArray<string> => {
+  const own = endpointCaps.get(path) ?? []
+  return model === undefined ? own : (model.endpoints.get(path) ?? own.slice(-1))
+}
 
-  // Speech in and out.
-  ...model("gpt-4o-mini-audio-preview", 201, { modality: "audio", images: false }),
-  ...model("gpt-audio-mini", 202, { modality: "audio", images: false }),
-  ...model("gpt-4o-audio-preview", 301, { modality: "audio", images: false }),
+// ---------------------------------------------------------------------------------------------------------------------
+// Names
+// ---------------------------------------------------------------------------------------------------------------------
 
-  // Chat that searches the web.
-  ...model("gpt-4o-mini-search-preview", 201, { modality: "search", ...bare }),
-  ...model("gpt-4o-search-preview", 301, { modality: "search", ...bare }),
+/**
+ * A model by its name: one that the catalogue gives, a dated snapshot of it (`-2024-08-06`, `-0613`), or one that is
+ * fine-tuned from either (`ft:base:org:suffix:id`). No name is guessed from its beginning.
+ */
+export const lookup = (catalogue: Catalogue, name: string): Model | undefined => {
+  const models = indexOf(catalogue)
+  const base = fineTuned.exec(name)?.[1] ?? name
+  return models.get(name) ?? models.get(base) ?? snapshotOf(models, base)
+}
 
-  // Code.
-  ...model("codex-mini-latest", 201, { modality: "code", caps: reasoning }),
-  ...model("gpt-5-codex", 401, { modality: "code", caps: reasoning }),
-  ...model("gpt-5.1-codex", 402, { modality: "code", caps: reasoning }),
-  ...model("gpt-5.1-codex-max", 403, { modality: "code", caps: reasoning }),
+const fineTuned = /^ft:([^:]+):[^:]/u
 
-  // Research and other special fields, where nothing takes another's place by rank.
-  ...model("o4-mini-deep-research", 201, { modality: "research", caps: reasoning }),
-  ...model("o3-deep-research", 401, { modality: "research", caps: reasoning }),
-  ...model("computer-use-preview", 401, { modality: "computer", caps: reasoning }),
+const dated = /^(.+)-(?:\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))$/u
 
-  // Completions and embeddings.
-  ...model("babbage-002", 1, { modality: "completion", ...bare, caps: ["max_tokens"] }),
-  ...model("davinci-002", 2, { modality: "completion", ...bare, caps: ["max_tokens"] }),
-  ...model("gpt-3.5-turbo-instruct", 3, { modality: "completion", ...bare, caps: ["max_tokens"] }),
-  ...model("text-embedding-ada-002", 1, { modality: "embedding", ...bare, caps: [] }),
-  ...model("text-embedding-3-small", 2, { modality: "embedding", ...bare, caps: [] }),
-  ...model("text-embedding-3-large", 3, { modality: "embedding", ...bare, caps: [] })
-])
+/** What has a date already, or is always the latest, has no snapshots. */
+const snapshotOf = (models: ReadonlyMap<string, Model>, name: string): Model | undefined => {
+  const [, undated = ""] = dated.exec(name) ?? []
+  return dated.test(undated) || undated.endsWith("-latest") ? undefined : models.get(undated)
+}
+
+const indexes = new WeakMap<Catalogue, ReadonlyMap<string, Model>>()
+
+/** The models of a catalogue by name, made once for each. */
+const indexOf = (catalogue: Catalogue): ReadonlyMap<string, Model> => {
+  const kept = indexes.get(catalogue)
+  if (kept !== undefined) return kept
+  const index = new Map(
+    catalogue.flatMap(({ endpoints, models, ...traits }) =>
+      models.flatMap(({ family, names = [family], rank }) => {
+        const model: Model = { ...traits, family, rank, endpoints: new Map(Object.entries(endpoints)) }
+        return names.map((name) => [name, model] as const)
+      })
+    )
+  )
+  indexes.set(catalogue, index)
+  return index
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Errors
+// ---------------------------------------------------------------------------------------------------------------------
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) => (issue._tag === "UnexpectedKey" ? "Unknown key" : SchemaIssue.defaultLeafHook(issue))
+})
+
+/** Everything that is wrong: `[1].models[0].rank (acme-large): Expected number, got "high"`. */
+const misshapen = ({ issue }: Schema.SchemaError, catalogue: unknown): Configuration => {
+  const faults = format(issue).issues.map(({ message, path = [] }) => {
+    let place = ""
+    let value = catalogue
+    let named: unknown
+    for (const step of path) {
+      const key = typeof step === "object" ? step.key : step
+      place +=
+        typeof key === "number" ? `[${key}]` : /^\w+$/u.test(String(key)) ? `.${String(key)}` : `["${String(key)}"]`
+      value = isObject(value) ? value[key] : undefined
+      if (isObject(value)) named = value["family"] ?? value["provider"] ?? named
+    }
+    const actual = value === undefined || isObject(value) ? "" : `, got ${JSON.stringify(value)}`
+    return `${place}${typeof named === "string" && named !== "" ? ` (${named})` : ""}: ${message}${actual}`
+  })
+  return new Configuration({ message: `The catalogue of models is not well-formed: ${faults.join("; ")}` })
+}
+
+const isObject = (value: unknown): value is Readonly<Record<PropertyKey, unknown>> =>
+  typeof value === "object" && value !== null

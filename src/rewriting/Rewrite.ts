@@ -5,20 +5,45 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import type { Call } from "../Call.ts"
+import type { Call, Judge } from "../Call.ts"
 import { type Json, type JsonObject, snapshot } from "../CanonicalJson.ts"
-import type { Edit, Remedy, Violation } from "../Decision.ts"
-import { isOperation, operations, outputTokenCaps } from "../Operation.ts"
-import type { Modality, Model } from "./Models.ts"
+import type { Decision, Edit, Remedy, Violation } from "../Decision.ts"
+import { apiPath, isOperation, operations, outputTokenCaps } from "../Operation.ts"
+import { capsOf, type Modality, type Model } from "./Models.ts"
 
 /** Params with their edits, or why there are none. */
 export type Rewritten =
   | { readonly _tag: "Rewritten"; readonly params: JsonObject; readonly edits: ReadonlyArray<Edit> }
   | { readonly _tag: "Refused"; readonly violations: ReadonlyArray<Violation> }
 
+/** A request as it would be sent: its params, and the edits made to them. */
+export interface Plan {
+  readonly params: JsonObject
+  readonly edits: ReadonlyArray<Edit>
+}
+
 type Find = (model: string) => Model | undefined
 
 type ModelRemedy = Extract<Remedy, { kind: "model" }>
+type SetRemedy = Extract<Remedy, { kind: "set" }>
+
+/**
+ * What becomes of a call that policy lets go on: its params with the edits that policy asks for, which pass the same policy
+ * unchanged; or what keeps them from it.
+ */
+export const plan = (
+  call: Call,
+  { remedies }: Pick<Decision, "remedies">,
+  { recheck }: Pick<Judge, "recheck">,
+  find: Find
+): Result.Result<Plan, ReadonlyArray<Violation>> => {
+  const rewritten = rewrite(call, remedies, recheck, find)
+  if (rewritten._tag === "Refused") return Result.fail(rewritten.violations)
+  const { edits, params } = rewritten
+  // Policy has passed what nobody was asked to edit.
+  const left = remedies.length === 0 && edits.length === 0 ? [] : recheck(params)
+  return left.length > 0 ? Result.fail(left) : Result.succeed({ params, edits })
+}
 
 /**
  * Makes the edits that `remedies` ask for: the model first, since it decides how a cap is spelled; then values; then the
@@ -41,6 +66,8 @@ export const rewrite = (
   }
   for (const remedy of remedies) {
     if (remedy.kind !== "set") continue
+    if (isOperation(call.operation) && raises(remedy))
+      return { _tag: "Refused", violations: [noRaise(remedy, recheck(call.params))] }
     params = replaced(params, remedy.path, jsonOf(remedy.to))
     edits.push({ path: remedy.path, from: remedy.from, to: remedy.to, policy: remedy.policy })
   }
@@ -67,12 +94,14 @@ export const rewrite = (
 const pickModel = ({ allowed, downgrade = {}, from }: ModelRemedy, call: Call, find: Find): string | undefined => {
   const asked = find(from)
   const modality = asked?.modality ?? modalityOf(call.operation)
+  const path = pathOf(call)
   const literals = allowed.filter((name) => !name.includes("*"))
   const serves = (name: string): boolean => {
     const target = find(name)
     if (target === undefined) return true
     return (
       (modality === undefined || target.modality === modality) &&
+      (path === undefined || target.endpoints.has(path)) &&
       (target.tools || !wantsTools(call.params)) &&
       (target.images || !hasImages(call.params))
     )
@@ -94,17 +123,27 @@ const modalityOf = (operation: string): Modality | undefined =>
     ? ({ generate: "chat", complete: "completion", embed: "embedding" } as const)[operation]
     : undefined
 
-const wantsTools = (params: JsonObject): boolean =>
-  [params["tools"], params["functions"]].some((tools) => isArray(tools) && tools.length > 0)
+/** The API path that a call goes to; none for a registered tool. */
+const pathOf = ({ endpoint, operation }: Call): string | undefined =>
+  isOperation(operation) ? apiPath(operations[operation], endpoint) : undefined
 
-const hasImages = ({ messages }: JsonObject): boolean =>
-  isArray(messages) &&
-  messages.some((message) => {
-    const content = isObject(message) ? message["content"] : undefined
-    return isArray(content) && content.some((part) => isObject(part) && imageParts.has(part["type"] ?? null))
-  })
+const wantsTools = ({ functions, input, tools }: JsonObject): boolean =>
+  isFilled(tools) ||
+  isFilled(functions) ||
+  (isArray(input) &&
+    input.some((item) => isObject(item) && item["type"] === "additional_tools" && isFilled(item["tools"])))
 
-const imageParts = new Set<Json>(["image_url", "input_image", "image_file"])
+const isFilled = (value: Json | undefined): boolean => isArray(value) && value.length > 0
+
+/** Images stand in messages, in what tools gave back, and in the variables of a stored prompt. */
+const hasImages = ({ input, messages, prompt }: JsonObject): boolean => [input, messages, prompt].some(holdsImage)
+
+const holdsImage = (value: Json | undefined): boolean =>
+  isArray(value)
+    ? value.some(holdsImage)
+    : isObject(value) && (imageParts.has(value["type"] ?? null) || Object.values(value).some(holdsImage))
+
+const imageParts = new Set<Json>(["image_url", "input_image", "image_file", "computer_screenshot"])
 
 const noModel = ({ allowed, from, path, policy }: ModelRemedy): Violation => {
   const list = JSON.stringify(allowed)
@@ -120,19 +159,40 @@ const noModel = ({ allowed, from, path, policy }: ModelRemedy): Violation => {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// Counts
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** What asks for more answers or tokens the higher it is. */
+const costs: ReadonlySet<string> = new Set(["n", "best_of", ...outputTokenCaps])
+
+const raises = ({ from, path, to }: SetRemedy): boolean => costs.has(path) && Number(to) > Number(from)
+
+/** What policy holds against a value that only more would put right. */
+const noRaise = ({ from, path, policy, to }: SetRemedy, found: ReadonlyArray<Violation>): Violation => ({
+  ...(found.find((violation) => violation.path === path) ?? {
+    code: "value_not_allowed",
+    path,
+    policy,
+    message: `${path} is ${JSON.stringify(from)}, which ${policy} does not allow`
+  }),
+  hint: `ask for ${JSON.stringify(to)}: no edit asks for more than the caller did`
+})
+
+// ---------------------------------------------------------------------------------------------------------------------
 // Cap
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** The spellings of the cap that both the endpoint and the model take, the one to inject first. */
+/** The spellings of the cap that the model takes where the call goes, the one to inject first. */
 const capSpellings = (call: Call, params: JsonObject, find: Find): ReadonlyArray<string> => {
-  const endpoint = isOperation(call.operation) ? operations[call.operation].caps : []
+  const path = pathOf(call)
   const model = params["model"]
-  const known = typeof model === "string" ? find(model) : undefined
-  // The older spelling is the one that every server knows.
-  return (known?.caps ?? outputTokenCaps).filter((spelling) => endpoint.includes(spelling))
+  return path === undefined ? [] : capsOf(typeof model === "string" ? find(model) : undefined, path)
 }
 
-/** Gives a cap that policy needs, and that would not be understood as it is spelled, the spelling that is. */
+/**
+ * Gives a cap that would not be understood as it is spelled the spelling that is: where policy needs one, and where another
+ * model than the asked one would not heed it.
+ */
 const respell = (
   params: JsonObject,
   edits: ReadonlyArray<Edit>,
@@ -144,7 +204,9 @@ const respell = (
   if (given.length === 0 || given.some((spelling) => spellings.includes(spelling)))
     return { _tag: "Rewritten", params, edits }
   const uncapped = Object.fromEntries(Object.entries(params).filter(([key]) => !given.includes(key)))
-  const needed = recheck(uncapped).find(({ path }) => outputTokenCaps.includes(path ?? ""))
+  const needed =
+    recheck(uncapped).find(({ path }) => outputTokenCaps.includes(path ?? "")) ??
+    edits.find(({ path }) => path === "model")
   if (needed === undefined) return { _tag: "Rewritten", params, edits }
   // Of several, the smallest: nobody asked for more.
   const [place, to] = smallest(given.map((spelling) => [spelling, params[spelling] ?? null]))
@@ -188,7 +250,8 @@ const replacedIn = (value: Json, [step, ...rest]: ReadonlyArray<string>, to: Jso
 
 const isArray = (value: Json | undefined): value is ReadonlyArray<Json> => Array.isArray(value)
 
-const isObject = (value: Json): value is JsonObject => typeof value === "object" && value !== null && !isArray(value)
+const isObject = (value: Json | undefined): value is JsonObject =>
+  typeof value === "object" && value !== null && !isArray(value)
 
 /** What policy sets is a literal or a bound of a document, and so JSON. */
 const jsonOf = (value: unknown): Json => Result.getOrThrow(snapshot(value))

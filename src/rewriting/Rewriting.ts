@@ -7,11 +7,12 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { type Decided, Prepared } from "../Call.ts"
-import type { Violation } from "../Decision.ts"
+import * as Result from "effect/Result"
+import { type Call, type Decided, type Judge, Prepared } from "../Call.ts"
+import type { Decision, Violation } from "../Decision.ts"
 import { type PolicyDenied, policyDenied } from "../Errors.ts"
 import { Models } from "./Models.ts"
-import { rewrite } from "./Rewrite.ts"
+import { plan } from "./Rewrite.ts"
 
 /**
  * The rewriting stage.
@@ -23,28 +24,47 @@ export class Rewriting extends Context.Service<
   {
     /** The call with its final params and bytes, or a refusal where no edit makes it pass. */
     readonly apply: (decided: Decided) => Effect.Effect<Prepared, PolicyDenied>
+    /** What a decision comes to: with its edits as they would be made, or refused where they cannot be. Nothing is sent. */
+    readonly foresee: (call: Call, decision: Decision, judge: Judge) => Decision
   }
 >()("secure-openai/Rewriting") {
   /** Rewriting with the catalogue's ranks and spellings. @category layers */
   static readonly layer: Layer.Layer<Rewriting, never, Models> = Layer.effect(
     Rewriting,
-    Effect.map(Models, ({ find }) =>
-      Rewriting.of({
+    Effect.map(Models, ({ find }) => {
+      const foresee = (call: Call, decision: Decision, judge: Judge): Decision =>
+        decision.verdict === "allow"
+          ? Result.match(plan(call, decision, judge, find), {
+              onFailure: (violations) => refusalOf(decision, violations),
+              onSuccess: ({ edits }) => ({ ...decision, remedies: [], edits })
+            })
+          : decision
+      return Rewriting.of({
+        foresee,
         apply: (decided) => {
-          const { call, decision, judge } = decided
-          const result = rewrite(call, decision.remedies, judge.recheck, find)
-          if (result._tag === "Refused") return refuse(decided, result.violations)
-          if (result.edits.length === 0)
-            return Effect.succeed(new Prepared(decided, { params: call.params, bytes: call.bytes, edits: [] }))
-          const { edits, params } = result
-          const left = judge.recheck(params)
-          if (left.length > 0) return refuse(decided, left)
-          return Effect.succeed(new Prepared(decided, { params, bytes: JSON.stringify(params), edits }))
+          const { call, decision, judge, observed } = decided
+          const planned = plan(call, decision, judge, find)
+          if (Result.isFailure(planned))
+            return Effect.fail(policyDenied(refusalOf(decision, planned.failure), "rewriting"))
+          const { edits, params } = planned.success
+          return Effect.succeed(
+            new Prepared(decided, {
+              params,
+              edits,
+              bytes: edits.length === 0 ? call.bytes : JSON.stringify(params),
+              observed: observed && foresee(call, observed.decision, observed.judge)
+            })
+          )
         }
       })
-    )
+    })
   )
 }
 
-const refuse = (decided: Decided, violations: ReadonlyArray<Violation>): Effect.Effect<never, PolicyDenied> =>
-  Effect.fail(policyDenied({ ...decided.decision, verdict: "deny", violations, remedies: [], edits: [] }, "rewriting"))
+const refusalOf = (decision: Decision, violations: ReadonlyArray<Violation>): Decision => ({
+  ...decision,
+  verdict: "deny",
+  violations,
+  remedies: [],
+  edits: []
+})

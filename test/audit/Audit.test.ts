@@ -11,7 +11,7 @@ import { Audit } from "../../src/audit/Audit.ts"
 import { Disk, memoryFileSystem } from "../../src/audit/Disk.ts"
 import type { ReadRecord } from "../../src/audit/Record.ts"
 import { canonicalize } from "../../src/CanonicalJson.ts"
-import { type Committed, Identified, Reply } from "../../src/Call.ts"
+import { Call, type Committed, Identified, Reply } from "../../src/Call.ts"
 import {
   ApprovalPending,
   Configuration,
@@ -224,6 +224,31 @@ describe("Audit", () => {
           ])
           assert.strictEqual(records.at(-1)?.kind, "outcome")
           assert.notInclude(JSON.stringify(records), "/a\\")
+        })
+      )
+    )
+
+    it.live("tells the quantities that were asked for, of a tool only those that policy bounds, and never a text", () =>
+      withMemory((audit) =>
+        Effect.gen(function* () {
+          const judge = { ...allowAll, bounded: ["amount", "note"] }
+          const payment = { amount: 9.5, note: prompt, phone: 4_915_112_345, gift: true }
+          yield* runCall(audit, Call.tool("pay", payment, { app: "shop" }), undefined, { judge })
+          const asked = last(yield* audit.records, "decision")["asked"]
+          assert.deepStrictEqual(asked, [{ path: "amount", value: "9.5" }])
+          yield* runCall(audit, chat({ max_tokens: 5, temperature: 0.5, stream: false, user: prompt, "42": 1 }))
+          assert.deepStrictEqual(last(yield* audit.records, "decision")["asked"], [
+            { path: "model", value: '"gpt-4o"' },
+            { path: "max_tokens", value: "5" },
+            { path: "temperature", value: "0.5" },
+            { path: "stream", value: "false" }
+          ])
+          const refused = refusal("policy", { code: "above_maximum", path: "amount", message: prompt })
+          yield* Effect.exit(audit.observe(Call.tool("pay", payment, { app: "shop" }))(Effect.fail(refused)))
+          const records = yield* audit.records
+          assert.deepStrictEqual(last(records, "refused")["asked"], [{ path: "amount", value: "9.5" }])
+          assert.notInclude(JSON.stringify(records), prompt)
+          assert.notInclude(JSON.stringify(records), "4915112345")
         })
       )
     )
@@ -610,10 +635,12 @@ describe("Audit", () => {
         })
         yield* audit.keyActive({ kid: "k", jwk: { kty: "OKP", crv: "Ed25519", x: "x", d: "private" } })
         yield* audit.policyActivated({ revision: "sha-256:r", count: 3 })
+        yield* audit.policyRejected({ revision: "sha-256:r", reason: "it is not JSON" })
         const records = yield* audit.records
         assert.include(last(records, "refused"), { tool: "identity:register", code: "identity_invalid" })
         assert.deepStrictEqual(last(records, "key.active")["jwk"], { kty: "OKP", crv: "Ed25519", x: "x" })
         assert.include(last(records, "policy.activated"), { rev: "sha-256:r", count: 3 })
+        assert.include(last(records, "policy.rejected"), { rev: "sha-256:r", reason: "it is not JSON" })
       })
     )
   )

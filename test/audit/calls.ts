@@ -20,7 +20,12 @@ export const chat = (more: JsonObject = {}): Call =>
 
 export const alice: Principal = { ...app("alice"), kind: "user", issuer: "https://issuer.example", roles: ["analyst"] }
 
-export const allowAll: Judge = { recheck: () => [], tool: () => "allow" }
+export const allowAll: Judge = {
+  recheck: () => [],
+  tool: () => "allow",
+  bounded: [],
+  count: Effect.void
+}
 
 export interface Preparing {
   readonly edits?: ReadonlyArray<Edit>

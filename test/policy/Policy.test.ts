@@ -1,6 +1,9 @@
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { TestClock } from "effect/testing"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
 import { Call, type PassThrough } from "../../src/Call.ts"
 import type { JsonObject } from "../../src/CanonicalJson.ts"
 import { agent, app } from "../../src/Principal.ts"
@@ -14,7 +17,7 @@ const using =
     Effect.provide(effect, Policy.layer({ policies }))
 
 const evaluate = (...input: Parameters<typeof generate>) =>
-  Effect.flatMap(Policy, (policy) => policy.evaluate(generate(...input)))
+  Effect.flatMap(Policy, (policy) => Effect.tap(policy.evaluate(generate(...input)), ({ judge }) => judge.count))
 
 const refused = (...input: Parameters<typeof generate>) =>
   Effect.map(Effect.flip(evaluate(...input)), (error) =>
@@ -336,6 +339,62 @@ describe("the judge", () => {
         }
       })
     )
+  )
+})
+
+describe("a change of the policies", () => {
+  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "policies-"))
+  afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))
+  const write = (max: number) =>
+    Fs.writeFileSync(
+      Path.join(folder, "ana.json"),
+      JSON.stringify({ ...open, constraints: { parameters: { "tool:**": { max_tokens: { max } } } } })
+    )
+  write(100)
+
+  it.effect("comes into force in one step, and a call keeps the revision it began with", () =>
+    Effect.gen(function* () {
+      const policy = yield* Policy
+      const before = yield* evaluate({ ...gpt4, max_tokens: 50 }, user("ana"))
+      write(20)
+      const candidate = yield* policy.prepare
+      const undecided = yield* evaluate({ ...gpt4, max_tokens: 50 }, user("ana"))
+      assert.strictEqual(undecided.decision.revision, before.decision.revision)
+      yield* candidate.activate
+      assert.deepStrictEqual(yield* policy.revision, { revision: candidate.revision, count: 1 })
+      const after = yield* evaluate({ ...gpt4, max_tokens: 50 }, user("ana"))
+      assert.strictEqual(after.decision.revision, candidate.revision)
+      assert.deepInclude(after.decision.remedies[0], { kind: "set", to: 20 })
+      assert.deepStrictEqual(before.judge.recheck({ max_tokens: 50 }), [])
+      assert.strictEqual(before.judge.tool("pay", { max_tokens: 50 }), "allow")
+      assert.strictEqual(after.judge.recheck({ max_tokens: 50 }).length, 1)
+    }).pipe(using(folder))
+  )
+})
+
+describe("policies that are observed", () => {
+  const observing = (policies: PolicySource) => Effect.provide(Policy.layer({ policies, mode: "observe" }))
+
+  it.effect("refuse nothing, and say beside the decision what they would have said", () =>
+    Effect.gen(function* () {
+      const { decision, observed } = yield* evaluate(gpt4, user("zoe"))
+      assert.deepInclude(decision, { verdict: "allow", enforced: true, policies: ["app:my-app"] })
+      assert.deepInclude(observed?.decision, { verdict: "deny", enforced: false })
+      assert.deepStrictEqual(
+        observed?.decision.violations.map(({ code }) => code),
+        ["no_policy"]
+      )
+      const policy = yield* Policy
+      assert.strictEqual((yield* policy.revision).count, 1)
+      assert.strictEqual(observed?.decision.revision, (yield* policy.revision).revision)
+    }).pipe(observing(open))
+  )
+
+  it.effect("do not make up for what an intent refuses", () =>
+    Effect.gen(function* () {
+      const none = withIntent({ resources: ["tool:other/**"] })
+      assert.deepStrictEqual(yield* codes(gpt4, user("ana"), none), ["resource_not_allowed"])
+    }).pipe(observing(open))
   )
 })
 

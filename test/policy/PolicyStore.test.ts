@@ -1,5 +1,6 @@
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
+import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -19,6 +20,8 @@ const write = (name: string, content: string | object): string => {
 }
 
 const ids = (source: PolicySource) => [...Result.getOrThrow(load(source)).ids()].sort()
+
+const revision = (source: PolicySource): string => Result.getOrThrow(load(source)).revision
 
 const failure = (source: PolicySource): string =>
   Result.match(load(source), { onFailure: ({ message }) => message, onSuccess: () => "loaded" })
@@ -43,13 +46,32 @@ describe("policies load", () => {
     ])
   })
 
-  it("to the same revision in any order, and to another one when anything differs", () => {
+  it("to the revision that anyone can recompute", () => {
+    const sha256 = (text: string) => Crypto.createHash("sha256").update(text)
+    const texts = {
+      "b.json": `{"policy_id":"user:b"}`,
+      "a/z.json": `\uFEFF{"policy_id":"user:ü"}\n`,
+      "é.json": `{"policy_id":"x"}`
+    }
+    for (const [name, text] of Object.entries(texts)) write(name, text)
+    const line = (name: keyof typeof texts) => `${sha256(texts[name]).digest("hex")}  ${name}\n`
+    const lines = line("a/z.json") + line("b.json") + line("é.json")
+    assert.strictEqual(revision(folder), `sha-256:${sha256(lines).digest("base64url")}`)
+    assert.strictEqual(revision(Path.join(folder, "b.json")), `sha-256:${sha256(line("b.json")).digest("base64url")}`)
+    const values = [{ policy_id: "user:a" }, { policy_id: "user:b" }]
+    assert.strictEqual(revision(values), `sha-256:${sha256(JSON.stringify(values)).digest("base64url")}`)
+  })
+
+  it("to another revision when anything differs", () => {
     const a = { policy_id: "user:a", resources: ["x"] }
     const b = { policy_id: "user:b" }
-    const revision = (source: PolicySource) => Result.getOrThrow(load(source)).revision
-    assert.strictEqual(revision([a, b]), revision([b, { resources: ["x"], policy_id: "user:a" }]))
+    assert.strictEqual(revision([a, b]), revision([{ ...a }, b]))
     assert.notStrictEqual(revision([a, b]), revision([a]))
     assert.notStrictEqual(revision([a]), revision([{ ...a, resources: ["y"] }]))
+    write("a.json", a)
+    const before = revision(folder)
+    Fs.renameSync(Path.join(folder, "a.json"), Path.join(folder, "b.json"))
+    assert.notStrictEqual(revision(folder), before)
     assert.match(empty.revision, /^sha-256:[\w-]{43}$/)
     assert.strictEqual(empty.count, 0)
   })

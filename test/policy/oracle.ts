@@ -192,17 +192,14 @@ export const oracle = (
           if (elements.some((element) => values.some((one) => same(element, one)))) codes.add("value_denied")
         }
 
-  for (const { attestations = [] } of documents)
+  for (const { attestations = [], constraints } of documents)
     for (const need of attestations as ReadonlyArray<string>) {
       const [key = "", condition] = need.split("::")
       const amount = params["n"]
       // The only condition there is: {params.n > 1}.
       if (condition !== undefined && typeof amount === "number" && amount <= 1) continue
       if (principal.attestations.includes(key)) continue
-      const approved = documents.some(
-        (document) => document.constraints?.attestations?.[key]?.approval_criteria !== undefined
-      )
-      if (approved) pending.add("approval_pending")
+      if (constraints?.attestations?.[key]?.approval_criteria !== undefined) pending.add("approval_pending")
       else codes.add("attestation_missing")
     }
 

@@ -92,7 +92,7 @@ export const document = (random: Random): Intent => ({
     ...(random.chance(0.15) && {
       denied_parameters: { [random.pick(patterns)]: { word: random.some(words), tags: random.some(words, 0.2) } }
     }),
-    ...(random.chance(0.3) && { attestations: { boss: { approval_criteria: "role:manager" } } })
+    ...(random.chance(0.6) && { attestations: { boss: { approval_criteria: "role:manager" } } })
   }
 })
 

@@ -1,35 +1,40 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import { Call, Decided, type Judge, type Permit } from "../../src/Call.ts"
+import type { JsonObject } from "../../src/CanonicalJson.ts"
 import type { Remedy } from "../../src/Decision.ts"
 import { app } from "../../src/Principal.ts"
 import type { Spec } from "../../src/policy/Mapl.ts"
 import { Policy } from "../../src/policy/Policy.ts"
-import { Models } from "../../src/rewriting/Models.ts"
+import { type CatalogueRow, Models } from "../../src/rewriting/Models.ts"
+import { plan } from "../../src/rewriting/Rewrite.ts"
 import { Rewriting } from "../../src/rewriting/Rewriting.ts"
-import { signed } from "../policy/states.ts"
+import { signed, user } from "../policy/states.ts"
 
 const rewriting = Rewriting.layer.pipe(Layer.provide(Models.layer))
 
-/** What becomes of a call under one document for the service. */
-const under = Effect.fnUntraced(
+/** What one document for the service says of a call. */
+const decidedBy = Effect.fnUntraced(
   function* (_specs: Readonly<Record<string, Spec>>, call: Call) {
     const policy = yield* Policy
-    const stage = yield* Rewriting
-    return yield* Effect.flatMap(policy.evaluate(signed(call, app("my-app"))), stage.apply)
+    return yield* policy.evaluate(signed(call, app("my-app")))
   },
   (effect, specs) =>
     Effect.provide(
       effect,
-      Layer.merge(
-        rewriting,
-        Policy.layer({
-          policies: { policy_id: "app:my-app", resources: ["**"], constraints: { parameters: { "tool:**": specs } } }
-        })
-      )
+      Policy.layer({
+        policies: { policy_id: "app:my-app", resources: ["**"], constraints: { parameters: { "tool:**": specs } } }
+      })
     )
 )
+
+/** What becomes of a call under one document for the service. */
+const under = Effect.fnUntraced(function* (specs: Readonly<Record<string, Spec>>, call: Call) {
+  const stage = yield* Rewriting
+  return yield* stage.apply(yield* decidedBy(specs, call))
+}, Effect.provide(rewriting))
 
 const chat = (params: object) =>
   Call.generate({ messages: [{ role: "user", content: "Hi" }], ...params }, { app: "my-app" })
@@ -79,6 +84,37 @@ describe("a request with edits", () => {
     })
   )
 
+  it.effect("keeps everything else byte for byte", () =>
+    Effect.gen(function* () {
+      const before = JSON.stringify({
+        "7": "numbers come first",
+        logit_bias: { "198": 1, "50256": -100, "1e3": 0.1 },
+        tools: [
+          { type: "function", function: { name: "f", parameters: { properties: { z: {}, "1": {}, a: {} } } } },
+          { type: "function", function: { strict: true, name: "g" } }
+        ],
+        messages: [{ role: "user", content: '\u2028 \u{1f600} \\ " / </script>' }],
+        model: "o1",
+        metadata: { empty: {}, none: null, list: [] }
+      })
+      const call = Call.fromParsed("generate", JSON.parse(before) as JsonObject, { app: "my-app", bytes: before })
+      const specs = {
+        model: ["gpt-4"],
+        max_tokens: { max: 10 },
+        "tools[].function.name": { allowed_values: ["f"], on_violation: "rewrite" as const }
+      }
+      const { bytes, edits } = yield* under(specs, call)
+      assert.deepStrictEqual(
+        edits.map(({ path }) => path),
+        ["model", "tools[1].function.name", "max_tokens"]
+      )
+      assert.strictEqual(
+        bytes,
+        before.replace('"o1"', '"gpt-4"').replace('"name":"g"', '"name":"f"').slice(0, -1) + ',"max_tokens":10}'
+      )
+    })
+  )
+
   it.effect("is edited inside objects and arrays", () =>
     Effect.gen(function* () {
       const call = Call.tool("order", { items: [{ count: 1 }, { count: 9 }], to: { fee: 5 } }, { app: "my-app" })
@@ -99,8 +135,12 @@ describe("a request with edits", () => {
   )
 })
 
+const responses = (params: object) =>
+  Call.generate(params, { app: "my-app", endpoint: "POST https://api.openai.com/v1/responses" })
+
 describe("a model that is not allowed", () => {
   const becomes = (model: string, spec: Spec, extra: object = {}) => edits({ model: spec }, chat({ model, ...extra }))
+  const image = { type: "image_url", image_url: { url: "data:," } }
 
   it.effect("gives way to the best allowed one at or below it", () =>
     Effect.gen(function* () {
@@ -118,15 +158,114 @@ describe("a model that is not allowed", () => {
       assert.deepStrictEqual(yield* own({ "gpt-4o": "gpt-3.5-turbo", "*": "gpt-4" }), { model: "gpt-3.5-turbo" })
       assert.deepStrictEqual(yield* own({ o1: "gpt-4", "*": "llama-3" }), { model: "llama-3" })
       assert.deepStrictEqual(yield* own({ "*": "gpt-4o-mini" }), { model: "gpt-4" }, "what is not allowed is no choice")
+      assert.deepStrictEqual(yield* own({ constructor: "llama-3" }), { model: "gpt-4" })
+      assert.deepStrictEqual(yield* becomes("constructor", { allowed_values, downgrade: { "*": "gpt-4" } }), {
+        model: "gpt-4"
+      })
+      assert.deepStrictEqual(
+        yield* becomes("constructor", { allowed_values, downgrade: { "gpt-4o": "gpt-4" } }),
+        { model: "gpt-3.5-turbo" },
+        "a table has its own entries only"
+      )
     })
   )
+
+  it.effect("takes no choice of the constraint's own that is a glob, of another kind, or cannot serve", () =>
+    Effect.gen(function* () {
+      const own = (to: string, extra: object = {}) =>
+        becomes(
+          "gpt-4o",
+          {
+            allowed_values: ["gpt-4", "gpt-4o-mini", "o1-mini", "text-embedding-3-small", "x*"],
+            downgrade: { "*": to }
+          },
+          extra
+        )
+      assert.deepStrictEqual(yield* own("o1-mini"), { model: "o1-mini" })
+      assert.deepStrictEqual(yield* own("x*"), { model: "gpt-4" })
+      assert.deepStrictEqual(yield* own("text-embedding-3-small"), { model: "gpt-4" })
+      assert.deepStrictEqual(yield* own("gpt-4", { messages: [{ role: "user", content: [image] }] }), {
+        model: "gpt-4o-mini"
+      })
+      assert.deepStrictEqual(yield* own("o1-mini", { functions: [{ name: "f" }] }), { model: "gpt-4" })
+    })
+  )
+
+  it.effect("is a dated snapshot where its alias is allowed, unless a glob says so", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* becomes("gpt-4-0613", ["gpt-4"]), { model: "gpt-4" })
+      assert.deepStrictEqual(yield* becomes("gpt-4", ["gpt-4-0613"]), { model: "gpt-4-0613" })
+      assert.deepStrictEqual(yield* becomes("gpt-4-0613", ["gpt-4*"]), {})
+    })
+  )
+
+  it.effect("gives way to a fine-tuned one as to any other", () =>
+    Effect.gen(function* () {
+      const tuned = "ft:gpt-4o-mini-2024-07-18:acme::id"
+      assert.deepStrictEqual(yield* becomes("gpt-4o", ["gpt-3.5-turbo", tuned]), { model: tuned })
+      assert.deepStrictEqual(yield* becomes(tuned, ["gpt-3.5-turbo", "gpt-4o"]), { model: "gpt-3.5-turbo" })
+      assert.deepStrictEqual((yield* refusal({ model: [tuned] }, chat({ model: "gpt-3.5-turbo" }))).codes, [
+        "value_not_allowed"
+      ])
+    })
+  )
+
+  it.effect("gives way to one of its own provider only", () => {
+    const maker = (provider: string, family: string, rank: number): CatalogueRow => ({
+      provider,
+      modality: "chat",
+      tools: true,
+      images: true,
+      endpoints: { "/chat/completions": ["max_tokens"] },
+      models: [{ family, rank }]
+    })
+    const models = Models.layerOf([maker("one", "one-2", 2), maker("one", "one-1", 1), maker("two", "two-1", 1)])
+    return Effect.gen(function* () {
+      const decided = yield* decidedBy({ model: ["two-1", "one-1"] }, chat({ model: "one-2" }))
+      const stage = yield* Rewriting
+      const { params } = yield* stage.apply(decided)
+      assert.strictEqual(params["model"], "one-1")
+    }).pipe(Effect.provide(Rewriting.layer.pipe(Layer.provide(models))))
+  })
 
   it.effect("that nobody knows gives way to the first one allowed", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* becomes("mistral-9", ["gpt-3.5-turbo", "gpt-4"]), { model: "gpt-3.5-turbo" })
       assert.deepStrictEqual(yield* becomes("mistral-9", ["text-embedding-3-small", "gpt-4"]), { model: "gpt-4" })
+      assert.deepStrictEqual(yield* becomes("mistral-9", ["gpt-*", "llama-3", "gpt-4"]), { model: "llama-3" })
+      assert.deepStrictEqual((yield* refusal({ model: ["gpt-*"] }, chat({ model: "mistral-9" }))).codes, [
+        "value_not_allowed"
+      ])
+      const images = { messages: [{ role: "user", content: [image] }] }
+      assert.deepStrictEqual(yield* becomes("mistral-9", ["gpt-4", "gpt-4o"], images), { model: "gpt-4o" })
     })
   )
+
+  it.effect("that nobody knows gives way to the first one of the most specific list", () => {
+    const list = (policy_id: string, model: ReadonlyArray<string>) => ({
+      policy_id,
+      resources: ["**"],
+      constraints: { parameters: { "tool:**": { model } } }
+    })
+    return Effect.gen(function* () {
+      const policy = yield* Policy
+      const stage = yield* Rewriting
+      const decided = yield* policy.evaluate(signed(chat({ model: "mistral-9" }), user("ana")))
+      assert.strictEqual((yield* stage.apply(decided)).params["model"], "gpt-4o")
+    }).pipe(
+      Effect.provide(
+        Layer.merge(
+          rewriting,
+          Policy.layer({
+            policies: [
+              list("app:my-app", ["gpt-4", "gpt-4o-mini", "gpt-4o"]),
+              list("user:ana", ["o1", "gpt-4o", "gpt-4o-mini", "gpt-4"])
+            ]
+          })
+        )
+      )
+    )
+  })
 
   it.effect("never gives way to a glob, a better one, or one of another kind", () =>
     Effect.gen(function* () {
@@ -149,17 +288,85 @@ describe("a model that is not allowed", () => {
 
   it.effect("gives way only to one that can serve the request", () =>
     Effect.gen(function* () {
-      const image = {
-        messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "data:," } }] }]
-      }
+      const images = { messages: [{ role: "user", content: [image] }] }
       const tools = { tools: [{ type: "function", function: { name: "f" } }] }
-      assert.deepStrictEqual(yield* becomes("o1", ["gpt-4", "gpt-4o-mini"], image), { model: "gpt-4o-mini" })
-      assert.deepStrictEqual((yield* refusal({ model: ["gpt-4"] }, chat({ model: "o1", ...image }))).codes, [
-        "value_not_allowed"
-      ])
-      assert.deepStrictEqual((yield* refusal({ model: ["o1-mini"] }, chat({ model: "o1", ...tools }))).codes, [
-        "value_not_allowed"
-      ])
+      assert.deepStrictEqual(yield* becomes("o1", ["gpt-4", "gpt-4o-mini"], images), { model: "gpt-4o-mini" })
+      assert.deepStrictEqual(yield* becomes("o1", ["o1-mini", "gpt-4o-mini"], tools), { model: "gpt-4o-mini" })
+      assert.deepStrictEqual(yield* becomes("o1", ["o1-mini"], { tools: [], functions: [] }), { model: "o1-mini" })
+      assert.deepStrictEqual(
+        yield* becomes("o1", ["gpt-4"], { messages: [{ role: "user", content: '{"type":"image_url"}' }] }),
+        { model: "gpt-4" },
+        "text that speaks of an image is text"
+      )
+    })
+  )
+
+  it.effect.each<[string, ReadonlyArray<string>, Call]>([
+    ["an image", ["gpt-4"], chat({ model: "o1", messages: [{ role: "user", content: [image] }] })],
+    [
+      "an image in a later message and part",
+      ["gpt-4"],
+      chat({
+        model: "o1",
+        messages: [
+          { role: "system", content: "s" },
+          { role: "tool", tool_call_id: "t", content: [{ type: "text", text: "t" }, image] }
+        ]
+      })
+    ],
+    [
+      "an image in the input of a response",
+      ["gpt-4"],
+      responses({
+        model: "o1",
+        input: [{ role: "user", content: [{ type: "input_image", image_url: "data:," }] }]
+      })
+    ],
+    [
+      "an image that a function gave back",
+      ["gpt-4"],
+      responses({
+        model: "o1",
+        input: [{ type: "function_call_output", call_id: "c", output: [{ type: "input_image", file_id: "f" }] }]
+      })
+    ],
+    [
+      "a screenshot",
+      ["gpt-4"],
+      responses({
+        model: "o1",
+        input: [{ type: "computer_call_output", call_id: "c", output: { type: "computer_screenshot", file_id: "f" } }]
+      })
+    ],
+    [
+      "an image in the variables of a stored prompt",
+      ["gpt-4"],
+      responses({ model: "o1", prompt: { id: "p", variables: { picture: { type: "input_image", file_id: "f" } } } })
+    ],
+    ["a function", ["o1-mini"], chat({ model: "o1", functions: [{ name: "f" }] })],
+    ["a tool", ["o1-mini"], chat({ model: "o1", tools: [{ type: "function", function: { name: "f" } }] })],
+    ["a hosted tool", ["o1-mini"], responses({ model: "o1", input: "Hi", tools: [{ type: "web_search" }] })],
+    [
+      "a tool that the input adds",
+      ["o1-mini"],
+      responses({
+        model: "o1",
+        input: [{ type: "additional_tools", role: "developer", tools: [{ type: "web_search" }] }]
+      })
+    ]
+  ])("with %s is refused where no allowed one takes it", ([, model, call]) =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual((yield* refusal({ model }, call)).codes, ["value_not_allowed"])
+    })
+  )
+
+  it.effect("gives way only to one that is served where the call goes", () =>
+    Effect.gen(function* () {
+      const model = ["o3-pro", "gpt-4o"]
+      assert.deepStrictEqual(yield* edits({ model }, chat({ model: "gpt-5.5-pro" })), { model: "gpt-4o" })
+      assert.deepStrictEqual(yield* edits({ model }, responses({ model: "gpt-5.5-pro", input: "Hi" })), {
+        model: "o3-pro"
+      })
     })
   )
 
@@ -186,6 +393,99 @@ describe("a cap", () => {
       })
       const complete = Call.complete({ model: "gpt-3.5-turbo-instruct", prompt: "x" }, { app: "my-app" })
       assert.deepStrictEqual(yield* edits({ max_output_tokens: max_tokens }, complete), { max_tokens: 100 })
+    })
+  )
+
+  it.effect("is spelled as the endpoint spells it: the Responses API takes max_output_tokens of every model", () =>
+    Effect.gen(function* () {
+      for (const model of ["gpt-4", "o1", "o1-pro", "llama-3"]) {
+        const asked = (more: object) => edits({ max_tokens }, responses({ model, input: "Hi", ...more }))
+        assert.deepStrictEqual(yield* asked({}), { max_output_tokens: 100 }, model)
+        assert.deepStrictEqual(yield* asked({ max_output_tokens: 101 }), { max_output_tokens: 100 }, model)
+        assert.deepStrictEqual(yield* asked({ max_output_tokens: 99 }), {}, model)
+        assert.deepStrictEqual(yield* asked({ max_tokens: 7 }), { max_tokens: null, max_output_tokens: 7 }, model)
+        assert.deepStrictEqual(
+          yield* asked({ max_completion_tokens: 900 }),
+          { max_completion_tokens: null, max_output_tokens: 100 },
+          model
+        )
+      }
+    })
+  )
+
+  it.effect("is spelled as the model that takes another's place takes it, though policy asks for no cap", () =>
+    Effect.gen(function* () {
+      const prepared = yield* under({ model: ["o1-mini"] }, chat({ max_tokens: 7, model: "gpt-4o" }))
+      assert.deepStrictEqual(prepared.edits, [
+        { path: "model", from: "gpt-4o", to: "o1-mini", policy: "app:my-app" },
+        { path: "max_tokens", from: 7, to: null, policy: "app:my-app" },
+        { path: "max_completion_tokens", to: 7, policy: "app:my-app" }
+      ])
+      assert.strictEqual(
+        prepared.bytes,
+        `{"messages":[{"role":"user","content":"Hi"}],"max_completion_tokens":7,"model":"o1-mini"}`
+      )
+    })
+  )
+
+  it.effect("is understood by an older model in both spellings, and kept in the one that was given", () =>
+    Effect.gen(function* () {
+      for (const model of ["gpt-4", "llama-3"])
+        assert.deepStrictEqual(yield* edits({ max_tokens }, chat({ model, max_completion_tokens: 900 })), {
+          max_completion_tokens: 100
+        })
+    })
+  )
+
+  it.effect("is the one of the target's own, where the target takes only the older spelling", () => {
+    const older: CatalogueRow = {
+      provider: "acme",
+      modality: "chat",
+      tools: true,
+      images: true,
+      endpoints: { "/chat/completions": ["max_tokens"] },
+      models: [{ family: "acme-1", rank: 1 }]
+    }
+    return Effect.gen(function* () {
+      const stage = yield* Rewriting
+      const call = chat({ model: "acme-1", max_completion_tokens: 900 })
+      const { edits } = yield* stage.apply(yield* decidedBy({ max_tokens }, call))
+      assert.deepStrictEqual(
+        edits.map(({ path, to }) => [path, to]),
+        [
+          ["max_completion_tokens", null],
+          ["max_tokens", 100]
+        ]
+      )
+    }).pipe(Effect.provide(Rewriting.layer.pipe(Layer.provide(Models.layerOf([...Models.openai, older])))))
+  })
+
+  it.effect("that a model does not take at all is refused, not forgotten", () => {
+    const capless: CatalogueRow = {
+      provider: "acme",
+      modality: "chat",
+      tools: true,
+      images: true,
+      endpoints: { "/chat/completions": [] },
+      models: [{ family: "acme-1", rank: 1 }]
+    }
+    return Effect.gen(function* () {
+      const stage = yield* Rewriting
+      const decided = yield* decidedBy({ max_tokens }, chat({ model: "acme-1" }))
+      const { decision } = yield* Effect.flip(stage.apply(decided))
+      assert.deepStrictEqual(
+        decision.violations.map(({ code }) => code),
+        ["above_maximum"]
+      )
+    }).pipe(Effect.provide(Rewriting.layer.pipe(Layer.provide(Models.layerOf([capless])))))
+  })
+
+  it.effect("is the top of a range", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* edits({ max_tokens: { range: [1, 100] } }, chat({ model: "gpt-4" })), {
+        max_tokens: 100
+      })
+      assert.deepStrictEqual(yield* edits({ max_tokens: { min: 1 } }, chat({ model: "gpt-4" })), {})
     })
   )
 
@@ -260,6 +560,32 @@ describe("a cap", () => {
     })
   )
 
+  it.effect("and a count are not raised by a list either", () =>
+    Effect.gen(function* () {
+      const rewritten = (values: ReadonlyArray<number>) => ({
+        allowed_values: values,
+        on_violation: "rewrite" as const
+      })
+      const asked = { model: "gpt-4", max_tokens: 50, n: 1 }
+      const { codes, decision, stage } = yield* refusal({ max_tokens: rewritten([100]) }, chat(asked))
+      assert.deepStrictEqual([stage, codes], ["rewriting", ["value_not_allowed"]])
+      assert.strictEqual(decision.violations[0]?.hint, "ask for 100: no edit asks for more than the caller did")
+      assert.deepStrictEqual((yield* refusal({ n: { min: 3 } }, chat(asked))).codes, ["below_minimum"])
+      assert.deepStrictEqual((yield* refusal({ best_of: { min: 3 } }, chat({ ...asked, best_of: 2 }))).codes, [
+        "below_minimum"
+      ])
+      assert.deepStrictEqual(yield* edits({ n: rewritten([1]) }, chat({ ...asked, n: 3 })), { n: 1 })
+      assert.deepStrictEqual(yield* edits({ temperature: { min: 1 } }, chat({ ...asked, temperature: 0 })), {
+        temperature: 1
+      })
+      assert.deepStrictEqual(
+        yield* edits({ n: { min: 3 } }, Call.tool("roll", { n: 1 }, { app: "my-app" })),
+        { n: 3 },
+        "a tool's n is no count of answers"
+      )
+    })
+  )
+
   it.effect("is a whole number", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* edits({ max_tokens: { max: 10.5 } }, chat({ model: "gpt-4" })), { max_tokens: 10 })
@@ -289,6 +615,82 @@ describe("a cap", () => {
   )
 })
 
+describe("a plan", () => {
+  const planned = Effect.fnUntraced(function* (specs: Readonly<Record<string, Spec>>, call: Call) {
+    const { decision, judge } = yield* decidedBy(specs, call)
+    const { find } = yield* Models
+    return plan(call, decision, judge, find)
+  }, Effect.provide(Models.layer))
+
+  it.effect("says what apply would do, and does nothing", () =>
+    Effect.gen(function* () {
+      const specs = { model: ["o1-mini"], max_tokens: { max: 10 } }
+      const call = chat({ model: "o1", max_tokens: 90 })
+      const before = JSON.stringify(call.params)
+      const { edits, params } = Result.getOrThrow(yield* planned(specs, call))
+      const applied = yield* under(specs, call)
+      assert.deepStrictEqual(edits, applied.edits)
+      assert.strictEqual(JSON.stringify(params), applied.bytes)
+      assert.strictEqual(JSON.stringify(call.params), before)
+      assert.isAbove(edits.length, 1)
+    })
+  )
+
+  it.effect("without edits keeps the params as they are", () =>
+    Effect.gen(function* () {
+      const call = chat({ model: "gpt-4" })
+      assert.deepStrictEqual(yield* planned({}, call), Result.succeed({ params: call.params, edits: [] }))
+      assert.strictEqual(Result.getOrThrow(yield* planned({}, call)).params, call.params)
+    })
+  )
+
+  it.effect("fails with what no edit puts right", () =>
+    Effect.gen(function* () {
+      for (const [specs, call] of [
+        [{ model: ["gpt-5"] }, chat({ model: "gpt-4" })],
+        [
+          { effort: { allowed_values: ["low"], max_length: 2, on_violation: "rewrite" as const } },
+          chat({ model: "gpt-4", effort: "xx" })
+        ]
+      ] as const) {
+        const plan = yield* planned(specs, call)
+        const { decision } = yield* refusal(specs, call)
+        assert.deepStrictEqual(plan, Result.fail(decision.violations))
+        assert.isNotEmpty(decision.violations)
+      }
+    })
+  )
+})
+
+describe("policies that are only observed", () => {
+  const observing = Effect.fnUntraced(function* (specs: Readonly<Record<string, Spec>>, call: Call) {
+    const observed = yield* decidedBy(specs, call)
+    const { decision, from, judge } = yield* decidedBy({}, call)
+    const stage = yield* Rewriting
+    return yield* stage.apply(new Decided(from, decision, judge, observed))
+  }, Effect.provide(rewriting))
+
+  it.effect("change neither params nor bytes, refuse nothing, and are told with what they would have done", () =>
+    Effect.gen(function* () {
+      const bytes = `{ "model": "gpt-4", "max_tokens": 1e3, "messages": [] }`
+      const call = Call.fromParsed("generate", JSON.parse(bytes) as JsonObject, { app: "my-app", bytes })
+      const edited = yield* observing({ max_tokens: { max: 10 } }, call)
+      const refused = yield* observing({ model: ["gpt-5"] }, call)
+      for (const prepared of [edited, refused]) {
+        assert.strictEqual(prepared.bytes, bytes)
+        assert.strictEqual(prepared.params, call.params)
+        assert.deepStrictEqual(prepared.edits, [])
+      }
+      assert.deepInclude(edited.observed, {
+        verdict: "allow",
+        edits: [{ path: "max_tokens", from: 1000, to: 10, policy: "app:my-app" }]
+      })
+      assert.deepInclude(refused.observed, { verdict: "deny", edits: [] })
+      assert.strictEqual(refused.observed?.violations[0]?.code, "value_not_allowed")
+    })
+  )
+})
+
 describe("what was rewritten", () => {
   const decided = (remedies: ReadonlyArray<Remedy>, judge: Judge) => {
     const decision: Permit = {
@@ -310,7 +712,7 @@ describe("what was rewritten", () => {
     Effect.gen(function* () {
       const stage = yield* Rewriting
       const remedy: Remedy = { kind: "set", path: "max_tokens", from: 90, to: 10, policy: "p" }
-      const judge: Judge = { recheck: () => [violation], tool: () => "deny" }
+      const judge: Judge = { recheck: () => [violation], tool: () => "deny", bounded: [], count: Effect.void }
       const error = yield* Effect.flip(stage.apply(decided([remedy], judge)))
       assert.strictEqual(error.stage, "rewriting")
       assert.deepStrictEqual(error.decision.violations, [violation])

@@ -4,6 +4,7 @@
  *
  * @since 0.2.0
  */
+import * as Result from "effect/Result"
 import { Call, type IntentPolicy } from "../../Call.ts"
 import type { JsonObject } from "../../CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "../../Decision.ts"
@@ -13,7 +14,7 @@ import { makeFind } from "../../policy/Participants.ts"
 import type { PolicySet } from "../../policy/PolicyStore.ts"
 import { type Principal, policyId } from "../../Principal.ts"
 import type { Model } from "../../rewriting/Models.ts"
-import { rewrite } from "../../rewriting/Rewrite.ts"
+import { plan } from "../../rewriting/Rewrite.ts"
 
 /** A request to judge. `operation` is an operation, a tool's name, or a whole resource (`api:my-app/files`). */
 export interface Asked {
@@ -72,12 +73,10 @@ const judge = (
   const recheck = (changed: JsonObject): ReadonlyArray<Violation> =>
     evaluate(rules, { params: changed, principal, now }).map(({ violation }) => violation)
   const call = Call.make(asked.operation.replace(/^tool:[^/]*\//u, ""), params, { app })
-  const result = rewrite(call, decision.remedies, recheck, models)
-  if (result._tag === "Refused") return told(asked, rules.policies, { verdict: "deny", violations: result.violations })
-  const left = result.edits.length === 0 ? [] : recheck(result.params)
-  return left.length > 0
-    ? told(asked, rules.policies, { verdict: "deny", violations: left })
-    : told(asked, rules.policies, { verdict: "allow", violations: [], edits: result.edits })
+  return Result.match(plan(call, decision, { recheck }, models), {
+    onFailure: (violations) => told(asked, rules.policies, { verdict: "deny", violations }),
+    onSuccess: ({ edits }) => told(asked, rules.policies, { verdict: "allow", violations: [], edits })
+  })
 }
 
 const told = (

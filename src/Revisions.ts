@@ -1,0 +1,88 @@
+/**
+ * Which policies are in force: the ones at the start, and each set that takes their place while the workspace lives. The log
+ * says so before a call is decided by them.
+ *
+ * @since 0.2.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { Audit } from "./audit/Audit.ts"
+import type { Configuration, EnforcementUnavailable } from "./Errors.ts"
+import { Policy, type Revision } from "./policy/Policy.ts"
+import type { PolicySource } from "./policy/PolicyStore.ts"
+import { watching } from "./policy/Watch.ts"
+
+/**
+ * Writes into the log which policies are in force. A folder or file is watched from before it is read: no change falls in
+ * between.
+ */
+export const layer = <A, E, R>(
+  source: PolicySource | undefined,
+  stages: Layer.Layer<A | Policy | Audit, E, R>
+): Layer.Layer<A | Policy | Audit, E | EnforcementUnavailable, R> =>
+  Layer.unwrap(
+    Effect.map(typeof source === "string" ? watching(source) : Effect.succeed(Stream.empty), (changes) =>
+      Layer.provideMerge(
+        Layer.effectDiscard(
+          Effect.gen(function* () {
+            const audit = yield* Audit
+            const policy = yield* Policy
+            yield* audit.policyActivated({ ...(yield* policy.revision), mode: policy.mode })
+            yield* Effect.forkScoped(follow(changes))
+          })
+        ),
+        stages
+      )
+    )
+  )
+
+/**
+ * Reads the policies anew and puts them in force in one step. What does not load, or cannot be written into the log, is not
+ * put in force: the failure says why, and the policies that are in force stay.
+ */
+export const reload: Effect.Effect<Revision, Configuration | EnforcementUnavailable, Policy | Audit> = Effect.gen(
+  function* () {
+    const audit = yield* Audit
+    const policy = yield* Policy
+    const { revision: previous } = yield* policy.revision
+    const candidate = yield* Effect.tapError(policy.prepare, ({ message }) =>
+      audit.policyRejected({ revision: previous, reason: message })
+    )
+    const { count, revision } = candidate
+    if (revision === previous) return { count, revision }
+    yield* audit.policyActivated({ count, revision, previous, mode: policy.mode })
+    yield* candidate.activate
+    yield* Effect.logInfo(`The policies have changed: ${count} documents are in force, revision ${revision}.`)
+    // Who has just changed them is there to look again; at the start of an app nobody may be.
+    yield* tellWarnings(yield* policy.warnings)
+    return { count, revision }
+  }
+)
+
+const follow = (changes: Stream.Stream<void, Error>): Effect.Effect<void, never, Policy | Audit> =>
+  Stream.runForEach(changes, () =>
+    reload.pipe(
+      Effect.catch(({ message }) =>
+        Effect.logError(`The policies have changed, and the old ones stay in force. ${message}`)
+      )
+    )
+  ).pipe(
+    Effect.catch(({ message }) =>
+      Effect.logWarning(`The policies are not watched (${message}); call reload() of the workspace after a change.`)
+    )
+  )
+
+/** How many warnings are told; a linter lists all. */
+const most = 10
+
+const tellWarnings = (warnings: ReadonlyArray<string>): Effect.Effect<void> =>
+  warnings.length === 0
+    ? Effect.void
+    : Effect.logWarning(
+        [
+          `The policies hold, but look again (${warnings.length === 1 ? "1 warning" : `${warnings.length} warnings`}):`,
+          ...warnings.slice(0, most).map((warning) => `  ${warning}`),
+          ...(warnings.length > most ? [`  and more: secure-openai policy lint lists all`] : [])
+        ].join("\n")
+      )

@@ -1,0 +1,70 @@
+/**
+ * What policies that are only observed would have done, from the log: a page for the team that is about to enforce them.
+ *
+ * @since 0.2.0
+ */
+import { policyId } from "../../Principal.ts"
+import { type LoggedCall, type Observed, told } from "./LoggedCalls.ts"
+import { editWords, type Tallied, Tally, violationWords } from "./Tally.ts"
+
+/** Calls alike: by whom, to what, what would have become of them and why, and the documents that say so. */
+export interface Foreseen {
+  readonly outcome: "refused" | "pending" | "changed"
+  readonly who: string
+  readonly resource: string
+  readonly why: ReadonlyArray<string>
+  readonly policies: ReadonlyArray<string>
+}
+
+/** The whole log, in short. Times are milliseconds since 1970. */
+export interface ObservedReport {
+  /** Calls that were decided while policies were observed. */
+  readonly calls: number
+  readonly refused: number
+  readonly pending: number
+  readonly changed: number
+  readonly first: number | undefined
+  readonly last: number | undefined
+  /** Revisions of the policies, in the order in which they were observed. */
+  readonly revisions: ReadonlyArray<string>
+  readonly rows: ReadonlyArray<Tallied<Foreseen>>
+}
+
+/** Sums up the observed calls of a log. */
+export const summarise = async (calls: AsyncIterable<LoggedCall>): Promise<ObservedReport> => {
+  const tally = new Tally<Foreseen>()
+  const revisions = new Set<string>()
+  const counts = { refused: 0, pending: 0, changed: 0 }
+  let total = 0
+  let first: number | undefined
+  let last: number | undefined
+  for await (const { at, observed, principal, resource } of calls) {
+    if (observed === undefined) continue
+    total++
+    first ??= at
+    last = at
+    revisions.add(observed.rev)
+    const outcome = outcomes[observed.verdict]
+    if (outcome === undefined) continue
+    counts[outcome]++
+    const reasons = outcome === "changed" ? observed.edits : observed.violations
+    const policies = [...new Set(reasons.flatMap(({ policy }) => (policy === undefined ? [] : [policy])))]
+    tally.add({ outcome, who: policyId(principal), resource, why: whyOf(observed), policies }, at)
+  }
+  return { calls: total, ...counts, first, last, revisions: [...revisions], rows: tally.rows }
+}
+
+const outcomes: Readonly<Record<Observed["verdict"], Foreseen["outcome"] | undefined>> = {
+  allow: undefined,
+  rewrite: "changed",
+  deny: "refused",
+  pending: "pending"
+}
+
+const whyOf = ({ edits, verdict, violations }: Observed): ReadonlyArray<string> => [
+  ...new Set(
+    verdict === "rewrite"
+      ? edits.map(({ path, to }) => editWords({ path, to: to && told(to) }))
+      : violations.map(violationWords)
+  )
+]

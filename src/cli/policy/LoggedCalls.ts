@@ -1,0 +1,146 @@
+/**
+ * The calls that a log tells of, as far as it tells: who asked for what, with which model and quantities, and what policy
+ * said. Texts are not in a log.
+ *
+ * @since 0.2.0
+ */
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { readLines } from "../../audit/Reader.ts"
+import type { Json, JsonObject } from "../../CanonicalJson.ts"
+import type { Principal } from "../../Principal.ts"
+
+const optional = Schema.optionalKey
+const Texts = Schema.Array(Schema.String)
+
+const LoggedPrincipal = Schema.Struct({
+  kind: Schema.Literals(["app", "user", "agent"]),
+  id: Schema.String,
+  roles: optional(Texts),
+  attestations: optional(Texts),
+  documents: optional(Texts)
+})
+
+const LoggedEdit = Schema.Struct({
+  path: Schema.String,
+  from: optional(Schema.String),
+  to: optional(Schema.String),
+  policy: Schema.String
+})
+
+/** What policies that were only observed would have done. */
+export const Observed = Schema.Struct({
+  verdict: Schema.Literals(["allow", "rewrite", "deny", "pending"]),
+  rev: Schema.String,
+  policies: Texts,
+  violations: Schema.Array(
+    Schema.Struct({ code: Schema.String, path: optional(Schema.String), policy: optional(Schema.String) })
+  ),
+  edits: Schema.Array(LoggedEdit)
+})
+export interface Observed extends Schema.Struct.Type<typeof Observed.fields> {}
+
+const Logged = Schema.Struct({
+  kind: Schema.Literals(["decision", "passthrough", "refused"]),
+  ts: Schema.Int,
+  tool: Schema.String,
+  app: Schema.String,
+  principal: LoggedPrincipal,
+  stage: optional(Schema.String),
+  model: optional(Schema.String),
+  policies: optional(Texts),
+  edits: optional(Schema.Array(LoggedEdit)),
+  asked: optional(Schema.Array(Schema.Struct({ path: Schema.String, value: Schema.String }))),
+  observed: optional(Observed)
+})
+
+/** A call that the log tells of. */
+export interface LoggedCall {
+  /** Index of its record. */
+  readonly index: number
+  /** When it was decided, in milliseconds since 1970. */
+  readonly at: number
+  readonly principal: Principal
+  readonly app: string
+  /** `tool:my-app/generate`, `api:my-app/models`. */
+  readonly resource: string
+  /** The model and the quantities that it asked for. */
+  readonly params: JsonObject
+  readonly allowed: boolean
+  readonly observed: Observed | undefined
+}
+
+/** A record that is no record: whoever counts calls must not pass over it. */
+export class InvalidRecord extends Schema.TaggedError<InvalidRecord>()("InvalidRecord", { message: Schema.String }) {}
+
+/**
+ * The calls in a log's folder that policy let go or refused, oldest first. Calls that were refused for another reason than
+ * policy are left out. Throws {@link InvalidRecord}, and what the file system throws.
+ */
+export async function* loggedCalls(path: string): AsyncGenerator<LoggedCall> {
+  for await (const { index, record } of readLines(path)) {
+    if (record === undefined)
+      throw new InvalidRecord({
+        message: `Record ${index} of the log at ${path} is not valid; see what "secure-openai audit verify" says of it.`
+      })
+    const call = Option.getOrUndefined(decode(record))
+    if (call === undefined || (call.kind === "refused" && call.stage !== "policy" && call.stage !== "rewriting"))
+      continue
+    yield {
+      index,
+      at: call.ts,
+      principal: principalOf(call),
+      app: call.app,
+      resource: call.tool,
+      params: paramsOf(call),
+      allowed: call.kind !== "refused",
+      observed: call.observed
+    }
+  }
+}
+
+const decode = Schema.decodeUnknownOption(Logged)
+
+type Logged = typeof Logged.Type
+
+const claimed = /^(?:company|bu|team|role|group):/u
+
+/** The caller as policies know it. Of many claims a record names the first, and every document that took part. */
+const principalOf = ({ policies = [], principal }: Logged): Principal => {
+  const { attestations = [], documents = [], id, kind, roles = [] } = principal
+  const known =
+    kind === "user" ? [...new Set([...documents, ...policies.filter((policy) => claimed.test(policy))])] : []
+  return {
+    kind,
+    id,
+    roles,
+    groups: known.filter((policy) => policy.startsWith("group:")).map((policy) => policy.slice("group:".length)),
+    documents: known,
+    attestations,
+    claims: {}
+  }
+}
+
+/** What was asked; where an older record does not tell, what its edits say of it. */
+const paramsOf = ({ asked, edits = [], model }: Logged): JsonObject => {
+  const quantities = asked ?? [
+    ...(model === undefined ? [] : [{ path: "model", value: JSON.stringify(model) }]),
+    ...edits.flatMap(({ from, path }) => (from === undefined ? [] : [{ path, value: from }]))
+  ]
+  return Object.fromEntries(
+    quantities.flatMap(({ path, value }): ReadonlyArray<readonly [string, Json]> => {
+      const read = told(value)
+      return read === undefined ? [] : [[path, read]]
+    })
+  )
+}
+
+/** The number, boolean or model's name that a record tells; a digest of something else is none. */
+export const told = (text: string): string | number | boolean | undefined => {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : undefined
+  } catch {
+    return undefined
+  }
+}

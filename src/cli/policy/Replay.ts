@@ -1,0 +1,47 @@
+/**
+ * Logged calls, decided again by policies of today, each call at its own time: as far as the log tells what was asked.
+ *
+ * @since 0.2.0
+ */
+import { isOperation, quantities } from "../../Operation.ts"
+import { makeFind } from "../../policy/Participants.ts"
+import type { PolicySet } from "../../policy/PolicyStore.ts"
+import type { Model } from "../../rewriting/Models.ts"
+import { type Judgement, makeJudge } from "./Judgement.ts"
+import type { LoggedCall } from "./LoggedCalls.ts"
+
+/** A logged call as it would be decided. */
+export interface Replayed extends Pick<Judgement, "verdict" | "violations" | "edits"> {
+  /** Parameters that policy bounds and that the log does not tell: nothing is known of them. */
+  readonly untold: ReadonlyArray<string>
+}
+
+/** Decides logged calls by a set of policies, as a client that has them would; nothing is counted. */
+export const makeReplay = (
+  set: PolicySet,
+  models: (name: string) => Model | undefined
+): ((logged: LoggedCall) => Replayed) => {
+  const judge = makeJudge(set, models)
+  const find = makeFind(set)
+  return ({ app, at, params, principal, resource }) => {
+    const operation = resource.slice(resource.lastIndexOf("/") + 1)
+    const isTold = (name: string): boolean =>
+      name in params || (isOperation(operation) && (name === "model" || quantities.has(name)))
+    const judgement = judge({ principal, app, operation: resource, params, intents: [], now: at })
+    const bounded = find({ principal, app, intents: [] })
+      .rules(resource)
+      .constraints.map(({ parameter }) => parameter.name)
+    return { ...told(judgement, isTold), untold: bounded.filter((name) => !isTold(name)) }
+  }
+}
+
+/** What is missing only in the log is not missing. */
+const told = (
+  judgement: Judgement,
+  isTold: (name: string) => boolean
+): Pick<Judgement, "verdict" | "violations" | "edits"> => {
+  const violations = judgement.violations.filter(({ code, path = "" }) => code !== "required" || isTold(path))
+  return violations.length === 0 && judgement.verdict === "deny"
+    ? { verdict: "allow", violations, edits: [] }
+    : { ...judgement, violations }
+}

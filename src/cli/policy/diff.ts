@@ -1,0 +1,122 @@
+/**
+ * `secure-openai policy diff`: what a change of policies does, to the documents and to the calls that a log tells of.
+ *
+ * @since 0.2.0
+ */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { Models } from "../../rewriting/Models.ts"
+import { CheckFailed } from "../Ending.ts"
+import {
+  type CallChange,
+  type DocumentChanges,
+  documentChanges,
+  type ReplayedChanges,
+  replayedChanges
+} from "./Difference.ts"
+import { log, logsAt, ofCalls } from "./LogArgument.ts"
+import { type Cell, columns, count, listed, say, type Tone } from "./Page.ts"
+import { json, loadFrom } from "./PolicyPath.ts"
+import { makeReplay } from "./Replay.ts"
+import type { Tallied } from "./Tally.ts"
+
+const policies = (name: string, description: string) =>
+  Argument.String(name).pipe(Argument.withDescription(description))
+
+/** The command. */
+export const diff = Command.make(
+  "diff",
+  {
+    before: policies("old", "The policies as they are: a folder or a file"),
+    after: policies("new", "The policies as they would be"),
+    log,
+    replay: Flag.Boolean("replay").pipe(
+      Flag.withDescription("Decide the calls of the log anew, by both"),
+      Flag.withoutNegation,
+      Flag.withDefault(false)
+    ),
+    json
+  },
+  Effect.fnUntraced(function* ({ after, before, json, log, replay }) {
+    const [old, young] = [yield* loadFrom(before), yield* loadFrom(after)]
+    const documents = documentChanges(old, young)
+    const { find } = yield* Models
+    const replayed = yield* Effect.transposeOption(
+      replay || Option.isSome(log)
+        ? Option.some(
+            Effect.flatMap(logsAt(log), (paths) =>
+              ofCalls(paths, (calls) => replayedChanges(makeReplay(old, find), makeReplay(young, find), calls))
+            )
+          )
+        : Option.none()
+    )
+    const calls = Option.getOrUndefined(replayed)
+    yield* Console.log(
+      json
+        ? JSON.stringify({ documents, ...(calls !== undefined && { replay: calls }) }, null, 2)
+        : [...documentLines(documents), ...(calls === undefined ? [] : ["", ...replayLines(calls)])].join("\n")
+    )
+    if (calls?.rows.some(({ what }) => what.effect !== "allowed")) return yield* new CheckFailed()
+  }, Effect.provide(Models.layer))
+).pipe(
+  Command.withShortDescription("Say what a change of policies does, also to logged calls"),
+  Command.withDescription(
+    "Compares two sets of policies, and with --replay decides the calls of a log by both, each at its own time. Exits with 0, or with 1 where the new policies would refuse or change a logged call that the old ones decide otherwise; 2 where it cannot run. Models and numbers are in a log, texts are not: bounds on what the log does not tell are named, and not replayed; nor are intents and rate limits."
+  ),
+  Command.withExamples([
+    { command: "secure-openai policy diff policies new-policies", description: "Which documents differ" },
+    {
+      command: "secure-openai policy diff policies new-policies --replay",
+      description: "Which of the calls in this folder's log would be decided otherwise"
+    }
+  ])
+)
+
+const documentLines = ({ added, changed, removed }: DocumentChanges): ReadonlyArray<string> =>
+  added.length + removed.length + changed.length === 0
+    ? ["The documents say the same."]
+    : columns([
+        ...rowsOf("good", "added", added),
+        ...rowsOf("bad", "removed", removed),
+        ...rowsOf("warn", "changed", changed)
+      ])
+
+const rowsOf = (tone: Tone, what: string, ids: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<Cell>> =>
+  ids.length === 0 ? [] : [[[tone, what], String(ids.length), listed(ids, 12)]]
+
+/** How many rows people are shown. */
+const shown = 50
+
+const replayLines = ({ calls, different, rows, untold }: ReplayedChanges): ReadonlyArray<string> => [
+  different === 0
+    ? `${say("good", count(calls, "call"))} replayed: all are decided as before`
+    : `${say("title", count(calls, "call"))} replayed, ${say("warn", `${different} decided otherwise`)}`,
+  ...(rows.length === 0 ? [] : ["", ...columns([heads, ...rows.slice(0, shown).map(rowOf)])]),
+  ...(rows.length > shown ? ["", `and ${rows.length - shown} more rows (--json lists them)`] : []),
+  ...(untold.length === 0
+    ? []
+    : ["", `Not replayed, since the log does not tell of them: the bounds on ${listed(untold, 12)}`])
+]
+
+const heads: ReadonlyArray<Cell> = ["calls", "who", "resource", "before", "after"].map(
+  (head) => ["quiet", head] as const
+)
+
+const tones: Readonly<Record<CallChange["effect"], Tone>> = {
+  refused: "bad",
+  pending: "warn",
+  changed: "warn",
+  allowed: "good"
+}
+
+const rowOf = ({ calls, what }: Tallied<CallChange>): ReadonlyArray<Cell> => [
+  String(calls),
+  what.who,
+  what.resource,
+  ["quiet", what.before],
+  [tones[what.effect], what.after]
+]

@@ -1,0 +1,34 @@
+/**
+ * What a pending call waits for (mapl §6): which approvals, from whom, and the digest that each is bound to.
+ *
+ * @since 0.2.0
+ */
+import * as Crypto from "node:crypto"
+import { canonicalize, type JsonObject } from "../CanonicalJson.ts"
+import type { Approval } from "../Decision.ts"
+import { policyId, type Principal } from "../Principal.ts"
+import type { NeededAttestation } from "./Finding.ts"
+
+/** The approval of one request: of its very params where it serves once, of the resource where it serves longer. */
+export const approvalOf = (
+  needed: NeededAttestation,
+  request: { readonly principal: Principal; readonly params: JsonObject },
+  resource: string
+): Approval => {
+  const { approver = "", description, key, max_uses, one_time, policy, time_to_live, timeout } = needed
+  const principal = policyId(request.principal)
+  return {
+    key,
+    policy,
+    approver,
+    digest: digestOf(one_time ? { params: request.params, principal, resource } : { principal, resource }),
+    oneTime: one_time,
+    ...(timeout !== undefined && { timeout }),
+    ...(time_to_live !== undefined && { timeToLive: time_to_live }),
+    ...(max_uses !== undefined && { maxUses: max_uses }),
+    ...(description !== undefined && { description })
+  }
+}
+
+const digestOf = (bound: JsonObject): string =>
+  `sha-256:${Crypto.createHash("sha256").update(canonicalize(bound)).digest("base64url")}`

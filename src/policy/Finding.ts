@@ -1,0 +1,223 @@
+/**
+ * What an evaluation finds, as plain data: whoever needs a code or a verdict pays for no sentences. {@link explain} makes
+ * them, of what is reported.
+ *
+ * @since 0.2.0
+ */
+import type { Json } from "../CanonicalJson.ts"
+import type { Remedy, Violation, ViolationCode } from "../Decision.ts"
+import { type Principal, policyId } from "../Principal.ts"
+import type { AttestationNeed } from "./Mapl.ts"
+
+/** Who set a bound; the lower its `rank`, the more specific the document. */
+export interface Source {
+  readonly policy: string
+  readonly rank: number
+}
+
+/**
+ * A proof that a document asks for. With an `approver` it is given from outside; otherwise it must be held already. The
+ * rest is how an approval is given: `timeout` is how long one is waited for and `time_to_live` how long it holds, in
+ * seconds; `max_uses` is for one that is not `one_time`.
+ */
+export interface NeededAttestation extends AttestationNeed, Source {
+  readonly approver: string | undefined
+  readonly timeout: number | undefined
+  readonly time_to_live: number | undefined
+  readonly one_time: boolean
+  readonly max_uses: number | undefined
+  readonly description: string | undefined
+}
+
+/** How a value stands to a bound that it breaks. */
+export type Relation =
+  | "above"
+  | "below"
+  | "negative"
+  | "mistyped"
+  | "uncounted"
+  | "unmatched"
+  | "longer"
+  | "shorter"
+  | "more"
+  | "fewer"
+  | "unlisted"
+  | "denied"
+
+/** A value that breaks a bound. `note` says how the bound came about, `by` names all who set it where there are several. */
+interface Broken {
+  readonly _tag: "Broken"
+  readonly code: ViolationCode
+  readonly path: string
+  readonly value: Json
+  readonly relation: Relation
+  readonly bound: Json
+  readonly policy: string
+  readonly note?: string | undefined
+  readonly by?: string | undefined
+  readonly remedy?: Remedy | undefined
+}
+
+/** A required parameter that is not there, or an element of an array that lacks a field; `among` is what it must be. */
+interface Missing {
+  readonly _tag: "Missing"
+  readonly code: "required" | "value_not_allowed"
+  readonly path: string
+  readonly policy: string
+  readonly lacking?: { readonly name: string; readonly value: Json; readonly among: ReadonlyArray<Json> | undefined }
+  readonly remedy?: undefined
+}
+
+/** A request without a cap on its output, where there must be one. */
+interface Uncapped {
+  readonly _tag: "Uncapped"
+  readonly code: "above_maximum"
+  readonly path: string
+  readonly bound: number
+  readonly policy: string
+  readonly note: string | undefined
+  readonly remedy: Remedy
+}
+
+/** An attestation that the principal does not hold. */
+interface Unattested {
+  readonly _tag: "Unattested"
+  readonly code: "attestation_missing" | "approval_pending"
+  readonly path: string
+  readonly policy: string
+  readonly needed: NeededAttestation
+  readonly principal: Principal
+  readonly remedy?: undefined
+}
+
+/** What was put into words before: it does not depend on the params. */
+interface Stated {
+  readonly _tag: "Stated"
+  readonly code: string
+  readonly path?: string
+  readonly policy?: string
+  readonly violation: Violation
+  readonly remedy?: undefined
+}
+
+/** One thing that is wrong with a request, and the edit that would put it right where policy asks for one. */
+export type Finding = Broken | Missing | Uncapped | Unattested | Stated
+
+/** A violation as a finding. */
+export const stated = (violation: Violation): Finding => ({ ...violation, _tag: "Stated", violation })
+
+/** A finding in words. */
+export const explain = (finding: Finding): Violation => {
+  switch (finding._tag) {
+    case "Broken":
+      return explainBroken(finding)
+    case "Missing":
+      return explainMissing(finding)
+    case "Uncapped":
+      return {
+        code: finding.code,
+        path: finding.path,
+        policy: finding.policy,
+        constraint: `the maximum ${finding.bound}`,
+        message: `${finding.path} is absent, which means no limit; the maximum is ${finding.bound}${noted(finding.note)}, set by ${finding.policy}`
+      }
+    case "Unattested":
+      return explainUnattested(finding)
+    case "Stated":
+      return finding.violation
+  }
+}
+
+/** What stands between a value and its bound, and the bound. */
+const relations: Readonly<Record<Relation, readonly [words: string, bound: (bound: Json) => string]>> = {
+  above: ["is above", (bound) => `the maximum ${String(bound)}`],
+  below: ["is below", (bound) => `the minimum ${String(bound)}`],
+  negative: ["is below", String],
+  mistyped: ["is not", (type) => withArticle(String(type))],
+  uncounted: ["is not", String],
+  unmatched: ["does not match", (pattern) => `the pattern ${String(pattern)}`],
+  longer: ["has more than", (bound) => `${String(bound)} characters`],
+  shorter: ["has fewer than", (bound) => `${String(bound)} characters`],
+  more: ["has more than", (bound) => `${String(bound)} items`],
+  fewer: ["has fewer than", (bound) => `${String(bound)} items`],
+  unlisted: ["is not among", (values) => show(values)],
+  denied: ["is denied by", (values) => show(values)]
+}
+
+const explainBroken = ({ bound, by, code, note, path, policy, relation, value }: Broken): Violation => {
+  const actual = show(value)
+  const [words, inWords] = relations[relation]
+  const constraint = inWords(bound)
+  return {
+    code,
+    path,
+    policy,
+    constraint,
+    actual,
+    message: `${path} is ${actual}, which ${words} ${constraint}${noted(note)}, set by ${by ?? policy}`
+  }
+}
+
+const explainMissing = ({ code, lacking, path, policy }: Missing): Violation => {
+  if (lacking === undefined) {
+    const message = `${path} is missing; ${policy} requires it`
+    return { code, path, policy, constraint: "required", message, hint: `pass ${path}` }
+  }
+  const { among, name, value } = lacking
+  const [actual, list] = [show(value), among === undefined ? undefined : show(among)]
+  return {
+    code,
+    path,
+    policy,
+    constraint: list ?? "required",
+    actual,
+    message: `${path} is ${actual}, which has no ${name}; ${policy} requires one${list === undefined ? "" : ` among ${list}`}`
+  }
+}
+
+const explainUnattested = ({ code, needed, path, policy, principal }: Unattested): Violation => {
+  const { approver, key, when } = needed
+  const about = { code, path, policy, ...(when !== undefined && { constraint: when }) }
+  const where = when === undefined ? "" : ` where ${when}`
+  return approver === undefined
+    ? {
+        ...about,
+        message: `${policy} needs the attestation ${key}${where}, and ${policyId(principal)} does not hold it`,
+        hint:
+          key === "phishing_resistant"
+            ? "log in with a passkey or a security key"
+            : `obtain the attestation ${key} before the call`
+      }
+    : {
+        ...about,
+        message: `${policy} needs the approval ${key}${where}, given by ${approver}`,
+        hint: `ask ${approver} to approve`
+      }
+}
+
+/** ` (total_tokens 900 over 2 answers)`: how a bound came about. */
+export const noted = (note: string | undefined): string => (note === undefined ? "" : ` (${note})`)
+
+/** `an integer`, `a string`. */
+export const withArticle = (type: string): string => `${/^[aeiou]/u.test(type) ? "an" : "a"} ${type}`
+
+/** How many characters of a value are shown. */
+const shownWidth = 80
+
+/** A value as JSON, cut at 80 characters. */
+export const show = (value: Json): string => {
+  const text = spelled(value)
+  return text.length > shownWidth ? `${text.slice(0, shownWidth - 1)}…` : text
+}
+
+/** A value as JSON, or as much of it as is shown. */
+const spelled = (value: Json): string => {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, shownWidth + 1))
+  if (!Array.isArray(value)) return JSON.stringify(value)
+  let text = ""
+  for (const item of value) {
+    text += `${text === "" ? "" : ","}${spelled(item)}`
+    if (text.length > shownWidth) break
+  }
+  return `[${text}]`
+}

@@ -1,0 +1,200 @@
+/** The commands that read a log: an app runs over a real socket and observes its policies; then the commands are asked. */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { SecureOpenAI } from "../../src/index.ts"
+import { mintToken, testIssuer } from "../../src/testing/index.ts"
+import { temporaryFolder } from "../audit/logs.ts"
+import { type Provider, startProvider } from "../e2e/Provider.ts"
+
+const main = Path.join(import.meta.dirname, "../../src/cli/main.ts")
+const folder = temporaryFolder()
+const log = Path.join(folder, "audit")
+const at = (name: string) => Path.join(folder, name)
+const write = (name: string, content: unknown): string => {
+  Fs.writeFileSync(at(name), JSON.stringify(content))
+  return at(name)
+}
+
+const spec = (max: number) => ({ "tool:assistant/generate": { model: ["gpt-4o-mini", "gpt-4o"], max_tokens: { max } } })
+const alice = (max: number) => ({
+  policy_id: "user:alice",
+  resources: ["tool:assistant/generate"],
+  constraints: { parameters: spec(max) }
+})
+const policies = [alice(500), { policy_id: "team:Ops", denied_resources: ["api:assistant/files"] }]
+
+let provider: Provider
+beforeAll(async () => {
+  provider = await startProvider()
+  const client = new SecureOpenAI({
+    appName: "assistant",
+    apiKey: "k",
+    baseURL: provider.url,
+    maxRetries: 0,
+    policies,
+    policyMode: "observe",
+    issuers: testIssuer,
+    audit: { path: log }
+  })
+  client.registerTool("pay", () => "paid")
+  const ask = async (user: SecureOpenAI, model: string, max_tokens?: number) =>
+    user.chat.completions.create({
+      model,
+      ...(max_tokens !== undefined && { max_tokens }),
+      temperature: 0.5,
+      messages: [{ role: "user", content: "a secret prompt" }]
+    })
+  const [first, second] = [
+    await client.asUser(mintToken({ sub: "alice" })),
+    await client.asUser(mintToken({ sub: "bob", team: "Ops" }))
+  ]
+  for (let call = 0; call < 3; call++) await ask(first, "gpt-4o", 2000)
+  await ask(first, "gpt-4o-mini", 100)
+  await ask(second, "o1", 300)
+  await second.files.list()
+  await second.invokeTool({ id: "c", type: "function", function: { name: "pay", arguments: '{"amount":5}' } })
+  await client.close()
+})
+afterAll(async () => {
+  await provider.close()
+  Fs.rmSync(folder, { recursive: true, force: true })
+})
+
+const run = (...args: ReadonlyArray<string>) => {
+  const { status, stderr, stdout } = ChildProcess.spawnSync(process.execPath, [main, "policy", ...args], {
+    env: { ...process.env, SECURE_OPENAI_HOME: folder, NO_COLOR: "1" },
+    cwd: folder,
+    encoding: "utf8",
+    timeout: 20_000
+  })
+  return { status, stderr, stdout }
+}
+
+describe("secure-openai policy report", () => {
+  it("lists what observed policies would have refused or changed, calls alike in one line", () => {
+    const { status, stdout } = run("report")
+    assert.strictEqual(status, 0)
+    assert.match(stdout, /^7 calls observed, from 20\S+ \S+Z to 20\S+ \S+Z, by 1 revision of the policies\n/)
+    assert.match(stdout, /would be refused +3\n/)
+    assert.match(stdout, /would be changed +3\n/)
+    assert.match(stdout, /would pass as they are +1\n/)
+    assert.match(stdout, / 3 +changed +user:alice +tool:assistant\/generate +max_tokens → 500 +user:alice /)
+    assert.match(stdout, / 1 +refused +user:bob +tool:assistant\/generate +no_policy /)
+    assert.match(stdout, / 1 +refused +user:bob +api:assistant\/files +resource_denied +team:Ops /)
+    assert.notInclude(stdout, "secret")
+  })
+
+  it("gives the same to programs", () => {
+    const { status, stdout } = run("report", log, "--json")
+    assert.strictEqual(status, 0)
+    const { changed, pending, refused, rows } = JSON.parse(stdout)
+    assert.deepStrictEqual({ changed, pending, refused }, { changed: 3, pending: 0, refused: 3 })
+    assert.deepInclude(rows[0], { calls: 3 })
+    assert.deepStrictEqual(rows[0].what, {
+      outcome: "changed",
+      who: "user:alice",
+      resource: "tool:assistant/generate",
+      why: ["max_tokens → 500"],
+      policies: ["user:alice"]
+    })
+  })
+
+  it("says what is missing where there is no log, and where nothing was observed", () => {
+    const none = run("report", at("absent"))
+    assert.strictEqual(none.status, 2)
+    assert.match(none.stderr, /There is no log at .*absent/)
+  })
+
+  it("does not pass over a record that was changed", () => {
+    const broken = at("broken")
+    Fs.cpSync(log, broken, { recursive: true })
+    const file = Path.join(broken, "journal", "00000000000000000000.jsonl")
+    Fs.writeFileSync(file, Fs.readFileSync(file, "utf8").replace('"verdict":"allow"', '"verdict" :"allow"'))
+    const { status, stderr } = run("report", broken)
+    assert.strictEqual(status, 2)
+    assert.match(stderr, /Record \d+ of the log .* is not valid; see what "secure-openai audit verify" says/)
+  })
+})
+
+describe("secure-openai policy suggest", () => {
+  it("derives policies that would have allowed what the log shows, and no more", () => {
+    const { status, stdout } = run("suggest", log)
+    assert.strictEqual(status, 0)
+    assert.deepStrictEqual(JSON.parse(stdout), [
+      {
+        policy_id: "user:alice",
+        resources: ["tool:assistant/generate"],
+        constraints: {
+          parameters: {
+            "tool:assistant/generate": {
+              model: ["gpt-4o", "gpt-4o-mini"],
+              max_tokens: { type: "integer", max: 2000 },
+              temperature: { range: [0.5, 0.5] }
+            }
+          }
+        }
+      },
+      {
+        policy_id: "user:bob",
+        resources: ["tool:assistant/generate", "tool:assistant/pay"],
+        constraints: {
+          parameters: {
+            "tool:assistant/generate": {
+              model: ["o1"],
+              max_tokens: { type: "integer", max: 300 },
+              temperature: { range: [0.5, 0.5] }
+            }
+          }
+        }
+      }
+    ])
+    write("draft.json", JSON.parse(stdout))
+    const replayed = run("diff", at("draft.json"), at("draft.json"), log)
+    assert.strictEqual(replayed.status, 0)
+    assert.include(replayed.stdout, "7 calls replayed: all are decided as before")
+    const { stdout: linted } = run("lint", at("draft.json"))
+    assert.include(linted, "0 errors")
+  })
+})
+
+describe("secure-openai policy diff", () => {
+  it("says which documents differ", () => {
+    const [before, after] = [write("before.json", policies), write("after.json", [alice(500), { policy_id: "bu:x" }])]
+    const { status, stdout } = run("diff", before, after, "--json")
+    assert.strictEqual(status, 0)
+    assert.deepStrictEqual(JSON.parse(stdout), {
+      documents: { added: ["bu:x"], removed: ["team:Ops"], changed: [] }
+    })
+  })
+
+  it("says which logged calls a change would refuse or rewrite, and exits with 1 then", () => {
+    const before = write("before.json", [alice(4000)])
+    const after = write("after.json", [
+      {
+        ...alice(1000),
+        constraints: {
+          parameters: { "tool:assistant/generate": { model: ["gpt-4o"], max_tokens: { max: 1000 }, user: ["alice"] } }
+        }
+      }
+    ])
+    const { status, stdout } = run("diff", before, after, "--replay")
+    assert.strictEqual(status, 1)
+    assert.match(stdout, /changed +1 +user:alice/)
+    assert.match(stdout, /7 calls replayed, 4 decided otherwise/)
+    assert.match(stdout, / 3 +user:alice +tool:assistant\/generate +unchanged +max_tokens → 1000\n/)
+    assert.match(stdout, / 1 +user:alice +tool:assistant\/generate +unchanged +refused: value_not_allowed of model\n/)
+    assert.include(stdout, "Not replayed, since the log does not tell of them: the bounds on user")
+    const back = run("diff", after, before, "--replay", "--json")
+    assert.strictEqual(back.status, 0)
+    assert.strictEqual(JSON.parse(back.stdout).replay.different, 4)
+  })
+
+  it("does not run with policies that do not load", () => {
+    const bad = write("bad.json", { policy_id: "user:x", resorces: [] })
+    const { status, stderr } = run("diff", bad, bad)
+    assert.strictEqual(status, 2)
+    assert.include(stderr, 'did you mean "resources"')
+  })
+})
