@@ -124,6 +124,7 @@ interface Entry {
 /** What is known of the set as a whole. Documents that others extend are taken apart once. */
 class Survey {
   readonly set: PolicySet
+  readonly #documents = new Map<string, Document>()
   readonly #chains = new Map<string, ReadonlyArray<Entry>>()
   readonly #met = new Map<string, boolean | undefined>()
   readonly #idle = new Map<string, Omit<Warning, "path"> | undefined>()
@@ -136,7 +137,7 @@ class Survey {
   constructor(set: PolicySet) {
     this.set = set
     for (const id of set.ids()) {
-      const document = set.find(id)
+      const document = this.find(id)
       if (document === undefined) continue
       if (document.extends !== undefined) this.parents.add(document.extends)
       for (const { key } of needsOf(document)) {
@@ -146,8 +147,17 @@ class Survey {
     }
   }
 
-  entry(id: string): Entry | undefined {
+  /** A document; a set may read it anew each time it is asked. */
+  find(id: string): Document | undefined {
+    const kept = this.#documents.get(id)
+    if (kept !== undefined) return kept
     const document = this.set.find(id)
+    if (document !== undefined && this.#documents.size < maximumRemembered) this.#documents.set(id, document)
+    return document
+  }
+
+  entry(id: string): Entry | undefined {
+    const document = this.find(id)
     if (document === undefined) return undefined
     return this.#chains.get(id)?.[0] ?? takeApart(document, this.#chain(document.extends))
   }
@@ -178,7 +188,7 @@ class Survey {
       const metadata = metadataOf(holder, key)
       if (metadata !== undefined) this.metadataUsed.add(JSON.stringify([holder.policy_id, key]))
       if (metadata?.approval_criteria !== undefined) return
-      holder = holder.extends === undefined ? undefined : this.set.find(holder.extends)
+      holder = holder.extends === undefined ? undefined : this.find(holder.extends)
     }
   }
 
@@ -188,7 +198,7 @@ class Survey {
     let kept: ReadonlyArray<Entry> | undefined
     for (let next = id; next !== undefined && kept === undefined && above.length < maximumChain;) {
       kept = this.#chains.get(next)
-      const document: Document | undefined = kept === undefined ? this.set.find(next) : undefined
+      const document: Document | undefined = kept === undefined ? this.find(next) : undefined
       if (document !== undefined) above.push(document)
       next = document?.extends
     }
@@ -202,7 +212,8 @@ class Survey {
   }
 }
 
-const maximumRemembered = 100_000
+/** How many documents and answers are kept while a set is gone through. */
+const maximumRemembered = 200_000
 
 const takeApart = (document: Document, ancestors: ReadonlyArray<Entry>): Entry => {
   const { constraints = {}, denied_resources: denied = [], resources = [] } = document
@@ -702,7 +713,7 @@ const modelsOpen = (survey: Survey): { readonly id: string; readonly warning: Wa
   const open = new Set(modelFamilies)
   let limited: { readonly id: string; readonly spec: PlacedSpec } | undefined
   for (const id of survey.set.ids()) {
-    const denied = survey.set.find(id)?.denied_resources ?? []
+    const denied = survey.find(id)?.denied_resources ?? []
     for (const family of open) if (denied.some((pattern) => deniesFamily(pattern, family, survey))) open.delete(family)
     if (open.size === 0) return undefined
     if (limited !== undefined) continue

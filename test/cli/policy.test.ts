@@ -173,11 +173,8 @@ describe("secure-openai policy explain", () => {
   })
 
   it("takes part with what a token says", () => {
-    const { stdout } = runWith(
-      { input: `{"model":"gpt-4o-mini","messages":[]}` },
-      ...["explain", "--user", "carol", "--team", "Support", "--company", "Acme", "--role", "none"],
-      ...["--app", "assistant", "--policies", examples, "-"]
-    )
+    const carol = ["--user", "carol", "--team", "Support", "--company", "Acme", "--role", "none", ...asAlice.slice(2)]
+    const { stdout } = runWith({ input: `{"model":"gpt-4o-mini","messages":[]}` }, "explain", ...carol, "-")
     assert.include(stdout, "took part  company:Acme, team:Support, app:assistant")
     assert.match(stdout, /max_tokens +absent +→ +1000 +team:Support/)
   })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { describe as describeFault } from "../../src/policy/Fault.ts"
 import { type Document, instant, parse, parseIntent, unknownKeys } from "../../src/policy/Mapl.ts"
+import { diagnose } from "../../src/policy/PolicyStore.ts"
 
 const faults = (value: unknown): ReadonlyArray<string> =>
   Result.match(parse(value), { onFailure: (all) => all.map(describeFault), onSuccess: () => [] })
@@ -135,6 +136,10 @@ describe("a policy", () => {
     it(`is refused with ${what}`, () => {
       assert.match(faults(value).join("; "), fault)
     })
+
+  it.each(wrong)("is not loaded with %s", (_, value) => {
+    assert.isTrue(Result.isFailure(diagnose([value as Document])))
+  })
 
   it("that is wrong in several ways has an error for each, and no more", () => {
     const value = {
