@@ -39,7 +39,13 @@ const presenter: CliOutput.Presenter = {
       : CliOutput.defaultPresenter.present(event)
 }
 
-const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeTerminal.layer, NodeStdio.layer)
+const platform = Layer.mergeAll(
+  NodeFileSystem.layer,
+  NodePath.layer,
+  NodeTerminal.layer,
+  NodeStdio.layer,
+  CliOutput.layerPresenter(presenter)
+)
 
 /** 0: done. 1: what was checked does not hold. 2: could not do it. 130: stopped by the user. */
 const exitCode = (exit: Exit.Exit<unknown, unknown>): number => {
@@ -52,7 +58,6 @@ Command.make("secure-openai").pipe(
   Command.withSubcommands([audit, policy]),
   Command.run({ version: "0.1.0" }),
   Effect.tapError((error) => (error instanceof CannotRun ? Console.error(error.message) : Effect.void)),
-  Effect.provide(CliOutput.layerPresenter(presenter)),
   Effect.provide(NodeChildProcessSpawner.layer.pipe(Layer.provideMerge(platform))),
   NodeRuntime.runMain({ disableErrorReporting: true, teardown: (exit, onExit) => onExit(exitCode(exit)) })
 )

@@ -638,8 +638,7 @@ const attestations: Check = function* (entry, survey) {
         : {
             code: metadata.approval_criteria === undefined ? "unused_attestation" : "approver_never_applies",
             path,
-            message: `this says nothing of who gives ${quoted(key)} for ${other}, which needs it: only ${other} itself and what it extends can`,
-            hint: `move it to ${other}, or to a document that it extends`
+            ...neverApplies(entry, key, other, survey)
           }
       continue
     }
@@ -655,6 +654,27 @@ const attestations: Check = function* (entry, survey) {
         hint: `add "approval_criteria": "role:…", or take ${external.length === 1 ? "it" : "them"} out`
       }
   }
+}
+
+/** Why metadata says nothing to a document that needs the attestation. */
+const neverApplies = (
+  { id }: Entry,
+  key: string,
+  needing: string,
+  survey: Survey
+): Pick<Warning, "message" | "hint"> => {
+  const { ancestors = [], document } = survey.entry(needing) ?? {}
+  const chain = [...(document === undefined ? [] : [document]), ...ancestors.map((ancestor) => ancestor.document)]
+  const nearer = chain.find((holder) => metadataOf(holder, key)?.approval_criteria !== undefined)?.policy_id
+  return nearer !== undefined && chain.some(({ policy_id: extended }) => extended === id)
+    ? {
+        message: `${nearer} says who gives ${quoted(key)} for ${needing}, and is nearer to it`,
+        hint: `take it out here, or in ${nearer}`
+      }
+    : {
+        message: `this says nothing of who gives ${quoted(key)} for ${needing}, which needs it: only ${needing} itself and what it extends can`,
+        hint: `move it to ${needing}, or to a document that it extends`
+      }
 }
 
 /** A chat that says nothing of what a condition asks about. */

@@ -85,6 +85,8 @@ describe("conflict", () => {
     assert.deepStrictEqual(said({ max: 1 }, [2, 3]), { left: "at most 1", right: "one of [2,3]" })
     assert.isUndefined(said({ type: "integer" }, { max: 1 }))
     assert.isUndefined(said(["a*"], ["*b"]))
+    assert.isUndefined(said(["a*"], ["ab"]))
+    assert.isUndefined(said(["ab"], ["a*"]))
     assert.isUndefined(said([1, "a"], { max: 0 }))
   })
 })

@@ -266,6 +266,20 @@ const golden: ReadonlyArray<
     [team({ constraints: { attestations: { k: { approval_criteria: "role:r" } } } }), child({ attestations: ["k"] })]
   ],
   [
+    "approver_never_applies",
+    [
+      { policy_id: "company:C", constraints: { attestations: { k: { approval_criteria: "role:r" } } } },
+      team({ extends: "company:C", constraints: { attestations: { k: { approval_criteria: "role:s" } } } }),
+      child({ attestations: ["k"] })
+    ],
+    "company:C constraints.attestations.k",
+    [
+      { policy_id: "company:C", constraints: { attestations: { k: { approval_criteria: "role:r" } } } },
+      team({ extends: "company:C" }),
+      child({ attestations: ["k"] })
+    ]
+  ],
+  [
     "undecided_condition",
     [user({ attestations: ["k::{params.amount > 5}"] })],
     "user:a attestations[0]",
