@@ -102,7 +102,7 @@ export class EffectivePolicy {
     this.#own = own
     this.#rest = rest
     this.#below = rest?.count ?? 0
-    this.#compiled = own.map((one) => one.compiled ?? compile(one, parentsOf(one, own)))
+    this.#compiled = own.map((one) => one.compiled ?? compile(one, own))
   }
 
   get participants(): ReadonlyArray<Participant> {
@@ -157,6 +157,8 @@ export class EffectivePolicy {
 // Compile
 // ---------------------------------------------------------------------------------------------------------------------
 
+const none: ReadonlyArray<never> = []
+
 interface Rule<A> {
   readonly pattern: string
   readonly matches: Matcher
@@ -177,8 +179,9 @@ export interface Compiled {
   readonly needs: ReadonlyArray<Omit<NeededAttestation, keyof Source>>
 }
 
-/** Makes a document's patterns ready to match. `parents` are what it extends, the nearest first. */
-export const compile = ({ counter, document, name }: Participant, parents: ReadonlyArray<Participant>): Compiled => {
+/** Makes a document's patterns ready to match. What it extends is its participant's parent, or one of `others`. */
+export const compile = (participant: Participant, others: ReadonlyArray<Participant> = none): Compiled => {
+  const { counter, document, name } = participant
   const { attestations, constraints, denied_resources, resources, validity } = document
   const denied = constraints?.denied_parameters
   return {
@@ -192,21 +195,21 @@ export const compile = ({ counter, document, name }: Participant, parents: Reado
     onViolation: document.on_violation,
     rateLimit: constraints?.rate_limit,
     window: validity === undefined ? undefined : windowOf(validity),
-    needs: attestations === undefined ? none : needsOf(attestations, [document, ...parents.map((one) => one.document)])
+    needs: attestations === undefined ? none : needsOf(attestations, lineageOf(participant, others))
   }
 }
-
-const none: ReadonlyArray<never> = []
 
 type Constraints = NonNullable<Document["constraints"]>
 
 const parameterRules = (constraints: Constraints): Compiled["parameters"] => {
-  const rules: Array<Rule<Readonly<Record<string, Spec>>>> = []
-  const { parameters = {} } = constraints
-  for (const pattern of Object.keys(parameters)) rules.push(rule(pattern, parameters[pattern]!))
-  for (const key of Object.keys(constraints)) if (isResourceKey(key)) rules.push(rule(key, constraints[key] ?? {}))
-  return rules
+  const { parameters } = constraints
+  const named = parameters === undefined ? none : rulesOf(Object.keys(parameters), parameters)
+  const direct = Object.keys(constraints).filter(isResourceKey)
+  return direct.length === 0 ? named : [...named, ...rulesOf(direct, constraints)]
 }
+
+const rulesOf = <A>(patterns: ReadonlyArray<string>, payloads: Readonly<Record<string, A>>) =>
+  patterns.map((pattern) => rule(pattern, payloads[pattern]!))
 
 const windowOf = ({ not_after, not_before }: NonNullable<Document["validity"]>): NonNullable<Compiled["window"]> => ({
   notBefore: not_before === undefined ? -Infinity : (instant(not_before, "first") ?? Infinity),
@@ -245,15 +248,18 @@ const givenBy = (
   return { approver: approval_criteria, timeout, time_to_live, one_time: one_time ?? true, max_uses, description }
 }
 
-/** What a document extends, the nearest first: as its participant says, or found among the others. */
-const parentsOf = (one: Participant, others: ReadonlyArray<Participant>): ReadonlyArray<Participant> => {
-  const parents: Array<Participant> = []
+/** A document and what it extends, the nearest first: as its participant says, or found among the others. */
+const lineageOf = (participant: Participant, others: ReadonlyArray<Participant>): ReadonlyArray<Document | Intent> => {
+  const lineage: Array<Document | Intent> = []
   const parentOf = ({ document, parent }: Participant): Participant | undefined =>
     parent ??
     (document.extends === undefined ? undefined : others.find((other) => other.document.policy_id === document.extends))
-  for (let next = parentOf(one); next !== undefined && !parents.includes(next); next = parentOf(next))
-    parents.push(next)
-  return parents
+  let next: Participant | undefined = participant
+  while (next !== undefined && !lineage.includes(next.document)) {
+    lineage.push(next.document)
+    next = parentOf(next)
+  }
+  return lineage
 }
 
 const rule = <A>(pattern: string, payload: A): Rule<A> => ({
@@ -309,46 +315,53 @@ const meetOnto = (
   refusal: Violation | undefined
 ): Met => {
   const { operation, resource } = rest
-  const policies: Array<string> = []
   const windows: Array<Window> = []
   const denied: Array<Violation> = []
   const refused: Array<Violation> = []
-  const own: Array<Constraint> = []
+  const own = new Map<string, Constraint>()
   const deniedValues: Array<DeniedValues> = []
   const rateLimits: Array<RateLimit> = []
   const attestations: Array<NeededAttestation> = []
   let rank = highest
   for (const document of compiled) {
-    const { counter, needs, rateLimit, resources, window } = document
-    const source = { policy: document.name, rank: rank++ }
-    policies.push(source.policy)
+    const { counter, name: policy, onViolation, rateLimit, resources, window } = document
+    const source = { policy, rank: rank++ }
     if (window !== undefined) windows.push({ ...source, ...window })
     for (const { matches, pattern } of document.denied)
-      if (matches(resource)) denied.push(isDenied(resource, pattern, source.policy))
+      if (matches(resource)) denied.push(isDenied(resource, pattern, policy))
     if (resources.length > 0 && !resources.some(({ matches }) => matches(resource)))
-      refused.push(notAllowed(resource, resources, source.policy))
-    for (const { matches, rule: specs } of document.parameters) {
-      if (!matches(resource)) continue
-      for (const name of Object.keys(specs))
-        own.push(fromSpec(parameter(name, operation), specs[name]!, source, document.onViolation))
-    }
+      refused.push(notAllowed(resource, resources, policy))
+    for (const { matches, rule: specs } of document.parameters)
+      if (matches(resource))
+        for (const name of Object.keys(specs)) {
+          const constraint = fromSpec(parameter(name, operation), specs[name]!, source, onViolation)
+          const { canonical } = constraint.parameter
+          const before = own.get(canonical)
+          own.set(canonical, before === undefined ? constraint : meet(before, constraint))
+        }
     for (const { matches, rule: values } of document.deniedParameters)
       if (matches(resource)) deniedValues.push(...deniedOf(values, operation, source))
     if (rateLimit !== undefined) rateLimits.push({ ...source, limit: rateLimit, counter })
-    for (const need of needs) attestations.push({ ...source, ...need })
+    for (const need of document.needs) attestations.push({ ...source, ...need })
   }
   if (refusal !== undefined) refused.push(refusal)
+  const { asked, cap, constraints, contradictions, index, totalTokens } = own.size === 0 ? rest : constrained(own, rest)
   return {
     resource,
     operation,
-    policies: before(policies, rest.policies),
+    policies: [...compiled.map(({ name }) => name), ...rest.policies],
     windows: before(windows, rest.windows),
     denied: before(denied, rest.denied),
     notAllowed: before(refused, rest.notAllowed),
+    contradictions,
+    constraints,
+    cap,
+    totalTokens,
     deniedValues: before(deniedValues, rest.deniedValues),
     rateLimits: before(rateLimits, rest.rateLimits),
     attestations: before(attestations, rest.attestations),
-    ...(own.length === 0 ? constraintsOf(rest) : constrained(own, rest))
+    asked,
+    index
   }
 }
 
@@ -357,28 +370,16 @@ const before = <A>(own: ReadonlyArray<A>, rest: ReadonlyArray<A>): ReadonlyArray
 
 type Constrained = Pick<Met, "asked" | "index" | "contradictions" | "constraints" | "cap" | "totalTokens">
 
-const constraintsOf = ({ asked, cap, constraints, contradictions, index, totalTokens }: Met): Constrained => ({
-  asked,
-  index,
-  contradictions,
-  constraints,
-  cap,
-  totalTokens
-})
-
 /** The constraints `own` met with those of `rest`, sorted by what an evaluation does with them. */
-const constrained = (own: ReadonlyArray<Constraint>, rest: Met): Constrained => {
+const constrained = (own: ReadonlyMap<string, Constraint>, rest: Met): Constrained => {
   rest.index ??= new Map(rest.asked.map((one) => [one.constraint.parameter.canonical, one]))
   const asked: Array<Asked> = []
-  const names = new Set<string>()
-  for (const constraint of own.length === 1 ? own : onePerParameter(own)) {
-    const { canonical } = constraint.parameter
+  for (const [canonical, constraint] of own) {
     const other = rest.index.get(canonical)
     const met = other === undefined ? constraint : meet(constraint, other.constraint)
     asked.push({ constraint: met, contradiction: contradiction(met) })
-    names.add(canonical)
   }
-  for (const other of rest.asked) if (!names.has(other.constraint.parameter.canonical)) asked.push(other)
+  for (const other of rest.asked) if (!own.has(other.constraint.parameter.canonical)) asked.push(other)
   const isCapped = rest.operation !== undefined && rest.operation.caps.length > 0
   const contradictions: Array<Violation> = []
   const constraints: Array<Constraint> = []
@@ -392,16 +393,6 @@ const constrained = (own: ReadonlyArray<Constraint>, rest: Met): Constrained => 
     else constraints.push(constraint)
   }
   return { asked, index: undefined, contradictions, constraints, cap, totalTokens }
-}
-
-const onePerParameter = (constraints: ReadonlyArray<Constraint>): Iterable<Constraint> => {
-  const met = new Map<string, Constraint>()
-  for (const constraint of constraints) {
-    const { canonical } = constraint.parameter
-    const before = met.get(canonical)
-    met.set(canonical, before === undefined ? constraint : meet(before, constraint))
-  }
-  return met.values()
 }
 
 const deniedOf = (

@@ -11,6 +11,7 @@ import { canonicalize } from "../CanonicalJson.ts"
 import type { Violation } from "../Decision.ts"
 import { type Principal, policyId } from "../Principal.ts"
 import { compile, EffectivePolicy, type Participant } from "./EffectivePolicy.ts"
+import { hash } from "./IdIndex.ts"
 import { type Document, parseIntent } from "./Mapl.ts"
 import { empty, type PolicySet } from "./PolicyStore.ts"
 
@@ -32,18 +33,37 @@ export const makeFind = (set: PolicySet | undefined): ((asking: Asking) => Effec
   const chain = makeChain(set ?? empty)
   const configured = set === undefined ? undefined : makeConfigured(set, chain)
   const kept = new LRUCache<string, EffectivePolicy>({ max: maximumKept })
+  const isKnown = makeDoorkeeper()
   const withoutIntents = (principal: Principal, app: string): EffectivePolicy => {
     const key = configured === undefined ? app : keyOf(`${principal.kind}:${principal.id}`, principal.documents, app)
     const found = kept.get(key)
     if (found !== undefined) return found
     const policy = configured === undefined ? unconfigured(app) : configured(principal, app)
-    kept.set(key, policy)
+    if (isKnown(key)) kept.set(key, policy)
     return policy
   }
   return ({ app, intents, principal }) => {
     let policy = withoutIntents(principal, app)
     for (const intent of intents) policy = policy.narrow(intent, () => ofIntent(chain, intent))
     return policy
+  }
+}
+
+/** How many keys that were seen once are remembered. A power of two. */
+const maximumSeen = 65_536
+
+/**
+ * Tells of a key whether it was seen before. Of callers who come once nothing is kept: moving a million of them through a
+ * cache costs more than the decisions do. (The doorkeeper of TinyLFU; Einziger, Friedman and Manes 2017.) Two keys may
+ * share a place; then one of them is kept later, or at once.
+ */
+const makeDoorkeeper = (): ((key: string) => boolean) => {
+  const seen = new Uint32Array(maximumSeen)
+  return (key) => {
+    const hashed = hash(key)
+    const isKnown = seen[hashed & (maximumSeen - 1)] === hashed
+    seen[hashed & (maximumSeen - 1)] = hashed
+    return isKnown
   }
 }
 
@@ -147,7 +167,7 @@ const makeChain = (set: PolicySet): Chain => {
     for (const document of fresh.toReversed()) {
       const name = document.policy_id
       const bare: Participant = { document, name, counter: name, parent: parents[0] }
-      const participant = { ...bare, compiled: compile(bare, parents) }
+      const participant = { ...bare, compiled: compile(bare) }
       kept.set(name, participant)
       parents.unshift(participant)
     }

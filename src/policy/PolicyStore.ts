@@ -215,13 +215,15 @@ const batchSize = 64
 /** Where documents stand: `ordinals` counts them over all files, by the number of their id; `firsts` are the files' own. */
 interface Shelf {
   readonly ids: IdIndex
-  readonly ordinals: Array<number>
+  readonly ordinals: ArrayLike<number>
   readonly files: ReadonlyArray<PolicyFile>
-  readonly firsts: Array<number>
+  readonly firsts: ReadonlyArray<number>
 }
 
 /** A shelf and who extends whom: `parents` is the number in `names` of what a document extends, -1 for nothing. */
 interface Tree extends Shelf {
+  readonly ordinals: Array<number>
+  readonly firsts: Array<number>
   readonly names: IdIndex
   readonly parents: Array<number>
 }
@@ -431,7 +433,7 @@ const locate = (shelf: Shelf, id: string, path: ReadonlyArray<PropertyKey>): Pla
 }
 
 const makeSet = ({ files, firsts, ids, ordinals }: Shelf, revision: string): PolicySet => {
-  const shelf = { files, firsts, ids, ordinals }
+  const shelf = { files, firsts, ids: ids.seal(), ordinals: new Uint32Array(ordinals) }
   return {
     revision,
     count: ids.size,
