@@ -32,7 +32,7 @@ import {
 import { passedFamilies, toolResource } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
 import type { EffectivePolicy, RateLimit } from "./EffectivePolicy.ts"
-import { decide, evaluate, evaluateResource } from "./Evaluate.ts"
+import { decide, evaluate, evaluateResource, judge, verdictOf } from "./Evaluate.ts"
 import { unknownKeys } from "./Mapl.ts"
 import { makeFind } from "./Participants.ts"
 import { empty, load, type PolicySet, type PolicySource } from "./PolicyStore.ts"
@@ -107,9 +107,9 @@ const make = (configured: PolicySet | undefined, limiter: RateLimiter.RateLimite
     tool: (name, params) => {
       const resource = toolResource(call.app, name)
       const judged = orRefuse(resource, principal, () =>
-        decide(policy.rules(resource), { params, principal, now }, revision)
+        verdictOf(judge(policy.rules(resource), { params, principal, now }))
       )
-      return Result.isSuccess(judged) ? judged.success.verdict : "deny"
+      return Result.isSuccess(judged) ? judged.success : "deny"
     }
   })
 
