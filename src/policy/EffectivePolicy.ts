@@ -141,6 +141,7 @@ interface Compiled {
   readonly window: { readonly notBefore: number; readonly notAfter: number; readonly text: string } | undefined
   readonly needs: ReadonlyArray<AttestationNeed>
   readonly approvers: ReadonlyMap<string, string>
+  readonly parent: string | undefined
 }
 
 const compiledDocuments = new WeakMap<Document | Intent, Compiled>()
@@ -184,7 +185,8 @@ const compile = ({ counter, document, name }: Participant): Compiled => {
       Object.entries(constraints.attestations ?? {}).flatMap(([key, { approval_criteria: approver }]) =>
         approver === undefined ? [] : [[key, approver]]
       )
-    )
+    ),
+    parent: document.extends
   }
   compiledDocuments.set(document, compiled)
   return compiled
@@ -226,7 +228,14 @@ const rulesFor = (resource: string, compiled: ReadonlyArray<Compiled>, refusal: 
   const capped = operation !== undefined && operation.caps.length > 0
   const isCap = ({ parameter: { canonical } }: Constraint): boolean => capped && canonical === "max_tokens"
   const isTotal = ({ parameter: { canonical } }: Constraint): boolean => capped && canonical === "total_tokens"
-  const approvers = new Map(compiled.flatMap((document) => [...document.approvers]))
+  /** Who gives a proof that a document asks for: its own metadata say it, or those of the nearest document it extends. */
+  const approverOf = (document: Compiled | undefined, key: string): string | undefined =>
+    document &&
+    (document.approvers.get(key) ??
+      approverOf(
+        compiled.find(({ counter }) => counter === document.parent),
+        key
+      ))
 
   return {
     resource,
@@ -265,8 +274,8 @@ const rulesFor = (resource: string, compiled: ReadonlyArray<Compiled>, refusal: 
     rateLimits: each(({ counter, rateLimit }, source) =>
       rateLimit === undefined ? [] : [{ ...source, limit: rateLimit, counter }]
     ),
-    attestations: each(({ needs }, source) =>
-      needs.map((need) => ({ ...source, ...need, approver: approvers.get(need.key) }))
+    attestations: each((document, source) =>
+      document.needs.map((need) => ({ ...source, ...need, approver: approverOf(document, need.key) }))
     )
   }
 }
