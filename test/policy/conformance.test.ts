@@ -5,7 +5,7 @@ import * as Result from "effect/Result"
 import { TestClock } from "effect/testing"
 import { Call, type IntentPolicy } from "../../src/Call.ts"
 import type { JsonObject } from "../../src/CanonicalJson.ts"
-import { app } from "../../src/Principal.ts"
+import type { Principal } from "../../src/Principal.ts"
 import { decide } from "../../src/policy/Evaluate.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 import { makeFind } from "../../src/policy/Participants.ts"
@@ -14,16 +14,20 @@ import { load } from "../../src/policy/PolicyStore.ts"
 import { Models } from "../../src/rewriting/Models.ts"
 import { Rewriting } from "../../src/rewriting/Rewriting.ts"
 import suite from "./cases.json" with { type: "json" }
-import { signed, user } from "./states.ts"
+import { principal, signed } from "./states.ts"
 
 interface Case {
   readonly id: string
   readonly policies: string
-  readonly caller: { readonly kind: string; readonly name?: string; readonly attestations?: ReadonlyArray<string> }
+  readonly caller: Partial<Pick<Principal, "attestations" | "documents" | "groups" | "roles">> & {
+    readonly kind: Principal["kind"]
+    readonly name?: string
+  }
   readonly service: string
   readonly operation: string
   readonly params: JsonObject
   readonly intent?: IntentPolicy
+  readonly intents?: ReadonlyArray<IntentPolicy>
   readonly at?: string
   readonly expect: { readonly verdict: string; readonly edits?: JsonObject; readonly codes?: ReadonlyArray<string> }
 }
@@ -31,8 +35,8 @@ interface Case {
 const cases = suite.cases as unknown as ReadonlyArray<Case>
 const policies = suite.policies as unknown as Readonly<Record<string, ReadonlyArray<Document>>>
 
-const callerOf = ({ caller, service }: Case) =>
-  caller.kind === "app" ? app(service) : user(caller.name ?? "", { attestations: caller.attestations ?? [] })
+const callerOf = ({ caller: { kind, name, ...facts }, service }: Case): Principal =>
+  principal(kind, kind === "app" ? service : (name ?? ""), facts)
 
 const now = ({ at }: Case): number => Date.parse(at ?? "2026-01-10T12:00:00Z")
 
@@ -52,7 +56,7 @@ const run = Effect.fnUntraced(function* (one: Case) {
   const rewriting = yield* Rewriting
   const call = Call.make(resource.slice(prefix.length), one.params, {
     app: one.service,
-    intents: one.intent === undefined ? [] : [one.intent]
+    intents: one.intents ?? (one.intent === undefined ? [] : [one.intent])
   })
   return yield* policy.evaluate(signed(call, callerOf(one))).pipe(
     Effect.flatMap(rewriting.apply),

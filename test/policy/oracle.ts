@@ -91,28 +91,39 @@ const alone = (document: Intent): Participant => ({ document, parents: [] })
 
 const escape = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")
 
-const regexes = new Map<string, RegExp>()
+const sources = new Map<string, RegExp>()
 
-const regex = (source: string): RegExp => {
-  const kept = regexes.get(source) ?? new RegExp(source, "s")
-  regexes.set(source, kept)
-  return kept
+const matches = (source: string, text: string): boolean => {
+  const regex = sources.get(source) ?? new RegExp(`^(?:${source})$`, "s")
+  sources.set(source, regex)
+  return regex.test(text)
+}
+
+const globs = new Map<string, string>()
+
+/** A glob as a regular expression. */
+const sourceOf = (glob: string, star: string): string => {
+  const key = `${star} ${glob}`
+  const source =
+    globs.get(key) ??
+    glob
+      .split("**")
+      .map((part) => part.split("*").map(escape).join(star))
+      .join(".*")
+  globs.set(key, source)
+  return source
 }
 
 const matchesResource = (pattern: string, resource: string): boolean => {
+  if (!pattern.includes("*")) return pattern === resource
   if (/^\*[^*]+\*$/.test(pattern)) return resource.includes(pattern.slice(1, -1))
   if (/^\*\.[^*/]+$/.test(pattern)) return resource.endsWith(pattern.slice(1))
-  const source = pattern
-    .split("**")
-    .map((part) => part.split("*").map(escape).join("[^/]*"))
-    .join(".*")
-  return regex(`^${source}$`).test(resource)
+  return matches(sourceOf(pattern, "[^/]*"), resource)
 }
 
 const isGlob = (value: Json): value is string => typeof value === "string" && value.includes("*")
 
-const matchesGlob = (glob: string, text: string): boolean =>
-  regex(`^${glob.split("*").map(escape).join(".*")}$`).test(text)
+const matchesGlob = (glob: string, text: string): boolean => matches(sourceOf(glob, ".*"), text)
 
 const isArray = (value: Json | undefined): value is ReadonlyArray<Json> => Array.isArray(value)
 
@@ -448,8 +459,7 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
         )
           codes.add("wrong_type")
         if (typeof value === "string") {
-          if (bounds.pattern !== undefined && !regex(`^(?:${bounds.pattern})$`).test(value))
-            codes.add("pattern_mismatch")
+          if (bounds.pattern !== undefined && !matches(bounds.pattern, value)) codes.add("pattern_mismatch")
           if (value.length > (bounds.max_length ?? Infinity) || value.length < (bounds.min_length ?? 0))
             codes.add("length")
         }
