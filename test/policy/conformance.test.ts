@@ -14,6 +14,7 @@ import { load } from "../../src/policy/PolicyStore.ts"
 import { Models } from "../../src/rewriting/Models.ts"
 import { Rewriting } from "../../src/rewriting/Rewriting.ts"
 import suite from "./cases.json" with { type: "json" }
+import { oracle } from "./oracle.ts"
 import { principal, signed } from "./states.ts"
 
 interface Case {
@@ -101,5 +102,27 @@ describe("conformance", () => {
     it(`refuses to load: ${one.id}`, () => {
       const loaded = load(one.policies as unknown as ReadonlyArray<Document>)
       assert.isTrue(Result.isFailure(loaded))
+    })
+})
+
+describe("the naive evaluator agrees with the cases", () => {
+  for (const one of cases)
+    it(one.id, () => {
+      const outcome = oracle(policies[one.policies], {
+        resource: /[:/]/.test(one.operation) ? one.operation : `tool:${one.service}/${one.operation}`,
+        app: one.service,
+        params: one.params,
+        principal: callerOf(one),
+        intents: one.intents ?? (one.intent === undefined ? [] : [one.intent]),
+        now: now(one)
+      })
+      const { cap, changes, codes, model, verdict } = outcome
+      assert.strictEqual(verdict, one.expect.verdict)
+      assert.sameMembers([...codes], [...(one.expect.codes ?? [])])
+      const edits = Object.entries(one.expect.edits ?? {})
+      assert.lengthOf(edits, changes.length + (cap === undefined ? 0 : 1) + (model === undefined ? 0 : 1))
+      for (const { path, to } of changes) assert.include(to, one.expect.edits?.[path])
+      if (cap !== undefined) assert.include(Object.values(one.expect.edits ?? {}), cap)
+      if (model !== undefined) assert.include(model.literals, one.expect.edits?.["model"])
     })
 })

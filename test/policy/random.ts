@@ -64,7 +64,8 @@ const denials = [
   "tool:app/**/generate"
 ]
 const models = ["gpt-4", "gpt-4o", "gpt-4o-mini", "gpt-3.5-turbo", "o1", "llama-3"]
-// All globs of one list have a value in common: whether three lists with globs do is tested by pairs (see Constraint).
+// Whether lists with several globs have a value in common is tested by pairs (see Constraint): here, pairs tell. All globs
+// of these lists have one in common, and a list of `shade` holds one alone.
 const modelValues = [...models, "gpt-*", "*-mini"]
 const words = ["a", "b", "c", "ab", "bc", "a*", "*b"]
 const functionNames = ["get_weather", "get_mail", "send_mail", "get_*", "*_weather"]
@@ -119,6 +120,7 @@ const parameterSpecs: ReadonlyArray<readonly [string, number, (random: Random) =
   ],
   ["count", 0.01, () => ({ type: "string" })],
   ["word", 0.12, (random) => list(random, words)],
+  ["shade", 0.06, (random) => [random.pick(["re*", "r*", "*d", "g*", "red"])]],
   ["text", 0.05, (random) => ({ pattern: random.pick(["[a-c]*", "a.*|x?", "^[abcx]+$"]) })],
   ["text", 0.05, (random) => ({ min_length: random.pick([0, 1, 2]), max_length: random.pick([2, 3, 4]) })],
   ["text", 0.01, () => ({ min_length: 5 })],
@@ -373,6 +375,7 @@ const parameters = (random: Random): JsonObject => ({
   ...(random.chance(0.1) && { best_of: random.chance(0.96) ? random.pick([1, 2, 4]) : null }),
   ...(random.chance(0.2) && { count: random.pick([0, 1, 2, 3, 4, 0.3, 2.7]) }),
   ...(random.chance(0.3) && { word: random.chance(0.97) ? random.pick(words.slice(0, 5)) : ["a", "b"] }),
+  ...(random.chance(0.2) && { shade: random.pick(["red", "reed", "green", "r"]) }),
   ...(random.chance(0.3) && { text: random.pick<Json>(["a", "ab", "abc", "abcd", "", "x", "é\n", 1]) }),
   ...(random.chance(0.3) && {
     tags: random.chance(0.97) ? random.some(["a", "b", "c"], 0.5) : random.pick<Json>(["a", [null], { x: 1 }])
