@@ -20,7 +20,7 @@ const requestsPerSet = 10
 
 const grants = ["**", "tool:**", "tool:*/**", "tool:app/**", "tool:app/*"]
 const patterns = [...grants, "tool:*/generate", "tool:app/generate", "*pay*", "*.secret", "*/pay"]
-const words = ["base", "a", "ab", "b", "a*", "*b"]
+const words = ["base", "a", "ab", "b", "a*", "*b", "a*ab"]
 const resources = [
   "tool:app/generate",
   "tool:app/pay",

@@ -67,7 +67,7 @@ const models = ["gpt-4", "gpt-4o", "gpt-4o-mini", "gpt-3.5-turbo", "o1", "llama-
 // Whether lists with several globs have a value in common is tested by pairs (see Constraint): here, pairs tell. All globs
 // of these lists have one in common, and a list of `shade` holds one alone.
 const modelValues = [...models, "gpt-*", "*-mini"]
-const words = ["a", "b", "c", "ab", "bc", "a*", "*b"]
+const words = ["a", "b", "c", "ab", "bc", "a*", "*b", "a*ab", "*b*"]
 const functionNames = ["get_weather", "get_mail", "send_mail", "get_*", "*_weather"]
 const roles = ["user", "system", "assistant", "*er"]
 const capNames = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
