@@ -405,7 +405,7 @@ export const request = (random: Random, { callers, intents }: World): Asked => {
   return {
     app,
     resource: random.chance(0.96)
-      ? `tool:${app}/${random.pick(operations)}`
+      ? `tool:${random.chance(0.97) ? app : "other"}/${random.pick(operations)}`
       : random.pick(["data:x/y", "api:app/images"]),
     principal: random.pick(callers),
     intents: random.chance(0.7) ? [] : random.some(intents, 0.3),
