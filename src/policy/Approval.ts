@@ -30,5 +30,8 @@ export const approvalOf = (
   }
 }
 
-const digestOf = (bound: JsonObject): string =>
-  `sha-256:${Crypto.createHash("sha256").update(canonicalize(bound)).digest("base64url")}`
+/** The digest of what JSON says of a request: that is what an approver is shown, and what is sent. */
+const digestOf = (bound: JsonObject): string => {
+  const said: unknown = JSON.parse(JSON.stringify(bound))
+  return `sha-256:${Crypto.createHash("sha256").update(canonicalize(said)).digest("base64url")}`
+}

@@ -84,8 +84,7 @@ const maximumKept = 256
  * @category models
  */
 export class EffectivePolicy {
-  /** Why nothing is allowed, whatever the resource. */
-  readonly refusal: Violation | undefined
+  readonly #refusal: Violation | undefined
   readonly #own: ReadonlyArray<Participant>
   readonly #compiled: ReadonlyArray<Compiled>
   /** How many documents of `rest` come after the own ones. */
@@ -98,11 +97,16 @@ export class EffectivePolicy {
 
   /** `own` stand in order, the most specific first; those of `rest`, which restricts as well, come after them. */
   constructor(own: ReadonlyArray<Participant>, refusal?: Violation, rest?: EffectivePolicy) {
-    this.refusal = refusal
+    this.#refusal = refusal
     this.#own = own
     this.#rest = rest
     this.#below = rest?.count ?? 0
     this.#compiled = own.map((one) => one.compiled ?? compile(one, own))
+  }
+
+  /** Why nothing is allowed, whatever the resource. */
+  get refusal(): Violation | undefined {
+    return this.#refusal ?? this.#rest?.refusal
   }
 
   get participants(): ReadonlyArray<Participant> {
@@ -124,7 +128,7 @@ export class EffectivePolicy {
     const kept = this.#others?.get(resource)
     if (kept !== undefined) return kept
     const rest = this.#rest === undefined ? nothing(resource) : this.#rest.#meet(resource)
-    const met = meetOnto(rest, this.#compiled, 1 - this.count, this.refusal)
+    const met = meetOnto(rest, this.#compiled, 1 - this.count, this.#refusal)
     if (this.#latest === undefined) this.#latest = met
     else {
       this.#others ??= new Map()
@@ -344,7 +348,6 @@ const meetOnto = (
     if (rateLimit !== undefined) rateLimits.push({ ...source, limit: rateLimit, counter })
     for (const need of document.needs) attestations.push({ ...source, ...need })
   }
-  if (refusal !== undefined) refused.push(refusal)
   const { asked, cap, constraints, contradictions, index, totalTokens } = own.size === 0 ? rest : constrained(own, rest)
   return {
     resource,
@@ -352,7 +355,7 @@ const meetOnto = (
     policies: [...compiled.map(({ name }) => name), ...rest.policies],
     windows: before(windows, rest.windows),
     denied: before(denied, rest.denied),
-    notAllowed: before(refused, rest.notAllowed),
+    notAllowed: before(before(refused, rest.notAllowed), refusal === undefined ? none : [refusal]),
     contradictions,
     constraints,
     cap,

@@ -342,6 +342,16 @@ describe("the judge", () => {
   )
 })
 
+describe("intents", () => {
+  it.effect("allow nothing where no policy does, whatever they name and extend", () =>
+    Effect.gen(function* () {
+      const intents = [{ resources: ["tool:**"] }, { extends: "user:ana", resources: ["tool:my-app/**"] }]
+      assert.deepStrictEqual(yield* codes(gpt4, user("ana"), { intents }), ["no_policy"])
+      assert.deepStrictEqual(yield* codes(gpt4, user("ana"), { intents: intents.toReversed() }), ["no_policy"])
+    }).pipe(using([{ policy_id: "user:ana" }, { policy_id: "user:ben", resources: ["**"] }]))
+  )
+})
+
 describe("a change of the policies", () => {
   const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "policies-"))
   afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))

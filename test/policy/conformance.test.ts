@@ -5,7 +5,7 @@ import * as Result from "effect/Result"
 import { TestClock } from "effect/testing"
 import { Call, type IntentPolicy } from "../../src/Call.ts"
 import type { JsonObject } from "../../src/CanonicalJson.ts"
-import { app } from "../../src/Principal.ts"
+import type { Principal } from "../../src/Principal.ts"
 import { decide } from "../../src/policy/Evaluate.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 import { makeFind } from "../../src/policy/Participants.ts"
@@ -14,16 +14,21 @@ import { load } from "../../src/policy/PolicyStore.ts"
 import { Models } from "../../src/rewriting/Models.ts"
 import { Rewriting } from "../../src/rewriting/Rewriting.ts"
 import suite from "./cases.json" with { type: "json" }
-import { signed, user } from "./states.ts"
+import { oracle } from "./oracle.ts"
+import { principal, signed } from "./states.ts"
 
 interface Case {
   readonly id: string
   readonly policies: string
-  readonly caller: { readonly kind: string; readonly name?: string; readonly attestations?: ReadonlyArray<string> }
+  readonly caller: Partial<Pick<Principal, "attestations" | "documents" | "groups" | "roles">> & {
+    readonly kind: Principal["kind"]
+    readonly name?: string
+  }
   readonly service: string
   readonly operation: string
   readonly params: JsonObject
   readonly intent?: IntentPolicy
+  readonly intents?: ReadonlyArray<IntentPolicy>
   readonly at?: string
   readonly expect: { readonly verdict: string; readonly edits?: JsonObject; readonly codes?: ReadonlyArray<string> }
 }
@@ -31,8 +36,8 @@ interface Case {
 const cases = suite.cases as unknown as ReadonlyArray<Case>
 const policies = suite.policies as unknown as Readonly<Record<string, ReadonlyArray<Document>>>
 
-const callerOf = ({ caller, service }: Case) =>
-  caller.kind === "app" ? app(service) : user(caller.name ?? "", { attestations: caller.attestations ?? [] })
+const callerOf = ({ caller: { kind, name, ...facts }, service }: Case): Principal =>
+  principal(kind, kind === "app" ? service : (name ?? ""), facts)
 
 const now = ({ at }: Case): number => Date.parse(at ?? "2026-01-10T12:00:00Z")
 
@@ -52,7 +57,7 @@ const run = Effect.fnUntraced(function* (one: Case) {
   const rewriting = yield* Rewriting
   const call = Call.make(resource.slice(prefix.length), one.params, {
     app: one.service,
-    intents: one.intent === undefined ? [] : [one.intent]
+    intents: one.intents ?? (one.intent === undefined ? [] : [one.intent])
   })
   return yield* policy.evaluate(signed(call, callerOf(one))).pipe(
     Effect.flatMap(rewriting.apply),
@@ -97,5 +102,27 @@ describe("conformance", () => {
     it(`refuses to load: ${one.id}`, () => {
       const loaded = load(one.policies as unknown as ReadonlyArray<Document>)
       assert.isTrue(Result.isFailure(loaded))
+    })
+})
+
+describe("the naive evaluator agrees with the cases", () => {
+  for (const one of cases)
+    it(one.id, () => {
+      const outcome = oracle(policies[one.policies], {
+        resource: /[:/]/.test(one.operation) ? one.operation : `tool:${one.service}/${one.operation}`,
+        app: one.service,
+        params: one.params,
+        principal: callerOf(one),
+        intents: one.intents ?? (one.intent === undefined ? [] : [one.intent]),
+        now: now(one)
+      })
+      const { cap, changes, codes, model, verdict } = outcome
+      assert.strictEqual(verdict, one.expect.verdict)
+      assert.sameMembers([...codes], [...(one.expect.codes ?? [])])
+      const edits = Object.entries(one.expect.edits ?? {})
+      assert.lengthOf(edits, changes.length + (cap === undefined ? 0 : 1) + (model === undefined ? 0 : 1))
+      for (const { path, to } of changes) assert.include(to, one.expect.edits?.[path])
+      if (cap !== undefined) assert.include(Object.values(one.expect.edits ?? {}), cap)
+      if (model !== undefined) assert.include(model.literals, one.expect.edits?.["model"])
     })
 })

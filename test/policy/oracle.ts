@@ -1,209 +1,602 @@
 /**
- * A second evaluator, as naive as can be: it reads the documents as they are written, meets nothing ahead of time, compiles
- * nothing, and matches with regular expressions. It knows the part of the language that `random.ts` writes.
+ * A second evaluator of the whole language, as naive as can be: it reads documents as they are written, meets and compiles
+ * nothing ahead of time, matches with regular expressions, and reads conditions by cutting their text. Of `src` it takes
+ * types only.
  */
 import type { Json, JsonObject } from "../../src/CanonicalJson.ts"
 import type { Principal } from "../../src/Principal.ts"
-import type { Bounds, Intent } from "../../src/policy/Mapl.ts"
+import type { Bounds, Document, Intent } from "../../src/policy/Mapl.ts"
+
+/** A request, and who makes it of whom. */
+export interface Asked {
+  readonly resource: string
+  readonly app: string
+  readonly params: JsonObject
+  readonly principal: Principal
+  readonly intents: ReadonlyArray<Intent>
+  readonly now: number
+}
+
+/** An edit: at `path`, one of `to`. Where several documents name the first allowed value, any of theirs will do. */
+export interface Change {
+  readonly path: string
+  readonly to: ReadonlyArray<Json>
+}
+
+/** What the model may become: literals, and the constraint's own table with the targets that each name may have. */
+export interface ModelChange {
+  readonly literals: ReadonlyArray<string>
+  readonly downgrade: Readonly<Record<string, ReadonlyArray<string>>>
+}
 
 export interface Outcome {
   readonly verdict: "allow" | "deny" | "pending"
   /** Codes of the violations that refuse. */
   readonly codes: ReadonlySet<string>
-  /** What the numbers become, the injected cap, and whether the model changes. */
-  readonly edits: Readonly<Record<string, Json>>
+  readonly changes: ReadonlyArray<Change>
+  readonly model: ModelChange | undefined
+  /** The cap to inject. */
+  readonly cap: number | undefined
 }
+
+/** A document that takes part, and what it extends, the nearest first. */
+interface Participant {
+  readonly document: Intent
+  readonly parents: ReadonlyArray<Intent>
+}
+
+/** What is decided where these policies are configured; `undefined`: none are. */
+export const oracle = (documents: ReadonlyArray<Document> | undefined, asked: Asked): Outcome => {
+  const { app, intents, principal } = asked
+  const byId = (id: string | undefined) => documents?.find(({ policy_id }) => policy_id === id)
+  const parentsOf = (document: Intent): ReadonlyArray<Document> => {
+    const parent = document.extends === undefined ? undefined : byId(document.extends)
+    return parent === undefined ? [] : [parent, ...parentsOf(parent)]
+  }
+  const withParents = (id: string): ReadonlyArray<Intent> =>
+    [byId(id)].flatMap((document) => (document === undefined ? [] : [document, ...parentsOf(document)]))
+
+  if (intents.some((intent) => intent.extends !== undefined && byId(intent.extends) === undefined))
+    return { verdict: "deny", codes: new Set(["policy_error"]), changes: [], model: undefined, cap: undefined }
+
+  const restricting = intents.toReversed().flatMap((intent) => [intent, ...parentsOf(intent)])
+  if (documents === undefined) {
+    const own = { policy_id: `app:${app}`, resources: [`tool:${app}/**`] }
+    return judge([...restricting, own].map(alone), [], asked)
+  }
+  const caller =
+    principal.kind === "app" ? [] : [`${principal.kind}:${principal.id}`, ...principal.documents].flatMap(withParents)
+  const service = withParents(`app:${app}`)
+  const responsible = principal.kind === "user" ? caller : [...caller, ...service]
+  const granted = [...caller, ...service].some(({ resources = [] }) => resources.length > 0)
+  return judge(
+    [...new Set([...restricting, ...caller, ...service])].map((document) => ({
+      document,
+      parents: parentsOf(document)
+    })),
+    responsible.length > 0 && granted ? [] : ["no_policy"],
+    asked
+  )
+}
+
+/** What these documents decide, the most specific first. */
+export const oracleAmong = (documents: ReadonlyArray<Intent>, asked: Asked): Outcome =>
+  judge(documents.map(alone), [], asked)
+
+const alone = (document: Intent): Participant => ({ document, parents: [] })
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Patterns and values
+// ---------------------------------------------------------------------------------------------------------------------
 
 const escape = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")
 
+const sources = new Map<string, RegExp>()
+
+const matches = (source: string, text: string): boolean => {
+  const regex = sources.get(source) ?? new RegExp(`^(?:${source})$`, "s")
+  sources.set(source, regex)
+  return regex.test(text)
+}
+
+const globs = new Map<string, string>()
+
+/** A glob as a regular expression. */
+const sourceOf = (glob: string, star: string): string => {
+  const key = `${star} ${glob}`
+  const source =
+    globs.get(key) ??
+    glob
+      .split("**")
+      .map((part) => part.split("*").map(escape).join(star))
+      .join(".*")
+  globs.set(key, source)
+  return source
+}
+
 const matchesResource = (pattern: string, resource: string): boolean => {
+  if (!pattern.includes("*")) return pattern === resource
   if (/^\*[^*]+\*$/.test(pattern)) return resource.includes(pattern.slice(1, -1))
   if (/^\*\.[^*/]+$/.test(pattern)) return resource.endsWith(pattern.slice(1))
-  const source = pattern
-    .split("**")
-    .map((part) => part.split("*").map(escape).join("[^/]*"))
-    .join(".*")
-  return new RegExp(`^${source}$`, "s").test(resource)
+  return matches(sourceOf(pattern, "[^/]*"), resource)
 }
 
-const same = (value: Json, allowed: Json): boolean =>
-  typeof value === "string" && typeof allowed === "string" && allowed.includes("*")
-    ? new RegExp(`^${allowed.split("*").map(escape).join(".*")}$`, "s").test(value)
-    : JSON.stringify(value) === JSON.stringify(allowed)
+const isGlob = (value: Json): value is string => typeof value === "string" && value.includes("*")
 
-const onList = (list: ReadonlyArray<Json>, value: Json): boolean =>
-  list.some((allowed) => same(value, allowed)) ||
-  (Array.isArray(value) && value.every((element) => list.some((allowed) => same(element, allowed))))
+const matchesGlob = (glob: string, text: string): boolean => matches(sourceOf(glob, ".*"), text)
+
+const isArray = (value: Json | undefined): value is ReadonlyArray<Json> => Array.isArray(value)
+
+const isObject = (value: Json | undefined): value is JsonObject =>
+  typeof value === "object" && value !== null && !isArray(value)
+
+/** Equality of JSON values; the order of an object's keys is nothing. */
+const equal = (a: Json, b: Json): boolean => {
+  if (isArray(a) && isArray(b)) return a.length === b.length && a.every((each, index) => equal(each, b[index]!))
+  if (!isObject(a) || !isObject(b)) return a === b
+  const keys = Object.keys(a)
+  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && equal(a[key]!, b[key]!))
+}
+
+const isOne = (values: ReadonlyArray<Json>, value: Json): boolean =>
+  values.some((one) => equal(one, value) || (isGlob(one) && typeof value === "string" && matchesGlob(one, value)))
+
+const isAllowed = (list: ReadonlyArray<Json>, value: Json): boolean =>
+  isOne(list, value) || (isArray(value) && value.every((element) => isOne(list, element)))
+
+/** Whether some value is on every list: the literals of all of them are tried, and what their globs' pieces make together. */
+const isSatisfiable = (lists: ReadonlyArray<ReadonlyArray<Json>>): boolean => {
+  const fits = (value: Json): boolean => lists.every((list) => isOne(list, value))
+  if (lists.length === 0 || lists.flat().some((value) => !isGlob(value) && fits(value))) return true
+  if (lists.some((list) => !list.some(isGlob))) return false
+  const pieces = [...new Set(lists.flat().flatMap((value) => (isGlob(value) ? value.split("*") : [])))]
+  return pieces.some((a) => pieces.some((b) => pieces.some((c) => fits(a + b + c))))
+}
+
+const isType = (value: Json, type: string): boolean => {
+  if (type === "integer") return Number.isSafeInteger(value)
+  if (type === "number") return Number.isFinite(value)
+  if (type === "array") return isArray(value)
+  if (type === "object") return isObject(value)
+  return typeof value === type
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Parameters
+// ---------------------------------------------------------------------------------------------------------------------
 
 const caps = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
+const tools = ["tools[].function.name", "tools[].custom.name", "tools[].name", "functions[].name"]
+const conversation = ["messages", "input"]
 
-interface Said {
-  readonly name: string
-  readonly spec: Bounds
-  readonly mode: "rewrite" | "deny" | undefined
+/** Every name of the thing that a policy calls `name`, in an order that does not depend on the one it chose. */
+const namesOf = (name: string, resource: string): ReadonlyArray<string> => {
+  for (const group of [caps, tools, conversation])
+    for (const one of group)
+      if (name === one || name.startsWith(`${one}.`) || name.startsWith(`${one}[`))
+        return group === conversation && isCall(resource, "embed")
+          ? [name]
+          : group.map((other) => other + name.slice(one.length))
+  return [name]
 }
 
-const isType = (value: Json, type: string): boolean =>
-  type === "integer"
-    ? Number.isSafeInteger(value)
-    : type === "array"
-      ? Array.isArray(value)
-      : typeof value === type && !Array.isArray(value)
+const isCall = (resource: string, ...operations: ReadonlyArray<string>): boolean =>
+  resource.startsWith("tool:") && operations.some((operation) => resource.endsWith(`/${operation}`))
 
-export const oracle = (
-  documents: ReadonlyArray<Intent>,
-  resource: string,
-  params: JsonObject,
-  principal: Principal,
-  now: number
-): Outcome => {
-  const codes = new Set<string>()
+interface Place {
+  readonly path: string
+  readonly value: Json
+}
+
+interface Reached {
+  readonly values: ReadonlyArray<Place>
+  /** Whether an element of an array lacks the field, and whether something stands where another shape should. */
+  readonly lacking: boolean
+  readonly misshapen: boolean
+}
+
+const nothing: Reached = { values: [], lacking: false, misshapen: false }
+
+const together = (all: ReadonlyArray<Reached>): Reached => ({
+  values: all.flatMap(({ values }) => values),
+  lacking: all.some(({ lacking }) => lacking),
+  misshapen: all.some(({ misshapen }) => misshapen)
+})
+
+/** What a dotted path leads to, from `at`. */
+const follow = (at: Place | undefined, path: string): Reached => {
+  if (at === undefined || at.value === null) return nothing
+  if (path === "") return { ...nothing, values: [at] }
+  if (path.startsWith("[]"))
+    return isArray(at.value)
+      ? together(
+          at.value.map((value, index) =>
+            value === null
+              ? { ...nothing, lacking: true }
+              : follow({ path: `${at.path}[${index}]`, value }, path.slice(2))
+          )
+        )
+      : { ...nothing, misshapen: true }
+  if (!isObject(at.value)) return { ...nothing, misshapen: true }
+  const [, key = "", rest = ""] = /^\.?([^.[]+)(.*)$/.exec(path) ?? []
+  const value = Object.hasOwn(at.value, key) ? at.value[key] : undefined
+  return follow(value === undefined ? undefined : { path: at.path === "" ? key : `${at.path}.${key}`, value }, rest)
+}
+
+/** What the names of one thing lead to; of an element of an array, one name has to lead somewhere. */
+const readAll = (names: ReadonlyArray<string>, params: JsonObject): Reached => {
+  const root = { path: "", value: params }
+  const split = names.map((name): readonly [string, string] => {
+    const end = name.lastIndexOf("[]")
+    return end === -1 ? ["", name] : [name.slice(0, end + 2), name.slice(end + 2)]
+  })
+  return together(
+    [...new Set(split.map(([holder]) => holder))].map((holder) => {
+      const fields = split.filter(([one]) => one === holder).map(([, field]) => field)
+      if (holder === "") return together(fields.map((field) => follow(root, field)))
+      const elements = follow(root, holder)
+      return together([
+        { ...elements, values: [] },
+        ...elements.values.map((element) => {
+          const reached = together(fields.map((field) => follow(element, field)))
+          return reached.values.length === 0 && !reached.misshapen ? { ...nothing, lacking: true } : reached
+        })
+      ])
+    })
+  )
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Conditions
+// ---------------------------------------------------------------------------------------------------------------------
+
+type Truth = boolean | "?"
+
+/** Stands for what cannot be compared. */
+const strange = Symbol("strange")
+type Value = string | number | boolean | typeof strange | undefined
+
+/** Cuts at a word that stands in no parentheses and in no quotes. */
+const cut = (text: string, word: string): ReadonlyArray<string> => {
+  const parts: Array<string> = []
+  let part = ""
+  let depth = 0
+  let quoted = false
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] === "'") quoted = !quoted
+    if (!quoted && text[at] === "(") depth++
+    if (!quoted && text[at] === ")") depth--
+    if (!quoted && depth === 0 && text.startsWith(word, at)) {
+      parts.push(part)
+      part = ""
+      at += word.length - 1
+    } else part += text[at]
+  }
+  return [...parts, part]
+}
+
+const truthOf = (text: string, asked: Asked): Truth => {
+  const any = cut(text, " OR ")
+  if (any.length > 1) {
+    const truths = any.map((part) => truthOf(part, asked))
+    return truths.includes(true) || (truths.includes("?") && "?")
+  }
+  const all = cut(text, " AND ")
+  if (all.length > 1) {
+    const truths = all.map((part) => truthOf(part, asked))
+    return truths.includes(false) ? false : truths.includes("?") ? "?" : true
+  }
+  if (text.startsWith("NOT ")) {
+    const truth = truthOf(text.slice(4), asked)
+    return truth === "?" ? "?" : !truth
+  }
+  if (text.startsWith("(")) return truthOf(text.slice(1, -1), asked)
+
+  const { principal } = asked
+  const [, asks, wanted = ""] = /^(\w+\.has_\w+)\('(.*)'\)$/.exec(text) ?? []
+  if (asks === "principal.has_role") return principal.roles.includes(wanted)
+  if (asks === "principal.has_group") return principal.groups.includes(wanted)
+  if (asks === "context.has_attestation") return principal.attestations.includes(wanted)
+  const [, listed, members = ""] = /^(\S+) IN \((.*)\)$/.exec(text) ?? []
+  if (listed !== undefined)
+    return truthOf(
+      cut(members, ", ")
+        .map((member) => `${listed} == ${member}`)
+        .join(" OR "),
+      asked
+    )
+  const [, matched, glob = ""] = /^(\S+) MATCHES '(.*)'$/.exec(text) ?? []
+  if (matched !== undefined) {
+    const value = valueOf(matched, asked)
+    return value === strange ? "?" : typeof value === "string" && matchesGlob(glob, value)
+  }
+  const [, left = "", relation = "", right = ""] = /^(\S+) (==|!=|<=|>=|<|>) (\S+)$/.exec(text) ?? []
+  const [a, b] = [valueOf(left, asked), valueOf(right, asked)]
+  if (relation === "==" || relation === "!=") {
+    if (a === undefined || b === undefined) return relation === "!="
+    return a === strange || b === strange ? "?" : (a === b) === (relation === "==")
+  }
+  if (typeof a !== "number" || typeof b !== "number") return "?"
+  return { "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b }[relation] ?? "?"
+}
+
+const valueOf = (text: string, { params, principal }: Asked): Value => {
+  if (text.startsWith("'")) return text.slice(1, -1)
+  if (text === "true" || text === "false") return text === "true"
+  if (!/^[a-z]/.test(text)) return Number(text)
+  const path = text.slice(text.indexOf(".") + 1)
+  if (text.startsWith("principal."))
+    return path === "id" || path === "kind" || path === "issuer" ? principal[path] : within(principal.claims, path)
+  const names = [caps, conversation].find((group) => group.includes(path)) ?? [path]
+  const [value, ...others] = new Set(names.map((name) => within(params, name)).filter((one) => one !== undefined))
+  return others.length > 0 ? strange : value
+}
+
+const within = (holder: unknown, path: string): Value => {
+  let value: unknown = holder
+  for (const key of path.split(".")) {
+    if (value === undefined || value === null) return undefined
+    if (typeof value !== "object" || Array.isArray(value)) return strange
+    value = new Map(Object.entries(value)).get(key)
+  }
+  if (value === undefined || value === null) return undefined
+  if (typeof value === "number") return Number.isFinite(value) ? value : strange
+  return typeof value === "string" || typeof value === "boolean" ? value : strange
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The decision
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** What one document asks of one parameter. */
+interface Said {
+  readonly names: ReadonlyArray<string>
+  readonly bounds: Bounds
+  readonly mode: "rewrite" | "deny" | undefined
+  readonly rank: number
+}
+
+interface Limit {
+  readonly value: number
+  readonly mode: Said["mode"]
+}
+
+const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray<string>, asked: Asked): Outcome => {
+  const { now, params, principal, resource } = asked
+  const codes = new Set<string>(refusals)
   const pending = new Set<string>()
-  const edits: Record<string, Json> = {}
-  const isModelCall = resource.endsWith("/generate")
+  const changes: Array<Change> = []
+  let model: ModelChange | undefined
+  let injected: number | undefined
+  const documents = participants.map(({ document }) => document)
 
   for (const { validity } of documents) {
+    const day = (text: string): boolean => !text.includes("T")
     if (validity?.not_before !== undefined && now < Date.parse(validity.not_before)) codes.add("outside_validity")
-    if (validity?.not_after !== undefined && now > Date.parse(validity.not_after)) codes.add("outside_validity")
+    if (validity?.not_after !== undefined) {
+      const last = Date.parse(validity.not_after) + (day(validity.not_after) ? 86_400_000 - 1 : 0)
+      if (now > last) codes.add("outside_validity")
+    }
   }
+
   for (const { denied_resources = [], resources = [] } of documents) {
     if (denied_resources.some((pattern) => matchesResource(pattern, resource))) codes.add("resource_denied")
     if (resources.length > 0 && !resources.some((pattern) => matchesResource(pattern, resource)))
       codes.add("resource_not_allowed")
   }
 
-  const said: Array<Said> = documents.flatMap((document) =>
-    Object.entries(document.constraints?.parameters ?? {})
+  const said: ReadonlyArray<Said> = documents.flatMap((document, rank) => {
+    const {
+      attestations: _a,
+      denied_parameters: _d,
+      output: _o,
+      parameters = {},
+      rate_limit: _r,
+      ...direct
+    } = document.constraints ?? {}
+    return [...Object.entries(parameters), ...Object.entries(direct)]
       .filter(([pattern]) => matchesResource(pattern, resource))
-      .flatMap(([, specs]) =>
-        Object.entries(specs).map(([name, spec]) => {
-          const bounds: Bounds = Array.isArray(spec) ? { allowed_values: spec } : (spec as Bounds)
-          return {
-            name: caps.includes(name) ? "max_tokens" : name,
-            spec: bounds,
-            mode: bounds.on_violation ?? document.on_violation
-          }
-        })
-      )
-  )
-  const names = [...new Set(said.map(({ name }) => name))]
-  // `total_tokens` last but for the cap, which it bounds.
-  for (const name of [...names.filter((one) => one !== "max_tokens" && one !== "total_tokens"), "max_tokens"]) {
-    const about = said.filter((one) => one.name === name)
-    const isCapName = name === "max_tokens"
-    const isCap = isCapName && isModelCall
-    const totals = isCap ? said.filter((one) => one.name === "total_tokens") : []
-    const answers = isCap ? Math.max(Number(params["n"] ?? 1), 1) : 1
-    const lists = about.flatMap(({ spec }) => (spec.allowed_values === undefined ? [] : [spec.allowed_values]))
-    const highs = [
-      ...about.flatMap(({ mode, spec }) =>
-        [spec.max, spec.range?.[1]].flatMap((high) => (high === undefined ? [] : [{ high, mode }]))
-      ),
-      ...totals.flatMap(({ mode, spec }) =>
-        spec.max === undefined ? [] : [{ high: Math.floor(spec.max / answers), mode }]
-      )
-    ]
-    const lows = about.flatMap(({ mode, spec }) =>
-      [spec.min, spec.range?.[0]].flatMap((low) => (low === undefined ? [] : [{ low, mode }]))
-    )
-    const high = Math.min(...highs.map((one) => one.high))
-    const low = Math.max(...lows.map((one) => one.low))
-    const staticHigh = Math.min(...about.flatMap(({ spec }) => [spec.max ?? Infinity, spec.range?.[1] ?? Infinity]))
-    if (low > staticHigh) {
-      codes.add("unsatisfiable")
-      continue
-    }
-    const universe = ["a", "b", "c", "ab", "bc", "gpt-4", "gpt-4o", "gpt-4o-mini", "gpt-3.5-turbo", "o1", "llama-3"]
-    if (lists.length > 0 && !universe.some((value) => lists.every((list) => onList(list, value)))) {
-      codes.add("unsatisfiable")
-      continue
-    }
-    if (isCap && (low > high || high < 1)) {
-      codes.add("above_maximum")
-      continue
-    }
+      .flatMap(([, specs]) => Object.entries(specs ?? {}))
+      .map(([name, spec]) => {
+        const bounds: Bounds = Array.isArray(spec) ? { allowed_values: spec } : (spec as Bounds)
+        return { names: namesOf(name, resource), bounds, mode: bounds.on_violation ?? document.on_violation, rank }
+      })
+  })
 
-    const spellings = isCapName ? caps : [name]
-    const given = spellings.filter((one) => params[one] !== undefined && params[one] !== null)
-    for (const spelling of given) {
-      const value = params[spelling]!
-      const mistyped = about.some(
-        ({ spec }) =>
-          (spec.type !== undefined && !isType(value, spec.type)) ||
-          ((spec.min_length ?? spec.max_length) !== undefined && typeof value !== "string") ||
-          (spec.pattern !== undefined && typeof value !== "string") ||
-          ((spec.min_items ?? spec.max_items) !== undefined && !Array.isArray(value))
-      )
-      if (mistyped || (highs.length + lows.length > 0 && typeof value !== "number")) codes.add("wrong_type")
-      if (typeof value === "number") {
-        if (value > high)
-          if (highs.some(({ mode }) => mode === "deny")) codes.add("above_maximum")
-          else edits[spelling] = high
-        // A negative cap would be read as none.
-        if (isCapName && highs.length > 0 && value < 0) codes.add("below_minimum")
-        if (value < low)
-          if (lows.some(({ mode }) => mode === "deny") || isCapName) codes.add("below_minimum")
-          else edits[spelling] = low
-      }
-      const broken = about.filter(
-        ({ spec }) => spec.allowed_values !== undefined && !onList(spec.allowed_values, value)
-      )
-      if (broken.length > 0) {
-        const literals = lists
-          .flat()
-          .filter((one) => !String(one).includes("*") && lists.every((list) => onList(list, one)))
-          .filter((one) => broken.every(({ spec }) => spec.allowed_values?.includes(one)))
-        const rewrites = broken.every(({ mode }) => (name === "model" ? mode !== "deny" : mode === "rewrite"))
+  const highsOf = (about: ReadonlyArray<Said>): ReadonlyArray<Limit> =>
+    about.flatMap(({ bounds: { max, range }, mode }) =>
+      [max, range?.[1]].flatMap((value) => (value === undefined ? [] : [{ value, mode }]))
+    )
+  const lowsOf = (about: ReadonlyArray<Said>): ReadonlyArray<Limit> =>
+    about.flatMap(({ bounds: { min, range }, mode }) =>
+      [min, range?.[0]].flatMap((value) => (value === undefined ? [] : [{ value, mode }]))
+    )
+  const highest = (limits: ReadonlyArray<Limit>): number => Math.max(...limits.map(({ value }) => value))
+  const lowest = (limits: ReadonlyArray<Limit>): number => Math.min(...limits.map(({ value }) => value))
+  const refuses = (limits: ReadonlyArray<Limit>): boolean => limits.some(({ mode }) => mode === "deny")
+
+  const isContradictory = (about: ReadonlyArray<Said>): boolean => {
+    const bounds = about.map((one) => one.bounds)
+    const crossed = (low: "min_length" | "min_items", high: "max_length" | "max_items"): boolean =>
+      bounds.some((one) => bounds.some((other) => (one[low] ?? 0) > (other[high] ?? Infinity)))
+    const types = new Set(
+      bounds.flatMap(({ type }) => (type === undefined ? [] : [type === "integer" ? "number" : type]))
+    )
+    return (
+      highest(lowsOf(about)) > lowest(highsOf(about)) ||
+      crossed("min_length", "max_length") ||
+      crossed("min_items", "max_items") ||
+      types.size > 1 ||
+      !isSatisfiable(bounds.flatMap(({ allowed_values: list }) => (list === undefined ? [] : [list])))
+    )
+  }
+
+  /** Judges one parameter; whether anything is wrong with it that an edit may put right or not. */
+  const judgeParameter = (
+    names: ReadonlyArray<string>,
+    about: ReadonlyArray<Said>,
+    highs: ReadonlyArray<Limit>,
+    lows: ReadonlyArray<Limit>
+  ): { readonly given: boolean; readonly missing: boolean } => {
+    const [high, low] = [lowest(highs), highest(lows)]
+    const { lacking, misshapen, values } = readAll(names, params)
+    if (misshapen) codes.add("wrong_type")
+    if (lacking)
+      codes.add(about.some(({ bounds }) => bounds.allowed_values !== undefined) ? "value_not_allowed" : "required")
+    const given = values.length > 0 || lacking || misshapen
+    const missing = !given && about.some(({ bounds }) => bounds.required === true)
+    if (missing) codes.add("required")
+
+    for (const { path, value } of values) {
+      const isCapName = caps.includes(path)
+      for (const { bounds } of about) {
+        const texts = [bounds.pattern, bounds.min_length, bounds.max_length].some((bound) => bound !== undefined)
+        const lists = [bounds.min_items, bounds.max_items].some((bound) => bound !== undefined)
         if (
-          !rewrites ||
-          literals.length === 0 ||
-          Array.isArray(value) ||
-          (name === "model" && typeof value !== "string")
+          (bounds.type !== undefined && !isType(value, bounds.type)) ||
+          (texts && typeof value !== "string") ||
+          (lists && !isArray(value))
         )
-          codes.add("value_not_allowed")
-        else edits[name] = name === "model" ? "another" : (literals[0] ?? null)
-      }
-      for (const { spec } of about) {
+          codes.add("wrong_type")
         if (typeof value === "string") {
-          if (spec.pattern !== undefined && !new RegExp(`^(?:${spec.pattern})$`).test(value))
-            codes.add("pattern_mismatch")
-          if (value.length > (spec.max_length ?? Infinity) || value.length < (spec.min_length ?? 0)) codes.add("length")
+          if (bounds.pattern !== undefined && !matches(bounds.pattern, value)) codes.add("pattern_mismatch")
+          if (value.length > (bounds.max_length ?? Infinity) || value.length < (bounds.min_length ?? 0))
+            codes.add("length")
         }
-        if (
-          Array.isArray(value) &&
-          (value.length > (spec.max_items ?? Infinity) || value.length < (spec.min_items ?? 0))
-        )
+        if (isArray(value) && (value.length > (bounds.max_items ?? Infinity) || value.length < (bounds.min_items ?? 0)))
           codes.add("items")
       }
+      if (highs.length + lows.length > 0 && !isType(value, "number")) codes.add("wrong_type")
+
+      const whole = isCapName || about.some(({ bounds }) => bounds.type === "integer")
+      if (typeof value === "number" && Number.isFinite(value)) {
+        if (value > high)
+          if (refuses(highs)) codes.add("above_maximum")
+          else changes.push({ path, to: [whole ? Math.floor(high) : high] })
+        if (value < low)
+          // Nobody is given more tokens than they asked for.
+          if (refuses(lows) || isCapName) codes.add("below_minimum")
+          else changes.push({ path, to: [whole ? Math.ceil(low) : low] })
+        // A negative cap would be read as none.
+        if (isCapName && highs.length > 0 && value < 0) codes.add("below_minimum")
+      }
+
+      const lists = about.flatMap(({ bounds: { allowed_values: list }, mode, rank }) =>
+        list === undefined ? [] : [{ list, mode, rank }]
+      )
+      const broken = lists.filter(({ list }) => !isAllowed(list, value))
+      if (broken.length === 0) continue
+      const isModel = path === "model"
+      const edits = broken.every(({ mode }) => (isModel ? mode !== "deny" : mode === "rewrite"))
+      const fits = (literal: Json): boolean =>
+        !isGlob(literal) &&
+        lists.every(({ list }) => isOne(list, literal)) &&
+        broken.every(({ list }) => list.some((one) => equal(one, literal)))
+      const offers = lists.flatMap(({ list, rank }) => {
+        const to = list.find(fits)
+        return to === undefined ? [] : [{ to, rank }]
+      })
+      if (!edits || offers.length === 0 || isArray(value) || (isModel && typeof value !== "string"))
+        codes.add("value_not_allowed")
+      else if (isModel)
+        model = {
+          literals: [...new Set(lists.flatMap(({ list }) => list.filter(fits)).map(String))].sort(),
+          downgrade: downgrades(about)
+        }
+      else {
+        const nearest = Math.min(...offers.map(({ rank }) => rank))
+        changes.push({ path, to: offers.filter(({ rank }) => rank === nearest).map(({ to }) => to) })
+      }
     }
-    if (given.length === 0) {
-      if (about.some(({ spec }) => spec.required === true)) codes.add("required")
-      else if (isCap && highs.length > 0) edits["cap"] = high
+    return { given, missing }
+  }
+
+  const isModelCall = isCall(resource, "generate", "complete")
+  const parameters = new Map<string, ReadonlyArray<Said>>()
+  for (const one of said) parameters.set(one.names[0]!, [...(parameters.get(one.names[0]!) ?? []), one])
+  for (const [name, about] of parameters)
+    if (isContradictory(about)) {
+      codes.add("unsatisfiable")
+      parameters.delete(name)
+    }
+  for (const [name, about] of parameters)
+    if (!isModelCall || (name !== "max_tokens" && name !== "total_tokens"))
+      judgeParameter(about[0]!.names, about, highsOf(about), lowsOf(about))
+
+  if (isModelCall) {
+    let totals = parameters.get("total_tokens") ?? []
+    let answers = 1
+    for (const name of ["n", "best_of"]) {
+      const count = params[name] ?? 1
+      if (totals.length > 0 && !(isType(count, "integer") && Number(count) >= 1)) {
+        codes.add("wrong_type")
+        totals = []
+      } else answers = Math.max(answers, Number(count))
+    }
+    const about = [...(parameters.get("max_tokens") ?? []), ...totals.map((one) => ({ ...one, names: caps }))]
+    const own = parameters.get("max_tokens") ?? []
+    const highs = [
+      ...highsOf(own),
+      ...highsOf(totals).map(({ mode, value }) => ({ mode, value: Math.floor(value / answers) }))
+    ]
+    const lows = [
+      ...lowsOf(own),
+      ...lowsOf(totals).map(({ mode, value }) => ({ mode, value: Math.ceil(value / answers) }))
+    ]
+    const high = lowest(highs)
+    if (about.length > 0)
+      if (high < 1 || (highs.length > 0 && highest(lows) > high)) codes.add("above_maximum")
+      else {
+        const { given, missing } = judgeParameter(caps, about, highs, lows)
+        if (!given && !missing && highs.length > 0) injected = Math.floor(high)
+      }
+  }
+
+  for (const { constraints } of documents)
+    for (const [pattern, denied] of Object.entries(constraints?.denied_parameters ?? {}))
+      if (matchesResource(pattern, resource))
+        for (const [name, values] of Object.entries(denied)) {
+          const { misshapen, values: found } = readAll(namesOf(name, resource), params)
+          const isDenied = (value: Json): boolean =>
+            isOne(values, value) ||
+            (typeof value === "object" && value !== null && Object.values<Json>(value).some(isDenied))
+          if (misshapen) codes.add("wrong_type")
+          if (found.some(({ value }) => isDenied(value))) codes.add("value_denied")
+        }
+
+  for (const { document, parents } of participants) {
+    const { attestations = [] } = document
+    const needs: ReadonlyArray<string> = Array.isArray(attestations)
+      ? attestations
+      : Object.entries(attestations).flatMap(([need, needed]) => (needed ? [need] : []))
+    for (const need of needs) {
+      const [, key = need, condition] = /^(.*?)::\{(.*)\}$/.exec(need) ?? []
+      if (condition !== undefined && truthOf(condition, asked) === false) continue
+      if (principal.attestations.includes(key)) continue
+      const approver = [document, ...parents].find(
+        ({ constraints }) => constraints?.attestations?.[key]?.approval_criteria !== undefined
+      )
+      if (approver === undefined) codes.add("attestation_missing")
+      else pending.add("approval_pending")
     }
   }
 
-  for (const document of documents)
-    for (const [pattern, denied] of Object.entries(document.constraints?.denied_parameters ?? {}))
-      if (matchesResource(pattern, resource))
-        for (const [name, values] of Object.entries(denied)) {
-          const value = params[name]
-          if (value === undefined || value === null) continue
-          const elements = Array.isArray(value) ? [value, ...value] : [value]
-          if (elements.some((element) => values.some((one) => same(element, one)))) codes.add("value_denied")
-        }
+  const nothingChanges = { changes: [], model: undefined, cap: undefined }
+  if (codes.size > 0) return { verdict: "deny", codes, ...nothingChanges }
+  if (pending.size > 0) return { verdict: "pending", codes: pending, ...nothingChanges }
+  return { verdict: "allow", codes, changes, model, cap: injected }
+}
 
-  for (const { attestations = [], constraints } of documents)
-    for (const need of attestations as ReadonlyArray<string>) {
-      const [key = "", condition] = need.split("::")
-      const amount = params["n"]
-      // The only condition there is: {params.n > 1}.
-      if (condition !== undefined && typeof amount === "number" && amount <= 1) continue
-      if (principal.attestations.includes(key)) continue
-      if (constraints?.attestations?.[key]?.approval_criteria !== undefined) pending.add("approval_pending")
-      else codes.add("attestation_missing")
-    }
-
-  if (codes.size > 0) return { verdict: "deny", codes, edits: {} }
-  if (pending.size > 0) return { verdict: "pending", codes: pending, edits: {} }
-  return { verdict: "allow", codes, edits }
+/** The tables of all documents as one; where several name a model, the most specific document's target holds. */
+const downgrades = (about: ReadonlyArray<Said>): Readonly<Record<string, ReadonlyArray<string>>> => {
+  const entries = about.flatMap(({ bounds: { downgrade = {} }, rank }) =>
+    Object.entries(downgrade).map(([from, to]) => ({ from, to, rank }))
+  )
+  return Object.fromEntries(
+    entries.map(({ from }) => {
+      const about = entries.filter((entry) => entry.from === from)
+      const nearest = Math.min(...about.map(({ rank }) => rank))
+      return [from, about.filter(({ rank }) => rank === nearest).map(({ to }) => to)]
+    })
+  )
 }
