@@ -124,7 +124,7 @@ export class Workspace {
   /** The stages of a workspace as a layer, for programs without the facade. */
   static layer(options: WorkspaceOptions = {}): Layer.Layer<WorkspaceServices, Configuration | EnforcementUnavailable> {
     const inMemory = options.audit === "memory"
-    const home = Path.resolve(options.home ?? process.env["SECURE_OPENAI_HOME"] ?? ".secure-openai")
+    const home = Path.resolve(options.home ?? (process.env["SECURE_OPENAI_HOME"] || ".secure-openai"))
     const named = options.audit === "memory" ? undefined : options.audit?.path
     const keys = inMemory
       ? Keys.layerMemory

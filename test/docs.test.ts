@@ -1,5 +1,5 @@
-/** docs/policies.md: its documents load, its tables come true, and its programs say what they are said to say. */
-import { assert, describe, it } from "@effect/vitest"
+/** The pages on policies: their documents load, their tables come true, their programs and commands say what they show. */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
@@ -14,18 +14,20 @@ import { Call } from "../src/Call.ts"
 import { type JsonObject, parseStrictObject } from "../src/CanonicalJson.ts"
 import { ViolationCode } from "../src/Decision.ts"
 import { principal } from "../src/identity/Claims.ts"
+import { SecureOpenAI } from "../src/index.ts"
+import { Pipeline } from "../src/Pipeline.ts"
+import { showDiagnostic } from "../src/policy/Diagnostic.ts"
+import { lint } from "../src/policy/Lint.ts"
 import type { Document } from "../src/policy/Mapl.ts"
 import { Policy } from "../src/policy/Policy.ts"
 import { load, type PolicySource } from "../src/policy/PolicyStore.ts"
 import { app, type Principal } from "../src/Principal.ts"
 import { Models } from "../src/rewriting/Models.ts"
 import { Rewriting } from "../src/rewriting/Rewriting.ts"
-import { testClient } from "../src/testing/index.ts"
+import { Invocation, mintToken, testClient, testIssuer } from "../src/testing/index.ts"
 import { signed } from "./policy/states.ts"
 
 const root = Path.resolve(import.meta.dirname, "..")
-const text = Fs.readFileSync(Path.join(root, "docs/policies.md"), "utf8")
-const lines = text.split("\n")
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What the page holds
@@ -33,6 +35,8 @@ const lines = text.split("\n")
 
 interface Block {
   readonly language: string
+  /** The file that it is, where it is one. */
+  readonly file: string | undefined
   readonly line: number
   readonly text: string
 }
@@ -46,25 +50,45 @@ interface Row {
   readonly documents: PolicySource
 }
 
-const blocks: ReadonlyArray<Block> = [...text.matchAll(/^```(\w+)\n(.*?)^```$/gmsu)].map((found) => ({
-  language: found[1]!,
-  line: text.slice(0, found.index).split("\n").length,
-  text: found[2]!
-}))
+interface Page {
+  readonly text: string
+  readonly lines: ReadonlyArray<string>
+  readonly blocks: ReadonlyArray<Block>
+  /** Blocks of policies. */
+  readonly documents: ReadonlyArray<Block>
+  readonly rows: ReadonlyArray<Row>
+}
 
 const documentsIn = ({ text }: Block): PolicySource => JSON.parse(text) as Document | ReadonlyArray<Document>
 
-const documentBlocks = blocks.filter(({ language }) => language === "json")
-
-const rows: ReadonlyArray<Row> = lines.flatMap((header, at) => {
-  if (header !== "| who | request | outcome |") return []
-  const above = documentBlocks.findLast(({ line }) => line <= at)
-  const end = lines.findIndex((line, i) => i > at && !line.startsWith("|"))
-  return lines.slice(at + 2, end).map((row, i) => {
-    const [who = "", request = "", outcome = ""] = row.slice(2, -2).split(" | ")
-    return { line: at + 3 + i, who, request, outcome, documents: documentsIn(above!) }
+const page = (name: string): Page => {
+  const text = Fs.readFileSync(Path.join(root, name), "utf8")
+  const lines = text.split("\n")
+  const blocks = [...text.matchAll(/^```(\w+)(?: (\S+))?\n(.*?)^```$/gmsu)].map((found) => ({
+    language: found[1]!,
+    file: found[2],
+    line: text.slice(0, found.index).split("\n").length,
+    text: found[3]!
+  }))
+  const documents = blocks.filter(
+    ({ file, language }) =>
+      language === "json" && (file === undefined || /^policies\/.*(?<!\.cases)\.json$/u.test(file))
+  )
+  const rows = lines.flatMap((header, at) => {
+    if (header !== "| who | request | outcome |") return []
+    const above = documents.findLast(({ line }) => line <= at)
+    const end = lines.findIndex((line, i) => i > at && !line.startsWith("|"))
+    return lines.slice(at + 2, end).map((row, i) => {
+      const [who = "", request = "", outcome = ""] = row.slice(2, -2).split(" | ")
+      return { line: at + 3 + i, who, request, outcome, documents: documentsIn(above!) }
+    })
   })
-})
+  return { text, lines, blocks, documents, rows }
+}
+
+const pages = { "docs/policies.md": page("docs/policies.md"), "docs/mapl.md": page("docs/mapl.md") }
+const guide = pages["docs/policies.md"]
+const language = pages["docs/mapl.md"]
 
 /** `ann (team Lab, role guest, amr hwk)`: a user and the claims of the token; or `the app`. */
 const callerOf = (who: string): Principal => {
@@ -107,62 +131,123 @@ const layerOf = (policies: PolicySource) =>
 // Tests
 // ---------------------------------------------------------------------------------------------------------------------
 
-describe("docs/policies.md", () => {
-  it("keeps to its size", () => {
-    assert.isBelow(lines.length, 351)
-    assert.deepStrictEqual(
-      lines.filter((line) => line.length > 120),
-      []
-    )
-  })
+for (const [name, { blocks, documents, lines, rows }] of Object.entries(pages))
+  describe(name, () => {
+    it("keeps to its size", () => {
+      assert.isBelow(lines.length, 351)
+      assert.deepStrictEqual(
+        lines.filter((line) => line.length > 120),
+        []
+      )
+    })
 
-  it("has no block that is not tested", () => {
-    assert.deepStrictEqual(
-      blocks.filter(({ language }) => language !== "json").map(({ language }) => language),
-      ["ts"]
-    )
-    assert.isAtLeast(documentBlocks.length, 10)
-    assert.isAtLeast(rows.length, 30)
-  })
+    it("has no block that is not tested", () => {
+      assert.deepStrictEqual(
+        blocks.filter(({ language }) => !["json", "ts", "console"].includes(language)),
+        []
+      )
+      assert.isAtLeast(documents.length, 3)
+      assert.isAtLeast(rows.length, 15)
+    })
 
-  describe("loads", () => {
-    it.each(documentBlocks)("the documents at line $line", (block) => {
-      assert.isTrue(Result.isSuccess(load(documentsIn(block))))
+    describe("loads", () => {
+      const alone = documents.filter(({ file }) => file === undefined)
+      it.each(alone)("the documents at line $line", (block) => {
+        assert.isTrue(Result.isSuccess(load(documentsIn(block))))
+      })
+
+      it.each(alone)("the documents at line $line, and a linter has nothing against them", (block) => {
+        const set = Result.getOrThrow(load(documentsIn(block)))
+        const found = lint(set, Date.parse("2026-01-15T12:00:00Z"))
+        // Whoever is shown a part of a tree is not told what goes beside it.
+        assert.deepStrictEqual(found.filter(({ code }) => code !== "models_open").map(showDiagnostic), [])
+      })
+    })
+
+    describe("judges", () => {
+      for (const row of rows)
+        it.effect(`as line ${row.line} says: ${row.who}, ${row.request}`, () =>
+          judge(row).pipe(
+            Effect.map((outcome) => assert.sameMembers(outcome, row.outcome.split(", "))),
+            Effect.provide(layerOf(row.documents))
+          )
+        )
     })
   })
 
-  describe("judges", () => {
-    for (const row of rows)
-      it.effect(`as line ${row.line} says: ${row.who}, ${row.request}`, () =>
-        judge(row).pipe(
-          Effect.map((outcome) => assert.sameMembers(outcome, row.outcome.split(", "))),
-          Effect.provide(layerOf(row.documents))
-        )
+describe("docs/policies.md", () => {
+  let folder = ""
+  beforeAll(async () => {
+    folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-docs-"))
+    for (const { file, text } of guide.blocks)
+      if (file !== undefined) {
+        Fs.mkdirSync(Path.dirname(Path.join(folder, file)), { recursive: true })
+        Fs.writeFileSync(Path.join(folder, file), text)
+      }
+    await observe(folder)
+  })
+  afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))
+
+  it("has a program that says what its comments say", async () => {
+    const program = guide.blocks.find(({ language }) => language === "ts")!.text
+    Fs.writeFileSync(
+      Path.join(folder, "try.mts"),
+      program.replaceAll(/"secure-openai(\/testing)?"/gu, (_, testing: string = "") =>
+        JSON.stringify(Url.pathToFileURL(Path.join(root, "src", testing, "index.ts")).href)
       )
+    )
+    const { stdout } = await Util.promisify(execFile)(process.execPath, ["try.mts"], { cwd: folder })
+    const said = [...program.matchAll(/(?<!^)\s\/\/ (.*)$/gmu)].map(([, comment]) => comment)
+    assert.deepStrictEqual(stdout.trimEnd().split("\n"), said)
   })
 
-  it("has a first program that says what its comments say", async () => {
-    const [policies] = documentBlocks
-    const program = blocks.find(({ language }) => language === "ts")!.text
-    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-docs-"))
-    try {
-      Fs.writeFileSync(Path.join(folder, "policies.json"), policies!.text)
-      Fs.writeFileSync(
-        Path.join(folder, "try.mts"),
-        program.replaceAll(/"secure-openai(\/testing)?"/gu, (_, testing: string = "") =>
-          JSON.stringify(Url.pathToFileURL(Path.join(root, "src", testing, "index.ts")).href)
-        )
-      )
-      const { stdout } = await Util.promisify(execFile)(process.execPath, ["try.mts"], { cwd: folder })
-      const said = [...program.matchAll(/ \/\/ (.*)$/gmu)].map(([, comment]) => comment)
-      assert.deepStrictEqual(stdout.trimEnd().split("\n"), said)
-    } finally {
-      Fs.rmSync(folder, { recursive: true, force: true })
+  it("shows what its commands print", async () => {
+    const main = `${process.execPath} ${Path.join(root, "src/cli/main.ts")}`
+    const commands = guide.blocks
+      .filter(({ language }) => language === "console")
+      .flatMap(({ text }) => text.split(/^\$ /mu).slice(1))
+    assert.isAtLeast(commands.length, 6)
+    for (const shown of commands) {
+      const [command = "", ...expected] = shown.trimEnd().split("\n")
+      const { stdout } = await Util.promisify(execFile)("sh", ["-c", command.replace("npx secure-openai", main)], {
+        cwd: folder,
+        env: { ...process.env, NO_COLOR: "1", SECURE_OPENAI_HOME: "", SECURE_OPENAI_POLICIES: "" }
+      })
+      const printed = stdout.trimEnd().split("\n")
+      assert.strictEqual(printed.length, expected.join("\n") === "" ? 1 : expected.length, stdout)
+      expected.forEach((line, i) => {
+        const parts = line.split("…").map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/gu, String.raw`\$&`))
+        assert.match(printed[i]!, new RegExp(`^${parts.join(".*")}$`, "u"), command)
+      })
     }
   })
+})
 
+/** A week of an app that observes the policies of a folder: its log is where commands look for one. */
+const observe = async (folder: string): Promise<void> => {
+  const client = new SecureOpenAI({
+    appName: "my-app",
+    apiKey: "test",
+    policies: Path.join(folder, "policies"),
+    policyMode: "observe",
+    issuers: testIssuer,
+    audit: { path: Path.join(folder, ".secure-openai/audit") },
+    layer: Pipeline.layer.pipe(Layer.provide(Invocation.layer(["ok"])))
+  })
+  const [alice, mallory] = [
+    await client.asUser(mintToken({ sub: "alice" })),
+    await client.asUser(mintToken({ sub: "mallory" }))
+  ]
+  const ask = (user: SecureOpenAI, max_tokens: number) =>
+    user.chat.completions.create({ model: "gpt-4o-mini", max_tokens, messages: [] })
+  for (const max_tokens of [3000, 3000, 100]) await ask(alice, max_tokens)
+  await ask(mallory, 50)
+  await client.close()
+}
+
+describe("docs/mapl.md", () => {
   it("names every code of a violation, and no other", () => {
-    const table = /\n\| code \| what it means \|\n(.*?)\n\n/su.exec(text)?.[1] ?? ""
+    const table = /\n\| code \| what it means \|\n(.*?)\n\n/su.exec(language.text)?.[1] ?? ""
     const named = table.split("\n").flatMap((row) => [...row.split(" | ")[0]!.matchAll(/`(\w+)`/gu)].map(([, c]) => c))
     assert.sameMembers(named, [...ViolationCode.literals])
   })
@@ -191,7 +276,7 @@ describe("docs/policies.md", () => {
     assert.strictEqual(await family(["tool:**"], false, ["api:*/responses"]), "policy_denied")
   })
 
-  it("counts a call for which no model is left, and none that policy refuses", async () => {
+  it("counts no call that is refused, not even where it is that no model is left", async () => {
     const { client } = testClient({
       appName: "my-app",
       user: "una",
@@ -208,7 +293,16 @@ describe("docs/policies.md", () => {
       )
     assert.strictEqual(await ask({ n: "1" }), "policy_denied")
     assert.strictEqual(await ask({ model: "gpt-3.5-turbo" }), "policy_denied")
+    assert.strictEqual(await ask({}), "answered")
     assert.strictEqual(await ask({}), "policy_rate_limit")
+  })
+
+  it("names every code of the linter, and no other", () => {
+    const table = /\n\| code \| what it warns of \|\n(.*?)\n$/su.exec(language.text)?.[1] ?? ""
+    const named = table.split("\n").flatMap((row) => [...row.split(" | ")[0]!.matchAll(/`(\w+)`/gu)].map(([, c]) => c))
+    const source = Fs.readFileSync(Path.join(root, "src/policy/Lint.ts"), "utf8")
+    const codes = [...(/type LintCode =(.*?)\n\n/su.exec(source)?.[1] ?? "").matchAll(/"(\w+)"/gu)].map(([, c]) => c)
+    assert.sameMembers(named, codes)
   })
 
   it("needs an attestation whose condition says nothing of a chat", async () => {
@@ -222,7 +316,7 @@ describe("docs/policies.md", () => {
   })
 
   describe("names load errors as they are", () => {
-    const table = /\n\| message \| what to do \|\n\|---\|---\|\n(.*?)\n\n/su.exec(text)?.[1] ?? ""
+    const table = /\n\| message \| what to do \|\n\|---\|---\|\n(.*?)\n\n/su.exec(language.text)?.[1] ?? ""
     const phrases = table
       .split("\n")
       .flatMap((row) => [...row.split(" | ")[0]!.matchAll(/`([^`]+)`/gu)].map(([, p]) => p!))

@@ -16,7 +16,7 @@ export const path = Argument.String("path").pipe(
 
 /** The log that was named, or the home's. */
 export const logPath = (given: Option.Option<string>): string =>
-  Path.resolve(Option.getOrElse(given, () => Path.join(process.env["SECURE_OPENAI_HOME"] ?? ".secure-openai", "audit")))
+  Path.resolve(Option.getOrElse(given, () => Path.join(process.env["SECURE_OPENAI_HOME"] || ".secure-openai", "audit")))
 
 /** The log that was named, or the home's with its siblings (`audit-2`, …), which further processes write. */
 export const logPaths = (given: Option.Option<string>): ReadonlyArray<string> => {

@@ -218,13 +218,11 @@ const names = (values: ReadonlyArray<Json>, literal: Json): boolean =>
 /** Why no request can satisfy a constraint; `undefined` where one can. */
 export const contradiction = (constraint: Constraint): Violation | undefined => {
   const { lists, parameter, types } = constraint
-  for (const [low, high] of [
-    [constraint.min, constraint.max],
-    [constraint.minLength, constraint.maxLength],
-    [constraint.minItems, constraint.maxItems]
-  ] as const)
-    if (low !== undefined && high !== undefined && low.value > high.value)
-      return unsatisfiable(parameter, [low, high], `must be at least ${low.value} and at most ${high.value}`)
+  const crossed =
+    crossing(parameter, constraint.min, constraint.max) ??
+    crossing(parameter, constraint.minLength, constraint.maxLength) ??
+    crossing(parameter, constraint.minItems, constraint.maxItems)
+  if (crossed !== undefined) return crossed
   for (const type of types)
     for (const other of types)
       if (type.type !== other.type && !(isNumeric(type.type) && isNumeric(other.type)))
@@ -237,6 +235,11 @@ export const contradiction = (constraint: Constraint): Violation | undefined => 
     ? unsatisfiable(parameter, lists, `must be one of ${lists.map((list) => show(list.values)).join(" and one of ")}`)
     : undefined
 }
+
+const crossing = (parameter: Parameter, low: Bound | undefined, high: Bound | undefined): Violation | undefined =>
+  low !== undefined && high !== undefined && low.value > high.value
+    ? unsatisfiable(parameter, [low, high], `must be at least ${low.value} and at most ${high.value}`)
+    : undefined
 
 /** Whether no value is on every list. Exact, except where every list has globs: there each two are compared. */
 const allowsNothing = ({ lists }: Constraint): boolean => {

@@ -25,13 +25,14 @@ import { type Matcher, resourcePattern } from "./Pattern.ts"
 
 /**
  * A document that takes part, under the name that decisions know it by. `counter` names its calls' counter, `parent` is the
- * document that it extends.
+ * document that it extends, and `compiled` what {@link compile} made of it, where it takes part in many policies.
  */
 export interface Participant {
   readonly document: Document | Intent
   readonly name: string
   readonly counter: string
   readonly parent?: Participant | undefined
+  readonly compiled?: Compiled
 }
 
 /** Values that are refused for a parameter. */
@@ -87,8 +88,12 @@ export class EffectivePolicy {
   readonly refusal: Violation | undefined
   readonly #own: ReadonlyArray<Participant>
   readonly #compiled: ReadonlyArray<Compiled>
+  /** How many documents of `rest` come after the own ones. */
+  readonly #below: number
   readonly #rest: EffectivePolicy | undefined
-  readonly #met = new Map<string, Met>()
+  /** Most callers ask of one resource only, which needs no map. */
+  #latest: Met | undefined
+  #others: Map<string, Met> | undefined
   #narrowed: WeakMap<object, EffectivePolicy> | undefined
 
   /** `own` stand in order, the most specific first; those of `rest`, which restricts as well, come after them. */
@@ -96,8 +101,8 @@ export class EffectivePolicy {
     this.refusal = refusal
     this.#own = own
     this.#rest = rest
-    const below = rest?.count ?? 0
-    this.#compiled = own.map((one, at) => compile(one, parentsOf(one, own), 1 - own.length + at - below))
+    this.#below = rest?.count ?? 0
+    this.#compiled = own.map((one) => one.compiled ?? compile(one, own))
   }
 
   get participants(): ReadonlyArray<Participant> {
@@ -106,7 +111,7 @@ export class EffectivePolicy {
 
   /** How many documents take part. */
   get count(): number {
-    return this.#own.length + (this.#rest?.count ?? 0)
+    return this.#own.length + this.#below
   }
 
   /** What is asked of a resource. */
@@ -115,12 +120,17 @@ export class EffectivePolicy {
   }
 
   #meet(resource: string): Met {
-    const kept = this.#met.get(resource)
+    if (this.#latest?.resource === resource) return this.#latest
+    const kept = this.#others?.get(resource)
     if (kept !== undefined) return kept
     const rest = this.#rest === undefined ? nothing(resource) : this.#rest.#meet(resource)
-    const met = meetOnto(rest, this.#compiled, this.refusal)
-    if (this.#met.size >= maximumKept) this.#met.clear()
-    this.#met.set(resource, met)
+    const met = meetOnto(rest, this.#compiled, 1 - this.count, this.refusal)
+    if (this.#latest === undefined) this.#latest = met
+    else {
+      this.#others ??= new Map()
+      if (this.#others.size >= maximumKept) this.#others.clear()
+      this.#others.set(resource, met)
+    }
     return met
   }
 
@@ -147,6 +157,8 @@ export class EffectivePolicy {
 // Compile
 // ---------------------------------------------------------------------------------------------------------------------
 
+const none: ReadonlyArray<never> = []
+
 interface Rule<A> {
   readonly pattern: string
   readonly matches: Matcher
@@ -154,9 +166,9 @@ interface Rule<A> {
 }
 
 /** A document with its patterns ready to match. */
-interface Compiled {
+export interface Compiled {
+  readonly name: string
   readonly counter: string
-  readonly source: Source
   readonly resources: ReadonlyArray<Rule<undefined>>
   readonly denied: ReadonlyArray<Rule<undefined>>
   readonly parameters: ReadonlyArray<Rule<Readonly<Record<string, Spec>>>>
@@ -164,47 +176,40 @@ interface Compiled {
   readonly onViolation: "rewrite" | "deny" | undefined
   readonly rateLimit: number | undefined
   readonly window: { readonly notBefore: number; readonly notAfter: number; readonly text: string } | undefined
-  readonly needs: ReadonlyArray<NeededAttestation>
+  readonly needs: ReadonlyArray<Omit<NeededAttestation, keyof Source>>
 }
 
-const compile = (
-  { counter, document, name }: Participant,
-  parents: ReadonlyArray<Participant>,
-  rank: number
-): Compiled => {
-  const { attestations, constraints, validity } = document
-  const source = { policy: name, rank }
-  const needs = attestations === undefined ? [] : isList(attestations) ? attestations : trueKeys(attestations)
+/** Makes a document's patterns ready to match. What it extends is its participant's parent, or one of `others`. */
+export const compile = (participant: Participant, others: ReadonlyArray<Participant> = none): Compiled => {
+  const { counter, document, name } = participant
+  const { attestations, constraints, denied_resources, resources, validity } = document
+  const denied = constraints?.denied_parameters
   return {
+    name,
     counter,
-    source,
-    resources: (document.resources ?? []).map((pattern) => rule(pattern, undefined)),
-    denied: (document.denied_resources ?? []).map((pattern) => rule(pattern, undefined)),
-    parameters: constraints === undefined ? [] : parameterRules(constraints),
-    deniedParameters: Object.entries(constraints?.denied_parameters ?? {}).map(([pattern, values]) =>
-      rule(pattern, values)
-    ),
+    resources: resources?.map((pattern) => rule(pattern, undefined)) ?? none,
+    denied: denied_resources?.map((pattern) => rule(pattern, undefined)) ?? none,
+    parameters: constraints === undefined ? none : parameterRules(constraints),
+    deniedParameters:
+      denied === undefined ? none : Object.keys(denied).map((pattern) => rule(pattern, denied[pattern]!)),
     onViolation: document.on_violation,
     rateLimit: constraints?.rate_limit,
     window: validity === undefined ? undefined : windowOf(validity),
-    needs: needs.map((text) => ({
-      ...source,
-      ...neededAttestation(Result.getOrThrow(parseAttestation(text)), [document, ...parents.map((one) => one.document)])
-    }))
+    needs: attestations === undefined ? none : needsOf(attestations, lineageOf(participant, others))
   }
 }
 
 type Constraints = NonNullable<Document["constraints"]>
 
 const parameterRules = (constraints: Constraints): Compiled["parameters"] => {
-  const { parameters, ...others } = constraints
-  return [
-    ...Object.entries(parameters ?? {}).map(([pattern, specs]) => rule(pattern, specs)),
-    ...Object.keys(others)
-      .filter(isResourceKey)
-      .map((pattern) => rule(pattern, constraints[pattern] ?? {}))
-  ]
+  const { parameters } = constraints
+  const named = parameters === undefined ? none : rulesOf(Object.keys(parameters), parameters)
+  const direct = Object.keys(constraints).filter(isResourceKey)
+  return direct.length === 0 ? named : [...named, ...direct.map((pattern) => rule(pattern, constraints[pattern] ?? {}))]
 }
+
+const rulesOf = <A>(patterns: ReadonlyArray<string>, payloads: Readonly<Record<string, A>>) =>
+  patterns.map((pattern) => rule(pattern, payloads[pattern]!))
 
 const windowOf = ({ not_after, not_before }: NonNullable<Document["validity"]>): NonNullable<Compiled["window"]> => ({
   notBefore: not_before === undefined ? -Infinity : (instant(not_before, "first") ?? Infinity),
@@ -215,40 +220,46 @@ const windowOf = ({ not_after, not_before }: NonNullable<Document["validity"]>):
   ].join(" ")
 })
 
+const needsOf = (
+  attestations: NonNullable<Document["attestations"]>,
+  lineage: ReadonlyArray<Document | Intent>
+): Compiled["needs"] => {
+  const sources = isList(attestations) ? attestations : Object.keys(attestations).filter((key) => attestations[key])
+  return sources.map((source) => {
+    const need = Result.getOrThrow(parseAttestation(source))
+    return { ...need, ...givenBy(need.key, lineage) }
+  })
+}
+
 /**
  * Who gives an attestation, and how: as the document that needs it says, or else the nearest one that it extends. No other
  * one has a say in it: what one document wants held already, another must not leave to an approver.
  */
-const neededAttestation = (
-  need: AttestationNeed,
+const givenBy = (
+  key: string,
   lineage: ReadonlyArray<Document | Intent>
-): Omit<NeededAttestation, keyof Source> => {
+): Omit<NeededAttestation, keyof Source | keyof AttestationNeed> => {
   const said = lineage.flatMap(({ constraints }) => {
     const { attestations = {} } = constraints ?? {}
-    return Object.hasOwn(attestations, need.key) ? [attestations[need.key]!] : []
+    return Object.hasOwn(attestations, key) ? [attestations[key]!] : []
   })
   const { approval_criteria, description, max_uses, one_time, time_to_live, timeout } =
     said.find((metadata) => metadata.approval_criteria !== undefined) ?? said[0] ?? {}
-  return {
-    ...need,
-    approver: approval_criteria,
-    timeout,
-    time_to_live,
-    one_time: one_time ?? true,
-    max_uses,
-    description
-  }
+  return { approver: approval_criteria, timeout, time_to_live, one_time: one_time ?? true, max_uses, description }
 }
 
-/** What a document extends, the nearest first: as its participant says, or found among the others. */
-const parentsOf = (one: Participant, others: ReadonlyArray<Participant>): ReadonlyArray<Participant> => {
-  const parents: Array<Participant> = []
+/** A document and what it extends, the nearest first: as its participant says, or found among the others. */
+const lineageOf = (participant: Participant, others: ReadonlyArray<Participant>): ReadonlyArray<Document | Intent> => {
+  const lineage: Array<Document | Intent> = []
   const parentOf = ({ document, parent }: Participant): Participant | undefined =>
     parent ??
     (document.extends === undefined ? undefined : others.find((other) => other.document.policy_id === document.extends))
-  for (let next = parentOf(one); next !== undefined && !parents.includes(next); next = parentOf(next))
-    parents.push(next)
-  return parents
+  let next: Participant | undefined = participant
+  while (next !== undefined && !lineage.includes(next.document)) {
+    lineage.push(next.document)
+    next = parentOf(next)
+  }
+  return lineage
 }
 
 const rule = <A>(pattern: string, payload: A): Rule<A> => ({
@@ -260,16 +271,21 @@ const rule = <A>(pattern: string, payload: A): Rule<A> => ({
 const isList = (attestations: NonNullable<Document["attestations"]>): attestations is ReadonlyArray<string> =>
   Array.isArray(attestations)
 
-const trueKeys = (record: Readonly<Record<string, boolean>>): ReadonlyArray<string> =>
-  Object.keys(record).filter((key) => record[key])
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Meet
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** Rules, with the constraints that they were made of. */
 interface Met extends Rules {
-  readonly met: ReadonlyMap<string, { readonly constraint: Constraint; readonly contradiction: Violation | undefined }>
+  readonly asked: ReadonlyArray<Asked>
+  /** `asked` by the canonical name of the parameter, once something is met onto it. */
+  index: ReadonlyMap<string, Asked> | undefined
+}
+
+/** A constraint, and why no request satisfies it where none can. */
+interface Asked {
+  readonly constraint: Constraint
+  readonly contradiction: Violation | undefined
 }
 
 /** What nobody asks of a resource. */
@@ -287,90 +303,96 @@ const nothing = (resource: string): Met => ({
   deniedValues: [],
   rateLimits: [],
   attestations: [],
-  met: new Map()
+  asked: [],
+  index: undefined
 })
 
-/** What documents ask, before what `rest` asks. */
-const meetOnto = (rest: Met, compiled: ReadonlyArray<Compiled>, refusal: Violation | undefined): Met => {
+/** What documents ask, before what `rest` asks; `highest` is the rank of the first of them. */
+const meetOnto = (
+  rest: Met,
+  compiled: ReadonlyArray<Compiled>,
+  highest: number,
+  refusal: Violation | undefined
+): Met => {
   const { operation, resource } = rest
-  const policies: Array<string> = []
   const windows: Array<Window> = []
   const denied: Array<Violation> = []
   const refused: Array<Violation> = []
-  const asked = new Map<string, Constraint>()
+  const own = new Map<string, Constraint>()
   const deniedValues: Array<DeniedValues> = []
   const rateLimits: Array<RateLimit> = []
   const attestations: Array<NeededAttestation> = []
+  let rank = highest
   for (const document of compiled) {
-    const { counter, rateLimit, resources, source, window } = document
-    policies.push(source.policy)
+    const { counter, name: policy, onViolation, rateLimit, resources, window } = document
+    const source = { policy, rank: rank++ }
     if (window !== undefined) windows.push({ ...source, ...window })
     for (const { matches, pattern } of document.denied)
-      if (matches(resource)) denied.push(isDenied(resource, pattern, source.policy))
+      if (matches(resource)) denied.push(isDenied(resource, pattern, policy))
     if (resources.length > 0 && !resources.some(({ matches }) => matches(resource)))
-      refused.push(notAllowed(resource, resources, source.policy))
-    for (const { matches, rule: specs } of document.parameters) {
-      if (!matches(resource)) continue
-      for (const name of Object.keys(specs)) {
-        const constraint = fromSpec(parameter(name, operation), specs[name]!, source, document.onViolation)
-        const { canonical } = constraint.parameter
-        const before = asked.get(canonical)
-        asked.set(canonical, before === undefined ? constraint : meet(before, constraint))
-      }
-    }
+      refused.push(notAllowed(resource, resources, policy))
+    for (const { matches, rule: specs } of document.parameters)
+      if (matches(resource))
+        for (const name of Object.keys(specs)) {
+          const constraint = fromSpec(parameter(name, operation), specs[name]!, source, onViolation)
+          const { canonical } = constraint.parameter
+          const before = own.get(canonical)
+          own.set(canonical, before === undefined ? constraint : meet(before, constraint))
+        }
     for (const { matches, rule: values } of document.deniedParameters)
       if (matches(resource)) deniedValues.push(...deniedOf(values, operation, source))
     if (rateLimit !== undefined) rateLimits.push({ ...source, limit: rateLimit, counter })
-    attestations.push(...document.needs)
+    for (const need of document.needs) attestations.push({ ...source, ...need })
   }
   if (refusal !== undefined) refused.push(refusal)
+  const { asked, cap, constraints, contradictions, index, totalTokens } = own.size === 0 ? rest : constrained(own, rest)
   return {
     resource,
     operation,
-    policies: before(policies, rest.policies),
+    policies: [...compiled.map(({ name }) => name), ...rest.policies],
     windows: before(windows, rest.windows),
     denied: before(denied, rest.denied),
     notAllowed: before(refused, rest.notAllowed),
+    contradictions,
+    constraints,
+    cap,
+    totalTokens,
     deniedValues: before(deniedValues, rest.deniedValues),
     rateLimits: before(rateLimits, rest.rateLimits),
     attestations: before(attestations, rest.attestations),
-    ...(asked.size === 0 ? constraintsOf(rest) : constrained(asked, rest))
+    asked,
+    index
   }
 }
 
 const before = <A>(own: ReadonlyArray<A>, rest: ReadonlyArray<A>): ReadonlyArray<A> =>
   own.length === 0 ? rest : rest.length === 0 ? own : [...own, ...rest]
 
-type Constrained = Pick<Met, "met" | "contradictions" | "constraints" | "cap" | "totalTokens">
+type Constrained = Pick<Met, "asked" | "index" | "contradictions" | "constraints" | "cap" | "totalTokens">
 
-const constraintsOf = ({ cap, constraints, contradictions, met, totalTokens }: Met): Constrained => ({
-  met,
-  contradictions,
-  constraints,
-  cap,
-  totalTokens
-})
-
-/** The constraints of `asked` met with those of `rest`, sorted by what an evaluation does with them. */
-const constrained = (asked: ReadonlyMap<string, Constraint>, rest: Met): Constrained => {
-  const met = new Map<string, { readonly constraint: Constraint; readonly contradiction: Violation | undefined }>()
-  for (const [canonical, own] of asked) {
-    const other = rest.met.get(canonical)
-    const constraint = other === undefined ? own : meet(own, other.constraint)
-    met.set(canonical, { constraint, contradiction: contradiction(constraint) })
+/** The constraints `own` met with those of `rest`, sorted by what an evaluation does with them. */
+const constrained = (own: ReadonlyMap<string, Constraint>, rest: Met): Constrained => {
+  rest.index ??= new Map(rest.asked.map((one) => [one.constraint.parameter.canonical, one]))
+  const asked: Array<Asked> = []
+  for (const [canonical, constraint] of own) {
+    const other = rest.index.get(canonical)
+    const met = other === undefined ? constraint : meet(constraint, other.constraint)
+    asked.push({ constraint: met, contradiction: contradiction(met) })
   }
-  for (const [canonical, other] of rest.met) if (!asked.has(canonical)) met.set(canonical, other)
+  for (const other of rest.asked) if (!own.has(other.constraint.parameter.canonical)) asked.push(other)
   const isCapped = rest.operation !== undefined && rest.operation.caps.length > 0
   const contradictions: Array<Violation> = []
   const constraints: Array<Constraint> = []
   let cap: Constraint | undefined
   let totalTokens: Constraint | undefined
-  for (const [canonical, { constraint, contradiction: violation }] of met)
-    if (violation !== undefined) contradictions.push(violation)
+  for (const { constraint, contradiction } of asked) {
+    const { canonical } = constraint.parameter
+    if (contradiction !== undefined) contradictions.push(contradiction)
     else if (isCapped && canonical === "max_tokens") cap = constraint
     else if (isCapped && canonical === "total_tokens") totalTokens = constraint
     else constraints.push(constraint)
-  return { met, contradictions, constraints, cap, totalTokens }
+  }
+  return { asked, index: undefined, contradictions, constraints, cap, totalTokens }
 }
 
 const deniedOf = (

@@ -1,27 +1,50 @@
 /**
- * The ids of a set of policies, numbered in the order in which they came. It holds a million at an eighth of the time that
- * a `Map` takes to grow, and in half its memory.
+ * The ids of a set of policies, numbered in the order in which they came. A million of them fill in an eighth of the time
+ * that a `Map` takes, and once sealed they are one text: the garbage collector has nothing to visit.
  *
  * @since 0.2.0
  */
 export class IdIndex {
-  readonly #ids: Array<string> = []
+  /** Every id, until they are sealed. */
+  #ids: Array<string> = []
+  /** Every id in one text, once they are sealed, and where each ends in it. */
+  #text = ""
+  #ends: Uint32Array | undefined
   /** The hash of each id, by its number. */
   #hashes = new Uint32Array(8)
   /** One more than the number of the id that stands in a slot; 0 where it is free. At most half are taken. */
   #slots = new Uint32Array(16)
 
   get size(): number {
-    return this.#ids.length
+    return this.#ends?.length ?? this.#ids.length
   }
 
   /** The id with this number. */
   id(number: number): string {
-    return this.#ids[number]!
+    return this.#ends === undefined ? this.#ids[number]! : this.#text.slice(this.#begin(number), this.#ends[number])
   }
 
-  ids(): Iterable<string> {
-    return this.#ids.values()
+  *ids(): Iterable<string> {
+    for (let number = 0; number < this.size; number++) yield this.id(number)
+  }
+
+  /** Makes the ids one text; none can be added any more. */
+  seal(): this {
+    let end = 0
+    this.#ends = Uint32Array.from(this.#ids, (id) => (end += id.length))
+    this.#text = this.#ids.join("")
+    this.#ids = []
+    return this
+  }
+
+  #begin(number: number): number {
+    return number === 0 ? 0 : this.#ends![number - 1]!
+  }
+
+  #is(id: string, number: number): boolean {
+    if (this.#ends === undefined) return this.#ids[number] === id
+    const begin = this.#begin(number)
+    return this.#ends[number]! - begin === id.length && this.#text.startsWith(id, begin)
   }
 
   /** The number of an id; -1 where it has none. */
@@ -47,7 +70,7 @@ export class IdIndex {
     const last = this.#slots.length - 1
     for (let slot = hashed & last; ; slot = (slot + 1) & last) {
       const number = this.#slots[slot]! - 1
-      if (number === -1 || (this.#hashes[number] === hashed && this.#ids[number] === id)) return slot
+      if (number === -1 || (this.#hashes[number] === hashed && this.#is(id, number))) return slot
     }
   }
 
@@ -66,7 +89,7 @@ export class IdIndex {
 }
 
 /** FNV-1a over UTF-16 code units, its bits mixed once more, for the low ones choose the slot. */
-const hash = (text: string): number => {
+export const hash = (text: string): number => {
   let hashed = 0x811c9dc5
   for (let at = 0; at < text.length; at++) hashed = Math.imul(hashed ^ text.charCodeAt(at), 0x01000193)
   hashed = Math.imul(hashed ^ (hashed >>> 15), 0x2c1b3c6d)

@@ -10,7 +10,8 @@ import type { IntentPolicy } from "../Call.ts"
 import { canonicalize } from "../CanonicalJson.ts"
 import type { Violation } from "../Decision.ts"
 import { type Principal, policyId } from "../Principal.ts"
-import { EffectivePolicy, type Participant } from "./EffectivePolicy.ts"
+import { compile, EffectivePolicy, type Participant } from "./EffectivePolicy.ts"
+import { hash } from "./IdIndex.ts"
 import { type Document, parseIntent } from "./Mapl.ts"
 import { empty, type PolicySet } from "./PolicyStore.ts"
 
@@ -29,20 +30,40 @@ const maximumKept = 10_000
  * configured. Throws where an intent is not valid.
  */
 export const makeFind = (set: PolicySet | undefined): ((asking: Asking) => EffectivePolicy) => {
-  const configured = set === undefined ? undefined : makeConfigured(set)
+  const chain = makeChain(set ?? empty)
+  const configured = set === undefined ? undefined : makeConfigured(set, chain)
   const kept = new LRUCache<string, EffectivePolicy>({ max: maximumKept })
+  const isKnown = makeDoorkeeper()
   const withoutIntents = (principal: Principal, app: string): EffectivePolicy => {
     const key = configured === undefined ? app : keyOf(`${principal.kind}:${principal.id}`, principal.documents, app)
     const found = kept.get(key)
     if (found !== undefined) return found
     const policy = configured === undefined ? unconfigured(app) : configured(principal, app)
-    kept.set(key, policy)
+    if (isKnown(key)) kept.set(key, policy)
     return policy
   }
   return ({ app, intents, principal }) => {
     let policy = withoutIntents(principal, app)
-    for (const intent of intents) policy = policy.narrow(intent, () => ofIntent(set ?? empty, intent))
+    for (const intent of intents) policy = policy.narrow(intent, () => ofIntent(chain, intent))
     return policy
+  }
+}
+
+/** How many keys that were seen once are remembered. A power of two. */
+const maximumSeen = 65_536
+
+/**
+ * Tells of a key whether it was seen before. Of callers who come once nothing is kept: moving a million of them through a
+ * cache costs more than the decisions do. (The doorkeeper of TinyLFU; Einziger, Friedman and Manes 2017.) Two keys may
+ * share a place; then one of them is kept later, or at once.
+ */
+const makeDoorkeeper = (): ((key: string) => boolean) => {
+  const seen = new Uint32Array(maximumSeen)
+  return (key) => {
+    const hashed = hash(key)
+    const isKnown = seen[hashed & (maximumSeen - 1)] === hashed
+    seen[hashed & (maximumSeen - 1)] = hashed
+    return isKnown
   }
 }
 
@@ -54,13 +75,13 @@ const keyOf = (first: string, documents: ReadonlyArray<string>, app: string): st
 }
 
 /** The caller's documents, then the service's. What follows the caller's own one is met once for all who share it. */
-const makeConfigured = (set: PolicySet): ((principal: Principal, app: string) => EffectivePolicy) => {
+const makeConfigured = (set: PolicySet, chain: Chain): ((principal: Principal, app: string) => EffectivePolicy) => {
   const kept = new LRUCache<string, Shared>({ max: maximumKept })
   const shared = (parent: string, documents: ReadonlyArray<string>, app: string): Shared => {
     const key = keyOf(parent, documents, app)
     const found = kept.get(key)
     if (found !== undefined) return found
-    const made = makeShared(set, [...(parent === "" ? [] : [parent]), ...documents], app)
+    const made = makeShared(chain, [...(parent === "" ? [] : [parent]), ...documents], app)
     kept.set(key, made)
     return made
   }
@@ -96,9 +117,9 @@ interface Shared {
   readonly isNamed: boolean
 }
 
-const makeShared = (set: PolicySet, documents: ReadonlyArray<string>, app: string): Shared => {
-  const caller = documents.flatMap((id) => chain(set, id))
-  const service = chain(set, `app:${app}`)
+const makeShared = (chain: Chain, documents: ReadonlyArray<string>, app: string): Shared => {
+  const caller = documents.flatMap((id) => chain(id))
+  const service = chain(`app:${app}`)
   const all = unique([...caller, ...service])
   return {
     policy: new EffectivePolicy(all),
@@ -116,31 +137,49 @@ const unconfigured = (app: string): EffectivePolicy => {
 }
 
 /** An intent, with what it extends. */
-const ofIntent = (set: PolicySet, value: IntentPolicy): ReadonlyArray<Participant> => {
+const ofIntent = (chain: Chain, value: IntentPolicy): ReadonlyArray<Participant> => {
   const parsed = parseIntent(value)
   if (Result.isFailure(parsed)) throw new Error(parsed.failure)
   const intent = parsed.success
   const name = intent.policy_id === undefined ? "the intent policy" : `the intent policy ${intent.policy_id}`
-  if (intent.extends !== undefined && !set.has(intent.extends))
+  const parents = intent.extends === undefined ? [] : chain(intent.extends)
+  if (intent.extends !== undefined && parents.length === 0)
     throw new Error(`${name} extends ${intent.extends}, which is not among the policies`)
-  const parents = intent.extends === undefined ? [] : chain(set, intent.extends)
   return [{ document: intent, name, counter: `intent ${canonicalize(intent)}`, parent: parents[0] }, ...parents]
 }
 
-/** A document and what it extends, the most specific first. */
-const chain = (set: PolicySet, id: string): ReadonlyArray<Participant> => {
-  const documents: Array<Document> = []
-  for (let next: string | undefined = id; next !== undefined;) {
-    const document: Document | undefined = set.find(next)
-    if (document === undefined) break
-    documents.push(document)
-    next = document.extends
+/** A document and what it extends, the most specific first; none where there is no such document. */
+type Chain = (id: string) => ReadonlyArray<Participant>
+
+const makeChain = (set: PolicySet): Chain => {
+  const kept = new LRUCache<string, Participant>({ max: maximumKept })
+  return (id) => {
+    const fresh: Array<Document> = []
+    let next: string | undefined = id
+    let known: Participant | undefined
+    while (next !== undefined && (known = kept.get(next)) === undefined) {
+      const document = set.find(next)
+      if (document === undefined) break
+      fresh.push(document)
+      next = document.extends
+    }
+    const parents = known === undefined ? [] : lineage(known)
+    for (const document of fresh.toReversed()) {
+      const name = document.policy_id
+      const bare: Participant = { document, name, counter: name, parent: parents[0] }
+      const participant = { ...bare, compiled: compile(bare) }
+      kept.set(name, participant)
+      parents.unshift(participant)
+    }
+    return parents
   }
-  let parent: Participant | undefined
-  return documents
-    .toReversed()
-    .map((document) => (parent = { document, name: document.policy_id, counter: document.policy_id, parent }))
-    .toReversed()
+}
+
+/** A participant and its parents. */
+const lineage = (participant: Participant): Array<Participant> => {
+  const all: Array<Participant> = []
+  for (let next: Participant | undefined = participant; next !== undefined; next = next.parent) all.push(next)
+  return all
 }
 
 /** Each document once, at the place where it is most specific. */

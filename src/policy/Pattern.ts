@@ -20,8 +20,10 @@ export const resourcePattern = (pattern: string): Matcher => {
     return (text) => find(text, 0) !== -1
   }
   if (isExtension(pattern)) return endsWith(pattern.slice(1))
-  const [first = "", last = "", ...more] = pattern.split(/\*+/u)
-  return more.length > 0 ? automaton(pattern) : oneRun(first, last, pattern.includes("**"))
+  const first = pattern.indexOf("*")
+  const last = pattern.lastIndexOf("*")
+  for (let at = first; at < last; at++) if (pattern[at] !== "*") return automaton(pattern)
+  return oneRun(pattern.slice(0, first), pattern.slice(last + 1), last > first)
 }
 
 /** A glob over a whole value (mapl §2): `*` matches anything, `/` included. Without a `*`, equality. */

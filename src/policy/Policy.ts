@@ -33,7 +33,7 @@ import {
 import { passedFamilies, toolResource } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
 import type { EffectivePolicy, RateLimit, Rules } from "./EffectivePolicy.ts"
-import { decide, evaluate, evaluateResource } from "./Evaluate.ts"
+import { decide, evaluate, evaluateResource, judge, verdictOf } from "./Evaluate.ts"
 import { showDiagnostic } from "./Diagnostic.ts"
 import { lint } from "./Lint.ts"
 import { type Limits, limitsOf } from "./Limits.ts"
@@ -184,7 +184,13 @@ const make = (
               onSuccess: (findings) => findings.map(({ violation }) => violation)
             }
           ),
-        tool: (name, args) => decideOn(toolResource(app, name), args).verdict,
+        tool: (name, args) =>
+          Result.getOrElse(
+            Result.flatMap(rulesFor(toolResource(app, name)), (rules) =>
+              attempt(() => verdictOf(judge(rules, { params: args, principal, now })))
+            ),
+            () => "deny"
+          ),
         bounded: rules === undefined ? [] : boundedBy(rules),
         count: limits.length === 0 ? Effect.void : countCall(limiter, limits, decision)
       }

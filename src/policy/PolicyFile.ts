@@ -103,17 +103,21 @@ export class PolicyFile {
   /** Why a document is no JSON that every parser reads alike. */
   flawOf(index: number): Flaw | undefined {
     const start = this.#starts[index]!
-    const tree = parseTree(this.slice(index))
-    if (Result.isFailure(tree))
-      return {
-        code: "not_json",
-        message: `it is not JSON: ${tree.failure.reason}`,
-        at: start + tree.failure.offset
-      }
+    const text = this.slice(index)
+    const tree = parseTree(text)
+    if (Result.isFailure(tree)) return notJson(tree.failure.reason, start + tree.failure.offset)
     const twice = ambiguousKey(tree.success.body)
-    return twice && { code: "ambiguous_key", message: twice.reason, at: start + twice.loc.start.offset }
+    if (twice !== undefined) return { code: "ambiguous_key", message: twice.reason, at: start + twice.loc.start.offset }
+    try {
+      JSON.parse(text)
+      return undefined
+    } catch (cause) {
+      return notJson(cause instanceof Error ? cause.message : String(cause), start)
+    }
   }
 }
+
+const notJson = (reason: string, at: number): Flaw => ({ code: "not_json", message: `it is not JSON: ${reason}`, at })
 
 /** The index of the last of `sorted` that is at most `value`. */
 export const lastAtMost = (sorted: ArrayLike<number>, value: number): number => {
@@ -163,16 +167,16 @@ const scanArray = (text: string, start: number, scanned: Scanned): number => {
     if (scanned.flaw !== undefined) return at
     const code = text.charCodeAt(at)
     if (code === closeArray) return at + 1
-    if (code !== comma) scanned.flaw = unexpected(text, at, `"," or "]" after a policy`)
+    if (code !== comma) {
+      scanned.flaw = unexpected(text, at, `"," or "]" after a policy`)
+      return at
+    }
     at = blanks(text, at + 1)
   }
 }
 
-const unexpected = (text: string, at: number, expected: string): Flaw => ({
-  code: "not_json",
-  message: `it is not JSON: expected ${expected}, found ${at < text.length ? JSON.stringify(text[at]) : "the end"}`,
-  at
-})
+const unexpected = (text: string, at: number, expected: string): Flaw =>
+  notJson(`expected ${expected}, found ${at < text.length ? JSON.stringify(text[at]) : "the end"}`, at)
 
 /** The place of the next character that is not white space. */
 const blanks = (text: string, from: number): number => {

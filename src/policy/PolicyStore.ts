@@ -5,7 +5,6 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { LRUCache } from "lru-cache"
 import * as Buffer from "node:buffer"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
@@ -33,7 +32,7 @@ export interface PolicySet {
   readonly revision: string
   readonly count: number
   readonly has: (id: string) => boolean
-  /** A document, frozen: whoever asks again may be given the same one. */
+  /** A document, read from its text each time: nobody else is given the same object. */
   readonly find: (id: string) => Document | undefined
   /** Every id, in the order in which the documents were read. */
   readonly ids: () => Iterable<string>
@@ -46,9 +45,6 @@ const maximumSize = 1024 * 1024
 
 /** How many patterns one document may have. */
 const maximumPatterns = 100_000
-
-/** How many documents are kept as they were read; the others are read again. */
-const maximumKept = 4096
 
 /**
  * Loads policies. A folder is read with its subfolders: every `*.json` but `*.cases.json`, one document or an array of
@@ -220,13 +216,15 @@ const batchSize = 64
 /** Where documents stand: `ordinals` counts them over all files, by the number of their id; `firsts` are the files' own. */
 interface Shelf {
   readonly ids: IdIndex
-  readonly ordinals: Array<number>
+  readonly ordinals: ArrayLike<number>
   readonly files: ReadonlyArray<PolicyFile>
-  readonly firsts: Array<number>
+  readonly firsts: ReadonlyArray<number>
 }
 
 /** A shelf and who extends whom: `parents` is the number in `names` of what a document extends, -1 for nothing. */
 interface Tree extends Shelf {
+  readonly ordinals: Array<number>
+  readonly firsts: Array<number>
   readonly names: IdIndex
   readonly parents: Array<number>
 }
@@ -437,33 +435,18 @@ const locate = (shelf: Shelf, id: string, path: ReadonlyArray<PropertyKey>): Pla
 }
 
 const makeSet = ({ files, firsts, ids, ordinals }: Shelf, revision: string): PolicySet => {
-  const shelf = { files, firsts, ids, ordinals }
-  const kept = new LRUCache<string, Document>({ max: maximumKept })
-  const read = (id: string): Document | undefined => {
-    const found = standing(shelf, id)
-    if (found === undefined) return undefined
-    const [file, index] = found
-    const document = frozen(JSON.parse(file.slice(index)) as Document)
-    kept.set(id, document)
-    return document
-  }
+  const shelf = { files, firsts, ids: ids.seal(), ordinals: new Uint32Array(ordinals) }
   return {
     revision,
     count: ids.size,
     has: (id) => ids.number(id) !== -1,
-    find: (id) => kept.get(id) ?? read(id),
+    find: (id) => {
+      const [file, index] = standing(shelf, id) ?? []
+      return file === undefined || index === undefined ? undefined : (JSON.parse(file.slice(index)) as Document)
+    },
     ids: () => ids.ids(),
     locate: (id, path) => locate(shelf, id, path)
   }
-}
-
-/** The value, frozen with all that is in it. */
-const frozen = <A>(value: A): A => {
-  if (typeof value === "object" && value !== null) {
-    for (const each of Object.values(value)) frozen(each)
-    Object.freeze(value)
-  }
-  return value
 }
 
 /** The set without policies. */

@@ -248,7 +248,9 @@ describe("what policy would say", () => {
       type: "function" as const,
       function: { name: "pay", arguments: '{"amount":500,"currency":"EUR"}' }
     }
-    expect((await alice.invokeTool(call)).content).toMatch(/"approval_pending".*needs the approval boss.*given by role:manager/)
+    expect((await alice.invokeTool(call)).content).toMatch(
+      /"approval_pending".*needs the approval boss.*given by role:manager/
+    )
     const refused = await alice.userClient
       .invokeTool("tool:assistant/pay", { amount: 500, currency: "EUR" }, { targetAgent: client.serverId })
       .catch((error: unknown) => error)

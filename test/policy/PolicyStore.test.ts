@@ -1,9 +1,11 @@
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
+import * as Buffer from "node:buffer"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import type { Json } from "../../src/CanonicalJson.ts"
 import { empty, load, type PolicySource } from "../../src/policy/PolicyStore.ts"
 
 let folder = ""
@@ -147,5 +149,137 @@ describe("policies do not load", () => {
     Fs.rmSync(path)
     Fs.symlinkSync(Path.join(folder, "absent"), path)
     assert.match(failure(folder), /cannot be read/)
+  })
+
+  it("from a folder that is a file, from a file that is a folder, from a circle of links", () => {
+    const path = write("a.json", { policy_id: "user:x" })
+    assert.match(failure(Path.join(path, "deeper")), /a\.json\/deeper cannot be read: ENOTDIR/)
+    Fs.mkdirSync(Path.join(folder, "b.json"))
+    assert.deepStrictEqual(ids(folder), ["user:x"])
+    Fs.symlinkSync("loop.json", Path.join(folder, "loop.json"))
+    assert.match(failure(folder), /loop\.json cannot be read: ELOOP/)
+  })
+
+  it("from a file that is there but cannot be read", () => {
+    assert.match(failure("/proc/self/mem"), /\/proc\/self\/mem cannot be read: EIO/)
+  })
+
+  it("from a link to nowhere, and say where it leads", () => {
+    Fs.symlinkSync("/nowhere/at/all.json", Path.join(folder, "a.json"))
+    assert.match(
+      failure(folder),
+      /a\.json cannot be read: it is a link to \/nowhere\/at\/all\.json, which does not exist/
+    )
+  })
+
+  it("from a file that is longer than a text can be", () => {
+    const path = write("a.json", "[")
+    Fs.truncateSync(path, Buffer.constants.MAX_STRING_LENGTH + 1)
+    assert.match(failure(folder), /a\.json cannot be read: it has \d+ bytes, and a file may have \d+: split it/)
+  })
+
+  it("from bytes that are no UTF-8", () => {
+    const path = Path.join(folder, "a.json")
+    Fs.writeFileSync(path, Buffer.Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d]))
+    assert.include(failure(folder), `${path}:1:1: it is not JSON: it is not UTF-8`)
+  })
+
+  const broken: ReadonlyArray<readonly [text: string, line: number, column: number, reason: string]> = [
+    [``, 1, 1, "expected a policy or an array, found the end"],
+    [`\n`, 2, 1, "expected a policy or an array, found the end"],
+    [`[{"policy_id":"x"},\n]`, 2, 1, `expected a policy, found "]"`],
+    [`[{"policy_id":"x"}\r\n {"policy_id":"y"}]`, 2, 2, `expected "," or "]" after a policy, found "{"`],
+    [`[{"policy_id":"x"}`, 1, 19, `expected "," or "]" after a policy, found the end`],
+    [`{"policy_id":"x"} {`, 1, 19, `expected the end, found "{"`],
+    [`[{"policy_id":"x"}]\n]`, 2, 1, `expected the end, found "]"`],
+    [`[{"policy_id":"x", "extends": ["y"}, {"policy_id":"z"}]`, 1, 35, "Unexpected token RBrace found"],
+    [`[{"policy_id":"x"}, {"policy_id":"y]`, 1, 37, "Unexpected end of input found"],
+    [`[{"policy_id":"x", "name":"a\nb"}]`, 1, 2, "Bad control character"]
+  ]
+  for (const [text, line, column, reason] of broken)
+    it(`from the text ${JSON.stringify(text)}`, () => {
+      const path = write("a.json", text)
+      const message = failure(folder)
+      assert.include(message, `${path}:${line}:${column}: it is not JSON`)
+      assert.include(message, reason)
+    })
+
+  it("with a key that is there twice in another spelling, or named __proto__, deep inside", () => {
+    write("a.json", `{"policy_id":"x","constraints":{"parameters":{"tool:*":{"n":[1],"\\u006e":[2]}}}}`)
+    assert.include(failure(folder), `the key "n" is there twice`)
+    write("a.json", `{"policy_id":"x","constraints":{"parameters":{"\\u005f_proto__":{"n":[1]}}}}`)
+    assert.include(failure(folder), "a key must not be __proto__")
+    write("a.json", `{"policy_id":"x","constraints":{"parameters":{"tool:*":{"n":[{"a":{"b":1,"b":2}}]}}}}`)
+    assert.include(failure(folder), `the key "b" is there twice`)
+  })
+})
+
+describe("a document that is too large", () => {
+  const resources = (count: number) => Array.from({ length: count }, (_, index) => String(index))
+  const nested = (levels: number) => JSON.parse("[".repeat(levels) + "]".repeat(levels)) as Json
+  const inValues = (value: Json) => ({
+    policy_id: "user:x",
+    constraints: { parameters: { "tool:*": { mode: { allowed_values: [value] } } } }
+  })
+
+  it("in bytes is refused, and one of a mebibyte is not", () => {
+    const excess = 1024 * 1024 + 1
+    const bare = JSON.stringify({ policy_id: "user:x", description: "" }).length
+    const path = write("a.json", { policy_id: "user:x", description: "ü".repeat((excess - bare) / 2) })
+    assert.strictEqual(Fs.statSync(path).size, excess)
+    assert.include(
+      failure(folder),
+      `${path}:1:1: user:x has ${excess} bytes, and a policy may have 1048576 (1 MiB): move a part of it to a policy that it extends`
+    )
+    write("a.json", Fs.readFileSync(path, "utf8").replace("ü", "u"))
+    assert.deepStrictEqual(ids(folder), ["user:x"])
+  })
+
+  it("in levels is refused, and one of 64 is not", () => {
+    // Six brackets stand around the value.
+    const path = write("a.json", inValues(nested(59)))
+    assert.include(failure(folder), `${path}:1:1: user:x is nested 65 levels deep, and a policy may have 64: flatten`)
+    write("a.json", inValues(nested(58)))
+    assert.deepStrictEqual(ids(folder), ["user:x"])
+  })
+
+  it("in patterns is refused, and one of 100,000 is not", () => {
+    const path = write("a.json", [{ policy_id: "user:y" }, { policy_id: "user:x", resources: resources(100_001) }])
+    const message = failure(folder)
+    assert.include(message, `${path}:1:25: user:x has 100001 patterns, and a policy may have 100000: use wildcards`)
+    const parameters = { "tool:a": { n: [1] }, "tool:b": { n: [1] } }
+    const more = { resources: resources(99_997), denied_resources: ["x"] }
+    const constraints = { parameters, denied_parameters: { "tool:c": { n: [1] } }, "tool:d": { n: [1] } }
+    assert.include(failure([{ policy_id: "user:z", ...more, constraints }]), "user:z has 100002 patterns")
+    assert.deepStrictEqual(ids([{ policy_id: "user:z", ...more, constraints: { parameters } }]), ["user:z"])
+  })
+})
+
+describe("many documents", () => {
+  it("are found, located and given away as they were written", () => {
+    const count = 1000
+    write("b.json", `[\n${Array.from({ length: count }, (_, n) => `  {"policy_id":"user:${n}"}`).join(",\n")}\n]`)
+    write("a.json", { policy_id: "team:ü", resources: ["x"] })
+    const set = Result.getOrThrow(load(folder))
+    assert.strictEqual(set.count, count + 1)
+    assert.deepStrictEqual([...set.ids()].slice(0, 3), ["team:ü", "user:0", "user:1"])
+    assert.deepStrictEqual(set.find("user:999"), { policy_id: "user:999" })
+    assert.isUndefined(set.find("user:1000"))
+    assert.isFalse(set.has("user:1000"))
+    assert.isTrue(set.has("team:ü"))
+    assert.deepInclude(set.locate("user:41", ["policy_id"]), {
+      line: 43,
+      column: 4,
+      text: `  {"policy_id":"user:41"},`
+    })
+  })
+
+  it("are nobody's to change", () => {
+    const source = { policy_id: "user:x", resources: ["a"] }
+    const set = Result.getOrThrow(load(source))
+    source.resources.push("b")
+    const given = set.find("user:x")?.resources as Array<string>
+    given.push("c")
+    assert.deepStrictEqual(set.find("user:x")?.resources, ["a"])
   })
 })
