@@ -22,14 +22,16 @@ describe("mapl.schema.json", () => {
   })
 
   const folder = Path.join(root, "examples/policies")
-  const page = Fs.readFileSync(Path.join(root, "docs/policies.md"), "utf8")
+  const blocks = ["policies.md", "mapl.md"].flatMap((name) =>
+    [...Fs.readFileSync(Path.join(root, "docs", name), "utf8").matchAll(/^```json\n(.*?)^```$/gmsu)].map(
+      (block, i) => [`block ${i} of docs/${name}`, JSON.parse(block[1]!)] as const
+    )
+  )
   const good: ReadonlyArray<readonly [string, unknown]> = [
     ...Fs.readdirSync(folder)
       .filter((name) => !name.endsWith(".cases.json"))
       .map((name) => [name, JSON.parse(Fs.readFileSync(Path.join(folder, name), "utf8"))] as const),
-    ...[...page.matchAll(/^```json\n(.*?)^```$/gmsu)].map(
-      (block, i) => [`block ${i} of docs/policies.md`, JSON.parse(block[1]!)] as const
-    ),
+    ...blocks,
     ...Object.entries(suite.policies).map(([name, documents]) => [`the case set ${name}`, documents] as const),
     ["$schema", { $schema: "node_modules/secure-openai/mapl.schema.json", policy_id: "user:a" }]
   ]
