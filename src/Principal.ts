@@ -8,7 +8,7 @@
  * A verified caller. `id` is the name that policies know: `alice` of `user:alice`.
  *
  * - `documents`: the policy ids that verified claims name besides the caller's own (`company:Acme`, `team:Lab`,
- *   `role:analyst`, `group:eu`).
+ *   `role:analyst`, `group:eu`), the widest first.
  * - `attestations`: proofs that the login itself gave, such as `phishing_resistant`.
  * - `expiresAt`: when the credential ends, in seconds since 1970; absent for an application.
  */

@@ -132,7 +132,7 @@ const layerOf = (policies: PolicySource) =>
 // ---------------------------------------------------------------------------------------------------------------------
 
 for (const [name, { blocks, documents, lines, rows }] of Object.entries(pages))
-  describe(name, () => {
+  describe(`${name}`, () => {
     it("keeps to its size", () => {
       assert.isBelow(lines.length, 351)
       assert.deepStrictEqual(

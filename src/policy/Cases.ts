@@ -19,8 +19,8 @@ const Names = Schema.Union([Schema.String, Schema.Array(Schema.String)]).annotat
 })
 
 /**
- * Who calls: an app in its own name, a user with what its token says, or an agent. Without a `kind`, a user where there is a
- * `name`, and otherwise the service's app.
+ * Who calls: an app in its own name, a user with what its token says, or an agent; `documents` are further policies that a
+ * token names. Without a `kind`, a user where there is a `name`, and otherwise the service's app.
  */
 const Caller = Schema.Struct({
   kind: optional(Schema.Literals(["app", "user", "agent"])),
@@ -30,6 +30,7 @@ const Caller = Schema.Struct({
   team: optional(Names),
   roles: optional(Names),
   groups: optional(Names),
+  documents: optional(Schema.Array(Schema.String).annotate({ expected: "a list of policy ids" })),
   claims: optional(JsonObject),
   attestations: optional(Schema.Array(Schema.String).annotate({ expected: "a list of attestations" }))
 })
@@ -50,7 +51,7 @@ const Expected = Schema.Struct({
 }).annotate({ expected: `an object such as {"verdict": "allow"}` })
 
 /**
- * One case. `operation` is `generate`, `complete`, `embed`, a tool's name, or a whole resource; `at` is when the request is
+ * One case. `intent` is an intent policy, `intents` are several. `operation` is `generate`, `complete`, `embed`, a tool's name, or a whole resource; `at` is when the request is
  * made, by default now.
  *
  * @category schemas
@@ -63,6 +64,7 @@ export const Case = Schema.Struct({
   operation: optional(Schema.String),
   params: optional(JsonObject),
   intent: optional(JsonObject),
+  intents: optional(Schema.Array(JsonObject).annotate({ expected: "a list of intent policies" })),
   at: optional(
     Schema.String.check(
       Schema.makeFilter(

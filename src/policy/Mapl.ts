@@ -75,24 +75,6 @@ const Range = Schema.Tuple([Schema.Finite, Schema.Finite]).annotate({
   expected: "two numbers, [lowest, highest]"
 })
 
-/** Bounds that leave no value: the lower one's key, and why. */
-const inverted = (bounds: Readonly<Record<string, unknown>>): ReadonlyArray<Schema.FilterIssue> =>
-  Object.entries({ min: "max", min_length: "max_length", min_items: "max_items" }).flatMap(([low, high]) => {
-    const [lowest, highest] = Array.isArray(bounds["range"]) && low === "min" ? bounds["range"] : []
-    const lows = [[low, bounds[low]] as const, ["range", lowest] as const]
-    const highs = [[high, bounds[high]] as const, ["range", highest] as const]
-    const pair = lows
-      .flatMap((below) => highs.map((above) => [below, above] as const))
-      .find(([below, above]) => typeof below[1] === "number" && typeof above[1] === "number" && below[1] > above[1])
-    if (pair === undefined) return []
-    const [[name, least], [other, most]] = pair
-    const issue =
-      name === other
-        ? `must begin with the lowest number, found [${least}, ${most}]`
-        : `${name} ${least} is above ${other} ${most}, so that no value fits`
-    return [{ path: [name], issue }]
-  })
-
 /**
  * What a parameter must satisfy, in its long form (mapl §3).
  *
@@ -131,9 +113,7 @@ export const Bounds = Schema.Struct({
       })
       .check(keys((key) => key === "*" || !key.includes("*") || `must name a model, or be "*"`, "^(\\*|[^*]*)$"))
   )
-})
-  .annotate({ title: "Bounds", description: "What a parameter must satisfy. All fields must hold." })
-  .check(check(inverted))
+}).annotate({ title: "Bounds", description: "What a parameter must satisfy. All fields must hold." })
 export type Bounds = typeof Bounds.Type
 
 /**

@@ -81,7 +81,7 @@ const makeConfigured = (set: PolicySet, chain: Chain): ((principal: Principal, a
     const key = keyOf(parent, documents, app)
     const found = kept.get(key)
     if (found !== undefined) return found
-    const made = makeShared(chain, [...(parent === "" ? [] : [parent]), ...documents], app)
+    const made = makeShared(chain, [...(parent === "" ? [] : [parent]), ...documents.toReversed()], app)
     kept.set(key, made)
     return made
   }

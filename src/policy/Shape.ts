@@ -5,8 +5,7 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { highest, lowest } from "./Conflict.ts"
-import { type Bounds, instant, parseAttestation } from "./Mapl.ts"
+import { instant, parseAttestation } from "./Mapl.ts"
 
 /** How many members a value has, all objects in it counted; `NaN` where it is not known to be right. */
 type Shape = (value: unknown) => number
@@ -89,23 +88,9 @@ const specOf = (inLongForm: Shape): Shape => {
   const values = list(scalar)
   return (value) => (Array.isArray(value) ? values(value) : inLongForm(value))
 }
-/** Bounds that leave a value; those that do not are refused, in words that are not known here. */
-const satisfiable =
-  (shape: Shape): Shape =>
-  (value) => {
-    const members = shape(value)
-    if (Number.isNaN(members)) return NaN
-    const each = value as Bounds
-    const leaves =
-      lowest(each) <= highest(each) &&
-      (each.min_length ?? 0) <= (each.max_length ?? Infinity) &&
-      (each.min_items ?? 0) <= (each.max_items ?? Infinity)
-    return leaves ? members : NaN
-  }
-
-const spec = specOf(satisfiable(struct(bounds)))
+const spec = specOf(struct(bounds))
 const downgrade = record((key) => (key === "*" || !key.includes("*") ? nonEmpty : undefined))
-const specOfModel = specOf(satisfiable(struct({ ...bounds, downgrade })))
+const specOfModel = specOf(struct({ ...bounds, downgrade }))
 
 const isParameter = (path: string): boolean => /^[\w-]+(?:\[\])*(?:\.[\w-]+(?:\[\])*)*$/u.test(path)
 

@@ -175,7 +175,7 @@ describe("secure-openai policy explain", () => {
   it("takes part with what a token says", () => {
     const carol = ["--user", "carol", "--team", "Support", "--company", "Acme", "--role", "none", ...asAlice.slice(2)]
     const { stdout } = runWith({ input: `{"model":"gpt-4o-mini","messages":[]}` }, "explain", ...carol, "-")
-    assert.include(stdout, "took part  company:Acme, team:Support, app:assistant")
+    assert.include(stdout, "took part  team:Support, company:Acme, app:assistant")
     assert.match(stdout, /max_tokens +absent +→ +1000 +team:Support/)
   })
 
@@ -276,7 +276,7 @@ describe("secure-openai policy effective", () => {
 describe("secure-openai policy test", () => {
   it("runs the conformance cases", () => {
     const { status, stdout } = run("test", Path.join(root, "test/policy/cases.json"))
-    assert.match(stdout, /^\d\d passed, 0 failed in 1 file\n$/)
+    assert.match(stdout, /^\d{3} passed, 0 failed in 1 file\n$/)
     assert.strictEqual(status, 0)
   })
 

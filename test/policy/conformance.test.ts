@@ -107,7 +107,7 @@ describe("conformance", () => {
 
 describe("the naive evaluator agrees with the cases", () => {
   for (const one of cases)
-    it(one.id, () => {
+    it(`${one.id}`, () => {
       const outcome = oracle(policies[one.policies], {
         resource: /[:/]/.test(one.operation) ? one.operation : `tool:${one.service}/${one.operation}`,
         app: one.service,

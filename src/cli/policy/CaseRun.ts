@@ -35,7 +35,7 @@ export const runCase = (one: Case, judge: Judge, now: number): Effect.Effect<Cas
       app: one.service,
       operation: one.operation ?? "generate",
       params: one.params ?? {},
-      intents: one.intent === undefined ? [] : [one.intent],
+      intents: [...(one.intent === undefined ? [] : [one.intent]), ...(one.intents ?? [])],
       now: one.at === undefined ? now : (instant(one.at, "first") ?? now)
     })
     return { id: one.id, actual, mismatches: mismatchesOf(one, actual) }
@@ -62,12 +62,14 @@ export const setOf = (policies: ReadonlyArray<unknown>): Result.Result<PolicySet
 }
 
 const callerOf = ({ caller = {}, service }: Case): Effect.Effect<Principal, string> => {
-  const { attestations = [], bu = [], claims = {}, company = [], groups = [], name, roles = [], team = [] } = caller
+  const { attestations = [], bu = [], claims = {}, company = [], documents = [] } = caller
+  const { groups = [], name, roles = [], team = [] } = caller
   const kind = caller.kind ?? (name === undefined ? "app" : "user")
   if (name === undefined || kind === "app") return Effect.succeed({ ...app(service), attestations })
   if (kind === "agent") return Effect.succeed({ ...agent(name), attestations })
   return Effect.map(userOf(name, { company, bu, team, roles, groups, ...claims }), (user) => ({
     ...user,
+    documents: [...user.documents, ...documents],
     attestations: [...user.attestations, ...attestations]
   }))
 }
