@@ -146,17 +146,14 @@ describe("what callers share", () => {
   })
 
   it("is told apart for callers whose names and documents run into each other", () => {
-    const documents = ["user:a", "user:a1:b", "b", "1:b"].map((policy_id, index) => bounded(policy_id, index))
+    const documents = ["user:a", "user:a:app", "user:a:app:1", "b", "1", "1:b"].map((policy_id, index) =>
+      bounded(policy_id, index)
+    )
     const find = finding([company, ...documents])
-    const callers = [
-      user("a", { documents: ["1:b"] }),
-      user("a1:b"),
-      user("a", { documents: ["b"] }),
-      user("a", { documents: ["b", "1:b"] }),
-      user("a", { documents: ["1:b", "b"] })
-    ]
+    const callers = [[], ["b"], ["1"], ["1:b"], ["1", "b"], ["b", "1"]].map((ids) => user("a", { documents: ids }))
+    callers.push(user("a:app"), user("a:app:1"), user("a:app", { documents: ["1"] }))
     const policies = callers.map((principal) => find({ principal, app: "app", intents: [] }).rules(resource).policies)
-    for (const round of [1, 2])
+    for (const round of [1, 2, 3])
       callers.forEach((principal, index) =>
         assert.deepStrictEqual(
           find({ principal, app: "app", intents: [] }).rules(resource).policies,
