@@ -200,3 +200,29 @@ describe("findings", () => {
     )
   })
 })
+
+describe("hostile bounds end", () => {
+  const codesFor = (spec: object, value: string): ReadonlyArray<string> => {
+    const document = { policy_id: "user:ana", ...open, constraints: { parameters: { "tool:**": { x: spec } } } }
+    const rules = finding([document as Document])({ principal: user("ana"), app: "app", intents: [] }).rules(resource)
+    const { violations } = decide(rules, { params: { x: value }, principal: user("ana"), now: 0 }, "")
+    return violations.map(({ code }) => code)
+  }
+  const long = "a".repeat(100_000)
+
+  it("for regular expressions that a backtracking engine would never leave", () => {
+    for (const pattern of ["(a+)+b", "(a|a)*b", "(a|aa)+b", "(.*a){12}b", "(a*)*b"])
+      assert.deepStrictEqual(codesFor({ pattern }, long), ["pattern_mismatch"], pattern)
+  })
+
+  it("for lists of very many values", () => {
+    const values = Array.from({ length: 60_000 }, (_, index) => `v${index}`)
+    assert.deepStrictEqual(codesFor(values, "x"), ["value_not_allowed"])
+    assert.deepStrictEqual(codesFor({ allowed_values: values, on_violation: "rewrite" }, "x"), [])
+  })
+
+  it("for globs in lists, on a value of a megabyte", () => {
+    assert.deepStrictEqual(codesFor([`${"*a".repeat(1000)}*b`], long.repeat(10)), ["value_not_allowed"])
+    assert.deepStrictEqual(codesFor([`*${"a".repeat(50_000)}b*`], long.repeat(10)), ["value_not_allowed"])
+  })
+})
