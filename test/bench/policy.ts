@@ -1,8 +1,8 @@
 /**
  * What loading and deciding cost from one document to a million, beside casbin and Cedar on the same decision in the same
- * run: `npm run bench:policy`. Each size and each engine is a process of its own, and what counts is its processor time, helper
- * threads included, because machines are noisy; read the ratios. A third of the requests is allowed unchanged, a third is edited and a third refused; peers, which do not edit, refuse
- * the second third.
+ * run: `npm run bench:policy`. Each size and each engine is a process of its own, and what counts is its processor time,
+ * helper threads included, because machines are noisy: read the ratios. A third of the requests is allowed unchanged, a
+ * third is edited and a third refused; the peers, which do not edit, refuse the second third.
  */
 import { execFile } from "node:child_process"
 import * as Fs from "node:fs"

@@ -88,3 +88,46 @@ describe("a condition", () => {
       assert.match(Result.isFailure(parsed) ? parsed.failure : "no failure", reason)
     })
 })
+
+/** Each of these would not end if a step were taken back, or would overflow the stack; the runner gives up after 20 s. */
+describe("hostile conditions end", () => {
+  const longest = (part: string, joint: string, around: string): string => {
+    const count = Math.floor((4096 - around.length) / (part.length + joint.length))
+    return Array.from({ length: count }, () => part).join(joint)
+  }
+
+  it("as long as they may be", () => {
+    for (const [part, joint, expected] of [
+      ["1==1", " AND ", true],
+      ["1==2", " OR ", false],
+      ["params.x>1", " OR ", undefined]
+    ] as const)
+      assert.strictEqual(truth(longest(part, joint, "")), expected)
+    assert.strictEqual(truth(`1 IN (${longest("2", ",", "1 IN ()")})`), false)
+    assert.strictEqual(
+      truth(`params.x MATCHES '${longest("a*", "", "params.x MATCHES ''b")}b'`, { x: "a".repeat(1e6) }),
+      false
+    )
+  })
+
+  it("as deep as they may be", () => {
+    for (const [open, close] of [
+      ["(", ")"],
+      ["NOT (", ")"],
+      ["NOT ", ""]
+    ] as const)
+      assert.isDefined(truth(open.repeat(32) + "1==1" + close.repeat(32)))
+    for (const open of ["(", "NOT ", "NOT("])
+      assert.isTrue(Result.isFailure(parse(open.repeat(Math.floor(4090 / open.length)))), open)
+  })
+
+  it("where a text or a blank never ends", () => {
+    for (const source of [
+      `'${"\\\\".repeat(2000)}`,
+      `${" ".repeat(4000)}!`,
+      `${"a.".repeat(2000)}`,
+      `${"1e".repeat(2000)}`
+    ])
+      assert.isTrue(Result.isFailure(parse(source)))
+  })
+})

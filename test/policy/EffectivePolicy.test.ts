@@ -146,17 +146,14 @@ describe("what callers share", () => {
   })
 
   it("is told apart for callers whose names and documents run into each other", () => {
-    const documents = ["user:a", "user:a1:b", "b", "1:b"].map((policy_id, index) => bounded(policy_id, index))
+    const documents = ["user:a", "user:a:app", "user:a:app:1", "b", "1", "1:b"].map((policy_id, index) =>
+      bounded(policy_id, index)
+    )
     const find = finding([company, ...documents])
-    const callers = [
-      user("a", { documents: ["1:b"] }),
-      user("a1:b"),
-      user("a", { documents: ["b"] }),
-      user("a", { documents: ["b", "1:b"] }),
-      user("a", { documents: ["1:b", "b"] })
-    ]
+    const callers = [[], ["b"], ["1"], ["1:b"], ["1", "b"], ["b", "1"]].map((ids) => user("a", { documents: ids }))
+    callers.push(user("a:app"), user("a:app:1"), user("a:app", { documents: ["1"] }))
     const policies = callers.map((principal) => find({ principal, app: "app", intents: [] }).rules(resource).policies)
-    for (const round of [1, 2])
+    for (const round of [1, 2, 3])
       callers.forEach((principal, index) =>
         assert.deepStrictEqual(
           find({ principal, app: "app", intents: [] }).rules(resource).policies,
@@ -201,5 +198,31 @@ describe("findings", () => {
         "user:ana needs the attestation boss, and user:ana does not hold it"
       ]
     )
+  })
+})
+
+describe("hostile bounds end", () => {
+  const codesFor = (spec: object, value: string): ReadonlyArray<string> => {
+    const document = { policy_id: "user:ana", ...open, constraints: { parameters: { "tool:**": { x: spec } } } }
+    const rules = finding([document as Document])({ principal: user("ana"), app: "app", intents: [] }).rules(resource)
+    const { violations } = decide(rules, { params: { x: value }, principal: user("ana"), now: 0 }, "")
+    return violations.map(({ code }) => code)
+  }
+  const long = "a".repeat(100_000)
+
+  it("for regular expressions that a backtracking engine would never leave", () => {
+    for (const pattern of ["(a+)+b", "(a|a)*b", "(a|aa)+b", "(.*a){12}b", "(a*)*b"])
+      assert.deepStrictEqual(codesFor({ pattern }, long), ["pattern_mismatch"], pattern)
+  })
+
+  it("for lists of very many values", () => {
+    const values = Array.from({ length: 60_000 }, (_, index) => `v${index}`)
+    assert.deepStrictEqual(codesFor(values, "x"), ["value_not_allowed"])
+    assert.deepStrictEqual(codesFor({ allowed_values: values, on_violation: "rewrite" }, "x"), [])
+  })
+
+  it("for globs in lists, on a value of a megabyte", () => {
+    assert.deepStrictEqual(codesFor([`${"*a".repeat(1000)}*b`], long.repeat(10)), ["value_not_allowed"])
+    assert.deepStrictEqual(codesFor([`*${"a".repeat(50_000)}b*`], long.repeat(10)), ["value_not_allowed"])
   })
 })

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { IdIndex } from "../../src/policy/IdIndex.ts"
+import { hash, IdIndex } from "../../src/policy/IdIndex.ts"
+import { Random } from "./random.ts"
 
 describe("an index of ids", () => {
   it("numbers each id once, and knows it before and after it is sealed", () => {
@@ -23,7 +24,9 @@ describe("an index of ids", () => {
 
   it("keeps ids apart that have the same hash, as some of 200,000 have in 32 bits", () => {
     const index = new IdIndex()
-    const many = Array.from({ length: 200_000 }, (_, number) => number.toString(36))
+    const random = new Random(1)
+    const many = Array.from({ length: 200_000 }, (_, number) => `user:${random.next()}${number}`)
+    assert.isBelow(new Set(many.map(hash)).size, many.length)
     assert.isTrue(many.every((id, number) => index.add(id) === number))
     assert.isTrue(many.every((id, number) => index.number(id) === number))
   })

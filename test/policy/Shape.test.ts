@@ -50,6 +50,12 @@ const whole = {
   on_violation: "rewrite"
 }
 
+const { text, ...others } = whole.constraints.parameters["tool:*/generate"]
+const parameters = { "tool:*/generate": { ...others, text: { min_length: text.min_length } } }
+const plain = { ...whole, constraints: { ...whole.constraints, parameters } }
+/** Little around the parameters, so that changes strike there. */
+const narrow = { policy_id: "x", constraints: { parameters: { "tool:*": { n: [1], "a.b": { max: 1 } } } } }
+
 const oddities: ReadonlyArray<Json> = [
   null,
   true,
@@ -96,6 +102,8 @@ const keys = [
   "x",
   "a.b",
   "a[",
+  "a[0]",
+  ".a",
   "tool:*",
   "",
   "one_time",
@@ -124,7 +132,14 @@ const mutated = (random: Random, value: Json): Json => {
 
 describe("the shape of ordinary documents", () => {
   it("knows what is right only where the schema says that it is", () => {
-    const seeds: ReadonlyArray<Json> = [whole, ...Object.values(suite.policies).flat()] as ReadonlyArray<Json>
+    const seeds: ReadonlyArray<Json> = [
+      whole,
+      plain,
+      narrow,
+      narrow,
+      narrow,
+      ...Object.values(suite.policies).flat()
+    ] as ReadonlyArray<Json>
     const counts = { known: 0, wrong: 0 }
     for (let seed = 0; seed < 20_000; seed++) {
       const random = new Random(seed)
@@ -148,10 +163,7 @@ describe("the shape of ordinary documents", () => {
 
   it("knows one of everything but regular expressions", () => {
     assert.isNaN(ordinary(whole))
-    const { text, ...others } = whole.constraints.parameters["tool:*/generate"]
-    const parameters = { "tool:*/generate": { ...others, text: { min_length: text.min_length } } }
-    const value = { ...whole, constraints: { ...whole.constraints, parameters } }
-    assert.strictEqual(ordinary(value), countMembers(value))
+    assert.strictEqual(ordinary(plain), countMembers(plain))
   })
 
   it("does not know numbers that JSON spells and nobody means", () => {
