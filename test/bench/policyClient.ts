@@ -63,12 +63,14 @@ const secureOpenAI = async (): Promise<Measured> => {
   const { size } = Fs.statSync(path)
   const held = memory() - before - size
 
+  // One document is the one that the tokens of all callers name.
+  const isShared = users === 1
   const user = (index: number): Principal => ({
     kind: "user",
-    id: `u${index}`,
+    id: isShared ? `c${index}` : `u${index}`,
     roles: [],
     groups: [],
-    documents: [],
+    documents: isShared ? ["user:u0"] : [],
     attestations: [],
     claims: {}
   })
@@ -83,7 +85,9 @@ const secureOpenAI = async (): Promise<Measured> => {
   const verdict = (principal: Principal, index: number) => verdictOf(judge(...asked(principal, index)))
 
   // A stride that is prime to the number of users visits every one of them once before it comes back.
-  const callers = Array.from({ length: Math.min(users, 1000) }, (_, index) => user((index * 7919) % users))
+  const callers = Array.from({ length: isShared ? 1000 : Math.min(users, 1000) }, (_, index) =>
+    user(isShared ? index : (index * 7919) % users)
+  )
   const atWork = (index: number): Principal => callers[index % callers.length]!
   const verdicts = Array.from({ length: 9000 }, (_, index) => explained(atWork(index), index).verdict)
   if (verdicts.filter((each) => each === "deny").length !== 3000) throw new Error("not a third is refused")
