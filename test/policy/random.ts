@@ -371,7 +371,7 @@ const parameters = (random: Random): JsonObject => ({
   ...(random.chance(0.4) && { [random.pick(capNames)]: number(random, 1000) }),
   ...(random.chance(0.1) && { [random.pick(capNames)]: number(random, 1000) }),
   ...(random.chance(0.4) && { temperature: number(random, 2) }),
-  ...(random.chance(0.3) && { n: random.chance(0.96) ? random.pick([1, 2, 3]) : random.pick<Json>(["2", 0, 1.5]) }),
+  ...(random.chance(0.3) && { n: random.chance(0.92) ? random.pick([1, 2, 3]) : random.pick<Json>(["2", 0, 1.5]) }),
   ...(random.chance(0.1) && { best_of: random.chance(0.96) ? random.pick([1, 2, 4]) : null }),
   ...(random.chance(0.2) && { count: random.pick([0, 1, 2, 3, 4, 0.3, 2.7]) }),
   ...(random.chance(0.3) && { word: random.chance(0.97) ? random.pick(words.slice(0, 5)) : ["a", "b"] }),
