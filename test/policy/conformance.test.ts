@@ -105,9 +105,9 @@ describe("conformance", () => {
     })
 })
 
-describe("the naive evaluator agrees with the cases", () => {
+describe("conformance of the naive evaluator", () => {
   for (const one of cases)
-    it(one.id, () => {
+    it(`agrees: ${one.id}`, () => {
       const outcome = oracle(policies[one.policies], {
         resource: /[:/]/.test(one.operation) ? one.operation : `tool:${one.service}/${one.operation}`,
         app: one.service,
