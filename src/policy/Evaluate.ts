@@ -6,7 +6,7 @@
  */
 import type { Json, JsonObject } from "../CanonicalJson.ts"
 import type { Approval, Decision, Remedy, Violation } from "../Decision.ts"
-import { operations } from "../Operation.ts"
+import { operations, passedFamilies } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
 import { approvalOf } from "./Approval.ts"
 import { type Bound, broken, check, type Constraint, isGiven, meet } from "./Constraint.ts"
@@ -54,6 +54,16 @@ export const evaluateResource = (rules: Rules, now: number): ReadonlyArray<Viola
   for (const window of rules.windows) checkWindow(window, now, findings)
   return [...findings.map(explain), ...rules.denied, ...rules.notAllowed]
 }
+
+/**
+ * What is wrong with a request of a family that passes through. Of one that is open to the principal only what denies it
+ * counts; any other must be among the resources.
+ */
+export const evaluateFamily = (
+  rules: Rules,
+  { family, now, principal }: { readonly family: string; readonly principal: Principal; readonly now: number }
+): ReadonlyArray<Violation> =>
+  passedFamilies.has(family) || principal.kind === "app" ? rules.denied : evaluateResource(rules, now)
 
 /**
  * What findings come to. What no edit puts right refuses; where nothing but approvals from outside is missing, the call is

@@ -22,8 +22,9 @@ export interface Asking {
   readonly intents: ReadonlyArray<IntentPolicy>
 }
 
-/** How many callers' policies are kept, and how many that callers share. */
+/** How many callers' policies are kept, and how many that callers share. By size, for `max` takes its memory at once. */
 const maximumKept = 10_000
+const keeping = { maxSize: maximumKept, sizeCalculation: () => 1 }
 
 /**
  * Finds the policy in force for a request, and keeps it for the next one; `set` is `undefined` where no policy is
@@ -32,7 +33,7 @@ const maximumKept = 10_000
 export const makeFind = (set: PolicySet | undefined): ((asking: Asking) => EffectivePolicy) => {
   const chain = makeChain(set ?? empty)
   const configured = set === undefined ? undefined : makeConfigured(set, chain)
-  const kept = new LRUCache<string, EffectivePolicy>({ max: maximumKept })
+  const kept = new LRUCache<string, EffectivePolicy>(keeping)
   const isKnown = makeDoorkeeper()
   const withoutIntents = (principal: Principal, app: string): EffectivePolicy => {
     const key = configured === undefined ? app : keyOf(`${principal.kind}:${principal.id}`, principal.documents, app)
@@ -76,7 +77,7 @@ const keyOf = (first: string, documents: ReadonlyArray<string>, app: string): st
 
 /** The caller's documents, then the service's. What follows the caller's own one is met once for all who share it. */
 const makeConfigured = (set: PolicySet, chain: Chain): ((principal: Principal, app: string) => EffectivePolicy) => {
-  const kept = new LRUCache<string, Shared>({ max: maximumKept })
+  const kept = new LRUCache<string, Shared>(keeping)
   const shared = (parent: string, documents: ReadonlyArray<string>, app: string): Shared => {
     const key = keyOf(parent, documents, app)
     const found = kept.get(key)
@@ -152,7 +153,7 @@ const ofIntent = (chain: Chain, value: IntentPolicy): ReadonlyArray<Participant>
 type Chain = (id: string) => ReadonlyArray<Participant>
 
 const makeChain = (set: PolicySet): Chain => {
-  const kept = new LRUCache<string, Participant>({ max: maximumKept })
+  const kept = new LRUCache<string, Participant>(keeping)
   return (id) => {
     const fresh: Array<Document> = []
     let next: string | undefined = id

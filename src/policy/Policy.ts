@@ -30,10 +30,10 @@ import {
   policyDenied,
   PolicyRateLimited
 } from "../Errors.ts"
-import { passedFamilies, toolResource } from "../Operation.ts"
+import { toolResource } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
 import type { EffectivePolicy, RateLimit, Rules } from "./EffectivePolicy.ts"
-import { decide, evaluate, evaluateResource, judge, verdictOf } from "./Evaluate.ts"
+import { decide, evaluate, evaluateFamily, judge, verdictOf } from "./Evaluate.ts"
 import { showDiagnostic } from "./Diagnostic.ts"
 import { lint } from "./Lint.ts"
 import { type Limits, limitsOf } from "./Limits.ts"
@@ -240,7 +240,6 @@ const make = (
     pass: Effect.fnUntraced(function* ({ app, family, intents, resource }, principal) {
       yield* warn(intents)
       const now = yield* Clock.currentTimeMillis
-      const isOpen = passedFamilies.has(family) || principal.kind === "app"
       const passed = ({ find, revision }: Rulebook): Decision => {
         const about = { resource, principal, policies: [], revision }
         return Result.match(
@@ -248,7 +247,7 @@ const make = (
           {
             onFailure: (error) => refusalOf(about, [undecided(error)]),
             onSuccess: (rules) => {
-              const violations = isOpen ? rules.denied : evaluateResource(rules, now)
+              const violations = evaluateFamily(rules, { family, principal, now })
               const decision = refusalOf({ ...about, policies: rules.policies }, violations)
               return violations.length > 0 ? decision : { ...decision, verdict: "allow" }
             }

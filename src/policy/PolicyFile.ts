@@ -4,9 +4,9 @@
  *
  * @since 0.2.0
  */
-import { type DocumentNode, parse, type ValueNode } from "@humanwhocodes/momoa"
 import * as Result from "effect/Result"
 import type { Place } from "./Diagnostic.ts"
+import { ambiguousKey, parseTree, startOf } from "./JsonTree.ts"
 
 /** What keeps a text from being read: a code, a sentence, and the offset it is about. */
 export interface Flaw {
@@ -87,7 +87,7 @@ export class PolicyFile {
     if (!this.#hasLines) return this.begin(index)
     const tree = parseTree(this.slice(index))
     if (Result.isFailure(tree)) return this.begin(index)
-    return this.place(this.#starts[index]! + locationOf(tree.success.body, path).start.offset, index)
+    return this.place(this.#starts[index]! + startOf(tree.success.body, path).offset, index)
   }
 
   /** The line and column of an offset, which is in the document `index` or around it. */
@@ -107,7 +107,7 @@ export class PolicyFile {
     const tree = parseTree(text)
     if (Result.isFailure(tree)) return notJson(tree.failure.reason, start + tree.failure.offset)
     const twice = ambiguousKey(tree.success.body)
-    if (twice !== undefined) return { code: "ambiguous_key", message: twice.reason, at: start + twice.loc.start.offset }
+    if (twice !== undefined) return { code: "ambiguous_key", message: twice.reason, at: start + twice.at.offset }
     try {
       JSON.parse(text)
       return undefined
@@ -229,57 +229,4 @@ const lineStarts = (text: string): Uint32Array => {
   const starts = [0]
   for (const { 0: end, index } of text.matchAll(/\r\n|\n|\r/gu)) starts.push(index + end.length)
   return new Uint32Array(starts)
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Tree
-// ---------------------------------------------------------------------------------------------------------------------
-
-const parseTree = (text: string): Result.Result<DocumentNode, { readonly offset: number; readonly reason: string }> => {
-  try {
-    return Result.succeed(parse(text))
-  } catch (cause) {
-    const { offset } = { offset: 0, ...(typeof cause === "object" ? cause : {}) }
-    const reason = cause instanceof Error ? cause.message.replace(/ ?\(\d+:\d+\)\.?$/u, "") : String(cause)
-    return Result.fail({ offset, reason })
-  }
-}
-
-/** A key that parsers do not agree on. */
-const ambiguousKey = (node: ValueNode): { readonly loc: ValueNode["loc"]; readonly reason: string } | undefined => {
-  if (node.type === "Array") return firstOf(node.elements, (element) => ambiguousKey(element.value))
-  if (node.type !== "Object") return undefined
-  const seen = new Set<string>()
-  return firstOf(node.members, ({ name, value }) => {
-    const key = name.type === "String" ? name.value : name.name
-    if (key === "__proto__") return { loc: name.loc, reason: "a key must not be __proto__" }
-    if (seen.has(key)) return { loc: name.loc, reason: `the key ${JSON.stringify(key)} is there twice` }
-    seen.add(key)
-    return ambiguousKey(value)
-  })
-}
-
-const firstOf = <A, B>(items: ReadonlyArray<A>, find: (item: A) => B | undefined): B | undefined => {
-  for (const item of items) {
-    const found = find(item)
-    if (found !== undefined) return found
-  }
-  return undefined
-}
-
-const locationOf = (root: ValueNode, path: ReadonlyArray<PropertyKey>): ValueNode["loc"] => {
-  let node = root
-  let loc = root.loc
-  for (const step of path) {
-    if (node.type === "Array" && typeof step === "number" && node.elements[step] !== undefined) {
-      node = node.elements[step].value
-      loc = node.loc
-    } else if (node.type === "Object") {
-      const member = node.members.find(({ name }) => (name.type === "String" ? name.value : name.name) === step)
-      if (member === undefined) return loc
-      node = member.value
-      loc = member.name.loc
-    } else return loc
-  }
-  return loc
 }

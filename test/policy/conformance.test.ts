@@ -105,7 +105,7 @@ describe("conformance", () => {
     })
 })
 
-describe("the naive evaluator agrees with the cases", () => {
+describe("conformance of the naive evaluator", () => {
   for (const one of cases)
     it(`${one.id}`, () => {
       const outcome = oracle(policies[one.policies], {

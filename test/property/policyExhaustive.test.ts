@@ -33,7 +33,7 @@ const product = <A>(lists: ReadonlyArray<ReadonlyArray<A>>): ReadonlyArray<Reado
 const brief = ({ remedies, verdict, violations }: Decision): string =>
   [
     verdict,
-    ...new Set(violations.map(({ code }) => code)),
+    ...[...new Set(violations.map(({ code }) => code))].sort(),
     ...remedies.map((remedy) =>
       remedy.kind === "model" ? remedy.allowed.toSorted().join("|") : `${remedy.kind}=${String(remedy.to)}`
     )
@@ -219,7 +219,7 @@ describe("every small policy", { timeout: 120_000 }, () => {
           taking.some((one) => one.resources?.[0] === "tool:*/embed") && "resource_not_allowed",
           (isNobody || taking.every((one) => (one.resources ?? []).length === 0)) && "no_policy"
         ].filter((code) => code !== false)
-        const expected = [codes.length > 0 ? "deny" : "allow", ...codes].join(" ")
+        const expected = [codes.length > 0 ? "deny" : "allow", ...codes.toSorted()].join(" ")
         const decision = decided(system, asking({}, { principal: caller }))
         if (brief(decision) !== expected)
           assert.fail(`${brief(decision)} instead of ${expected}: ${JSON.stringify({ documents, caller })}`)

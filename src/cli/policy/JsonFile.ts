@@ -3,10 +3,12 @@
  *
  * @since 0.2.0
  */
-import { evaluate, parse, type ValueNode } from "@humanwhocodes/momoa"
+import { evaluate } from "@humanwhocodes/momoa"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import type { Place } from "../../policy/Diagnostic.ts"
+import { parseTree, startOf } from "../../policy/JsonTree.ts"
 import { CannotRun } from "../Ending.ts"
 import { plainLines } from "./Findings.ts"
 
@@ -36,37 +38,13 @@ export const readJson = (file: string): Effect.Effect<JsonFile, CannotRun> =>
       column,
       text: lines[line - 1] ?? ""
     })
-    try {
-      const { body } = parse(text)
-      return Effect.succeed({ name, text, value: evaluate(body), locate: (path) => place(startOf(body, path)) })
-    } catch (cause) {
-      const { column, line } = { column: 1, line: 1, ...(typeof cause === "object" ? cause : {}) }
-      const reason = cause instanceof Error ? cause.message.replace(/ ?\(\d+:\d+\)\.?$/u, "") : String(cause)
-      return Effect.fail(cannotUse(`it is not JSON: ${reason}`, place({ column, line })))
-    }
+    return Result.match(parseTree(text), {
+      onFailure: (flaw) => Effect.fail(cannotUse(`it is not JSON: ${flaw.reason}`, place(flaw))),
+      onSuccess: ({ body }) =>
+        Effect.succeed({ name, text, value: evaluate(body), locate: (path) => place(startOf(body, path)) })
+    })
   })
 
 /** The failure that names what is wrong with a file, where. */
 export const cannotUse = (message: string, place: Place): CannotRun =>
   new CannotRun({ message: plainLines({ severity: "error", code: "", message, path: "", place }).join("\n") })
-
-/** Where the value at `path` begins: its key in an object, or the nearest thing around it. */
-const startOf = (
-  root: ValueNode,
-  path: ReadonlyArray<PropertyKey>
-): { readonly line: number; readonly column: number } => {
-  let node = root
-  let { start } = root.loc
-  for (const step of path) {
-    if (node.type === "Array" && typeof step === "number" && node.elements[step] !== undefined) {
-      node = node.elements[step].value
-      start = node.loc.start
-    } else if (node.type === "Object") {
-      const member = node.members.find(({ name }) => (name.type === "String" ? name.value : name.name) === step)
-      if (member === undefined) return start
-      node = member.value
-      start = member.name.loc.start
-    } else return start
-  }
-  return start
-}

@@ -8,8 +8,8 @@ import * as Result from "effect/Result"
 import { Call, type IntentPolicy } from "../../Call.ts"
 import type { JsonObject } from "../../CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "../../Decision.ts"
-import { passedFamilies, toolResource } from "../../Operation.ts"
-import { decide, evaluate, evaluateResource } from "../../policy/Evaluate.ts"
+import { toolResource } from "../../Operation.ts"
+import { decide, evaluate, evaluateFamily } from "../../policy/Evaluate.ts"
 import { makeFind } from "../../policy/Participants.ts"
 import type { PolicySet } from "../../policy/PolicyStore.ts"
 import { type Principal, policyId } from "../../Principal.ts"
@@ -64,8 +64,8 @@ const judge = (
   const resource = resourceOf(app, asked.operation)
   const rules = find({ principal, app, intents }).rules(resource)
   if (resource.startsWith("api:")) {
-    const isOpen = passedFamilies.has(resource.slice(resource.lastIndexOf("/") + 1)) || principal.kind === "app"
-    const violations = isOpen ? rules.denied : evaluateResource(rules, now)
+    const family = resource.slice(resource.lastIndexOf("/") + 1)
+    const violations = evaluateFamily(rules, { family, principal, now })
     return told(asked, rules.policies, { verdict: violations.length === 0 ? "allow" : "deny", violations })
   }
   const decision = decide(rules, { params, principal, now }, revision)
