@@ -103,7 +103,7 @@ const refusals: ReadonlyArray<readonly [string, string, IdentityReason]> = [
   [
     "an end beyond numbers",
     signed(JSON.stringify(header), JSON.stringify(claims).replace(/"exp":\d+/, '"exp":1e400')),
-    "claim"
+    "malformed"
   ],
   ["an end before it was issued", token({ iat: seconds + 5, exp: seconds + 5 }), "claim"],
   ["no time of issue", token({ iat: undefined }), "claim"],
