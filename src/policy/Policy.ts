@@ -153,8 +153,16 @@ const make = (
   let current = rulebook(configured)
   const warn = makeWarn()
 
-  /** A decision by one rulebook. What is thrown on the way is a reason to refuse. */
-  const judgement = (book: Rulebook, call: Call, principal: Principal, now: number): Judgement => {
+  const counting = (limits: ReadonlyArray<RateLimit>, decision: Decision): Judge["count"] =>
+    limits.length === 0 ? Effect.void : countCall(limiter, limits, decision)
+
+  /** A decision by one rulebook, with the limits that it counts. What is thrown on the way is a reason to refuse. */
+  const judgement = (
+    book: Rulebook,
+    call: Call,
+    principal: Principal,
+    now: number
+  ): Judgement & { readonly limits: ReadonlyArray<RateLimit> } => {
     const { app, intents, params, resource } = call
     const { revision } = book
     const undecidable = (about: string) => (error: unknown) =>
@@ -173,6 +181,7 @@ const make = (
     const limits = rules?.rateLimits ?? []
     return {
       decision,
+      limits,
       judge: {
         recheck: (given) =>
           Result.match(
@@ -192,12 +201,12 @@ const make = (
             () => "deny"
           ),
         bounded: rules === undefined ? [] : boundedBy(rules),
-        count: limits.length === 0 ? Effect.void : countCall(limiter, limits, decision)
+        count: counting(limits, decision)
       }
     }
   }
 
-  const judged = (book: Rulebook, call: Call, principal: Principal): Effect.Effect<Judgement> =>
+  const judged = (book: Rulebook, call: Call, principal: Principal) =>
     Effect.map(Clock.currentTimeMillis, (now) => judgement(book, call, principal, now))
 
   const enforced = (): Rulebook => (mode === "observe" ? open : current)
@@ -222,19 +231,37 @@ const make = (
       ),
 
     limits: ({ operation, ...asking }) =>
-      Effect.map(Clock.currentTimeMillis, (now) =>
-        limitsOf(enforced().find(asking).rules(toolResource(asking.app, operation)), now)
-      ),
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const resource = toolResource(asking.app, operation)
+        return Result.match(
+          attempt(() => enforced().find(asking).rules(resource)),
+          {
+            onFailure: (error) => ({
+              resource,
+              allowed: false,
+              reasons: [undecided(error)],
+              ratesPerMinute: {},
+              parameters: {}
+            }),
+            onSuccess: (rules) => limitsOf(rules, now)
+          }
+        )
+      }),
 
     evaluate: Effect.fnUntraced(function* (signed) {
       const { call, principal } = signed
       yield* warn(call.intents)
       const observed = mode === "observe" ? current : undefined
-      const { decision, judge } = yield* judged(enforced(), call, principal)
+      const { decision, judge, limits } = yield* judged(enforced(), call, principal)
       if (!isPermit(decision)) return yield* refused(decision)
       if (observed === undefined) return new Decided(signed, decision, judge)
       const seen = yield* judged(observed, call, principal)
-      return new Decided(signed, decision, judge, { ...seen, decision: { ...seen.decision, enforced: false } })
+      // What an intent limits is counted already.
+      const others = seen.limits.filter(({ counter }) => !limits.some((limit) => limit.counter === counter))
+      return new Decided(signed, decision, judge, {
+        decision: { ...seen.decision, enforced: false },
+        judge: { ...seen.judge, count: counting(others, seen.decision) }
+      })
     }),
 
     pass: Effect.fnUntraced(function* ({ app, family, intents, resource }, principal) {

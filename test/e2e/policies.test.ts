@@ -170,6 +170,14 @@ describe("policies that are observed", () => {
     expect(verdicts).toEqual(["rewrite", "rewrite", "rewrite", "deny", "deny"])
   })
 
+  it("count what an intent limits once", async () => {
+    const { client } = make({ policies, policyMode: "observe" }, { intentPolicy: { constraints: { rate_limit: 2 } } })
+    const ask = () => client.chat.completions.create({ model: "gpt-4o", messages })
+    await ask()
+    await ask()
+    await expect(ask()).rejects.toThrow(/are spent/)
+  })
+
   it("leave in force what holds without policies: intents, and the families that users may not reach", async () => {
     const intentPolicy = { constraints: { parameters: { "tool:**": { max_tokens: { max: 7 } } } } }
     const { client } = make({ policies, policyMode: "observe" }, { intentPolicy })
@@ -272,6 +280,8 @@ describe("what policy would say", () => {
     })
     expect(await alice.limits("embed")).toMatchObject({ allowed: false, reasons: [{ code: "resource_not_allowed" }] })
     expect(await client.limits()).toMatchObject({ allowed: false, reasons: [{ code: "no_policy" }] })
+    const lost = make({ policies }, { intentPolicy: { extends: "team:gone" } }).client
+    expect(await lost.limits()).toMatchObject({ allowed: false, reasons: [{ code: "policy_error" }] })
   })
 })
 
