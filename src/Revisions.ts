@@ -53,7 +53,7 @@ export const reload: Effect.Effect<Revision, Configuration | EnforcementUnavaila
     if (revision === previous) return { count, revision }
     yield* audit.policyActivated({ count, revision, previous, mode: policy.mode })
     yield* candidate.activate
-    yield* Effect.logInfo(`The policies have changed: ${count} documents are in force, revision ${revision}.`)
+    yield* Effect.logDebug(`The policies have changed: the set ${revision} is in force.`)
     // Who has just changed them is there to look again; at the start of an app nobody may be.
     yield* tellWarnings(yield* policy.warnings)
     return { count, revision }

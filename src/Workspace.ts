@@ -8,6 +8,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Path from "node:path"
 import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
@@ -105,7 +106,10 @@ export class Workspace {
   /** A workspace that opens on first use. Prefer {@link Workspace.open}, which tells at once what is wrong. */
   constructor(options: WorkspaceOptions = {}) {
     requireKnown(options)
-    this.runtime = ManagedRuntime.make(Workspace.layer(options))
+    // What an app prints is its own.
+    this.runtime = ManagedRuntime.make(
+      Layer.provideMerge(Workspace.layer(options), Layer.succeed(Logger.LogToStderr, true))
+    )
   }
 
   /** Opens a workspace; rejects with a `ConfigurationError`, `IdentityError` or `EnforcementUnavailableError`. */

@@ -37,6 +37,7 @@ const telling: Readonly<Record<string, string>> = {
   "06-custom-pipeline.ts": "refused by custom:closed",
   "07-testing.ts": "All of it without a socket.",
   "08-real-api.ts": "Nothing was sent.",
+  "09-policies-in-use.ts": "Still 90 tokens.",
   "demo/main.ts": "All of it happened as it says"
 }
 

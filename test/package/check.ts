@@ -14,16 +14,18 @@ const run = (command: string, ...args: ReadonlyArray<string>): string =>
 
 const program = `
 import OpenAI from "openai"
-import { AgentClient, Pipeline, PolicyDeniedError, SecureOpenAI, Workspace } from "secure-openai"
+import { AgentClient, type Limits, Pipeline, PolicyDeniedError, SecureOpenAI, Workspace } from "secure-openai"
 import { testClient } from "secure-openai/testing"
 
 const { client, requests } = testClient({ replies: ["Hi"], intentPolicy: { constraints: { parameters: { "tool:test-app/generate": { max_tokens: { max: 7 } } } } } })
 const face: OpenAI = client
 const answer = await face.chat.completions.create({ model: "gpt-4", messages: [{ role: "user", content: "Hello" }] })
 console.log(answer.choices[0]?.message.content, requests[0]?.params["max_tokens"], SecureOpenAI.receipt(answer)?.verdict)
+const limits: Limits = await client.limits()
+console.log((await client.can("generate", { model: "gpt-4", max_tokens: 9 })).edits.length, limits.maxOutputTokens)
 console.log([AgentClient, Pipeline, PolicyDeniedError, Workspace].map((f) => typeof f).join())
 `
-const expected = ["Hi 7 rewrite", "function,function,function,function"]
+const expected = ["Hi 7 rewrite", "1 7", "function,function,function,function"]
 
 try {
   const { devDependencies } = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")) as {
@@ -45,6 +47,14 @@ try {
   Fs.writeFileSync(Path.join(project, "old.cjs"), 'console.log(typeof require("secure-openai").SecureOpenAI)')
   if (run(process.execPath, "old.cjs").trim() !== "function") throw new Error("require() does not reach it")
   if (!run("npx", "secure-openai", "audit", "--help").includes("verify")) throw new Error("the command does not run")
+  const $schema = "../node_modules/secure-openai/mapl.schema.json"
+  Fs.mkdirSync(Path.join(project, "policies"))
+  Fs.writeFileSync(
+    Path.join(project, "policies/app.json"),
+    JSON.stringify({ $schema, policy_id: "app:my-app", resources: ["tool:my-app/**"] })
+  )
+  if (!Fs.existsSync(Path.join(project, "policies", $schema))) throw new Error("the schema is not where editors look")
+  if (!run("npx", "secure-openai", "policy", "lint").startsWith("0 errors")) throw new Error("the linter does not run")
   console.log("The tarball installs, type-checks and runs in an empty project.")
 } finally {
   Fs.rmSync(project, { recursive: true, force: true })

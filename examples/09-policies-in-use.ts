@@ -1,0 +1,79 @@
+/**
+ * Policies in use: observed first, then enforced; what a user may do, for a user interface; a change while the app runs.
+ *
+ *   node examples/09-policies-in-use.ts
+ *
+ * In an app, import from "secure-openai". What policies do to single requests is in docs/policies.md, with the commands
+ * that lint, explain and test them.
+ */
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { SecureOpenAI, type SecureOptions } from "../src/index.ts"
+import { mintToken, testIssuer } from "../src/testing/index.ts"
+import { startProvider } from "./support/Provider.ts"
+
+await using provider = await startProvider()
+
+const policies = Fs.mkdtempSync(Path.join(Os.tmpdir(), "policies-"))
+const writePolicy = (max: number): void =>
+  Fs.writeFileSync(
+    Path.join(policies, "alice.json"),
+    JSON.stringify({
+      policy_id: "user:alice",
+      resources: ["tool:assistant/generate"],
+      denied_resources: ["api:*/batches", "api:*/assistants", "api:*/threads"],
+      constraints: { parameters: { "tool:assistant/generate": { model: ["gpt-4o-mini"], max_tokens: { max } } } }
+    })
+  )
+writePolicy(500)
+
+const start = (options: SecureOptions = {}) =>
+  new SecureOpenAI({
+    appName: "assistant",
+    policies,
+    issuers: testIssuer,
+    audit: "memory",
+    apiKey: "none",
+    baseURL: provider.url,
+    ...options
+  })
+const token = mintToken({ sub: "alice" })
+const question = { model: "gpt-4o", max_tokens: 4000, messages: [{ role: "user" as const, content: "Hello" }] }
+
+// 1. Observed: nothing is refused or changed, and the log says what would have been. `policy report` sums it up.
+{
+  await using service = start({ policyMode: "observe" })
+  await using alice = await service.asUser(token)
+  await alice.chat.completions.create(question)
+  const sent = provider.received().at(-1)
+  const decision = (await service.workspace.records()).findLast(({ kind }) => kind === "decision")
+  const { edits, verdict } = decision?.["observed"] as { readonly verdict: string; readonly edits: Array<object> }
+  console.log(`Observed:  sent ${sent?.model}, as asked. Policy would ${verdict} it, with ${edits.length} edits.`)
+}
+
+// 2. Enforced. What may be asked is told before anything is sent: nothing is counted or logged by asking.
+await using service = start()
+await using alice = await service.asUser(token)
+const { maxOutputTokens, models } = await alice.limits()
+console.log(`Limits:    ${models?.join(", ")}; ${maxOutputTokens} tokens.`)
+const { edits } = await alice.can("generate", question)
+console.log(`Can she?   Yes, as ${edits.map(({ path, to }) => `${path} ${to}`).join(" and ")}.`)
+const embed = await alice.can("embed", { model: "text-embedding-3-small", input: "Hello" })
+console.log(`           Embeddings: ${embed.verdict}, ${embed.violations[0]?.message}.`)
+
+// 3. A folder is watched: a change is read whole and comes into force in one step.
+writePolicy(90)
+while ((await alice.limits()).maxOutputTokens !== 90) await new Promise((resolve) => setTimeout(resolve, 20))
+await alice.chat.completions.create(question)
+console.log(`Changed:   sent with ${provider.received().at(-1)?.max_tokens} tokens, and nobody restarted anything.`)
+
+// 4. What does not load changes nothing: the old policies stay, and the failure says why.
+Fs.writeFileSync(Path.join(policies, "alice.json"), `{ "policy_id": "user:alice", "resorces": ["**"] }`)
+const broken = await service.workspace.reload().catch((error: unknown) => error)
+writePolicy(90)
+if (!(broken instanceof Error)) throw new Error("that should not have loaded")
+console.log(`Broken:    ${broken.message.split("\n")[1]?.trim().replace(policies, "policies")}`)
+console.log(`           Still ${(await alice.limits()).maxOutputTokens} tokens.`)
+
+Fs.rmSync(policies, { recursive: true })
