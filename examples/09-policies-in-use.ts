@@ -48,8 +48,10 @@ const question = { model: "gpt-4o", max_tokens: 4000, messages: [{ role: "user" 
   await alice.chat.completions.create(question)
   const sent = provider.received().at(-1)
   const decision = (await service.workspace.records()).findLast(({ kind }) => kind === "decision")
-  const { edits, verdict } = decision?.["observed"] as { readonly verdict: string; readonly edits: Array<object> }
-  console.log(`Observed:  sent ${sent?.model}, as asked. Policy would ${verdict} it, with ${edits.length} edits.`)
+  const observed = decision?.["observed"] as { readonly verdict: string; readonly edits: Array<object> } | undefined
+  console.log(
+    `Observed:  sent ${sent?.model}, as asked. Policy would ${observed?.verdict} it: ${observed?.edits.length} edits.`
+  )
 }
 
 // 2. Enforced. What may be asked is told before anything is sent: nothing is counted or logged by asking.

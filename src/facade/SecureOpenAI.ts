@@ -23,7 +23,7 @@ import {
 } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { Invocation } from "../invocation/Invocation.ts"
-import { familyResource, isOperation, operations } from "../Operation.ts"
+import { familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
 import { Pipeline } from "../Pipeline.ts"
 import type { Limits } from "../policy/Limits.ts"
 import { type Message, type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
@@ -60,9 +60,9 @@ export interface SecureMembers {
    * What policy says of a request: `generate`, `complete`, `embed`, or a tool by its name, with its params. Nothing is sent,
    * counted or recorded. The decision's `verdict` is `allow`, with the `edits` that would be made, `deny` or `pending`.
    */
-  can(operation: string, params?: object): Promise<Decision>
+  can(operation: OperationName | (string & {}), params?: object): Promise<Decision>
   /** What may be asked at most: models, caps and other bounds, for a user interface that offers only what is allowed. */
-  limits(operation?: string): Promise<Limits>
+  limits(operation?: OperationName | (string & {})): Promise<Limits>
   /** The same client under a registered user's identity. Throws a `BindError`. */
   bindToUser(user: AgentClient): BoundSecureOpenAI<this>
   /** Registers a user by token and binds to it; disposing unbinds and unregisters. */

@@ -80,8 +80,16 @@ export const verdictOf = (findings: ReadonlyArray<Finding>): Decision["verdict"]
 }
 
 /** The decision, with every violation that refuses in words. */
-export const decide = (rules: Rules, request: Request, revision: string): Decision => {
-  const findings = judge(rules, request)
+export const decide = (rules: Rules, request: Request, revision: string): Decision =>
+  decisionOf(judge(rules, request), rules, request, revision)
+
+/** What findings about a request come to, as a decision. */
+export const decisionOf = (
+  findings: ReadonlyArray<Finding>,
+  rules: Rules,
+  request: Request,
+  revision: string
+): Decision => {
   const verdict = verdictOf(findings)
   const violations: Array<Violation> = []
   const remedies: Array<Remedy> = []

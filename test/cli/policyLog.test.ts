@@ -86,6 +86,15 @@ describe("secure-openai policy report", () => {
     assert.notInclude(stdout, "secret")
   })
 
+  it("reads a log that holds, in which each call says what was observed", () => {
+    const audit = (...args: ReadonlyArray<string>) =>
+      ChildProcess.spawnSync(process.execPath, [main, "audit", ...args], { encoding: "utf8", env: { ...process.env } })
+    assert.strictEqual(audit("verify", log).status, 0)
+    const { stdout } = audit("tail", log)
+    assert.match(stdout, /user:bob allow tool:assistant\/generate model o1, which policy would refuse: no_policy\n/)
+    assert.match(stdout, /user:bob api:assistant\/files, which policy would refuse: resource_denied\n/)
+  })
+
   it("gives the same to programs", () => {
     const { status, stdout } = run("report", log, "--json")
     assert.strictEqual(status, 0)
@@ -175,7 +184,13 @@ describe("secure-openai policy diff", () => {
       {
         ...alice(1000),
         constraints: {
-          parameters: { "tool:assistant/generate": { model: ["gpt-4o"], max_tokens: { max: 1000 }, user: ["alice"] } }
+          parameters: {
+            "tool:assistant/generate": {
+              model: ["gpt-4o"],
+              max_tokens: { max: 1000 },
+              user: { allowed_values: ["alice"], required: true }
+            }
+          }
         }
       }
     ])

@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { promisify } from "node:util"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import {
   ApprovalPendingError,
@@ -111,6 +113,23 @@ describe("policies in a folder", () => {
     await expect(workspace.reload()).rejects.toThrow(/cannot be read/)
     await alice.chat.completions.create({ model: "gpt-4o", max_tokens: 4000, messages })
     expect(provider.hits.at(-1)?.body["max_tokens"]).toBe(500)
+  })
+
+  it("say on the error output what does not load, and leave the output to the app", async () => {
+    write("alice.json", capped(500))
+    const script = `
+      import { Workspace } from ${JSON.stringify(new URL("../../src/index.ts", import.meta.url).href)}
+      import { writeFileSync } from "node:fs"
+      const workspace = await Workspace.open({ audit: "memory", policies: ${JSON.stringify(folder)} })
+      writeFileSync(${JSON.stringify(Path.join(folder, "alice.json"))}, '{ "policy_id": 7 }')
+      while (!(await workspace.records()).some(({ kind }) => kind === "policy.rejected"))
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      console.log("done")`
+    const run = promisify(execFile)(process.execPath, ["--input-type=module", "-e", script])
+    const { stderr, stdout } = await run
+    expect(stdout).toBe("done\n")
+    expect(stderr).toMatch(/the old ones stay in force.*alice\.json:1:3: policy_id: expected/su)
   })
 
   it("are read again on demand, and the same ones again change nothing", async () => {

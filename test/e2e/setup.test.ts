@@ -231,6 +231,16 @@ describe("the default workspace", () => {
       env: { ...process.env, SECURE_OPENAI_HOME: Path.join(home, "h"), SECURE_OPENAI_POLICIES: Path.dirname(policies) }
     })
     expect(stdout.trim().split("\n")).toEqual(["policy_denied", "1", "true"])
+    const observing = await exec(process.execPath, ["--input-type=module", "-e", script], {
+      cwd: home,
+      env: {
+        ...process.env,
+        SECURE_OPENAI_HOME: Path.join(home, "o"),
+        SECURE_OPENAI_POLICIES: Path.dirname(policies),
+        SECURE_OPENAI_POLICY_MODE: "observe"
+      }
+    })
+    expect(observing.stdout).not.toContain("policy_denied")
     expect(Fs.existsSync(Path.join(home, "h/audit/journal"))).toBe(true)
   })
 

@@ -9,7 +9,8 @@ import { Call, type IntentPolicy } from "../../Call.ts"
 import type { JsonObject } from "../../CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "../../Decision.ts"
 import { toolResource } from "../../Operation.ts"
-import { decide, evaluate, evaluateFamily } from "../../policy/Evaluate.ts"
+import { decisionOf, evaluateFamily, judge as findingsOf } from "../../policy/Evaluate.ts"
+import { explain, type Finding } from "../../policy/Finding.ts"
 import { makeFind } from "../../policy/Participants.ts"
 import type { PolicySet } from "../../policy/PolicyStore.ts"
 import { type Principal, policyId } from "../../Principal.ts"
@@ -25,6 +26,8 @@ export interface Asked {
   readonly intents: ReadonlyArray<IntentPolicy>
   /** Milliseconds since 1970. */
   readonly now: number
+  /** Where not all of a request is known: whether a parameter is. What is missing of others is not missing. */
+  readonly isTold?: (path: string) => boolean
 }
 
 /** A decision as it is told (mapl §7). */
@@ -55,23 +58,27 @@ export const makeJudge = (set: PolicySet, models: (name: string) => Model | unde
 }
 
 const judge = (
-  find: ReturnType<typeof makeFind>,
+  policyFor: ReturnType<typeof makeFind>,
   revision: string,
   models: (name: string) => Model | undefined,
   asked: Asked
 ): Judgement => {
   const { app, intents, now, params, principal } = asked
   const resource = resourceOf(app, asked.operation)
-  const rules = find({ principal, app, intents }).rules(resource)
+  const rules = policyFor({ principal, app, intents }).rules(resource)
   if (resource.startsWith("api:")) {
     const family = resource.slice(resource.lastIndexOf("/") + 1)
     const violations = evaluateFamily(rules, { family, principal, now })
     return told(asked, rules.policies, { verdict: violations.length === 0 ? "allow" : "deny", violations })
   }
-  const decision = decide(rules, { params, principal, now }, revision)
+  const { isTold = () => true } = asked
+  const find = (given: JsonObject): ReadonlyArray<Finding> =>
+    findingsOf(rules, { params: given, principal, now }).filter(
+      ({ code, path }) => code !== "required" || isTold(path ?? "")
+    )
+  const decision = decisionOf(find(params), rules, { params, principal, now }, revision)
   if (decision.verdict !== "allow") return told(asked, rules.policies, decision)
-  const recheck = (changed: JsonObject): ReadonlyArray<Violation> =>
-    evaluate(rules, { params: changed, principal, now }).map(({ violation }) => violation)
+  const recheck = (changed: JsonObject): ReadonlyArray<Violation> => find(changed).map(explain)
   const call = Call.make(asked.operation.replace(/^tool:[^/]*\//u, ""), params, { app })
   return Result.match(plan(call, decision, { recheck }, models), {
     onFailure: (violations) => told(asked, rules.policies, { verdict: "deny", violations }),

@@ -27,21 +27,10 @@ export const makeReplay = (
     const operation = resource.slice(resource.lastIndexOf("/") + 1)
     const isTold = (name: string): boolean =>
       name in params || (isOperation(operation) && (name === "model" || quantities.has(name)))
-    const judgement = judge({ principal, app, operation: resource, params, intents: [], now: at })
+    const judgement = judge({ principal, app, operation: resource, params, intents: [], now: at, isTold })
     const bounded = find({ principal, app, intents: [] })
       .rules(resource)
       .constraints.map(({ parameter }) => parameter.name)
-    return { ...told(judgement, isTold), untold: bounded.filter((name) => !isTold(name)) }
+    return { ...judgement, untold: bounded.filter((name) => !isTold(name)) }
   }
-}
-
-/** What is missing only in the log is not missing. */
-const told = (
-  judgement: Judgement,
-  isTold: (name: string) => boolean
-): Pick<Judgement, "verdict" | "violations" | "edits"> => {
-  const violations = judgement.violations.filter(({ code, path = "" }) => code !== "required" || isTold(path))
-  return violations.length === 0 && judgement.verdict === "deny"
-    ? { verdict: "allow", violations, edits: [] }
-    : { ...judgement, violations }
 }
