@@ -253,6 +253,22 @@ describe("Audit", () => {
       )
     )
 
+    it.live("names the proofs of a principal and the documents that its claims name, the first 32", () =>
+      withMemory((audit) =>
+        Effect.gen(function* () {
+          const documents = Array.from({ length: 40 }, (_, i) => `group:${i}`)
+          const principal = { ...alice, documents, attestations: ["phishing_resistant"] }
+          yield* runCall(audit, chat(), undefined, { principal })
+          assert.deepInclude(last(yield* audit.records, "decision")["principal"], {
+            attestations: ["phishing_resistant"],
+            documents: documents.slice(0, 32)
+          })
+          yield* runCall(audit, chat())
+          assert.notProperty(last(yield* audit.records, "decision")["principal"], "documents")
+        })
+      )
+    )
+
     it.live("leaves user info and the query of its endpoint out", () =>
       withMemory((audit) =>
         Effect.gen(function* () {

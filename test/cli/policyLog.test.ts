@@ -56,6 +56,21 @@ beforeAll(async () => {
   await second.files.list()
   await second.invokeTool({ id: "c", type: "function", function: { name: "pay", arguments: '{"amount":5}' } })
   await client.close()
+
+  // Another app, whose policies hold: one call is let through, one refused by policy, and one caller is not who he says.
+  const strict = new SecureOpenAI({
+    appName: "assistant",
+    apiKey: "k",
+    baseURL: provider.url,
+    policies: [alice(500)],
+    issuers: testIssuer,
+    audit: { path: at("strict") }
+  })
+  const user = await strict.asUser(mintToken({ sub: "alice" }))
+  await ask(user, "gpt-4o", 100)
+  await user.embeddings.create({ model: "text-embedding-3-small", input: "x" }).catch(() => {})
+  await strict.asUser("forged").catch(() => {})
+  await strict.close()
 })
 afterAll(async () => {
   await provider.close()
@@ -165,6 +180,36 @@ describe("secure-openai policy suggest", () => {
     assert.include(replayed.stdout, "7 calls replayed: all are decided as before")
     const { stdout: linted } = run("lint", at("draft.json"))
     assert.include(linted, "0 errors")
+  })
+})
+
+describe("a log of policies that hold", () => {
+  it("suggests what was let through, and replays what policy refused as well", () => {
+    const { stdout } = run("suggest", at("strict"))
+    assert.deepStrictEqual(
+      JSON.parse(stdout).map(({ policy_id, resources }: { policy_id: string; resources: unknown }) => [
+        policy_id,
+        resources
+      ]),
+      [["user:alice", ["tool:assistant/generate"]]]
+    )
+    const [before, after] = [
+      write("before.json", [alice(500)]),
+      write("after.json", [{ policy_id: "user:alice", resources: ["tool:**"] }])
+    ]
+    const { status, stdout: changes } = run("diff", before, after, at("strict"), "--json")
+    assert.strictEqual(status, 0)
+    const { calls, rows } = JSON.parse(changes).replay
+    assert.strictEqual(calls, 2)
+    assert.deepStrictEqual(rows[0].what, {
+      who: "user:alice",
+      resource: "tool:assistant/embed",
+      before: "refused: resource_not_allowed",
+      after: "unchanged",
+      effect: "allowed"
+    })
+    const { stdout: observed } = run("report", at("strict"))
+    assert.match(observed, /^No call in .*strict was decided while policies were observed/)
   })
 })
 

@@ -190,7 +190,9 @@ describe("policies that are observed", () => {
   })
 
   it("count what an intent limits once", async () => {
-    const { client } = make({ policies, policyMode: "observe" }, { intentPolicy: { constraints: { rate_limit: 2 } } })
+    const own = { policy_id: "app:assistant", resources: ["tool:**"] }
+    const intentPolicy = { constraints: { rate_limit: 2 } }
+    const { client } = make({ policies: own, policyMode: "observe" }, { intentPolicy })
     const ask = () => client.chat.completions.create({ model: "gpt-4o", messages })
     await ask()
     await ask()

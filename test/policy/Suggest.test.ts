@@ -115,6 +115,11 @@ describe("suggested policies", () => {
     assert.notProperty(document?.constraints?.parameters?.["tool:shop/generate"] ?? {}, "max_tokens")
   })
 
+  it("leave the models open where a call named none", () => {
+    const [document] = suggest([asked({ model: "gpt-4o" }), asked({ temperature: 1 })])
+    assert.notProperty(document?.constraints?.parameters?.["tool:shop/generate"] ?? {}, "model")
+  })
+
   it("are there for an app only where it called in its own name, and then allow what everybody did", () => {
     const byUser = asked({ max_tokens: 5 })
     assert.deepStrictEqual(

@@ -65,7 +65,9 @@ export const oracle = (documents: ReadonlyArray<Document> | undefined, asked: As
     return judge([...restricting, own].map(alone), [], asked)
   }
   const caller =
-    principal.kind === "app" ? [] : [`${principal.kind}:${principal.id}`, ...principal.documents].flatMap(withParents)
+    principal.kind === "app"
+      ? []
+      : [`${principal.kind}:${principal.id}`, ...[...principal.documents].reverse()].flatMap(withParents)
   const service = withParents(`app:${app}`)
   const responsible = principal.kind === "user" ? caller : [...caller, ...service]
   const granted = [...caller, ...service].some(({ resources = [] }) => resources.length > 0)
