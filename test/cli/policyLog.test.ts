@@ -1,9 +1,10 @@
 /** The commands that read a log: an app runs over a real socket and observes its policies; then the commands are asked. */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { SecureOpenAI } from "../../src/index.ts"
+import { Pipeline, Refusal, SecureOpenAI } from "../../src/index.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
 import { temporaryFolder } from "../audit/logs.ts"
 import { type Provider, startProvider } from "../e2e/Provider.ts"
@@ -57,7 +58,8 @@ beforeAll(async () => {
   await second.invokeTool({ id: "c", type: "function", function: { name: "pay", arguments: '{"amount":5}' } })
   await client.close()
 
-  // Another app, whose policies hold: one call is let through, one refused by policy, and one caller is not who he says.
+  // Another app, whose policies hold: one call is let through, one refused by policy, one by a stage of its own, and one
+  // caller is not who he says.
   const strict = new SecureOpenAI({
     appName: "assistant",
     apiKey: "k",
@@ -70,6 +72,17 @@ beforeAll(async () => {
   await ask(user, "gpt-4o", 100)
   await user.embeddings.create({ model: "text-embedding-3-small", input: "x" }).catch(() => {})
   await strict.asUser("forged").catch(() => {})
+  const closed = new SecureOpenAI({
+    appName: "assistant",
+    apiKey: "k",
+    workspace: strict.workspace,
+    layer: Pipeline.layerFrom(
+      ({ identity }) =>
+        (call) =>
+          Effect.andThen(identity.resolve(call), Refusal.make({ code: "closed", message: "It is late." }))
+    )
+  })
+  await ask(closed, "gpt-4o", 100).catch(() => {})
   await strict.close()
 })
 afterAll(async () => {
