@@ -16,7 +16,9 @@ interface Options {
   readonly input?: string
 }
 
-const { FORCE_COLOR: _, NO_COLOR: __, SECURE_OPENAI_POLICIES: ___, ...environment } = process.env
+// What Node decides colours by, and where policies are looked for, is the tests' own.
+const outside = /^(CI|COLORTERM|FORCE_COLOR|GITHUB_ACTIONS|NO_COLOR|NODE_DISABLE_COLORS|SECURE_OPENAI_.*|TERM)$/u
+const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !outside.test(name)))
 
 const runWith = ({ env = {}, input = "" }: Options, ...args: ReadonlyArray<string>) => {
   const { status, stderr, stdout } = ChildProcess.spawnSync(process.execPath, [main, "policy", ...args], {
@@ -211,7 +213,7 @@ describe("secure-openai policy explain", () => {
     const command = [process.execPath, main, "policy", "explain", ...asBob, pay].map((word) => `'${word}'`).join(" ")
     const { stdout } = ChildProcess.spawnSync("script", ["-qec", `stty cols 80; ${command}`, "/dev/null"], {
       cwd: home,
-      env: environment,
+      env: { ...environment, TERM: "xterm-256color" },
       encoding: "utf8"
     })
     assert.include(stdout, "\u001B[31mDENY\u001B[39m")
