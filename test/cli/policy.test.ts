@@ -198,6 +198,21 @@ describe("secure-openai policy explain", () => {
     assert.hasAllKeys(violations[0], ["code", "path", "policy", "constraint", "message", "hint"])
   })
 
+  it("names the approvals that a request waits for, each with what it is bound to", () => {
+    const policies = write("pending.json", {
+      policy_id: "user:pam",
+      resources: ["tool:my-app/pay"],
+      attestations: ["second::{params.amount > 1000}"],
+      constraints: { attestations: { second: { approval_criteria: "role:treasurer" } } }
+    })
+    const request = write("payment.json", { amount: 9000 })
+    const asked = ["--policies", policies, "--user", "pam", "--app", "my-app", "--operation", "pay", request]
+    const { approvals, verdict } = JSON.parse(run("explain", ...asked, "--json").stdout)
+    assert.strictEqual(verdict, "pending")
+    assert.match(approvals[0].digest, /^sha-256:[\w-]{43}$/u)
+    assert.match(run("explain", ...asked).stdout, new RegExp(`second +role:treasurer +${approvals[0].digest}\n`, "u"))
+  })
+
   it("has colours on a terminal, none in a pipe", () => {
     const plain = run("explain", ...asAlice, refused).stdout
     assert.notInclude(plain, "\u001B")

@@ -7,7 +7,7 @@
 import * as Result from "effect/Result"
 import { Call, type IntentPolicy } from "../../Call.ts"
 import type { JsonObject } from "../../CanonicalJson.ts"
-import type { Decision, Edit, Violation } from "../../Decision.ts"
+import type { Approval, Decision, Edit, Violation } from "../../Decision.ts"
 import { toolResource } from "../../Operation.ts"
 import { decisionOf, evaluateFamily, judge as findingsOf } from "../../policy/Evaluate.ts"
 import { explain, type Finding } from "../../policy/Finding.ts"
@@ -33,7 +33,7 @@ export interface Asked {
 /** A decision as it is told (mapl §7). */
 export interface Judgement extends Pick<
   Decision,
-  "verdict" | "resource" | "principal" | "policies" | "violations" | "edits"
+  "verdict" | "resource" | "principal" | "policies" | "violations" | "edits" | "approvals"
 > {}
 
 /** Judges requests. Never throws: what cannot be decided is refused. */
@@ -93,6 +93,7 @@ const told = (
     readonly verdict: Decision["verdict"]
     readonly violations: ReadonlyArray<Violation>
     readonly edits?: ReadonlyArray<Edit>
+    readonly approvals?: ReadonlyArray<Approval>
   }
 ): Judgement => ({
   verdict: outcome.verdict,
@@ -100,5 +101,6 @@ const told = (
   principal: policyId(principal),
   policies,
   violations: outcome.violations,
-  edits: outcome.edits ?? []
+  edits: outcome.edits ?? [],
+  ...(outcome.approvals !== undefined && { approvals: outcome.approvals })
 })

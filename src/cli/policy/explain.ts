@@ -11,7 +11,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { parseStrictObject } from "../../CanonicalJson.ts"
-import type { Edit, Violation } from "../../Decision.ts"
+import type { Approval, Edit, Violation } from "../../Decision.ts"
 import { showValue } from "../../policy/Fault.ts"
 import { instant } from "../../policy/Mapl.ts"
 import { Models } from "../../rewriting/Models.ts"
@@ -111,7 +111,7 @@ export const timeOf = (at: Option.Option<string>): Effect.Effect<number, CannotR
 const tones: Readonly<Record<Judgement["verdict"], Tone>> = { allow: "good", deny: "bad", pending: "warn" }
 
 const judgementLines = (judgement: Judgement, now: number): ReadonlyArray<string> => {
-  const { edits, policies, principal, resource, verdict, violations } = judgement
+  const { approvals = [], edits, policies, principal, resource, verdict, violations } = judgement
   const outcome = edits.length === 0 ? verdict : `${verdict} with ${count(edits.length, "edit")}`
   return [
     `${say(tones[verdict], outcome.toUpperCase())}  ${say("title", resource)} for ${say("title", principal)}`,
@@ -121,6 +121,7 @@ const judgementLines = (judgement: Judgement, now: number): ReadonlyArray<string
       [["quiet", "took part"], policies.length === 0 ? "no policy" : listed(policies, 12)]
     ]),
     ...(violations.length === 0 ? [] : ["", ...violationLines(violations)]),
+    ...(approvals.length === 0 ? [] : ["", ...approvalLines(approvals)]),
     ...(edits.length === 0 ? [] : ["", ...editLines(edits)])
   ]
 }
@@ -142,6 +143,12 @@ const violationLines = (violations: ReadonlyArray<Violation>): ReadonlyArray<str
     ...(hint === undefined ? [] : sentence(["good", "hint".padStart(code.length)], hint))
   ])
 ]
+
+const approvalLines = (approvals: ReadonlyArray<Approval>): ReadonlyArray<string> =>
+  columns([
+    (["approval", "by", "bound to"] as const).map((head) => ["quiet", head] as const),
+    ...approvals.map(({ approver, digest, key }) => [["name", key] as const, approver, digest])
+  ])
 
 const editLines = (edits: ReadonlyArray<Edit>): ReadonlyArray<string> =>
   columns([
