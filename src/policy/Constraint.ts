@@ -13,7 +13,7 @@ import { outputTokenCaps } from "../Operation.ts"
 import { type Finding, type Relation, show, type Source, withArticle } from "./Finding.ts"
 import { type Bounds, compileRegex, type Spec } from "./Mapl.ts"
 import { type Parameter, read, valueAt } from "./Parameter.ts"
-import { globsMeet, isGlob, type Matcher, valueGlob } from "./Pattern.ts"
+import { globsMeet, isGlob, listsMeet, type Matcher, valueGlob } from "./Pattern.ts"
 
 /** A bound on a number or a length. `deny`: crossing it refuses; otherwise the request is edited. */
 export interface Bound extends Source {
@@ -251,13 +251,12 @@ const crossing = (parameter: Parameter, low: Bound | undefined, high: Bound | un
     ? unsatisfiable(parameter, [low, high], `must be at least ${low.value} and at most ${high.value}`)
     : undefined
 
-/** Whether no value is on every list. Exact, except where every list has globs: there each two are compared. */
+/** Whether no value is on every list. */
 const allowsNothing = ({ lists }: Constraint): boolean => {
   const isLeft = (value: Json): boolean => !isGlobValue(value) && lists.every((list) => list.matches(value))
   if (lists.length === 1) return lists[0]!.values.length === 0
   if (lists.some(({ values }) => values.some(isLeft))) return false
-  if (lists.some((list) => !list.values.some(isGlobValue))) return true
-  return lists.some((list) => lists.some((other) => !list.values.some((value) => meetsList(value, other))))
+  return !listsMeet(lists.map(({ values }) => values.filter(isGlobValue)))
 }
 
 const unsatisfiable = (parameter: Parameter, sources: ReadonlyArray<Source>, demand: string): Violation => ({

@@ -53,13 +53,48 @@ export const isGlob = (value: string): boolean => value.includes("*")
 export const globsMeet = (left: string, right: string): boolean => {
   if (!isGlob(left)) return valueGlob(right)(left)
   if (!isGlob(right)) return valueGlob(left)(right)
-  // Between the outer texts there is room for everything that either glob asks for, so they alone can be at odds.
-  const begins = (text: string) => text.slice(0, text.indexOf("*"))
-  const ends = (text: string) => text.slice(text.lastIndexOf("*") + 1)
-  return (
-    (begins(left).startsWith(begins(right)) || begins(right).startsWith(begins(left))) &&
-    (ends(left).endsWith(ends(right)) || ends(right).endsWith(ends(left)))
-  )
+  return outerOfBoth(outerOf(left), outerOf(right)) !== undefined
+}
+
+/** How many comparisons {@link listsMeet} makes at most. */
+const maximumComparisons = 1_000_000
+
+/**
+ * True where some text matches a glob of each list. Where that would take more than a million comparisons it is not looked
+ * for, and taken to be so.
+ */
+export const listsMeet = (lists: ReadonlyArray<ReadonlyArray<string>>): boolean => {
+  let comparisons = 0
+  let reached: ReadonlyArray<Outer> = [["", ""]]
+  for (const globs of lists) {
+    const next = new Map<string, Outer>()
+    for (const outer of reached)
+      for (const glob of globs) {
+        if (++comparisons > maximumComparisons) return true
+        const both = outerOfBoth(outer, outerOf(glob))
+        if (both !== undefined) next.set(both.join("*"), both)
+      }
+    if (next.size === 0) return false
+    reached = [...next.values()]
+  }
+  return true
+}
+
+/** The texts before the first star of a glob and after the last: between them there is room for whatever a glob asks for. */
+type Outer = readonly [begin: string, end: string]
+
+const outerOf = (glob: string): Outer => [glob.slice(0, glob.indexOf("*")), glob.slice(glob.lastIndexOf("*") + 1)]
+
+/** What two globs ask for together at the ends of a text; `undefined` where they are at odds. */
+const outerOfBoth = ([begin, end]: Outer, [otherBegin, otherEnd]: Outer): Outer | undefined => {
+  const longerBegin = begin.length > otherBegin.length ? begin : otherBegin
+  const longerEnd = end.length > otherEnd.length ? end : otherEnd
+  const fits =
+    longerBegin.startsWith(begin) &&
+    longerBegin.startsWith(otherBegin) &&
+    longerEnd.endsWith(end) &&
+    longerEnd.endsWith(otherEnd)
+  return fits ? [longerBegin, longerEnd] : undefined
 }
 
 const containedText = (pattern: string): string | undefined => {

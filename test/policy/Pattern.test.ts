@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Random } from "./random.ts"
-import { globsMeet, resourcePattern, valueGlob } from "../../src/policy/Pattern.ts"
+import { globsMeet, listsMeet, resourcePattern, valueGlob } from "../../src/policy/Pattern.ts"
 
 describe("a resource pattern", () => {
   const cases: ReadonlyArray<[pattern: string, text: string, matches: boolean]> = [
@@ -123,6 +123,48 @@ describe("globs meet", () => {
  * Each of these would take minutes or years if a step were taken back; they end because none is. Nothing here looks at a
  * clock but the runner, which ends a test after 20 seconds.
  */
+describe("lists of globs meet", () => {
+  it("only where one text matches a glob of each", () => {
+    assert.isTrue(
+      listsMeet([
+        ["a*", "b*"],
+        ["b*", "c*"],
+        ["*d", "b*e"]
+      ])
+    )
+    assert.isFalse(
+      listsMeet([
+        ["a*", "b*"],
+        ["b*", "c*"],
+        ["a*", "c*"]
+      ])
+    )
+    assert.isFalse(listsMeet([["*a"], ["b*"], ["*c"]]))
+    assert.isFalse(listsMeet([["a*"], []]))
+    assert.isTrue(listsMeet([]))
+  })
+
+  it("as a naive comparison says", () => {
+    const parts = ["", "a", "b", "ab", "ba"]
+    const globs = parts.flatMap((begin) => parts.map((end) => `${begin}*${end}`))
+    const texts = parts.flatMap((begin) => parts.flatMap((middle) => parts.map((end) => begin + middle + end)))
+    const random = new Random(7)
+    let apart = 0
+    for (let round = 0; round < 3000; round++) {
+      const lists = Array.from({ length: 1 + (round % 4) }, () => random.some(globs, 0.06))
+      const expected = texts.some((text) => lists.every((list) => list.some((glob) => valueGlob(glob)(text))))
+      assert.strictEqual(listsMeet(lists), expected, JSON.stringify(lists))
+      if (!expected && lists.every((list) => list.length > 0)) apart++
+    }
+    assert.isAbove(apart, 100)
+  })
+
+  it("without end or memory where there are very many", () => {
+    const many = (letter: string) => Array.from({ length: 20_000 }, (_, i) => `${letter}${i}*`)
+    assert.isTrue(listsMeet([many("a"), many("b")]))
+  })
+})
+
 describe("hostile patterns and texts end", () => {
   const long = "a".repeat(1_000_000)
 
