@@ -91,7 +91,7 @@ export class Trail {
     const effective = salted(salts(this.id, "effective"), prepared.bytes)
     const changes = edits.map((edit) => recordEdit(edit, salts, this.id))
     const invocation = `sha-256:${from.from.digest}`
-    const model = prepared.params["model"]
+    const model = isOperation(call.operation) ? prepared.params["model"] : undefined
     const appended = journal.append({
       kind: "decision",
       call: this.id,
@@ -392,10 +392,12 @@ export const quantitiesOf = (
   const told: Array<RecordQuantity> = []
   for (const path in params) {
     const value = params[path]
-    const isQuantity =
-      (isOperation(operation) && quantities.has(path)) || bounded.some((names) => names?.includes(path))
-    if (path === "model" ? typeof value === "string" : isQuantity && isNumberOrBoolean(value))
-      told.push({ path, value: JSON.stringify(path === "model" ? String(value).slice(0, longestName) : value) })
+    const isBounded = bounded.some((names) => names?.includes(path))
+    // A tool may have an argument of that name, which is then no model.
+    if (path === "model" && isOperation(operation) && typeof value === "string")
+      told.push({ path, value: JSON.stringify(value.slice(0, longestName)) })
+    else if ((isBounded || (isOperation(operation) && quantities.has(path))) && isNumberOrBoolean(value))
+      told.push({ path, value: JSON.stringify(value) })
   }
   return told.length === 0 ? undefined : told
 }

@@ -232,7 +232,7 @@ describe("Audit", () => {
       withMemory((audit) =>
         Effect.gen(function* () {
           const judge = { ...allowAll, bounded: ["amount", "note"] }
-          const payment = { amount: 9.5, note: prompt, phone: 4_915_112_345, gift: true }
+          const payment = { amount: 9.5, note: prompt, phone: 4_915_112_345, gift: true, model: `model ${prompt}` }
           yield* runCall(audit, Call.tool("pay", payment, { app: "shop" }), undefined, { judge })
           const asked = last(yield* audit.records, "decision")["asked"]
           assert.deepStrictEqual(asked, [{ path: "amount", value: "9.5" }])
