@@ -150,9 +150,8 @@ export class Pipeline extends Context.Service<
  */
 const counted = (prepared: Prepared): Effect.Effect<Prepared, PolicyRateLimited | EnforcementUnavailable> => {
   const { judge, observed } = prepared.from
-  if (prepared.observed === undefined || observed === undefined) return Effect.as(judge.count, prepared)
   const seen = prepared.observed
-  if (seen.verdict !== "allow") return Effect.as(judge.count, prepared)
+  if (observed === undefined || seen?.verdict !== "allow") return Effect.as(judge.count, prepared)
   return Effect.andThen(
     judge.count,
     Effect.match(observed.judge.count, {

@@ -39,14 +39,13 @@ export const judge = (rules: Rules, request: Request): ReadonlyArray<Finding> =>
 }
 
 /** What {@link judge} finds, in words. */
-export const evaluate = (
-  rules: Rules,
-  request: Request
-): ReadonlyArray<{ readonly violation: Violation; readonly remedy?: Remedy }> =>
-  judge(rules, request).map((finding) => ({
-    violation: explain(finding),
-    ...(finding.remedy !== undefined && { remedy: finding.remedy })
-  }))
+export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Violation> => judge(rules, request).map(explain)
+
+/** Why a request is refused that cannot be decided: what was thrown on the way. */
+export const undecided = (error: unknown): Violation => ({
+  code: "policy_error",
+  message: `policy cannot decide, so the call is refused: ${error instanceof Error ? error.message : String(error)}`
+})
 
 /** What is wrong whatever the params are: validity, denied resources, resources. */
 export const evaluateResource = (rules: Rules, now: number): ReadonlyArray<Violation> => {

@@ -20,7 +20,6 @@ import {
   type Permit,
   type Signed
 } from "../Call.ts"
-import type { JsonObject } from "../CanonicalJson.ts"
 import type { Decision, Violation } from "../Decision.ts"
 import {
   ApprovalPending,
@@ -33,7 +32,7 @@ import {
 import { toolResource } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
 import type { EffectivePolicy, RateLimit, Rules } from "./EffectivePolicy.ts"
-import { decide, evaluate, evaluateFamily, judge, verdictOf } from "./Evaluate.ts"
+import { decide, evaluate, evaluateFamily, judge, undecided, verdictOf } from "./Evaluate.ts"
 import { showDiagnostic } from "./Diagnostic.ts"
 import { lint } from "./Lint.ts"
 import { type Limits, limitsOf } from "./Limits.ts"
@@ -165,42 +164,31 @@ const make = (
   ): Judgement & { readonly limits: ReadonlyArray<RateLimit> } => {
     const { app, intents, params, resource } = call
     const { revision } = book
-    const undecidable = (about: string) => (error: unknown) =>
-      refusalOf({ resource: about, principal, policies: [], revision }, [undecided(error)])
-    const policy = attempt(() => book.find({ principal, app, intents }))
-    const rulesFor = (about: string) => Result.flatMap(policy, (found) => attempt(() => found.rules(about)))
-    const decideOn = (about: string, given: JsonObject): Decision =>
-      Result.getOrElse(
-        Result.flatMap(rulesFor(about), (rules) =>
-          attempt(() => decide(rules, { params: given, principal, now }, revision))
-        ),
-        undecidable(about)
-      )
-    const decision = decideOn(resource, params)
-    const rules = Result.getOrUndefined(rulesFor(resource))
-    const limits = rules?.rateLimits ?? []
+    const rulesOf = (about: string) => Result.try(() => book.find({ principal, app, intents }).rules(about))
+    const by = <A>(rules: Result.Result<Rules, unknown>, f: (rules: Rules) => A): Result.Result<A, unknown> =>
+      Result.flatMap(rules, (found) => Result.try(() => f(found)))
+    const rules = rulesOf(resource)
+    const decision = Result.getOrElse(
+      by(rules, (found) => decide(found, { params, principal, now }, revision)),
+      (error) => refusalOf({ resource, principal, policies: [], revision }, [undecided(error)])
+    )
+    const known = Result.getOrUndefined(rules)
+    const limits = known?.rateLimits ?? []
     return {
       decision,
       limits,
       judge: {
         recheck: (given) =>
-          Result.match(
-            Result.flatMap(rulesFor(resource), (found) =>
-              attempt(() => evaluate(found, { params: given, principal, now }))
-            ),
-            {
-              onFailure: (error) => undecidable(resource)(error).violations,
-              onSuccess: (findings) => findings.map(({ violation }) => violation)
-            }
+          Result.getOrElse(
+            by(rules, (found) => evaluate(found, { params: given, principal, now })),
+            (error) => [undecided(error)]
           ),
         tool: (name, args) =>
           Result.getOrElse(
-            Result.flatMap(rulesFor(toolResource(app, name)), (rules) =>
-              attempt(() => verdictOf(judge(rules, { params: args, principal, now })))
-            ),
+            by(rulesOf(toolResource(app, name)), (found) => verdictOf(judge(found, { params: args, principal, now }))),
             () => "deny"
           ),
-        bounded: rules === undefined ? [] : boundedBy(rules),
+        bounded: known === undefined ? [] : boundedBy(known),
         count: counting(limits, decision)
       }
     }
@@ -234,7 +222,7 @@ const make = (
       Effect.map(Clock.currentTimeMillis, (now) => {
         const resource = toolResource(asking.app, operation)
         return Result.match(
-          attempt(() => enforced().find(asking).rules(resource)),
+          Result.try(() => enforced().find(asking).rules(resource)),
           {
             onFailure: (error) => ({
               resource,
@@ -270,7 +258,7 @@ const make = (
       const passed = ({ find, revision }: Rulebook): Decision => {
         const about = { resource, principal, policies: [], revision }
         return Result.match(
-          attempt(() => find({ principal, app, intents }).rules(resource)),
+          Result.try(() => find({ principal, app, intents }).rules(resource)),
           {
             onFailure: (error) => refusalOf(about, [undecided(error)]),
             onSuccess: (rules) => {
@@ -287,8 +275,6 @@ const make = (
     })
   })
 }
-
-const attempt = <A>(f: () => A): Result.Result<A, unknown> => Result.try(f)
 
 /** The parameters that rules name, by every spelling, where they stand at the top of a request. */
 const boundedBy = ({ cap, constraints, totalTokens }: Rules): ReadonlyArray<string> => [
@@ -322,11 +308,6 @@ const refusalOf = (
   remedies: [],
   edits: [],
   enforced: true
-})
-
-const undecided = (error: unknown): Violation => ({
-  code: "policy_error",
-  message: `policy cannot decide, so the call is refused: ${error instanceof Error ? error.message : String(error)}`
 })
 
 /** Says once of each intent which of its keys mean nothing. */

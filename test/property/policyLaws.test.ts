@@ -214,7 +214,7 @@ describe("the laws of composition", { timeout: 120_000 }, () => {
       if (decision.verdict !== "allow") return false
       const before = structuredClone(asked.params)
       const call = Call.generate(asked.params, { app: asked.app })
-      const judge = (params: Asked["params"]) => evaluate(rules, { ...asked, params }).map(({ violation }) => violation)
+      const judge = (params: Asked["params"]) => evaluate(rules, { ...asked, params })
       const rewritten = rewrite(call, decision.remedies, judge, (name) => lookup(openai, name))
       assert.deepStrictEqual(asked.params, before)
       if (rewritten._tag === "Refused") return false

@@ -92,7 +92,7 @@ const planned = ({
   const request = { params: call.params, principal: app("app"), now: 0 }
   const decision = decide(policy, request, "")
   const judge: Pick<Judge, "recheck"> = {
-    recheck: (params) => evaluate(policy, { ...request, params }).map(({ violation }) => violation)
+    recheck: (params) => evaluate(policy, { ...request, params })
   }
   return isPermit(decision) ? { judge, result: plan(call, decision, judge, find) } : undefined
 }

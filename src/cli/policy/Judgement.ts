@@ -9,7 +9,7 @@ import { Call, type IntentPolicy } from "../../Call.ts"
 import type { JsonObject } from "../../CanonicalJson.ts"
 import type { Approval, Decision, Edit, Violation } from "../../Decision.ts"
 import { toolResource } from "../../Operation.ts"
-import { decisionOf, evaluateFamily, judge as findingsOf } from "../../policy/Evaluate.ts"
+import { decisionOf, evaluateFamily, judge as findingsOf, undecided } from "../../policy/Evaluate.ts"
 import { explain, type Finding } from "../../policy/Finding.ts"
 import { makeFind } from "../../policy/Participants.ts"
 import type { PolicySet } from "../../policy/PolicyStore.ts"
@@ -50,9 +50,7 @@ export const makeJudge = (set: PolicySet, models: (name: string) => Model | unde
     try {
       return judge(find, set.revision, models, asked)
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      const violation = { code: "policy_error", message: `policy cannot decide, so the call is refused: ${reason}` }
-      return told(asked, [], { verdict: "deny", violations: [violation] })
+      return told(asked, [], { verdict: "deny", violations: [undecided(error)] })
     }
   }
 }

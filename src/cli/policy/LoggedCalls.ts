@@ -71,7 +71,7 @@ export interface LoggedCall {
 }
 
 /** A record that is no record: whoever counts calls must not pass over it. */
-export class InvalidRecord extends Schema.TaggedError<InvalidRecord>()("InvalidRecord", { message: Schema.String }) {}
+class InvalidRecord extends Schema.TaggedError<InvalidRecord>()("InvalidRecord", { message: Schema.String }) {}
 
 /**
  * The calls in a log's folder that policy let go or refused, oldest first. Calls that were refused for another reason than
