@@ -13,7 +13,7 @@ import { type JsonObject, snapshot } from "./CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "./Decision.ts"
 import { type EnforcementUnavailable, type PipelineError, type PolicyRateLimited, refusal } from "./Errors.ts"
 import { newId } from "./Id.ts"
-import { isOperation, type OperationName, operations, toolResource } from "./Operation.ts"
+import { endpointFor, isOperation, type OperationName, operations, toolResource } from "./Operation.ts"
 import type { Principal } from "./Principal.ts"
 
 /** A token, or a function that gets a fresh one; it is asked again once the last one has expired. */
@@ -42,7 +42,7 @@ export interface CallOptions {
   readonly server?: string | undefined
   /** Base URL of the provider. Default `https://api.openai.com/v1`. */
   readonly baseURL?: string | undefined
-  /** Method and URL, `POST https://host/path`. Default: the operation's endpoint below `baseURL`. */
+  /** Method and URL, `POST https://host/path`. Default: the endpoint that serves such params, below `baseURL`. */
   readonly endpoint?: string | undefined
   readonly credentials?: Credentials | undefined
   readonly intents?: ReadonlyArray<IntentPolicy> | undefined
@@ -84,7 +84,7 @@ export class Call {
     this.bytes = options.bytes ?? JSON.stringify(params)
     this.app = options.app ?? "secure-openai-app"
     this.server = options.server ?? this.app
-    this.endpoint = options.endpoint ?? endpointOf(this.app, operation, options.baseURL)
+    this.endpoint = options.endpoint ?? endpointOf(this.app, operation, params, options.baseURL)
     this.credentials = options.credentials ?? { _tag: "App" }
     this.intents = options.intents ?? []
     this.parent = options.parent
@@ -120,7 +120,7 @@ export class Call {
     return new Call(operation, params, options)
   }
 
-  /** A chat completion. @category constructors */
+  /** A chat completion, or a response where `params` has an `input`. @category constructors */
   static generate(params: unknown, options?: CallOptions): Call {
     return Call.make("generate", params, options)
   }
@@ -150,10 +150,15 @@ export class Call {
   }
 }
 
-/** Where an operation is served: method and URL, or `local` and the resource for a registered tool. */
-export const endpointOf = (app: string, operation: string, baseURL = "https://api.openai.com/v1"): string =>
+/** Where such params are served: method and URL, or `local` and the resource for a registered tool. */
+export const endpointOf = (
+  app: string,
+  operation: string,
+  params: object,
+  baseURL = "https://api.openai.com/v1"
+): string =>
   isOperation(operation)
-    ? `POST ${baseURL.replace(/\/+$/, "")}${operations[operation].path}`
+    ? `POST ${baseURL.replace(/\/+$/, "")}${endpointFor(operations[operation], params).path}`
     : `local ${toolResource(app, operation)}`
 
 const plainObject = (operation: string, params: unknown, options: CallOptions): JsonObject => {
@@ -334,14 +339,18 @@ export class Prepared {
   }
 }
 
-/**
- * The log's durable acknowledgement of a decision: the index of its record, and the ear that the log lends to a stream.
- */
-export interface Entry {
-  readonly seq: number
-  readonly receipt: Receipt
+/** The ear that the log lends to a stream. */
+export interface Listener {
   /** To be told of each chunk's `data`, as received, in order, before it is handed on. */
   readonly received: (data: string) => void
+  /** To be told when the provider says that its answer is whole (`[DONE]`). */
+  readonly whole: () => void
+}
+
+/** The log's durable acknowledgement of a decision: the index of its record, and an ear for the answer. */
+export interface Entry extends Listener {
+  readonly seq: number
+  readonly receipt: Receipt
 }
 
 /**

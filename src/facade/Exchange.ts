@@ -350,7 +350,7 @@ export class Exchange implements TurnOwner {
     const failed = (cause: unknown) => this.#failed(cause)
     return Reply.stream(
       value instanceof ChunkStream
-        ? Stream.flattenArray(Stream.fromAsyncIterable(value.reads(turn.committed!.entry.received), failed))
+        ? Stream.flattenArray(Stream.fromAsyncIterable(value.reads(turn.committed!.entry), failed))
         : Stream.fromAsyncIterable(value, failed),
       meta
     )

@@ -23,7 +23,7 @@ import {
 } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { Invocation } from "../invocation/Invocation.ts"
-import { familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
+import { endpointFor, familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
 import { Pipeline } from "../Pipeline.ts"
 import type { Limits } from "../policy/Limits.ts"
 import { type Message, type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
@@ -202,7 +202,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       requireAlive(this.#session)
       const { app, credentials, intents, server, workspace } = this.#session
       try {
-        const endpoint = endpointOf(app, operation, this.baseURL)
+        const endpoint = endpointOf(app, operation, params, this.baseURL)
         return await workspace.foresee(Call.make(operation, params, { app, credentials, intents, server, endpoint }))
       } catch (error) {
         throw toSdkError(error)
@@ -408,7 +408,7 @@ const credentialsOf = (options: SecureOptions): Credentials => {
 
 /** A service as other agents reach it. */
 const serviceOf = (session: Session, client: OpenAI): Service => {
-  const endpoint = (operation: string) => endpointOf(session.app, operation, client.baseURL)
+  const endpoint = (operation: string, params: object) => endpointOf(session.app, operation, params, client.baseURL)
   return {
     id: session.server,
     app: session.app,
@@ -416,7 +416,7 @@ const serviceOf = (session: Session, client: OpenAI): Service => {
     deliver: async (message: Message) => {
       const inbound: Inbound = message
       if (isOperation(message.operation))
-        return client.post<unknown>(operations[message.operation].path, {
+        return client.post<unknown>(endpointFor(operations[message.operation], message.params).path, {
           body: message.bytes,
           headers: { "content-type": "application/json" },
           stream: message.stream,
@@ -430,7 +430,7 @@ const serviceOf = (session: Session, client: OpenAI): Service => {
           intents: [...session.intents, ...message.intents],
           invocation: message.invocation,
           bytes: message.bytes,
-          endpoint: endpoint(message.operation)
+          endpoint: endpoint(message.operation, message.params)
         }
       })
     }
