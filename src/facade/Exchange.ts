@@ -17,12 +17,13 @@ import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
 import { Call, type Credentials, type IntentPolicy, type Meta, type PassThrough, Reply } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
-import { ConfigurationError, EnforcementUnavailableError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
+import { ConfigurationError, EnforcementUnavailableError, ProviderFailed } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
 import { classify, familyResource, type Operation, type Target, toolResource } from "../Operation.ts"
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
-import { requireAlive, type Session } from "./Session.ts"
+import { rememberErrorResponse } from "./ErrorResponses.ts"
+import { refuseHere, requireAlive, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
 import { jsonTransport } from "./Transport.ts"
 import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
@@ -64,6 +65,8 @@ export class Exchange implements TurnOwner {
   #attempts = 0
   #alone = false
   #text: string | undefined
+  /** The provider's response, where it is an error. */
+  #refused: Response | undefined
 
   constructor(session: Session) {
     this.#session = session
@@ -114,7 +117,8 @@ export class Exchange implements TurnOwner {
   async buildAlone(options: RequestOptions, built: BuiltRequest, baseURL: string): Promise<BuiltRequest> {
     const { target } = targetOf(built.req.method ?? "get", built.url, baseURL)
     if (target._tag === "Protected")
-      await this.#refuse(
+      await refuseHere(
+        this.#session,
         toolResource(this.#session.app, target.operation.name),
         "no_exchange",
         "a protected request is made by the client's own methods"
@@ -131,10 +135,11 @@ export class Exchange implements TurnOwner {
     const body = built.req.body
     const resource = toolResource(this.#session.app, operation.name)
     await this.#keepHome(built.url, credentials, resource)
-    if (typeof body !== "string") return this.#refuse(resource, "invalid_body", "the body is not JSON text")
+    if (typeof body !== "string")
+      return refuseHere(this.#session, resource, "invalid_body", "the body is not JSON text")
     const parsed = parseStrictObject(body)
     if (Result.isFailure(parsed))
-      return this.#refuse(resource, "invalid_body", `the body cannot be judged: ${parsed.failure}`)
+      return refuseHere(this.#session, resource, "invalid_body", `the body cannot be judged: ${parsed.failure}`)
     const call = Call.fromParsed(operation.name, parsed.success, {
       bytes: body,
       app: this.#session.app,
@@ -172,21 +177,7 @@ export class Exchange implements TurnOwner {
   async #keepHome(url: string, credentials: Credentials, resource: string): Promise<void> {
     const { pinned } = this.#session
     if (credentials._tag === "App" || pinned === undefined || url === pinned || url.startsWith(`${pinned}/`)) return
-    await this.#refuse(resource, "foreign_url", `a user's requests stay below ${pinned}`)
-  }
-
-  async #refuse(resource: string, code: string, message: string): Promise<never> {
-    const denied = refusal("egress", { code, message }, { resource, principal: "" })
-    await this.#session.workspace.refuse({
-      call: newId(),
-      tool: resource,
-      app: this.#session.app,
-      stage: "egress",
-      code,
-      status: 403,
-      violations: [{ code }]
-    })
-    throw toSdkError(denied)
+    await refuseHere(this.#session, resource, "foreign_url", `a user's requests stay below ${pinned}`)
   }
 
   /** Follows the SDK's own run of the call; settles with what the pipeline makes of it. */
@@ -215,12 +206,14 @@ export class Exchange implements TurnOwner {
       this.#value = value
       turn.answered(Effect.succeed(this.#reply(value, props, turn)))
     } catch (error) {
+      rememberErrorResponse(error, props.response, this.#text)
       turn.answered(Effect.fail(this.#failed(error)))
     }
   }
 
   /** The SDK has failed, or was stopped. */
   #stopped(error: unknown): void {
+    if (this.#refused !== undefined) rememberErrorResponse(error, this.#refused, this.#text)
     if (this.#turn === undefined) {
       this.#passFailed(error)
       this.#reject(error)
@@ -297,13 +290,12 @@ export class Exchange implements TurnOwner {
     this.#attempts++
     const turn = this.#turn
     if (turn === undefined) {
-      const response = fetch(input, init)
+      const response = fetch(input, init).then((r) => (r.ok ? r : this.#remember(r)))
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
     if (turn.committed === undefined || init.body !== turn.committed.bytes) throw this.#changed(turn)
     const response = await followHome(turn.call.stream ? fetch : jsonTransport(fetch), input, init)
-    if (!turn.call.stream) this.#remember(response)
-    return response
+    return this.#remember(response)
   }
 
   /** Ends a call whose bytes were changed on their way out: now, for the SDK would try again. */
@@ -321,10 +313,12 @@ export class Exchange implements TurnOwner {
     this.#controller?.abort(reason)
   }
 
-  /** Keeps the text that the SDK's parser reads, for the log and for `asResponse()`. */
-  #remember(response: Response): void {
+  /** Keeps the text that the SDK's parser reads, for the log, for `asResponse()`, and for whoever wants the error's response. */
+  #remember(response: Response): Response {
     const text = response.text
     response.text = async () => (this.#text = await text.call(response))
+    if (!response.ok) this.#refused = response
+    return response
   }
 
   #failed(error: unknown): ProviderFailed {

@@ -34,7 +34,7 @@ import { defaultFetch } from "./Transport.ts"
 import { layerInvocation } from "./Turn.ts"
 import { guard } from "./Guard.ts"
 import { receiptOf } from "./Receipts.ts"
-import { endSession, requireAlive, type Session } from "./Session.ts"
+import { endSession, rememberSession, requireAlive, type Session } from "./Session.ts"
 import type { ToolHandler } from "./Tool.ts"
 import { answerToolCall, judgedTools, runTool, type ToolCall, type ToolMessage } from "./Tools.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
@@ -134,6 +134,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         [sessionKey]: session
       })
       this.#session = session
+      rememberSession(this, session)
       const runTools = this.chat.completions.runTools.bind(this.chat.completions) as (body: object, o?: object) => never
       this.chat.completions.runTools = ((body: Parameters<typeof this.chat.completions.runTools>[0], o?: object) =>
         runTools({ ...body, tools: judgedTools(session, body.tools) }, o)) as typeof this.chat.completions.runTools
