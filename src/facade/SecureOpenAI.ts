@@ -121,6 +121,8 @@ type AnyClient = new (...args: ReadonlyArray<never>) => OpenAI
 export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> => {
   class SecuredClient extends (base as AnyClient as new (options: object) => OpenAI) {
     readonly #session: Session
+    /** Options of the requests that are built here. */
+    readonly #building = new WeakSet<object>()
 
     constructor(options: ClientOptions & SecureOptions & { readonly [sessionKey]?: Session } = {}) {
       const { ours, theirs } = divide(options)
@@ -275,6 +277,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     override async buildRequest(options: RequestOptions, retry?: { retryCount?: number }) {
+      this.#building.add(options)
       const built = await super.buildRequest(options, retry)
       const exchange = Exchange.of(options)
       // Without an exchange nobody waits for the answer: what the log must follow to its end is refused.
@@ -290,9 +293,20 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
 
     /** WebSockets leave by a door that has no guard: a user's do not. */
     override _buildWebSocketHeaders(...args: Parameters<OpenAI["_buildWebSocketHeaders"]>): Record<string, string> {
+      this.#refuseSocket()
+      return super._buildWebSocketHeaders(...args)
+    }
+
+    /** The key goes to requests that are built here; libraries ask for it to open sockets of their own. */
+    protected override async authHeaders(...[options, schemes]: Parameters<OpenAI["authHeaders"]>) {
+      if (!this.#building.has(options)) this.#refuseSocket()
+      return super.authHeaders(options, schemes)
+    }
+
+    #refuseSocket(): void {
       const { app, credentials } = this.#session
       requireAlive(this.#session)
-      if (credentials._tag === "App") return super._buildWebSocketHeaders(...args)
+      if (credentials._tag === "App") return
       const reason = { code: "resource_not_allowed", message: "WebSocket APIs are not judged, and so not for users" }
       throw toSdkError(refusal("egress", reason, { resource: familyResource(app, "realtime"), principal: "" }))
     }

@@ -245,7 +245,9 @@ describe("secureFetch", () => {
     expect(decodeURIComponent(asked!.path)).toBe("/models?limit=2&include[]=a&include[]=b")
     expect(upload?.headers["content-type"]).toMatch(/^multipart\/form-data; boundary=/)
     expect(upload?.text).toContain('name="file"; filename="a.bin"')
-    expect((await world().records()).filter(({ kind }) => kind === "decision" || kind === "passthrough")).toHaveLength(4)
+    expect((await world().records()).filter(({ kind }) => kind === "decision" || kind === "passthrough")).toHaveLength(
+      4
+    )
   })
 
   it("answers a refusal as the API would", async () => {
