@@ -3,6 +3,7 @@
  * two clients that may ask nothing. `expectCalls` says what every library has to leave alone: one decision and one request
  * for each call of the model.
  */
+import * as Net from "node:net"
 import { afterAll, beforeAll, beforeEach, expect } from "vitest"
 import { type BoundSecureOpenAI, SecureOpenAI, Workspace } from "../../src/index.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
@@ -39,14 +40,28 @@ export interface World {
   readonly records: () => Promise<ReadonlyArray<{ readonly kind: string; readonly [name: string]: unknown }>>
 }
 
+const loopback: ReadonlySet<string> = new Set(["127.0.0.1", "localhost"])
+
 /** One world for a test file; the log and the provider's memory are new in every test. */
 export const useWorld = (): (() => World) => {
   let provider: Provider
   let world: World | undefined
+  const strangers: Array<string> = []
+  const { connect } = Net.Socket.prototype
   beforeAll(async () => {
+    Net.Socket.prototype.connect = function (this: Net.Socket, ...args: ReadonlyArray<unknown>) {
+      const [to] = args.flat() as [Net.TcpNetConnectOpts]
+      if (!loopback.has(to.host ?? "")) strangers.push(String(to.host))
+      return Reflect.apply(connect, this, args)
+    } as typeof connect
     provider = await startProvider()
   })
-  afterAll(() => provider.close())
+  // Whatever a library would tell its makers, it does not tell from here.
+  afterAll(async () => {
+    Net.Socket.prototype.connect = connect
+    await provider.close()
+    expect(strangers).toEqual([])
+  })
   beforeEach(async () => {
     const workspace = new Workspace({ audit: "memory", issuers: testIssuer, policies })
     const open = (appName: string) =>
