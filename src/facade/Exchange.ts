@@ -15,9 +15,9 @@ import { APIError, APIUserAbortError, type OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
-import { Call, type Credentials, type IntentPolicy, type Meta, type PassThrough, Reply } from "../Call.ts"
+import { Call, type Credentials, type IntentPolicy, type Meta, type PassThrough, Reply, urlOf } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
-import { ConfigurationError, EnforcementUnavailableError, ProviderFailed } from "../Errors.ts"
+import { ConfigurationError, EnforcementUnavailableError, PolicyDenied, ProviderFailed, refusal } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
 import { classify, familyResource, type Operation, type Target, toolResource } from "../Operation.ts"
@@ -57,6 +57,8 @@ export class Exchange implements TurnOwner {
   #options: RequestOptions | undefined
   #finish: ((outcome: Outcome) => void) | undefined
   #endpoint = ""
+  /** Where the permitted bytes may be sent. */
+  #url = ""
   #interrupted: Error | undefined
   #client: OpenAI | undefined
   #controller: AbortController | undefined
@@ -104,7 +106,10 @@ export class Exchange implements TurnOwner {
     if (!this.#turn?.decides(built.req.body, endpoint)) await this.#decide(target.operation, built, options)
     const committed = await this.#turn!.permit
     requireApiKey(built)
+    // Another model may be served by another deployment, which the URL names.
+    if (committed.endpoint !== endpoint) built.url = `${urlOf(committed.endpoint)}${new URL(built.url).search}`
     built.req.body = committed.bytes
+    this.#url = built.url
     built.req.redirect = "manual"
     if (options.__streamMode !== "events" && !options.__synthesizeEventData) options.__streamClass ??= ChunkStream
     return built
@@ -117,8 +122,7 @@ export class Exchange implements TurnOwner {
   async buildAlone(options: RequestOptions, built: BuiltRequest, baseURL: string): Promise<BuiltRequest> {
     const { target } = targetOf(built.req.method ?? "get", built.url, baseURL)
     if (target._tag === "Protected")
-      await refuseHere(
-        this.#session,
+      await this.#refuse(
         toolResource(this.#session.app, target.operation.name),
         "no_exchange",
         "a protected request is made by the client's own methods"
@@ -135,21 +139,24 @@ export class Exchange implements TurnOwner {
     const body = built.req.body
     const resource = toolResource(this.#session.app, operation.name)
     await this.#keepHome(built.url, credentials, resource)
-    if (typeof body !== "string")
-      return refuseHere(this.#session, resource, "invalid_body", "the body is not JSON text")
+    if (typeof body !== "string") return this.#refuse(resource, "invalid_body", "the body is not JSON text")
     const parsed = parseStrictObject(body)
     if (Result.isFailure(parsed))
-      return refuseHere(this.#session, resource, "invalid_body", `the body cannot be judged: ${parsed.failure}`)
-    const call = Call.fromParsed(operation.name, parsed.success, {
-      bytes: body,
-      app: this.#session.app,
-      server: this.#session.server,
-      endpoint: this.#endpoint,
-      credentials,
-      intents: inbound === undefined ? this.#session.intents : [...this.#session.intents, ...inbound.intents],
-      invocation: inbound?.invocation,
-      parent: before?.call.id
-    })
+      return this.#refuse(resource, "invalid_body", `the body cannot be judged: ${parsed.failure}`)
+    const { app, deployments, intents, server } = this.#session
+    const call = await this.#made(() =>
+      Call.fromParsed(operation.name, parsed.success, {
+        bytes: body,
+        app,
+        server,
+        endpoint: this.#endpoint,
+        deployments,
+        credentials,
+        intents: inbound === undefined ? intents : [...intents, ...inbound.intents],
+        invocation: inbound?.invocation,
+        parent: before?.call.id
+      })
+    )
     const turn = (this.#turn = new Turn(call, body))
     // The old pipeline may end synchronously, so the exchange has moved on before it is told.
     before?.answered(Effect.fail(this.#failed(new Error("retried with other bytes"))))
@@ -177,7 +184,21 @@ export class Exchange implements TurnOwner {
   async #keepHome(url: string, credentials: Credentials, resource: string): Promise<void> {
     const { pinned } = this.#session
     if (credentials._tag === "App" || pinned === undefined || url === pinned || url.startsWith(`${pinned}/`)) return
-    await refuseHere(this.#session, resource, "foreign_url", `a user's requests stay below ${pinned}`)
+    await this.#refuse(resource, "foreign_url", `a user's requests stay below ${pinned}`)
+  }
+
+  #refuse(resource: string, code: string, message: string): Promise<never> {
+    return refuseHere(this.#session, refusal("egress", { code, message }, { resource, principal: "" }))
+  }
+
+  /** The call, or the refusal of what cannot be one. */
+  async #made(make: () => Call): Promise<Call> {
+    try {
+      return make()
+    } catch (error) {
+      if (error instanceof PolicyDenied) return refuseHere(this.#session, error)
+      throw error
+    }
   }
 
   /** Follows the SDK's own run of the call; settles with what the pipeline makes of it. */
@@ -293,16 +314,15 @@ export class Exchange implements TurnOwner {
       const response = fetch(input, init).then((r) => (r.ok ? r : this.#remember(r)))
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
-    if (turn.committed === undefined || init.body !== turn.committed.bytes) throw this.#changed(turn)
+    const isDecided = init.body === turn.committed?.bytes && String(input) === this.#url && isPost(init)
+    if (!isDecided) throw this.#changed(turn)
     const response = await followHome(turn.call.stream ? fetch : jsonTransport(fetch), input, init)
     return this.#remember(response)
   }
 
   /** Ends a call whose bytes were changed on their way out: now, for the SDK would try again. */
   #changed(turn: Turn): Error {
-    const error = new EnforcementUnavailableError(
-      "The bytes were changed after they were decided on; nothing was sent."
-    )
+    const error = new EnforcementUnavailableError("The request was changed after it was decided on; nothing was sent.")
     turn.answered(Effect.fail(this.#failed(error)))
     return (this.#interrupted ??= error)
   }
@@ -366,8 +386,10 @@ export class Exchange implements TurnOwner {
 /** Stands in for an API key where nothing may ever be sent. */
 export const noApiKey = "no-api-key"
 
-const requireApiKey = (built: BuiltRequest): void => {
-  if (built.req.headers.get("authorization") === `Bearer ${noApiKey}`)
+const isPost = ({ method }: RequestInit): boolean => method?.toUpperCase() === "POST"
+
+const requireApiKey = ({ req: { headers } }: BuiltRequest): void => {
+  if (headers.get("authorization") === `Bearer ${noApiKey}` || headers.get("api-key") === noApiKey)
     throw new ConfigurationError(
       "This request would go to the provider, but there is no API key: set OPENAI_API_KEY, pass apiKey, or give a layer with an Invocation of its own."
     )

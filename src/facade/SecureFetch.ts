@@ -4,8 +4,10 @@
  *
  * @since 0.2.0
  */
-import { APIConnectionError, APIError, APIUserAbortError, type OpenAI, OpenAIError } from "openai"
-import { ConfigurationError } from "../Errors.ts"
+import * as Result from "effect/Result"
+import { APIConnectionError, APIError, APIUserAbortError, AzureOpenAI, type OpenAI, OpenAIError } from "openai"
+import { parseStrictObject } from "../CanonicalJson.ts"
+import { ConfigurationError, refusal } from "../Errors.ts"
 import { familyResource, classify, toolResource } from "../Operation.ts"
 import { responseLike } from "./Answer.ts"
 import { errorResponseOf } from "./ErrorResponses.ts"
@@ -42,7 +44,7 @@ export const secureFetch = (client: OpenAI & SecureMembers): typeof globalThis.f
     request.signal.throwIfAborted()
     try {
       requireAlive(session)
-      const options = await optionsOf(request, client.baseURL, session)
+      const options = await optionsOf(request, client, session)
       return cutWith(request.signal, await client.request(options).asResponse())
     } catch (error) {
       if (request.signal.aborted) throw request.signal.reason
@@ -57,11 +59,12 @@ const passing = ["accept", "content-type", "idempotency-key", "openai-beta", "x-
 /** Where libraries send what they are told nothing about. */
 const usualBase = "https://api.openai.com/v1"
 
-const optionsOf = async (request: Request, baseURL: string, session: Session): Promise<RequestOptions> => {
+const optionsOf = async (request: Request, client: OpenAI, session: Session): Promise<RequestOptions> => {
   const url = new URL(request.url)
-  const path = pathBelow(url, baseURL) ?? pathBelow(url, usualBase)
-  if (path === undefined) return refuseForeign(request, baseURL, session)
+  const path = pathBelow(url, client.baseURL) ?? pathBelow(url, usualBase)
+  if (path === undefined) return refuseForeign(request, client.baseURL, session)
   const body = await bodyOf(request)
+  const json = typeof body === "string" ? objectOf(body) : undefined
   const headers: Record<string, string> = {}
   for (const name of passing) {
     const value = request.headers.get(name)
@@ -72,10 +75,11 @@ const optionsOf = async (request: Request, baseURL: string, session: Session): P
     path,
     query: queryOf(url),
     headers,
-    stream: asksForStream(body),
+    stream: json?.["stream"] === true,
     signal: request.signal,
     maxRetries: 0,
-    ...(body !== undefined && { body })
+    // The client for Azure reads the deployment's name in the object.
+    ...(body !== undefined && { body: client instanceof AzureOpenAI ? (json ?? body) : body })
   }
 }
 
@@ -89,12 +93,10 @@ const pathBelow = ({ origin, pathname }: URL, baseURL: string): string | undefin
 const refuseForeign = ({ method, url }: Request, baseURL: string, session: Session): Promise<never> => {
   const { app } = session
   const target = classify(method, url, url)
-  return refuseHere(
-    session,
-    target._tag === "Protected" ? toolResource(app, target.operation.name) : familyResource(app, target.family),
-    "foreign_url",
-    `a request through secureFetch goes to ${baseURL}, and this one was for ${new URL(url).origin}; give the library ${baseURL} as its base URL, or none`
-  )
+  const resource =
+    target._tag === "Protected" ? toolResource(app, target.operation.name) : familyResource(app, target.family)
+  const message = `a request through secureFetch goes to ${baseURL}, and this one was for ${new URL(url).origin}; give the library ${baseURL} as its base URL, or none`
+  return refuseHere(session, refusal("egress", { code: "foreign_url", message }, { resource, principal: "" }))
 }
 
 /** The SDK writes the query: a parameter that is repeated is an array to it. */
@@ -120,13 +122,9 @@ const bodyOf = async (request: Request): Promise<string | ArrayBuffer | undefine
   }
 }
 
-const asksForStream = (body: string | ArrayBuffer | undefined): boolean => {
-  if (typeof body !== "string") return false
-  try {
-    return (JSON.parse(body) as { readonly stream?: unknown } | null)?.stream === true
-  } catch {
-    return false
-  }
+const objectOf = (text: string): Record<string, unknown> | undefined => {
+  const parsed = parseStrictObject(text)
+  return Result.isSuccess(parsed) ? parsed.success : undefined
 }
 
 /** The same response, whose body fails with the signal's reason, as a fetched one does; the SDK's just ends. */

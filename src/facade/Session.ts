@@ -7,8 +7,9 @@
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type { OpenAI } from "openai"
 import type { Credentials, IntentPolicy } from "../Call.ts"
-import { refusal, toSdkError } from "../Errors.ts"
+import { type PolicyDenied, toSdkError } from "../Errors.ts"
 import { newId } from "../Id.ts"
+import type { Deployments } from "../Deployment.ts"
 import type { Pipeline } from "../Pipeline.ts"
 import type { Workspace } from "../Workspace.ts"
 import type { RegisteredTool } from "./Tool.ts"
@@ -20,6 +21,8 @@ export interface Session {
   readonly server: string
   readonly credentials: Credentials
   readonly intents: ReadonlyArray<IntentPolicy>
+  /** The models that the provider's deployments serve. */
+  readonly deployments: Deployments | undefined
   readonly workspace: Workspace
   readonly runtime: ManagedRuntime.ManagedRuntime<Pipeline, unknown>
   readonly tools: Map<string, RegisteredTool>
@@ -56,16 +59,17 @@ export const rememberSession = (client: OpenAI, session: Session): void => {
 /** The session of a secure client; of any other object there is none. */
 export const sessionOf = (client: OpenAI): Session | undefined => sessions.get(client)
 
-/** Refuses at the door what no policy has to judge: recorded, and thrown as a `PolicyDeniedError`. */
-export const refuseHere = async (session: Session, resource: string, code: string, message: string): Promise<never> => {
+/** Refuses at the door, before a pipeline has begun: recorded, and thrown as a `PolicyDeniedError`. */
+export const refuseHere = async (session: Session, denied: PolicyDenied): Promise<never> => {
+  const { resource, violations } = denied.decision
   await session.workspace.refuse({
     call: newId(),
     tool: resource,
     app: session.app,
     stage: "egress",
-    code,
+    code: violations[0]?.code ?? "policy_denied",
     status: 403,
-    violations: [{ code }]
+    violations: violations.map(({ code }) => ({ code }))
   })
-  throw toSdkError(refusal("egress", { code, message }, { resource, principal: "" }))
+  throw toSdkError(denied)
 }
