@@ -45,7 +45,8 @@ export const secureFetch = (client: OpenAI & SecureMembers): typeof globalThis.f
     try {
       requireAlive(session)
       const options = await optionsOf(request, client, session)
-      return cutWith(request.signal, await client.request(options).asResponse())
+      const response = await client.request(options).asResponse()
+      return options.stream === true ? cutWith(request.signal, response) : response
     } catch (error) {
       if (request.signal.aborted) throw request.signal.reason
       return responseOf(error)
@@ -129,7 +130,7 @@ const objectOf = (text: string): Record<string, unknown> | undefined => {
 
 /** The same response, whose body fails with the signal's reason, as a fetched one does; the SDK's just ends. */
 const cutWith = (signal: AbortSignal, response: Response): Response => {
-  if (!response.headers.get("content-type")?.startsWith("text/event-stream") || response.body === null) return response
+  if (response.body === null) return response
   const reader = response.body.getReader()
   const body = new ReadableStream<Uint8Array>(
     {

@@ -145,7 +145,25 @@ describe("secureFetch", () => {
     await expectCalls(world(), 2)
   })
 
-  it("pulls nothing that nobody reads, and a reader that stops ends the request", async () => {
+  it("pulls nothing that nobody reads", async () => {
+    let pulled = 0
+    const chunks = async function* () {
+      for (;;) yield { object: "chat.completion.chunk", choices: [], n: pulled++ }
+    }
+    const run = () => Effect.succeed(Reply.stream(Stream.fromAsyncIterable(chunks(), (e) => e as never)))
+    const client = new SecureOpenAI({ audit: "memory", layer: Layer.succeed(Pipeline, { run }) })
+    const response = await secureFetch(client)(`${usual}/chat/completions`, post({ ...chat, stream: true }))
+    const reader = response.body!.getReader()
+    for (const most of [0, 3]) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      expect(pulled).toBeLessThanOrEqual(most)
+      await reader.read()
+    }
+    await reader.cancel()
+    await client.close()
+  })
+
+  it("ends the request where its reader stops", async () => {
     world().provider.behave({ chunks: 500, every: 1 })
     const response = await secureFetch(world().service)(`${usual}/chat/completions`, post({ ...chat, stream: true }))
     const reader = response.body!.getReader()
