@@ -111,11 +111,11 @@ const queryOf = ({ searchParams }: URL): Record<string, string | Array<string>> 
   return query
 }
 
-/** The body, read whole: text where it is text, for that can be judged, and bytes otherwise. */
+/** The body, read whole: text where it says that it is and is, for that can be judged, and bytes otherwise. */
 const bodyOf = async (request: Request): Promise<string | ArrayBuffer | undefined> => {
   if (request.body === null) return undefined
   const bytes = await request.arrayBuffer()
-  if (request.headers.get("content-type")?.startsWith("multipart/")) return bytes
+  if (request.headers.get("content-type")?.startsWith("multipart/") ?? true) return bytes
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {

@@ -128,6 +128,13 @@ describe("secureFetch", () => {
     await expectRefused(world())
   })
 
+  it("refuses a protected request that does not say what its body is", async () => {
+    const body = new TextEncoder().encode(JSON.stringify(chat))
+    const response = await secureFetch(world().service)(`${usual}/chat/completions`, { method: "POST", body })
+    expect([response.status, await response.text()]).toEqual([403, expect.stringContaining("is not JSON text")])
+    await expectRefused(world())
+  })
+
   it("streams as the API does, a read at a time", async () => {
     world().provider.behave({ chunks: 3, every: 1 })
     const fetch = secureFetch(world().service)
