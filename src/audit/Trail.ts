@@ -5,9 +5,9 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import type { Call, Entry, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
+import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
-import type { Decision, Edit } from "../Decision.ts"
+import type { Decision, Edit, Violation } from "../Decision.ts"
 import { EnforcementUnavailable } from "../Errors.ts"
 import type { SigningKey } from "../Keys.ts"
 import { isOperation, quantities, toolResource } from "../Operation.ts"
@@ -16,7 +16,7 @@ import { canonicalText, Chain, salted, type Salts } from "./Digest.ts"
 import { type End, recordViolations } from "./Failure.ts"
 import type { Appended, Journal } from "./Journal.ts"
 import { makeReceipt, type Out } from "./Receipt.ts"
-import type { RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity } from "./Record.ts"
+import type { RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity, RecordViolation } from "./Record.ts"
 import { type ToolCall, ToolCallDeltas, toolCallsOf, usageOf } from "./ToolCalls.ts"
 
 /** What the trails of one client have in common. */
@@ -55,6 +55,9 @@ export class Trail {
   #over = false
   #stream: StreamTrail | undefined
   #streaming = false
+  /** What output rules found, and what the outcome of an answer that they refuse has to tell. */
+  #found: JudgedAnswer | undefined
+  #answer: Partial<End> = {}
 
   constructor(
     ground: Ground,
@@ -133,8 +136,14 @@ export class Trail {
       salts: () => this.#salts(edits),
       out: () => this.#out
     })
-    this.#entry = { seq: appended.success.seq, receipt, received: (data) => this.#received(data) }
-    return Result.succeed(this.#entry)
+    const entry: Entry = {
+      seq: appended.success.seq,
+      receipt,
+      received: (data) => this.#received(data),
+      judged: (found) => this.#judged(found)
+    }
+    this.#entry = entry
+    return Result.succeed(entry)
   }
 
   /** Takes in that a request passes through, once. */
@@ -159,15 +168,18 @@ export class Trail {
 
   /** Takes in a JSON answer: the tools it asks for, then the outcome. */
   answered(reply: Extract<Reply, { readonly _tag: "Json" }>): Result.Result<Reply, EnforcementUnavailable> {
-    const { meta, value } = reply
+    const ended = this.end({ result: "complete", ...this.#told(reply) })
+    return Result.map(ended, () => ({ ...reply, meta: this.#withReceipt(reply.meta) }))
+  }
+
+  /** What a JSON answer tells; the tools that it asks for are records of their own. */
+  #told({ meta, value }: Extract<Reply, { readonly _tag: "Json" }>): Omit<End, "result"> {
     if (this.#prepared?.call.operation === "generate") this.#tools(toolCallsOf(value))
-    const ended = this.end({
-      result: "complete",
+    return {
       ...httpOf(meta),
       response: salted(this.#ground.salts(this.id, "response"), meta.text ?? JSON.stringify(value) ?? "null"),
       usage: usageOf(value)
-    })
-    return Result.map(ended, () => ({ ...reply, meta: this.#withReceipt(meta) }))
+    }
   }
 
   /** Takes in that a stream begins. Its chunks are told by {@link handed}, its end by {@link end}. */
@@ -195,14 +207,15 @@ export class Trail {
     this.#over = true
     const stream = this.#streaming ? this.#stream : undefined
     this.#stream?.stop()
-    const known = stream?.known ?? {}
+    const known = stream?.known ?? this.#answer
+    const response = end.response ?? known.response
     const status = end.status ?? known.status
     const usage = end.usage ?? known.usage
     if (stream !== undefined) {
       this.#tools(stream.toolCalls)
       stream.close(end.result)
     }
-    this.#out = { result: end.result, status, rdh: end.response, usage }
+    this.#out = { result: end.result, status, rdh: response, usage }
     this.#ended(this)
     return Result.map(
       this.#ground.journal.append({
@@ -214,12 +227,20 @@ export class Trail {
         status,
         error: end.error,
         request: end.request ?? known.request,
-        response: end.response,
+        response,
         usage,
+        output: recordFound(this.#found?.violations),
+        observed: recordFound(this.#found?.observed),
         ms: Math.max(0, Date.now() - this.#opened.ts)
       }),
       () => undefined
     )
+  }
+
+  #judged(found: JudgedAnswer): void {
+    if (this.#over) return
+    this.#found = found
+    if (found.answer !== undefined) this.#answer = this.#told(found.answer)
   }
 
   #received(data: string): void {
@@ -262,6 +283,8 @@ class StreamTrail {
   readonly #chain: Chain
   readonly #tools = new ToolCallDeltas()
   #open = false
+  /** Whether nobody tells what is received: a mock's chunk counts by its text, as it is handed on. */
+  #isUntold: boolean | undefined
   #received = 0
   #handed = 0
   /** Of what was handed on, what the reader says that it gave to the caller. */
@@ -297,9 +320,9 @@ class StreamTrail {
   }
 
   handed(chunks: ReadonlyArray<unknown>): void {
+    this.#isUntold ??= this.#received === 0
     for (const chunk of chunks) {
-      // What nobody told as received (a mock's chunk) counts by its text.
-      if (this.#received <= this.#handed) this.received(JSON.stringify(chunk) ?? "null")
+      if (this.#isUntold) this.received(JSON.stringify(chunk) ?? "null")
       this.#handed++
       this.#tools.add(chunk)
       const usage = usageOf(chunk)
@@ -322,7 +345,8 @@ class StreamTrail {
       kind: "stream.close",
       call: this.#call,
       reason,
-      chunks: this.#consumed ?? this.#handed,
+      // What was held back may come in a chunk of its own.
+      chunks: Math.min(this.#consumed ?? this.#handed, this.#received),
       received: this.#received,
       digest: this.#chain.digest
     })
@@ -409,6 +433,9 @@ const recordObserved = (decision: Decision, salts: Salts, call: string): RecordO
   verdict: decision.verdict === "allow" && decision.edits.length > 0 ? "rewrite" : decision.verdict,
   violations: recordViolations(decision)
 })
+
+const recordFound = (found: ReadonlyArray<Violation> = []): ReadonlyArray<RecordViolation> | undefined =>
+  found.length === 0 ? undefined : recordViolations({ violations: found })
 
 const recordEdit = (edit: Edit, salts: Salts, call: string): RecordEdit => {
   const tell = (value: unknown, side: "from" | "to"): string | undefined =>
