@@ -244,8 +244,8 @@ const takeApart = (document: Document, ancestors: ReadonlyArray<Entry>): Entry =
     denies: denials(denied),
     keys: [
       ...written.map(([path, pattern]) => ({ path, pattern })),
-      ...Object.keys(constraints.denied_parameters ?? {}).map((pattern) => ({
-        path: ["constraints", "denied_parameters", pattern],
+      ...(["denied_parameters", "output"] as const).flatMap((place) => Object.keys(constraints[place] ?? {}).map((pattern) => ({
+        path: ["constraints", place, pattern],
         pattern
       }))
     ],
