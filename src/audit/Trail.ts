@@ -17,7 +17,7 @@ import { type End, recordViolations } from "./Failure.ts"
 import type { Appended, Journal } from "./Journal.ts"
 import { makeReceipt, type Out } from "./Receipt.ts"
 import type { RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity, RecordViolation } from "./Record.ts"
-import { type ToolCall, ToolCallDeltas, toolCallsOf, usageOf } from "./ToolCalls.ts"
+import { Finish, type ToolCall, ToolCallDeltas, toolCallsOf, usageOf } from "./Answers.ts"
 
 /** What the trails of one client have in common. */
 export interface Ground {
@@ -109,7 +109,7 @@ export class Trail {
       effective,
       model: typeof model === "string" ? model.slice(0, longestName) : undefined,
       stream: prepared.params["stream"] === true,
-      endpoint: recordEndpoint(call.endpoint),
+      endpoint: recordEndpoint(prepared.endpoint),
       kid: from.from.kid,
       inv: invocation,
       parent: this.#parent ?? call.parent,
@@ -140,6 +140,10 @@ export class Trail {
       seq: appended.success.seq,
       receipt,
       received: (data) => this.#received(data),
+      whole: () => this.#streamTrail().whole(),
+      came: (chunks) => {
+        if (!this.#over) this.#streamTrail().came(chunks)
+      },
       judged: (found) => this.#judged(found)
     }
     this.#entry = entry
@@ -206,6 +210,7 @@ export class Trail {
     if (this.#over || this.#opened === undefined) return Result.void
     this.#over = true
     const stream = this.#streaming ? this.#stream : undefined
+    const result = end.result === "complete" && stream?.isCut === true ? "cut" : end.result
     this.#stream?.stop()
     const known = stream?.known ?? this.#answer
     const response = end.response ?? known.response
@@ -213,16 +218,16 @@ export class Trail {
     const usage = end.usage ?? known.usage
     if (stream !== undefined) {
       this.#tools(stream.toolCalls)
-      stream.close(end.result)
+      stream.close(result)
     }
-    this.#out = { result: end.result, status, rdh: response, usage }
+    this.#out = { result, status, rdh: response, usage }
     this.#ended(this)
     return Result.map(
       this.#ground.journal.append({
         kind: "outcome",
         call: this.id,
         decision: this.#opened.seq,
-        result: end.result,
+        result,
         attempts: end.attempts ?? known.attempts ?? 0,
         status,
         error: end.error,
@@ -276,15 +281,20 @@ export class Trail {
   }
 }
 
-/** The chunks of one stream: their chain, their count, and the tools and usage that they tell of. */
+/** The chunks of one stream: their chain, their count, and the tools, usage and end that they tell of. */
 class StreamTrail {
   readonly #journal: Journal
   readonly #call: string
   readonly #chain: Chain
   readonly #tools = new ToolCallDeltas()
+  readonly #finish = new Finish()
   #open = false
-  /** Whether nobody tells what is received: a mock's chunk counts by its text, as it is handed on. */
-  #isUntold: boolean | undefined
+  /** True once somebody told what was received: a mock's chunks come from nowhere. */
+  #heard = false
+  #whole = false
+  /** What came is told by whoever keeps some of it back, or else known by what is handed on. */
+  #isKeptBack = false
+  #came = 0
   #received = 0
   #handed = 0
   /** Of what was handed on, what the reader says that it gave to the caller. */
@@ -311,7 +321,22 @@ class StreamTrail {
     if (this.#received > 0) this.#arm()
   }
 
+  /** True where the provider stopped before it had said that its answer is whole. */
+  get isCut(): boolean {
+    return this.#heard && !this.#whole && !this.#finish.isWhole
+  }
+
+  whole(): void {
+    this.#heard = true
+    this.#whole = true
+  }
+
   received(data: string): void {
+    this.#heard = true
+    this.#take(data)
+  }
+
+  #take(data: string): void {
     this.#chain.add(data)
     this.#received++
     if (!this.#open) return
@@ -319,12 +344,22 @@ class StreamTrail {
     else this.#arm()
   }
 
+  came(chunks: ReadonlyArray<unknown>): void {
+    this.#isKeptBack = true
+    this.#read(chunks)
+  }
+
   handed(chunks: ReadonlyArray<unknown>): void {
-    this.#isUntold ??= this.#received === 0
+    if (!this.#isKeptBack) this.#read(chunks)
+    this.#handed += chunks.length
+  }
+
+  #read(chunks: ReadonlyArray<unknown>): void {
     for (const chunk of chunks) {
-      if (this.#isUntold) this.received(JSON.stringify(chunk) ?? "null")
-      this.#handed++
+      // What nobody told as received (a mock's chunk) counts by its text.
+      if (this.#received <= this.#came++) this.#take(JSON.stringify(chunk) ?? "null")
       this.#tools.add(chunk)
+      this.#finish.add(chunk)
       const usage = usageOf(chunk)
       if (usage !== undefined) this.known = { ...this.known, usage }
     }

@@ -9,7 +9,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { Committed, type Judge, type JudgedAnswer, type OutputRules, Reply } from "../Call.ts"
+import { type Committed, type Judge, type JudgedAnswer, type OutputRules, Reply } from "../Call.ts"
 import type { Violation } from "../Decision.ts"
 import { EnforcementUnavailable, type PipelineError, type PolicyDenied, policyDenied } from "../Errors.ts"
 import { isOperation } from "../Operation.ts"
@@ -25,13 +25,12 @@ export const gated =
     const rules = judge.output
     const seen = observed?.judge.output
     if (rules === undefined && seen === undefined) return invoke(committed)
-    const listening = new Ear(committed)
     const judges = {
       holding: rules && judgeOf(rules, committed, judge.tool),
       observing: seen && judgeOf(seen, committed, observed!.judge.tool)
     }
-    return Effect.flatMap(invoke(listening.committed), (reply) =>
-      reply._tag === "Json" ? plain(reply, committed, judges) : Effect.succeed(streamed(reply, listening, judges))
+    return Effect.flatMap(invoke(committed), (reply) =>
+      reply._tag === "Json" ? plain(reply, committed, judges) : Effect.succeed(streamed(reply, committed, judges))
     )
   }
 
@@ -42,7 +41,8 @@ interface Judges {
 
 const judgeOf = (rules: OutputRules, { call, params }: Committed, tool: Judge["tool"]): OutputJudge => {
   const model = isOperation(call.operation) ? params["model"] : undefined
-  return new OutputJudge(rules, { model: typeof model === "string" ? model : undefined, tool })
+  const models = typeof model === "string" ? [model, call.deployment?.serving(model) ?? model] : []
+  return new OutputJudge(rules, { models, tool })
 }
 
 /** What judges have found so far. */
@@ -85,11 +85,7 @@ const plain = (
     }
   )
 
-const streamed = (
-  reply: Extract<Reply, { readonly _tag: "Stream" }>,
-  { committed, received }: Ear,
-  judges: Judges
-): Reply => {
+const streamed = (reply: Extract<Reply, { readonly _tag: "Stream" }>, committed: Committed, judges: Judges): Reply => {
   const gate = judges.holding && new StreamGate(judges.holding)
   const observer = judges.observing && new StreamGate(judges.observing)
   let told = 0
@@ -115,7 +111,7 @@ const streamed = (
         Effect.flatMap(
           Effect.try({
             try: () => {
-              received(chunks)
+              committed.entry.came(chunks)
               return isOver ? judged((each) => each.end(), []) : judged((each) => each.push(chunks), chunks)
             },
             catch: unjudged
@@ -137,25 +133,4 @@ const streamed = (
     })
   )
   return Reply.stream(stream, reply.meta)
-}
-
-/** Hears which chunks the invocation told the log of, and tells the others: the log digests what came, not what was let go. */
-class Ear {
-  readonly committed: Committed
-  #heard = 0
-  #taken = 0
-
-  constructor({ entry, from }: Committed) {
-    const received = (data: string): void => {
-      this.#heard++
-      entry.received(data)
-    }
-    this.committed = new Committed(from, { ...entry, received })
-  }
-
-  /** Chunks have come. */
-  readonly received = (chunks: ReadonlyArray<unknown>): void => {
-    for (const chunk of chunks)
-      if (this.#heard <= this.#taken++) this.committed.entry.received(JSON.stringify(chunk) ?? "null")
-  }
 }

@@ -15,8 +15,8 @@ import { type DeniedTexts, deniedTexts } from "./DeniedTexts.ts"
 
 /** What an answer is judged against, besides the rules. */
 export interface AskedFor {
-  /** The model, where the request names one. */
-  readonly model: string | undefined
+  /** The model's names, where the request has one: as policies know it, and as the provider does. */
+  readonly models: ReadonlyArray<string>
   readonly tool: Judge["tool"]
 }
 
@@ -113,11 +113,11 @@ export class OutputJudge {
   model(name: unknown): void {
     if (name === this.#model || typeof name !== "string" || name === "") return
     this.#model = name
-    const { model } = this.#asked
-    if (model === undefined || isSameModel(model, name)) return
+    const { models } = this.#asked
+    if (models.length === 0 || models.some((asked) => isSameModel(asked, name))) return
     this.#response(
       "model",
-      `the answer comes from another model${named(name)} than the one that was asked${named(model)}`
+      `the answer comes from another model${named(name)} than the one that was asked${named(models[0] ?? "")}`
     )
   }
 

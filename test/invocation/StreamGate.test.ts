@@ -19,32 +19,44 @@ const rulesOf = (rule: OutputRule): OutputRules => {
 }
 
 const tool = (name: string) => (name === "pay" ? "deny" : "allow")
-const make = (rule: OutputRule) => new OutputJudge(rulesOf(rule), { model: "gpt-4o", tool })
+const make = (rule: OutputRule) => new OutputJudge(rulesOf(rule), { models: ["gpt-4o"], tool })
 
-type Chunk = Record<string, any>
+/** As much of a chunk, or an event, as is looked at here. */
+interface Chunk {
+  readonly [key: string]: unknown
+  readonly choices?: ReadonlyArray<Choice>
+}
+interface Choice {
+  readonly index: number
+  readonly delta?: Readonly<Record<string, unknown>>
+  readonly text?: string
+  readonly finish_reason: string | null
+  readonly logprobs?: unknown
+}
 
 const run = (rule: OutputRule, chunks: ReadonlyArray<unknown>, reads = 1) => {
   const judge = make(rule)
   const gate = new StreamGate(judge)
   const free: Array<Chunk> = []
-  for (let at = 0; at < chunks.length; at += reads) free.push(...(gate.push(chunks.slice(at, at + reads)) as Array<Chunk>))
+  for (let at = 0; at < chunks.length; at += reads)
+    free.push(...(gate.push(chunks.slice(at, at + reads)) as Array<Chunk>))
   free.push(...(gate.end() as Array<Chunk>))
   return { free, refused: judge.refused, recorded: judge.recorded }
 }
 
-const chunk = (delta: object | null, more: object = {}, index = 0): Chunk => ({
+const chunk = (delta: Readonly<Record<string, unknown>>, more: object = {}, index = 0): Chunk => ({
   id: "chatcmpl-1",
   object: "chat.completion.chunk",
   created: 1,
   model: "gpt-4o",
-  choices: [{ index, delta: delta ?? {}, finish_reason: null, ...more }]
+  choices: [{ index, delta, finish_reason: null, ...more }]
 })
 const over = (index = 0, reason = "stop") => chunk({}, { finish_reason: reason }, index)
 const said = (free: ReadonlyArray<Chunk>, index = 0, key = "content"): string =>
   free
     .flatMap(({ choices = [] }) => choices)
-    .filter((choice: Chunk) => choice["index"] === index)
-    .map((choice: Chunk) => choice["delta"]?.[key] ?? "")
+    .filter((choice) => choice.index === index)
+    .map((choice) => choice.delta?.[key] ?? "")
     .join("")
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -73,7 +85,7 @@ const naive = (text: string, literals: ReadonlyArray<string>, most = Infinity): 
 
 const cut = (random: Random, text: string): Array<string> => {
   const parts: Array<string> = []
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const next = Math.min(text.length, at + between(random, 0, 4))
     parts.push(text.slice(at, next))
     at = next
@@ -86,7 +98,9 @@ describe("any text, any literals, any cuts", () => {
     const random = new Random(7)
     let refusals = 0
     for (let round = 0; round < 20_000; round++) {
-      const literals = Array.from({ length: between(random, 1, 3) }, () => pieces(random, 3)).filter((text) => text !== "")
+      const literals = Array.from({ length: between(random, 1, 3) }, () => pieces(random, 3)).filter(
+        (text) => text !== ""
+      )
       const text = pieces(random, 14)
       const most = random.chance(0.2) ? between(random, 1, 12) : undefined
       const rule: OutputRule = { denied: literals, ...(most !== undefined && { max_characters: most }) }
@@ -101,8 +115,12 @@ describe("any text, any literals, any cuts", () => {
       // A limit cuts no character in two that comes whole.
       const expected = [most, most && most - 1].map((limit) => text.slice(0, naive(text, literals, limit).until))
       assert.include(expected, given, about)
-      assert.isFalse(literals.some((literal) => given.includes(literal)), about)
-      if (!wanted.refused && chunks.length > parts.length) assert.strictEqual(free.at(-1)?.["choices"][0].finish_reason, "stop", about)
+      assert.isFalse(
+        literals.some((literal) => given.includes(literal)),
+        about
+      )
+      if (!wanted.refused && chunks.length > parts.length)
+        assert.strictEqual(free.at(-1)?.choices?.[0]?.finish_reason, "stop", about)
     }
     assert.isAbove(refusals, 5_000)
   })
@@ -110,7 +128,9 @@ describe("any text, any literals, any cuts", () => {
   it("keeps the texts of several choices and members apart, and each in order", () => {
     const random = new Random(11)
     for (let round = 0; round < 5_000; round++) {
-      const literals = Array.from({ length: between(random, 1, 3) }, () => pieces(random, 3)).filter((text) => text !== "")
+      const literals = Array.from({ length: between(random, 1, 3) }, () => pieces(random, 3)).filter(
+        (text) => text !== ""
+      )
       const texts = [0, 1].flatMap((index) =>
         ["content", "refusal"].map((key) => ({ index, key, text: pieces(random, 8), parts: [] as Array<string> }))
       )
@@ -119,8 +139,12 @@ describe("any text, any literals, any cuts", () => {
       const left = texts.map(({ index, key, parts }) => ({ index, key, parts: [...parts] }))
       while (left.some(({ parts }) => parts.length > 0)) {
         const { index, key, parts } = random.pick(left.filter((one) => one.parts.length > 0))
-        const both = random.chance(0.2) ? left.find((one) => one.index === index && one.key !== key && one.parts.length > 0) : undefined
-        chunks.push(chunk({ [key]: parts.shift(), ...(both !== undefined && { [both.key]: both.parts.shift() }) }, {}, index))
+        const both = random.chance(0.2)
+          ? left.find((one) => one.index === index && one.key !== key && one.parts.length > 0)
+          : undefined
+        chunks.push(
+          chunk({ [key]: parts.shift(), ...(both !== undefined && { [both.key]: both.parts.shift() }) }, {}, index)
+        )
       }
       chunks.push(over(0), over(1))
       const { free, refused } = run({ denied: literals }, chunks, between(random, 1, 4))
@@ -131,7 +155,10 @@ describe("any text, any literals, any cuts", () => {
         const given = said(free, index, key)
         if (bad) assert.isTrue(text.startsWith(given), about)
         else assert.strictEqual(given, text, about)
-        assert.isFalse(literals.some((literal) => given.includes(literal)), about)
+        assert.isFalse(
+          literals.some((literal) => given.includes(literal)),
+          about
+        )
       }
     }
   })
@@ -150,7 +177,7 @@ describe("any text, any literals, any cuts", () => {
       const sought = denied[0]!.sought
       const match = typeof sought === "string" ? undefined : sought(text, 0)
       const bad = match !== undefined || text.includes("cc")
-      const about = JSON.stringify({ source, text, chunks: chunks.map((c) => c["choices"][0].delta.content), free })
+      const about = JSON.stringify({ source, text, chunks: chunks.map((c) => c.choices?.[0]?.delta), free })
       assert.strictEqual(refused !== undefined, bad, about)
       if (bad) assert.isTrue(text.startsWith(said(free)) && !said(free).includes("cc"), about)
       else assert.strictEqual(said(free), text, about)
