@@ -179,7 +179,11 @@ export class ResponseGate {
     this.#flush((last) => last["output_index"] === index, free)
     const path = typeof index === "number" ? `output[${index}]` : "output"
     if (isToolItem(item)) judgeToolItem(item, path, judge)
-    if (isFields(item)) judge.length(textOfParts(item["content"]).length, path)
+    if (isFields(item)) {
+      const text = textOfParts(item["content"])
+      judge.text(text, path)
+      judge.length(text.length, path)
+    }
     if (judge.refused === undefined) judge.search(event, "event")
     // Held for a tool, and none in the end: what was held is judged by itself.
     for (const one of held ?? []) if (judge.refused === undefined) judge.search(one, "event")
