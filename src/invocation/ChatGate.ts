@@ -23,6 +23,9 @@ const known: ReadonlySet<string> = new Set([
   "obfuscation"
 ])
 
+/** The text of a text completion, which is no member of a delta. */
+const completed = "\0text"
+
 /** See the file's first paragraph. */
 export class ChatGate {
   readonly #judge: OutputJudge
@@ -79,7 +82,7 @@ class ChoiceGate {
   readonly #judge: OutputJudge
   readonly #index: unknown
   readonly #path: string
-  /** By the member of the delta, or `text`. */
+  /** By the member of the delta; that of a text completion is {@link completed}. */
   readonly #texts = new Map<string, TextChannel>()
   readonly #others = new Map<string, TextChannel>()
   readonly #calls = new Map<string, { name: string; args: string; custom: boolean; judged: boolean }>()
@@ -104,30 +107,29 @@ class ChoiceGate {
       return judge.refused === undefined ? choice : undefined
     }
     const isOver = choice["finish_reason"] !== null && choice["finish_reason"] !== undefined
-    const edited: Record<string, unknown> = {}
-    let isEdited = false
+    let edited: Record<string, unknown> | undefined
+    const change = (key: string, value: unknown): void => {
+      edited ??= { ...choice }
+      edited[key] = value
+    }
     let holdsText = false
     let rest = false
     for (const key in choice) {
       const value = choice[key]
       if (key === "text" && typeof value === "string") {
-        const text = this.#text(key, value, isOver)
+        const text = this.#text(completed, value, isOver)
         if (judge.refused !== undefined) return this.#cut({ text })
-        if (text !== value) isEdited = true
+        if (text !== value) change(key, text)
         if (text === "" && value !== "") holdsText = true
         else rest = true
-        edited[key] = text
       } else if (key === "delta" && isFields(value)) {
         const delta = this.#delta(value, choice, chunk, isAlone, isOver, free)
         if (judge.refused !== undefined) return delta === undefined ? undefined : this.#cut({ delta })
         if (delta === undefined) return undefined
-        if (delta !== value) isEdited = true
-        edited[key] = delta
+        if (delta !== value) change(key, delta)
         if (delta === value || !isEmpty(delta)) rest = true
         else holdsText = true
-      } else {
-        edited[key] = value
-        if (key === "index" || key === "finish_reason" || key === "logprobs" || value === null) continue
+      } else if (value !== null && key !== "index" && key !== "finish_reason" && key !== "logprobs") {
         judge.search(value, this.#path)
         rest = true
       }
@@ -136,25 +138,23 @@ class ChoiceGate {
     if (judge.seeks && (this.#logprobs !== undefined || isFields(choice["logprobs"]))) {
       judge.search(choice["logprobs"], this.#path)
       this.#logprobs = joined(this.#logprobs, choice["logprobs"])
-      isEdited = true
       const isFree = isOver || !this.#holds
-      edited["logprobs"] = isFree ? this.#logprobs : null
+      change("logprobs", isFree ? this.#logprobs : null)
       if (isFree) this.#logprobs = undefined
     }
     if (isOver) {
       // What this chunk does not say itself comes before it.
-      const before = this.#rest(edited, chunk)
+      const before = this.#rest(edited ?? choice, chunk)
       if (before !== undefined) free.push(before)
       if (judge.refused === undefined) this.#judgeCalls(free)
       if (judge.refused !== undefined) return undefined
     } else if (holdsText && !rest) return undefined
-    return isEdited ? edited : choice
+    return edited ?? choice
   }
 
   /** The choice is over, though nothing says so. */
   end(chunk: Fields, free: Array<unknown>): void {
-    const isText = this.#texts.has("text")
-    const rest = this.#rest({ [isText ? "text" : "delta"]: isText ? undefined : {} }, chunk)
+    const rest = this.#rest({}, chunk)
     if (rest !== undefined) free.push(rest)
     if (this.#judge.refused === undefined) this.#judgeCalls(free)
   }
@@ -169,7 +169,10 @@ class ChoiceGate {
   #text(key: string, piece: string, isOver: boolean): string {
     let channel = this.#texts.get(key)
     if (channel === undefined)
-      this.#texts.set(key, (channel = new TextChannel(this.#judge, placeOf(this.#path, key.replace("delta.", "")))))
+      this.#texts.set(
+        key,
+        (channel = new TextChannel(this.#judge, placeOf(this.#path, key === completed ? "text" : key)))
+      )
     const { maxCharacters } = this.#judge.rules
     let allowed = piece
     if (maxCharacters !== undefined) {
@@ -216,7 +219,7 @@ class ChoiceGate {
       const value = delta[key]
       if (value === null || value === undefined || key === "role") continue
       if (typeof value === "string") {
-        const text = this.#text(`delta.${key}`, value, isOver)
+        const text = this.#text(key, value, isOver)
         if (judge.refused !== undefined) return cut(key, text)
         if (text !== value) change(key, text)
         if (value !== "") hasOthers = true
@@ -228,7 +231,7 @@ class ChoiceGate {
         judge.search(others, `${this.#path}.audio`)
         if (judge.refused !== undefined) return undefined
         if (typeof transcript !== "string") continue
-        const text = this.#text("delta.audio", transcript, isOver)
+        const text = this.#text("audio", transcript, isOver)
         if (judge.refused !== undefined) return cut(key, { transcript: text })
         if (text !== transcript) change(key, { ...value, transcript: text })
       } else {
@@ -307,13 +310,12 @@ class ChoiceGate {
     let text: string | undefined
     for (const [key, channel] of this.#texts) {
       if (this.#judge.refused !== undefined) break
-      const name = key.replace("delta.", "")
-      if (key === "text" ? typeof choice["text"] === "string" : said[name] !== undefined && said[name] !== null)
+      if (key === completed ? typeof choice["text"] === "string" : said[key] !== undefined && said[key] !== null)
         continue
       const rest = channel.end()
       if (rest === "") continue
-      if (key === "text") text = rest
-      else delta[name] = name === "audio" ? { transcript: rest } : rest
+      if (key === completed) text = rest
+      else delta[key] = key === "audio" ? { transcript: rest } : rest
     }
     if (text === undefined && isEmpty(delta)) return undefined
     const logprobs = this.#logprobs === undefined ? {} : { logprobs: this.#logprobs }
