@@ -550,7 +550,8 @@ describe("a registered tool's answer", () => {
         function: { name: "find", arguments: "{}" }
       })
       expect(JSON.parse(message.content)).toMatchObject({ error: { code: "policy_denied" } })
-      expect(message.content).not.toContain("Heron")
+      expect(message.content).toContain("policy does not let the tool's answer through")
+      expect(message.content).not.toMatch(/Heron|my-app/)
       expect(await last("outcome")).toMatchObject({ result: "refused", output: [{ path: "answer" }] })
     }
     client.registerTool("find", () => ({ ok: true }))
@@ -573,5 +574,65 @@ describe("a registered tool's answer", () => {
     await runner.finalContent()
     expect(JSON.stringify(runner.messages)).toContain("policy_denied")
     expect(JSON.stringify(runner.messages)).not.toContain("Heron")
+  })
+})
+
+describe("a response", () => {
+  const place = { item_id: "msg_1", output_index: 0, content_index: 0 }
+  const respond = (...parts: ReadonlyArray<string>) => {
+    const content = [{ type: "output_text", text: parts.join(""), annotations: [] }]
+    const item = { id: "msg_1", type: "message", role: "assistant", status: "completed", content }
+    const about = { id: "resp_1", object: "response", model: "gpt-4o", created_at: 1, instructions: secret }
+    const whole = { ...about, status: "completed", output: [item], usage: { input_tokens: 1, output_tokens: 2 } }
+    const events = [
+      { type: "response.created", response: { ...about, output: [] } },
+      { type: "response.output_item.added", output_index: 0, item: { ...item, content: [] } },
+      { type: "response.content_part.added", ...place, part: { ...content[0], text: "" } },
+      ...parts.map((delta) => ({ type: "response.output_text.delta", ...place, delta, logprobs: [] })),
+      { type: "response.output_text.done", ...place, text: parts.join("") },
+      { type: "response.content_part.done", ...place, part: content[0] },
+      { type: "response.output_item.done", output_index: 0, item },
+      { type: "response.completed", response: whole }
+    ].map((event, sequence_number) => ({ ...event, sequence_number }))
+    return { whole, events }
+  }
+  const request = { model: "gpt-4o", input: "Hello" }
+  const textOf = (event: OpenAI.Responses.ResponseStreamEvent) =>
+    event.type === "response.output_text.delta" ? event.delta : ""
+
+  it("is refused whole, by create and by parse", async () => {
+    const { client, last } = make()
+    provider.behave({ json: respond("On ", secret).whole })
+    expectRefusal(await client.responses.create(request).catch((e: unknown) => e), /^output\[0\]/)
+    expectRefusal(await client.responses.parse(request).catch((e: unknown) => e), /^output\[0\]/)
+    expect(await last("outcome")).toMatchObject({ result: "refused", usage: { input: 1, output: 2 } })
+    provider.behave({ json: respond("On another").whole })
+    expect((await client.responses.create(request)).output_text).toBe("On another")
+  })
+
+  it("ends before a denied text: read, helped, and raw", async () => {
+    const { client, last } = make()
+    provider.behave({ events: respond("On Pro", "ject ", "Heron", " now").events })
+    const { error, text } = await read(() => client.responses.create({ ...request, stream: true }), textOf)
+    expect(text).toBe("On ")
+    expectRefusal(error, /^output\[0\]\.output_text$/)
+    expect(await last("stream.close")).toMatchObject({ reason: "refused" })
+    const helper = client.responses.stream(request)
+    let helped = ""
+    helper.on("response.output_text.delta", ({ delta }) => (helped += delta))
+    expectRefusal(await helper.finalResponse().catch((e: unknown) => e), /output_text/)
+    expect(helped).toBe("On ")
+  })
+
+  it("passes whole where nothing is denied", async () => {
+    const { client, last } = make()
+    const { events } = respond("On Proj", "ect H", "ero")
+    provider.behave({ events })
+    const final = await client.responses.stream(request).finalResponse()
+    expect(final.output_text).toBe("On Project Hero")
+    expect(await last("stream.close")).toMatchObject({ reason: "complete", received: events.length })
+    expect((await read(() => client.responses.create({ ...request, stream: true }), textOf)).text).toBe(
+      "On Project Hero"
+    )
   })
 })
