@@ -9,7 +9,6 @@ import { APIUserAbortError, type OpenAI, OpenAIError } from "openai"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Reply } from "../Call.ts"
 import { toSdkError } from "../Errors.ts"
-import type { Workspace } from "../Workspace.ts"
 import { type Answer, eventStream, responseLike, type ResponseProps } from "./Answer.ts"
 import { rememberChunk } from "./Receipts.ts"
 import type { Session } from "./Session.ts"
@@ -50,7 +49,7 @@ export const streamAnswer = (
     }
   }
   const stream = new OpenAIStream(open, props.controller, client)
-  if (receipt !== undefined) unread.register(stream, { workspace: session.workspace, call: receipt.call }, props)
+  if (receipt !== undefined) unread.register(stream, { session, call: receipt.call, end }, props)
   return {
     props,
     value: async () => stream,
@@ -60,7 +59,16 @@ export const streamAnswer = (
   }
 }
 
-/** Streams that nobody began to read are told to the log when they are collected. What is held here must not know them. */
-const unread = new FinalizationRegistry<{ readonly workspace: Workspace; readonly call: string }>(
-  ({ call, workspace }) => workspace.abandon(call)
-)
+/**
+ * Streams that nobody began to read are told to the log when they are collected, and their connections closed. What is held
+ * here must not know them.
+ */
+const unread = new FinalizationRegistry<{
+  readonly session: Session
+  readonly call: string
+  readonly end: (reason: Error) => void
+}>(({ call, end, session }) => {
+  session.ending.delete(end)
+  session.workspace.abandon(call)
+  end(new APIUserAbortError())
+})
