@@ -2,7 +2,10 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import type { OpenAI } from "openai"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { OpenAI } from "openai"
 import { zodResponseFormat } from "openai/helpers/zod"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { z } from "zod"
@@ -20,6 +23,7 @@ import {
 } from "../../src/index.ts"
 import { Chain } from "../../src/audit/Digest.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
+import { check } from "../audit/logs.ts"
 import { type Provider, startProvider } from "./Provider.ts"
 
 const secret = "Project Heron"
@@ -634,5 +638,62 @@ describe("a response", () => {
     expect((await read(() => client.responses.create({ ...request, stream: true }), textOf)).text).toBe(
       "On Project Hero"
     )
+  })
+})
+
+describe("the log", () => {
+  it("tells every end of a gated stream apart, counts as the provider did, and verifies", async () => {
+    const path = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-output-"))
+    const { client, last, workspace } = make({ policies, audit: { path } })
+    const open = () => client.chat.completions.create({ ...chat, stream: true })
+    const ends: Array<unknown> = []
+    const ended = async () => {
+      await wait(40)
+      const { chunks, reason, received } = await last("stream.close")
+      expect((await last("outcome"))["result"]).toBe(reason)
+      expect(chunks).toBeLessThanOrEqual(received as number)
+      ends.push([reason, chunks, received])
+    }
+    // What is held back at the end comes in a chunk of its own, which the provider never sent.
+    provider.behave({ events: [chunk({ content: "a Proj" }), stop()] })
+    expect((await read(open)).text).toBe("a Proj")
+    await ended()
+    provider.behave({ events: [chunk({ content: "a Proj" })] })
+    expect((await read(open)).text).toBe("a Proj")
+    await ended()
+    provider.behave({ chunks: 3, endless: true })
+    expect((await read(open)).text).toBe("t0t1t2")
+    await ended()
+    provider.behave({ events: words(secret) })
+    expect((await read(open)).text).toBe("")
+    await ended()
+    provider.behave({ chunks: 5, errorAfter: 2 })
+    expect((await read(open)).error).toBeInstanceOf(OpenAI.APIError)
+    await ended()
+    provider.behave({ chunks: 500, every: 2 })
+    for await (const _ of await open()) break
+    await ended()
+    provider.behave({ chunks: 500, every: 2 })
+    const aborted = await open()
+    for await (const _ of aborted) aborted.controller.abort()
+    await ended()
+    expect(ends.map((end) => (end as ReadonlyArray<unknown>)[0])).toEqual([
+      "complete",
+      "complete",
+      "cut",
+      "refused",
+      "failed",
+      "abandoned",
+      "aborted"
+    ])
+    expect(ends.slice(0, 3)).toEqual([
+      ["complete", 2, 2],
+      ["complete", 1, 1],
+      ["cut", 3, 3]
+    ])
+    await client.close()
+    await workspace.close()
+    expect((await check({ path })).problems).toEqual([])
+    Fs.rmSync(path, { recursive: true })
   })
 })
