@@ -214,7 +214,7 @@ describe("a stream", () => {
       provider.behave({ events: [chunk({ [key]: "on Project" }), chunk({ [key]: " Heron" }), stop()] })
       const seen = await read(
         () => client.chat.completions.create({ ...chat, stream: true }),
-        (c: OpenAI.ChatCompletionChunk) => (c.choices[0]?.delta as Record<string, string>)[key]
+        (c: OpenAI.ChatCompletionChunk) => (c.choices[0]?.delta as Record<string, string> | undefined)?.[key]
       )
       expect(seen.text).toBe("on ")
       expectRefusal(seen.error, new RegExp(key))
