@@ -87,7 +87,7 @@ export const responseLike = (from: Response, body: string | ReadableStream, cont
 
 /**
  * Chunks as server-sent events, as the API sends them: those that have a `type` are named and end without a sentinel, all
- * others are followed by `[DONE]`. An error of the API, and a refusal, is the last event; any other failure is the body's.
+ * others are followed by `[DONE]`. An error event of the API is the last event; any other failure is the body's.
  * Nothing is pulled before somebody reads.
  */
 export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream<Uint8Array> => {
@@ -110,7 +110,7 @@ export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream<
           }
           if (!isNamed) write("data: [DONE]\n\n")
         } catch (error) {
-          if (!(error instanceof APIError) || typeof error.error !== "object") throw error
+          if (!(error instanceof APIError) || error.status !== undefined || typeof error.error !== "object") throw error
           write(errorEvent(error.error, isNamed || sent === 0 ? sent : undefined))
         }
         controller.close()
@@ -124,7 +124,7 @@ export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream<
 }
 
 /** `number` is the event's place in a stream of named events. */
-const errorEvent = (error: object, number: number | undefined): string => {
+export const errorEvent = (error: object, number: number | undefined): string => {
   if (number === undefined) return `data: ${JSON.stringify({ error })}\n\n`
   const event = typeOf(error) === "error" ? error : { type: "error", sequence_number: number, error }
   return `event: error\ndata: ${JSON.stringify(event)}\n\n`

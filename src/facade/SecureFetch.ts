@@ -9,7 +9,7 @@ import { APIConnectionError, APIError, APIUserAbortError, AzureOpenAI, type Open
 import { parseStrictObject } from "../CanonicalJson.ts"
 import { ConfigurationError, refusal } from "../Errors.ts"
 import { familyResource, classify, toolResource } from "../Operation.ts"
-import { responseLike } from "./Answer.ts"
+import { errorEvent, responseLike } from "./Answer.ts"
 import { errorResponseOf } from "./ErrorResponses.ts"
 import type { RequestOptions } from "./Exchange.ts"
 import { receiptOf, rememberReceipt } from "./Receipts.ts"
@@ -128,17 +128,30 @@ const objectOf = (text: string): Record<string, unknown> | undefined => {
   return Result.isSuccess(parsed) ? parsed.success : undefined
 }
 
-/** The same response, whose body fails with the signal's reason, as a fetched one does; the SDK's just ends. */
+/**
+ * The same response, as those expect it who speak HTTP: a refusal is the stream's last event, and an abort fails the body with
+ * the signal's reason, where the SDK's just ends.
+ */
 const cutWith = (signal: AbortSignal, response: Response): Response => {
   if (response.body === null) return response
   const reader = response.body.getReader()
+  let sent = 0
+  let isNamed = true
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await reader.read()
-        signal.throwIfAborted()
-        if (done) controller.close()
-        else controller.enqueue(value)
+        try {
+          const { done, value } = await reader.read()
+          signal.throwIfAborted()
+          if (done) return controller.close()
+          sent++
+          isNamed = value[0] === 0x65 // the first letter of "event:"
+          controller.enqueue(value)
+        } catch (error) {
+          if (signal.aborted || !(error instanceof APIError) || typeof error.error !== "object") throw error
+          controller.enqueue(new TextEncoder().encode(errorEvent(error.error, isNamed ? sent : undefined)))
+          controller.close()
+        }
       },
       cancel: (reason) => reader.cancel(reason)
     },
