@@ -24,7 +24,7 @@ import { classify, familyResource, type Operation, type Target, toolResource } f
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
 import { requireAlive, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
-import { jsonTransport } from "./Transport.ts"
+import { leanTransport } from "./Transport.ts"
 import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
 
 /** Options of one request, as the SDK's `request()` takes them. */
@@ -301,7 +301,7 @@ export class Exchange implements TurnOwner {
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
     if (turn.committed === undefined || init.body !== turn.committed.bytes) throw this.#changed(turn)
-    const response = await followHome(turn.call.stream ? fetch : jsonTransport(fetch), input, init)
+    const response = await followHome(leanTransport(fetch), input, init)
     if (!turn.call.stream) this.#remember(response)
     return response
   }

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net"
 import * as Zlib from "node:zlib"
 import type { OpenAI } from "openai"
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
-import { defaultFetch, jsonTransport } from "../../src/facade/Transport.ts"
+import { defaultFetch, leanTransport } from "../../src/facade/Transport.ts"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
 
 /** A server that answers as the test says, and counts its connections. */
@@ -32,7 +32,7 @@ afterEach(() => {
 })
 
 const own = globalThis.fetch
-const lean = jsonTransport(defaultFetch())
+const lean = leanTransport(defaultFetch())
 const post = (init: RequestInit = {}): [string, RequestInit] => [
   `${url}/x`,
   {
@@ -61,11 +61,11 @@ const same = ([ours, theirs]: ReadonlyArray<unknown>) => expect(ours).toEqual(th
 describe("the leaner transport", () => {
   it("is there only for Node's own fetch, and does not use it", async () => {
     expect(lean).not.toBe(defaultFetch())
-    expect(jsonTransport(own)).toBe(own)
+    expect(leanTransport(own)).toBe(own)
     const other: typeof fetch = (input, init) => own(input, init)
-    expect(jsonTransport(other)).toBe(other)
+    expect(leanTransport(other)).toBe(other)
     vi.spyOn(globalThis, "fetch")
-    expect(jsonTransport(defaultFetch())).toBe(globalThis.fetch)
+    expect(leanTransport(defaultFetch())).toBe(globalThis.fetch)
   })
 
   it("gives a genuine Response with the same status, headers and body", async () => {
