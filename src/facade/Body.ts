@@ -107,7 +107,7 @@ const decoders: Readonly<Record<string, () => Transform>> = {
 
 /** The message with its codings undone, the last one first; where one of them is unknown, as it came. */
 const decoded = (message: Http.IncomingMessage, failed: (cause: unknown) => void): Readable => {
-  const codings = message.headers["content-encoding"]
+  const codings = codingsOf(message.rawHeaders)
   if (codings === undefined) return message
   const makers = codings.split(",").map((coding) => decoders[coding.trim().toLowerCase()])
   const undo = makers.reverse().flatMap((make) => (make === undefined ? [] : [make()]))
@@ -117,4 +117,12 @@ const decoded = (message: Http.IncomingMessage, failed: (cause: unknown) => void
     if (error !== null && error !== undefined) failed(error)
   })
   return last
+}
+
+/** The content codings, as named; `message.headers` would look at every field to find the one. */
+const codingsOf = (raw: ReadonlyArray<string>): string | undefined => {
+  const found: Array<string> = []
+  for (let i = 0; i + 1 < raw.length; i += 2)
+    if (raw[i]!.length === 16 && raw[i]!.toLowerCase() === "content-encoding") found.push(raw[i + 1]!)
+  return found.length === 0 ? undefined : found.join(",")
 }

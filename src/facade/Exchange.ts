@@ -301,7 +301,9 @@ export class Exchange implements TurnOwner {
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
     if (turn.committed === undefined || init.body !== turn.committed.bytes) throw this.#changed(turn)
-    const response = await followHome(leanTransport(fetch), input, init)
+    const transport = leanTransport(fetch)
+    const first = await transport(input, init)
+    const response = isRedirect(first) ? await followHome(transport, first, input, init) : first
     if (!turn.call.stream) this.#remember(response)
     return response
   }
@@ -396,20 +398,24 @@ const targetOf = (
 }
 const targets = new Map<string, ReturnType<typeof targetOf>>()
 
+const isRedirect = ({ status }: Response): boolean => status === 307 || status === 308
+
 /** Follows redirects that keep method, body and origin (RFC 9110 §15.4.8, §15.4.9); any other is answered as it came. */
 const followHome = async (
   fetch: typeof globalThis.fetch,
+  first: Response,
   input: string | URL | Request,
   init: RequestInit
 ): Promise<Response> => {
   let url = input instanceof Request ? input.url : String(input)
-  for (let hops = 0; ; hops++) {
-    const response = await fetch(url, init)
-    if (response.status !== 307 && response.status !== 308) return response
+  let response = first
+  for (let hops = 0; hops < 5 && isRedirect(response); hops++) {
     const location = response.headers.get("location")
     const next = location === null ? undefined : new URL(location, url)
-    if (next === undefined || hops === 5 || next.origin !== new URL(url).origin) return response
+    if (next === undefined || next.origin !== new URL(url).origin) return response
     await response.body?.cancel()
     url = next.href
+    response = await fetch(url, init)
   }
+  return response
 }
