@@ -155,11 +155,12 @@ export class AgentClient {
     )
     const principal = await this.#principal()
     const asked = options.stream === true ? { ...params, stream: true } : params
+    const endpoint = await service.endpoint(operation, asked)
     const call = made(() =>
       Call.make(operation, asked, {
         app: service.app,
         server: service.id,
-        endpoint: service.endpoint(operation, asked),
+        endpoint,
         credentials: this.credentials,
         intents
       })

@@ -90,7 +90,7 @@ export interface Service {
   readonly id: string
   readonly app: string
   /** How the service's operations are reached; part of what a caller signs. */
-  readonly endpoint: (operation: string, params: object) => string
+  readonly endpoint: (operation: string, params: object) => Promise<string>
   readonly deliver: (message: Message) => Promise<unknown>
 }
 

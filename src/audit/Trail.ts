@@ -106,7 +106,7 @@ export class Trail {
       effective,
       model: typeof model === "string" ? model.slice(0, longestName) : undefined,
       stream: prepared.params["stream"] === true,
-      endpoint: recordEndpoint(call.endpoint),
+      endpoint: recordEndpoint(prepared.endpoint),
       kid: from.from.kid,
       inv: invocation,
       parent: this.#parent ?? call.parent,

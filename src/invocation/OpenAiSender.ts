@@ -30,15 +30,15 @@ export const sender = (options: ClientOptions): ((committed: Committed) => Effec
   })
   return (committed) =>
     Effect.suspend((): Effect.Effect<Reply, PipelineError> => {
-      const { call } = committed
+      const { call, endpoint } = committed
       const url = isOperation(call.operation)
-        ? `${client.baseURL.replace(/\/+$/, "")}${endpointAt(operations[call.operation], call.endpoint).path}`
+        ? `${client.baseURL.replace(/\/+$/, "")}${endpointAt(operations[call.operation], endpoint).path}`
         : ""
-      if (call.endpoint !== `POST ${url}`)
+      if (endpoint !== `POST ${url}`)
         return Effect.fail(
           new EnforcementUnavailable({
             stage: "invocation",
-            message: `The call is for ${call.endpoint}, but this sender serves ${client.baseURL}; make the call with the same baseURL.`
+            message: `The call is for ${endpoint}, but this sender serves ${client.baseURL}; make the call with the same baseURL.`
           })
         )
       const attempts: Attempts = { count: 0 }

@@ -103,6 +103,7 @@ const pickModel = ({ allowed, downgrade = {}, from }: ModelRemedy, call: Call, f
   const path = endpoint?.servedAs ?? endpoint?.path
   const literals = allowed.filter((name) => !name.includes("*"))
   const serves = (name: string): boolean => {
+    if (call.deployment !== undefined && call.deployment.serving(name) === undefined) return false
     const target = find(name)
     if (target === undefined) return true
     return (

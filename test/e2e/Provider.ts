@@ -52,6 +52,8 @@ export const startProvider = async (): Promise<Provider> => {
     for await (const part of request) parts.push(part as Buffer)
     const text = Buffer.concat(parts).toString("utf8")
     const path = (request.url ?? "").replace(/^\/v1/, "")
+    // Azure serves the same below its own prefixes.
+    const served = path.replace(/^\/openai(\/v1)?/, "").replace(/^\/deployments\/[^/]+/, "")
     const json = request.headers["content-type"]?.includes("json") === true && text !== ""
     const body = json ? (JSON.parse(text) as Record<string, unknown>) : {}
     hits.push({ method: request.method ?? "", path, headers: request.headers, text, body })
@@ -75,9 +77,9 @@ export const startProvider = async (): Promise<Provider> => {
       response.end("{ this is no JSON")
       return
     }
-    if (body["stream"] === true) return stream(response, path, body)
+    if (body["stream"] === true) return stream(response, served, body)
     response.writeHead(200, { "content-type": "application/json" })
-    response.end(JSON.stringify(answer(path, request.method ?? "", body)))
+    response.end(JSON.stringify(answer(served, request.method ?? "", body)))
   })
 
   const stream = async (response: Http.ServerResponse, path: string, body: Record<string, unknown>) => {
