@@ -88,7 +88,7 @@ export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream 
         } else controller.enqueue(utf8.encode(`data: ${JSON.stringify(next.value)}\n\n`))
       },
       async cancel() {
-        await iterator?.return?.()
+        await (iterator ?? open()).return?.()
       }
     },
     { highWaterMark: 0 }

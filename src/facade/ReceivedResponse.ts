@@ -115,7 +115,7 @@ export class ReceivedResponse extends Response implements ReadableResponse {
     if (this.bodyUsed || this.#stream?.locked === true)
       throw new TypeError("Body is unusable: Body has already been read")
     const { body, headers } = this
-    this.#used = true
+    this.#used = body !== null
     return new Response(body, { headers })
   }
 

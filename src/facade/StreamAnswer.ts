@@ -40,7 +40,8 @@ export const streamAnswer = (
           first = false
           tell()
         },
-        over: () => session.ending.delete(end)
+        over: () => session.ending.delete(end),
+        left: () => leave({ session, call: receipt?.call, end })
       }
     )
   }
@@ -59,13 +60,19 @@ export const streamAnswer = (
  * Streams that nobody began to read end when they are collected: the log is told, and their connection is closed. What is
  * held here must not know them.
  */
-const unread = new FinalizationRegistry<{ readonly session: Session; readonly call: string; readonly end: End }>(
-  ({ call, end, session }) => {
-    session.workspace.abandon(call)
-    session.ending.delete(end)
-    end(new APIUserAbortError())
-  }
-)
+const unread = new FinalizationRegistry<Unread>((stream) => leave(stream))
+
+interface Unread {
+  readonly session: Session
+  readonly call: string | undefined
+  readonly end: End
+}
+
+const leave = ({ call, end, session }: Unread): void => {
+  if (call !== undefined) session.workspace.abandon(call)
+  session.ending.delete(end)
+  end(new APIUserAbortError())
+}
 
 /** What a reader of chunks is told. */
 interface Told {
@@ -73,6 +80,8 @@ interface Told {
   readonly handed: (chunk: unknown) => void
   /** Of the end, once. */
   readonly over: () => void
+  /** That it was left before anything was read. */
+  readonly left: () => void
 }
 
 /**
@@ -107,8 +116,9 @@ class Chunks implements AsyncIterator<unknown> {
     this.#array = []
     if (!this.#over) {
       this.#end()
-      this.#arrays ??= (await this.#open())[Symbol.asyncIterator]()
-      await this.#arrays.return?.()
+      if (this.#arrays === undefined) await this.#reading
+      if (this.#arrays === undefined) this.#told.left()
+      else await this.#arrays.return?.()
     }
     return { done: true, value }
   }
