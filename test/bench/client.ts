@@ -1,5 +1,5 @@
 /**
- * One measurement, in a process of its own: who calls (`bare`, `secure` or a peer), what (`call`, `stream`, the same of the
+ * One measurement, in a process of its own: who calls (`bare`, `secure`, `judged`, which is `secure` with output rules, or a peer), what (`call`, `stream`, the same of the
  * Responses API, or `memory`), how many at a time and in all, and the provider's port; for `gateway` the gateway's own two.
  * Prints JSON: CPU µs a call, p50 and p99 in µs, and for `memory` the heap in bytes along the way.
  */
@@ -15,6 +15,11 @@ const concurrency = Number(concurrencyText)
 const calls = Number(callsText)
 const options = { apiKey: "bench", baseURL: `http://127.0.0.1:${port}/v1`, maxRetries: 0 }
 const home = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-bench-"))
+
+/** Literals whose beginnings the answers are full of. */
+const rules = {
+  "tool:*/generate": { denied: ["word words", "Project Heron", " wordless", "internal only", "sk-live-"] }
+}
 
 /** Everything on: a verified user, a policy tree, an edit on each call, the log on the disk. */
 const secure = async (): Promise<OpenAI> => {
@@ -35,7 +40,7 @@ const secure = async (): Promise<OpenAI> => {
           }
         }
       },
-      { policy_id: "team:Lab", extends: "company:Acme" },
+      { policy_id: "team:Lab", extends: "company:Acme", ...(kind === "judged" && { constraints: { output: rules } }) },
       {
         policy_id: "user:alice",
         extends: "team:Lab",
@@ -58,6 +63,7 @@ const throughGateway = () =>
 const clients: Readonly<Record<string, () => OpenAI | Promise<OpenAI>>> = {
   bare: () => new OpenAI(options),
   secure,
+  judged: secure,
   gateway: throughGateway,
   // An empty configuration: no guardrail runs. It brings an SDK of its own.
   guardrails: async () => {
