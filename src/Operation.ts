@@ -57,11 +57,21 @@ export const isOperation = (name: string): name is OperationName => Object.hasOw
 /** Where a call of an operation goes, by its method and URL (`POST https://host/v1/responses`). */
 export const endpointAt = ({ endpoints }: Operation, target: string): Endpoint => {
   const [usual, ...others] = endpoints
-  const url = target.slice(target.indexOf(" ") + 1)
-  if (others.length === 0 || !URL.canParse(url)) return usual
-  const path = normalPath(url)
+  if (others.length === 0) return usual
+  const path = pathOf(target.slice(target.indexOf(" ") + 1))
   return endpoints.find((endpoint) => path.endsWith(endpoint.path)) ?? usual
 }
+
+/** The path of a URL, empty for what is none. Every stage asks for it, and an app has few. */
+const pathOf = (url: string): string => {
+  const known = paths.get(url)
+  if (known !== undefined) return known
+  const path = URL.canParse(url) ? normalPath(url) : ""
+  if (paths.size === 256) paths.clear()
+  paths.set(url, path)
+  return path
+}
+const paths = new Map<string, string>()
 
 /** Where a call of an operation goes that has only its params: to the first endpoint whose prompt they hold. */
 export const endpointFor = ({ endpoints }: Operation, params: object): Endpoint =>

@@ -116,7 +116,7 @@ export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream<
         controller.close()
       },
       async cancel() {
-        await iterator?.return?.()
+        await (iterator ?? open()).return?.()
       }
     },
     { highWaterMark: 0 }

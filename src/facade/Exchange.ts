@@ -25,7 +25,7 @@ import { type Answer, responseLike, type ResponseProps, withRequestId } from "./
 import { rememberErrorResponse } from "./ErrorResponses.ts"
 import { refuseHere, requireAlive, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
-import { jsonTransport } from "./Transport.ts"
+import { leanTransport } from "./Transport.ts"
 import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
 
 /** Options of one request, as the SDK's `request()` takes them. */
@@ -316,8 +316,9 @@ export class Exchange implements TurnOwner {
     }
     const isDecided = init.body === turn.committed?.bytes && String(input) === this.#url && isPost(init)
     if (!isDecided) throw this.#changed(turn)
-    const response = await followHome(turn.call.stream ? fetch : jsonTransport(fetch), input, init)
-    return this.#remember(response)
+    const transport = leanTransport(fetch)
+    const first = await transport(input, init)
+    return this.#remember(isRedirect(first) ? await followHome(transport, first, input, init) : first)
   }
 
   /** Ends a call whose bytes were changed on their way out: now, for the SDK would try again. */
@@ -412,20 +413,24 @@ const targetOf = (
 }
 const targets = new Map<string, ReturnType<typeof targetOf>>()
 
+const isRedirect = ({ status }: Response): boolean => status === 307 || status === 308
+
 /** Follows redirects that keep method, body and origin (RFC 9110 §15.4.8, §15.4.9); any other is answered as it came. */
 const followHome = async (
   fetch: typeof globalThis.fetch,
+  first: Response,
   input: string | URL | Request,
   init: RequestInit
 ): Promise<Response> => {
   let url = input instanceof Request ? input.url : String(input)
-  for (let hops = 0; ; hops++) {
-    const response = await fetch(url, init)
-    if (response.status !== 307 && response.status !== 308) return response
+  let response = first
+  for (let hops = 0; hops < 5 && isRedirect(response); hops++) {
     const location = response.headers.get("location")
     const next = location === null ? undefined : new URL(location, url)
-    if (next === undefined || hops === 5 || next.origin !== new URL(url).origin) return response
+    if (next === undefined || next.origin !== new URL(url).origin) return response
     await response.body?.cancel()
     url = next.href
+    response = await fetch(url, init)
   }
+  return response
 }
