@@ -17,10 +17,17 @@ export type ResponseProps = Awaited<ConstructorParameters<typeof APIPromise>[1]>
 export interface Answer {
   readonly props: ResponseProps
   readonly value: () => Promise<unknown>
+  /** Makes a response that can be read. */
   readonly raw: () => Response
   readonly streamed: boolean
   readonly receipt?: Receipt
+  /** The response that callers were given. */
+  given?: Response
 }
+
+/** The one response of an answer: it can be read where it was asked for before the value, or where the value is a stream. */
+const responseOf = (answer: Answer, parsed: boolean): Response =>
+  (answer.given ??= parsed && !answer.streamed ? answer.props.response : answer.raw())
 
 type Parse<T> = (answer: Answer) => Promise<T>
 
@@ -42,11 +49,10 @@ export const answerPromise = <T>(
     answer as Promise<never>,
     (_client, given) => (once ??= parsed(given as unknown as Answer)) as Promise<never>
   )
-  promise.asResponse = () => answer.then((a) => a.raw())
+  promise.asResponse = () => answer.then((a) => responseOf(a, false))
   promise.withResponse = async () => {
     const data = await promise
-    const a = await answer
-    const response = a.streamed ? a.raw() : a.props.response
+    const response = responseOf(await answer, true)
     return { data, response, request_id: response.headers.get("x-request-id") }
   }
   promise._thenUnwrap = <U>(transform: (data: T, props: ResponseProps) => U) =>
@@ -63,15 +69,28 @@ export const withRequestId = <T>(value: T, response: Response): T =>
       })
     : value
 
-/** A response with another body: status, headers and URL are those of `from`. */
-export const responseLike = (from: Response, body: string | ReadableStream, contentType: string): Response => {
+/**
+ * A response that can be read: all but the body is that of `from`. Without a `contentType` the body is the provider's own,
+ * and every header stays true of it.
+ */
+export const responseLike = (from: Response, body: string | ReadableStream, contentType?: string): Response => {
+  const { redirected, status, statusText, type, url } = from
   const headers = new Headers(from.headers)
-  headers.delete("content-encoding")
-  headers.delete("content-length")
-  if (!headers.has("content-type")) headers.set("content-type", contentType)
-  const response = new Response(body, { status: from.status, statusText: from.statusText, headers })
-  return Object.defineProperty(response, "url", { value: from.url })
+  if (contentType !== undefined) {
+    headers.delete("content-encoding")
+    headers.delete("content-length")
+    if (!headers.has("content-type")) headers.set("content-type", contentType)
+  }
+  const response = new Response(hasBody(status) ? body : null, { status, statusText, headers })
+  return Object.defineProperties(response, {
+    redirected: { value: redirected },
+    type: { value: type },
+    url: { value: url }
+  })
 }
+
+/** False for what has no body by its status (Fetch standard, §2.2.3). */
+const hasBody = (status: number): boolean => status !== 204 && status !== 205 && status !== 304
 
 /** Chunks as server-sent events. Nothing is pulled before somebody reads. */
 export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream => {

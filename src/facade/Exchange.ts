@@ -235,11 +235,14 @@ export class Exchange implements TurnOwner {
     const props = this.#props ?? this.#propsOf(reply)
     if (reply._tag === "Stream")
       return this.#resolve(streamAnswer(reply, props, this.#client!, this.#session, (reason) => this.interrupt(reason)))
-    const text = this.#value === reply.value ? this.#text : undefined
+    const own = this.#props !== undefined && this.#value === reply.value
     this.#resolve({
       props,
       value: async () => withRequestId(reply.value, props.response),
-      raw: () => responseLike(props.response, text ?? JSON.stringify(reply.value), "application/json"),
+      raw: () =>
+        own
+          ? responseLike(props.response, this.#text ?? "")
+          : responseLike(props.response, JSON.stringify(reply.value) ?? "", "application/json"),
       streamed: false,
       ...(reply.meta.receipt !== undefined && { receipt: reply.meta.receipt })
     })

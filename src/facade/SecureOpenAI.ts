@@ -266,10 +266,9 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const response: Promise<ResponseProps> = inner["responsePromise"]
       const settled = exchange.settlePassed(response, (props) => props.response)
       const page = new PagePromise<InstanceType<typeof Page>, unknown>(this, settled, Page)
-      const parsed = () => settled.then(() => inner)
-      page.then = ((ok, failed) => parsed().then(ok, failed)) as typeof page.then
-      page.catch = ((failed) => parsed().catch(failed)) as typeof page.catch
-      page.finally = ((done) => parsed().finally(done)) as typeof page.finally
+      // The SDK's own promise reads the body, once; a retry while it is read may change the response.
+      page["parseResponse"] = () => inner
+      page.withResponse = () => settled.then(() => inner.withResponse())
       return page as PagePromise<never, never>
     }
 

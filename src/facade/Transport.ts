@@ -99,7 +99,11 @@ const send = ({ body, headers, url }: Plain, { method = "GET", signal }: Request
   new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)
     const secure = url.protocol === "https:"
-    const fields: Record<string, string> = { "accept-encoding": secure ? "br, gzip, deflate" : "gzip, deflate" }
+    const fields: Record<string, string> = {
+      "accept-language": "*",
+      "sec-fetch-mode": "cors",
+      "accept-encoding": secure ? "br, gzip, deflate" : "gzip, deflate"
+    }
     headers.forEach((value, name) => (fields[name] = value))
     fields["content-length"] = String(Buffer.byteLength(body))
     const options = { method, headers: fields, agent: secure ? agents["https:"] : agents["http:"] }
