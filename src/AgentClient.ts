@@ -44,18 +44,22 @@ export interface InvokeOptions {
   readonly signal?: AbortSignal
 }
 
-/** What a tool of a service answers with, by its name. */
-export type InvokeResult<Tool extends string> = Tool extends `${string}/generate`
-  ? OpenAI.Chat.Completions.ChatCompletion
+/** What a tool of a service answers with, by its name; `generate` by whether its params have `messages` or an `input`. */
+export type InvokeResult<Tool extends string, Params = unknown> = Tool extends `${string}/generate`
+  ? Params extends { readonly input: unknown }
+    ? OpenAI.Responses.Response
+    : OpenAI.Chat.Completions.ChatCompletion
   : Tool extends `${string}/complete`
     ? OpenAI.Completions.Completion
     : Tool extends `${string}/embed`
       ? OpenAI.Embeddings.CreateEmbeddingResponse
       : unknown
 
-/** The chunks that a tool of a service streams, by its name. */
-export type InvokeChunk<Tool extends string> = Tool extends `${string}/generate`
-  ? OpenAI.Chat.Completions.ChatCompletionChunk
+/** The chunks that a tool of a service streams, as {@link InvokeResult} tells them apart. */
+export type InvokeChunk<Tool extends string, Params = unknown> = Tool extends `${string}/generate`
+  ? Params extends { readonly input: unknown }
+    ? OpenAI.Responses.ResponseStreamEvent
+    : OpenAI.Chat.Completions.ChatCompletionChunk
   : Tool extends `${string}/complete`
     ? OpenAI.Completions.Completion
     : unknown
@@ -127,16 +131,16 @@ export class AgentClient {
    * Rejects as the service's own client would; a target that is unknown, and an agent that is not registered, are a
    * `BindError`.
    */
-  invokeTool<Tool extends `tool:${string}/${string}`>(
+  invokeTool<Tool extends `tool:${string}/${string}`, Params extends object>(
     tool: Tool,
-    params: object,
+    params: Params,
     options: InvokeOptions & { readonly stream: true }
-  ): Promise<AsyncIterable<InvokeChunk<Tool>>>
-  invokeTool<Tool extends `tool:${string}/${string}`>(
+  ): Promise<AsyncIterable<InvokeChunk<Tool, Params>>>
+  invokeTool<Tool extends `tool:${string}/${string}`, Params extends object>(
     tool: Tool,
-    params: object,
+    params: Params,
     options: InvokeOptions
-  ): Promise<InvokeResult<Tool>>
+  ): Promise<InvokeResult<Tool, Params>>
   async invokeTool(tool: string, params: object, options: InvokeOptions): Promise<unknown> {
     const key = this.#key
     if (key === undefined)
@@ -150,11 +154,13 @@ export class AgentClient {
       (intent) => intent !== undefined
     )
     const principal = await this.#principal()
+    const asked = options.stream === true ? { ...params, stream: true } : params
+    const endpoint = await service.endpoint(operation, asked)
     const call = made(() =>
-      Call.make(operation, options.stream === true ? { ...params, stream: true } : params, {
+      Call.make(operation, asked, {
         app: service.app,
         server: service.id,
-        endpoint: service.endpoint(operation),
+        endpoint,
         credentials: this.credentials,
         intents
       })

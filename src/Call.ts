@@ -9,11 +9,18 @@ import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
-import { type JsonObject, snapshot } from "./CanonicalJson.ts"
+import { type Json, type JsonObject, snapshot } from "./CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "./Decision.ts"
-import { type EnforcementUnavailable, type PipelineError, type PolicyRateLimited, refusal } from "./Errors.ts"
+import {
+  type EnforcementUnavailable,
+  type PipelineError,
+  type PolicyDenied,
+  type PolicyRateLimited,
+  refusal
+} from "./Errors.ts"
 import { newId } from "./Id.ts"
-import { isOperation, type OperationName, operations, toolResource } from "./Operation.ts"
+import { type Deployment, deploymentOf, type Deployments, redeployed } from "./Deployment.ts"
+import { endpointFor, isOperation, type OperationName, operations, toolResource } from "./Operation.ts"
 import type { Principal } from "./Principal.ts"
 
 /** A token, or a function that gets a fresh one; it is asked again once the last one has expired. */
@@ -42,8 +49,10 @@ export interface CallOptions {
   readonly server?: string | undefined
   /** Base URL of the provider. Default `https://api.openai.com/v1`. */
   readonly baseURL?: string | undefined
-  /** Method and URL, `POST https://host/path`. Default: the operation's endpoint below `baseURL`. */
+  /** Method and URL, `POST https://host/path`. Default: the endpoint that serves such params, below `baseURL`. */
   readonly endpoint?: string | undefined
+  /** The models that the provider's deployments serve; see {@link Call.deployment}. */
+  readonly deployments?: Deployments | undefined
   readonly credentials?: Credentials | undefined
   readonly intents?: ReadonlyArray<IntentPolicy> | undefined
   /** Id of the call that this one was made because of. */
@@ -72,6 +81,9 @@ export class Call {
   readonly app: string
   readonly server: string
   readonly endpoint: string
+  /** Where the provider knows the model by another name; `params` then has the model that is served there. */
+  readonly deployment: Deployment | undefined
+  readonly deployments: Deployments | undefined
   readonly credentials: Credentials
   readonly intents: ReadonlyArray<IntentPolicy>
   readonly parent: string | undefined
@@ -80,11 +92,13 @@ export class Call {
   private constructor(operation: string, params: JsonObject, options: CallOptions) {
     this.id = options.id ?? newId()
     this.operation = operation
-    this.params = params
-    this.bytes = options.bytes ?? JSON.stringify(params)
     this.app = options.app ?? "secure-openai-app"
     this.server = options.server ?? this.app
-    this.endpoint = options.endpoint ?? endpointOf(this.app, operation, options.baseURL)
+    this.endpoint = options.endpoint ?? endpointOf(this.app, operation, params, options.baseURL)
+    this.deployments = options.deployments
+    this.deployment = isOperation(operation) ? deployed(this, params["model"]) : undefined
+    this.bytes = options.bytes ?? JSON.stringify(params)
+    this.params = this.deployment === undefined ? params : { ...params, model: this.deployment.model }
     this.credentials = options.credentials ?? { _tag: "App" }
     this.intents = options.intents ?? []
     this.parent = options.parent
@@ -102,6 +116,19 @@ export class Call {
   }
 
   /**
+   * How params of this call go over the wire, and where to: with a deployment's name in the model's place, where the provider
+   * knows it so. Throws {@link PolicyDenied} (`unknown_deployment`) for a model that no deployment serves.
+   */
+  sent(params: JsonObject): { readonly params: JsonObject; readonly endpoint: string } {
+    const { deployment, endpoint } = this
+    if (deployment === undefined) return { params, endpoint }
+    const { model } = params
+    const name = typeof model === "string" ? deployment.serving(model) : undefined
+    if (name === undefined) throw notDeployed(this, `no deployment serves the model ${JSON.stringify(model)}`)
+    return { params: { ...params, model: name }, endpoint: redeployed(endpoint, deployment.name, name) }
+  }
+
+  /**
    * A call of any operation. `params` must be plain JSON: throws {@link PolicyDenied} (`invalid_body`) with the path of
    * what is not.
    *
@@ -112,7 +139,8 @@ export class Call {
   }
 
   /**
-   * A call whose params were parsed by {@link parseStrictObject} from `options.bytes`: no second snapshot is taken.
+   * A call whose params were parsed by {@link parseStrictObject} from `options.bytes`: no second snapshot is taken. Throws
+   * {@link PolicyDenied} (`unknown_deployment`) where what would be run is not known.
    *
    * @category constructors
    */
@@ -120,7 +148,7 @@ export class Call {
     return new Call(operation, params, options)
   }
 
-  /** A chat completion. @category constructors */
+  /** A chat completion, or a response where `params` has an `input`. @category constructors */
   static generate(params: unknown, options?: CallOptions): Call {
     return Call.make("generate", params, options)
   }
@@ -140,9 +168,10 @@ export class Call {
     return Call.make(name, args, options)
   }
 
-  /** The same call, by id, with other params. */
+  /** The same call, by id, with other params: of a deployment's call, with a model in the terms of policies. */
   static withParams(call: Call, params: unknown): Call {
-    return Call.make(call.operation, params, { ...call, bytes: undefined })
+    const { endpoint, params: sent } = call.sent(plainObject(call.operation, params, call))
+    return Call.make(call.operation, sent, { ...call, endpoint, bytes: undefined })
   }
 
   static is(u: unknown): u is Call {
@@ -150,11 +179,32 @@ export class Call {
   }
 }
 
-/** Where an operation is served: method and URL, or `local` and the resource for a registered tool. */
-export const endpointOf = (app: string, operation: string, baseURL = "https://api.openai.com/v1"): string =>
+const deployed = (call: Call, model: Json | undefined): Deployment | undefined => {
+  const found = deploymentOf(call.endpoint, model, call.deployments)
+  if (Result.isSuccess(found)) return found.success
+  throw notDeployed(call, found.failure)
+}
+
+const notDeployed = ({ app, operation }: Call, message: string): PolicyDenied =>
+  refusal(
+    "egress",
+    { code: "unknown_deployment", message, hint: "name it in the option `deployments`" },
+    { resource: toolResource(app, operation), principal: "" }
+  )
+
+/** Where such params are served: method and URL, or `local` and the resource for a registered tool. */
+export const endpointOf = (
+  app: string,
+  operation: string,
+  params: object,
+  baseURL = "https://api.openai.com/v1"
+): string =>
   isOperation(operation)
-    ? `POST ${baseURL.replace(/\/+$/, "")}${operations[operation].path}`
+    ? `POST ${baseURL.replace(/\/+$/, "")}${endpointFor(operations[operation], params).path}`
     : `local ${toolResource(app, operation)}`
+
+/** The URL of an endpoint, `POST https://host/path`. */
+export const urlOf = (endpoint: string): string => endpoint.slice(endpoint.indexOf(" ") + 1)
 
 const plainObject = (operation: string, params: unknown, options: CallOptions): JsonObject => {
   const plain = snapshot(params)
@@ -306,6 +356,8 @@ export class Prepared {
   readonly from: Decided
   readonly params: JsonObject
   readonly bytes: string
+  /** Method and URL: the call's own, but for the deployment of another model. */
+  readonly endpoint: string
   readonly edits: ReadonlyArray<Edit>
   readonly observed: Decision | undefined
   constructor(
@@ -313,6 +365,7 @@ export class Prepared {
     sent: {
       readonly params: JsonObject
       readonly bytes: string
+      readonly endpoint?: string | undefined
       readonly edits: ReadonlyArray<Edit>
       readonly observed?: Decision | undefined
     }
@@ -320,6 +373,7 @@ export class Prepared {
     this.from = from
     this.params = sent.params
     this.bytes = sent.bytes
+    this.endpoint = sent.endpoint ?? from.call.endpoint
     this.edits = sent.edits
     this.observed = sent.observed
   }
@@ -334,14 +388,18 @@ export class Prepared {
   }
 }
 
-/**
- * The log's durable acknowledgement of a decision: the index of its record, and the ear that the log lends to a stream.
- */
-export interface Entry {
-  readonly seq: number
-  readonly receipt: Receipt
+/** The ear that the log lends to a stream. */
+export interface Listener {
   /** To be told of each chunk's `data`, as received, in order, before it is handed on. */
   readonly received: (data: string) => void
+  /** To be told when the provider says that its answer is whole (`[DONE]`). */
+  readonly whole: () => void
+}
+
+/** The log's durable acknowledgement of a decision: the index of its record, and an ear for the answer. */
+export interface Entry extends Listener {
+  readonly seq: number
+  readonly receipt: Receipt
 }
 
 /**
@@ -369,6 +427,9 @@ export class Committed {
   }
   get bytes(): string {
     return this.from.bytes
+  }
+  get endpoint(): string {
+    return this.from.endpoint
   }
   /** True the first time, false ever after. */
   spend(): boolean {

@@ -8,56 +8,64 @@
 /** A protected operation: every stage judges it. */
 export type OperationName = "generate" | "complete" | "embed"
 
-/** Where an operation is served, and where its prompt stands. */
-export interface Operation {
-  readonly name: OperationName
+/** A place where an operation is served. */
+export interface Endpoint {
   /** API path below the base URL. */
   readonly path: string
   /** The parameter that holds the prompt; each element of it is digested in the envelope. */
   readonly prompt: string
-  /** `gen_ai.operation.name` of OpenTelemetry's conventions for generative AI. */
-  readonly telemetry: "chat" | "text_completion" | "embeddings"
-  /** Spellings of the cap on output tokens that the endpoint takes; see {@link endpointCaps}. */
+  /** Spellings of the cap on output tokens that it takes; the oldest, which every server knows, first. */
   readonly caps: ReadonlyArray<string>
+  /** The API path under which models are known to be served here, where that is another one. */
+  readonly servedAs?: string
 }
 
-/**
- * The spellings of the cap on output tokens that an endpoint takes, by its API path; the oldest, which every server knows,
- * first.
- */
-export const endpointCaps: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
-  ["/chat/completions", ["max_tokens", "max_completion_tokens"]],
-  ["/responses", ["max_output_tokens"]],
-  ["/completions", ["max_tokens"]]
-])
+/** An operation with its endpoints; the first is where it goes that says nothing else. */
+export interface Operation {
+  readonly name: OperationName
+  /** `gen_ai.operation.name` of OpenTelemetry's conventions for generative AI. */
+  readonly telemetry: "chat" | "text_completion" | "embeddings"
+  readonly endpoints: readonly [Endpoint, ...ReadonlyArray<Endpoint>]
+}
 
 /** The protected operations by name. */
 export const operations: Readonly<Record<OperationName, Operation>> = {
   generate: {
     name: "generate",
-    path: "/chat/completions",
-    prompt: "messages",
     telemetry: "chat",
-    caps: endpointCaps.get("/chat/completions") ?? []
+    endpoints: [
+      { path: "/chat/completions", prompt: "messages", caps: ["max_tokens", "max_completion_tokens"] },
+      { path: "/responses", prompt: "input", caps: ["max_output_tokens"] },
+      { path: "/responses/compact", prompt: "input", caps: [], servedAs: "/responses" }
+    ]
   },
   complete: {
     name: "complete",
-    path: "/completions",
-    prompt: "prompt",
     telemetry: "text_completion",
-    caps: endpointCaps.get("/completions") ?? []
+    endpoints: [{ path: "/completions", prompt: "prompt", caps: ["max_tokens"] }]
   },
-  embed: { name: "embed", path: "/embeddings", prompt: "input", telemetry: "embeddings", caps: [] }
+  embed: {
+    name: "embed",
+    telemetry: "embeddings",
+    endpoints: [{ path: "/embeddings", prompt: "input", caps: [] }]
+  }
 }
 
 /** True for the name of a protected operation. */
 export const isOperation = (name: string): name is OperationName => Object.hasOwn(operations, name)
 
-/** The API path of a protected call, by its endpoint (`POST https://host/v1/responses`): the Responses API generates too. */
-export const apiPath = ({ name, path }: Operation, endpoint: string): string => {
-  const url = endpoint.slice(endpoint.indexOf(" ") + 1)
-  return name === "generate" && URL.canParse(url) && normalPath(url).endsWith("/responses") ? "/responses" : path
+/** Where a call of an operation goes, by its method and URL (`POST https://host/v1/responses`). */
+export const endpointAt = ({ endpoints }: Operation, target: string): Endpoint => {
+  const [usual, ...others] = endpoints
+  const url = target.slice(target.indexOf(" ") + 1)
+  if (others.length === 0 || !URL.canParse(url)) return usual
+  const path = normalPath(url)
+  return endpoints.find((endpoint) => path.endsWith(endpoint.path)) ?? usual
 }
+
+/** Where a call of an operation goes that has only its params: to the first endpoint whose prompt they hold. */
+export const endpointFor = ({ endpoints }: Operation, params: object): Endpoint =>
+  endpoints.find(({ prompt }) => Object.hasOwn(params, prompt)) ?? endpoints[0]
 
 /**
  * Parameters that are one thing under several names: a policy that names one spelling covers all of them (mapl §3).
@@ -122,11 +130,10 @@ export type Target =
  */
 export const classify = (method: string, url: string, baseUrl: string): Target => {
   const path = normalPath(url)
-  if (method.toUpperCase() === "POST") {
-    if (path.endsWith(operations.generate.path)) return { _tag: "Protected", operation: operations.generate }
-    if (path.endsWith(operations.complete.path)) return { _tag: "Protected", operation: operations.complete }
-    if (path.endsWith(operations.embed.path)) return { _tag: "Protected", operation: operations.embed }
-  }
+  if (method.toUpperCase() === "POST")
+    // `/chat/completions` ends as `/completions` does: the first that fits is meant.
+    for (const operation of Object.values(operations))
+      if (operation.endpoints.some((endpoint) => path.endsWith(endpoint.path))) return { _tag: "Protected", operation }
   // Servers differ in whether they resolve dots that were encoded: such a path is of no family that passes.
   if (/\/\.\.?(\/|$)/.test(path)) return { _tag: "Family", family: "" }
   const base = normalPath(baseUrl)

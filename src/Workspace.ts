@@ -15,6 +15,7 @@ import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
 import { refusalOf } from "./audit/Failure.ts"
 import type { ReadRecord } from "./audit/Record.ts"
 import type { Call, Credentials, IntentPolicy, PassThrough } from "./Call.ts"
+import type { JsonObject } from "./CanonicalJson.ts"
 import type { Decision } from "./Decision.ts"
 import {
   ClosedError,
@@ -73,7 +74,7 @@ export type WorkspaceServices = Identity | Signing | Policy | Rewriting | Audit 
 export interface Message {
   /** `generate`, `complete`, `embed`, or a registered tool. */
   readonly operation: string
-  readonly params: unknown
+  readonly params: JsonObject
   /** The text that the invocation was signed over. */
   readonly bytes: string
   readonly stream: boolean
@@ -89,7 +90,7 @@ export interface Service {
   readonly id: string
   readonly app: string
   /** How the service's operations are reached; part of what a caller signs. */
-  readonly endpoint: (operation: string) => string
+  readonly endpoint: (operation: string, params: object) => Promise<string>
   readonly deliver: (message: Message) => Promise<unknown>
 }
 

@@ -27,6 +27,7 @@ export {
   Reply,
   type Signed
 } from "./Call.ts"
+export type { Deployment, Deployments } from "./Deployment.ts"
 export type { Json, JsonObject } from "./CanonicalJson.ts"
 export type { Approval, Decision, Edit, Violation } from "./Decision.ts"
 export {
@@ -53,6 +54,8 @@ export {
 export {
   type BoundSecureOpenAI,
   type PipelineLayer,
+  secure,
+  SecureAzureOpenAI,
   type Secured,
   type SecureMembers,
   SecureOpenAI

@@ -1,5 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { aliases, apiPath, classify, endpointCaps, isOperation, operations, passedFamilies } from "../src/Operation.ts"
+import {
+  aliases,
+  classify,
+  endpointAt,
+  endpointFor,
+  isOperation,
+  operations,
+  passedFamilies
+} from "../src/Operation.ts"
 
 const base = "https://api.openai.com/v1"
 const named = (method: string, url: string, baseUrl = base): string => {
@@ -29,6 +37,11 @@ describe("classify", () => {
     ["/completions/", "complete"],
     ["/%43ompletions", "complete"],
     ["/embeddings", "embed"],
+    ["/responses", "generate"],
+    ["/Responses/?beta=true", "generate"],
+    ["/respons%65s", "generate"],
+    ["/responses/compact", "generate"],
+    ["/responses//compact/", "generate"],
     ["/EMBEDDINGS?x", "embed"]
   ])("judges POST %s as %s", (path, operation) => {
     assert.strictEqual(named("POST", base + path), operation)
@@ -52,7 +65,11 @@ describe("classify", () => {
     ["POST", "/audio/speech", "audio"],
     ["DELETE", "/files/f-1", "files"],
     ["POST", "/fine_tuning/jobs", "fine_tuning"],
-    ["POST", "/responses", "responses"],
+    ["GET", "/responses/resp_1", "responses"],
+    ["GET", "/responses", "responses"],
+    ["POST", "/responses/resp_1/cancel", "responses"],
+    ["POST", "/responses/input_tokens", "responses"],
+    ["DELETE", "/responses/resp_1", "responses"],
     ["GET", "/chat/completions", "chat"],
     ["GET", "/Models", "models"]
   ])("names the family of %s %s", (method, path, family) => {
@@ -87,11 +104,12 @@ describe("operations", () => {
   })
 
   it("spell their caps as the aliases do", () => {
-    for (const { caps } of Object.values(operations)) for (const cap of caps) assert.include(aliases[0] ?? [], cap)
-    for (const caps of endpointCaps.values()) for (const cap of caps) assert.include(aliases[0] ?? [], cap)
+    for (const { endpoints } of Object.values(operations))
+      for (const { caps } of endpoints) for (const cap of caps) assert.include(aliases[0] ?? [], cap)
   })
 
   it("are served at their own path, and generate at the Responses API's too", () => {
+    const at = (operation: (typeof operations)["generate"], target: string) => endpointAt(operation, target).path
     const { complete, embed, generate } = operations
     for (const url of [
       `${base}/responses`,
@@ -99,10 +117,27 @@ describe("operations", () => {
       "http://127.0.0.1:1/respons%65s",
       "http://a//responses"
     ])
-      assert.strictEqual(apiPath(generate, `POST ${url}`), "/responses", url)
-    for (const url of [`${base}/chat/completions`, `${base}/responses/r-1`, `${base}?x=/responses`, "nowhere", ""])
-      assert.strictEqual(apiPath(generate, `POST ${url}`), "/chat/completions", url)
-    assert.strictEqual(apiPath(complete, `POST ${base}/responses`), "/completions")
-    assert.strictEqual(apiPath(embed, "local tool:my-app/embed"), "/embeddings")
+      assert.strictEqual(at(generate, `POST ${url}`), "/responses", url)
+    for (const url of [
+      `${base}/chat/completions`,
+      `${base}/responses/r-1`,
+      `${base}/mycompact`,
+      `${base}?x=/responses`,
+      "nowhere",
+      ""
+    ])
+      assert.strictEqual(at(generate, `POST ${url}`), "/chat/completions", url)
+    assert.strictEqual(at(complete, `POST ${base}/responses`), "/completions")
+    assert.strictEqual(at(embed, "local tool:my-app/embed"), "/embeddings")
+    assert.strictEqual(at(generate, `POST ${base}/responses/compact`), "/responses/compact")
+  })
+
+  it("go where their params are read", () => {
+    const { complete, generate } = operations
+    assert.strictEqual(endpointFor(generate, { messages: [] }).path, "/chat/completions")
+    assert.strictEqual(endpointFor(generate, { input: "x" }).path, "/responses")
+    assert.strictEqual(endpointFor(generate, { input: "x", messages: [] }).path, "/chat/completions")
+    assert.strictEqual(endpointFor(generate, {}).path, "/chat/completions")
+    assert.strictEqual(endpointFor(complete, { input: "x" }).path, "/completions")
   })
 })

@@ -252,7 +252,7 @@ describe("docs/mapl.md", () => {
     assert.sameMembers(named, [...ViolationCode.literals])
   })
 
-  it("lets no pass-through family but its own through for a user, and opens the Responses API with **", async () => {
+  it("lets no pass-through family but its own through for a user, and opens stored responses with **", async () => {
     const family = async (resources: ReadonlyArray<string>, user: boolean, denied: ReadonlyArray<string> = []) => {
       const { client } = testClient({
         policies: [user ? "user:una" : "app:my-app"].map((policy_id) => ({
@@ -265,7 +265,7 @@ describe("docs/mapl.md", () => {
       })
       // Nobody listens there: what policy lets through fails to connect.
       const here = client.withOptions({ baseURL: "http://127.0.0.1:9/v1", maxRetries: 0 })
-      return here.responses.create({ model: "o1", input: "Hello" }).then(
+      return here.responses.retrieve("resp_1").then(
         () => "answered",
         (error: { readonly code?: string }) => error.code ?? "sent"
       )

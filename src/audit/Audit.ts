@@ -20,7 +20,7 @@ import { Keys } from "../Keys.ts"
 import type { Principal } from "../Principal.ts"
 import { canonicalText, makeSalts, salted } from "./Digest.ts"
 import { Disk, memoryFileSystem } from "./Disk.ts"
-import { endOf, pathsOf, type Refusal, refusalOf } from "./Failure.ts"
+import { endOf, endOfStream, pathsOf, type Refusal, refusalOf } from "./Failure.ts"
 import { join } from "./Journal.ts"
 import type { Body, Ending, ReadRecord } from "./Record.ts"
 import { type Ground, quantitiesOf, recordPrincipal, Trail } from "./Trail.ts"
@@ -340,7 +340,7 @@ const followed = (
         Effect.sync(() => {
           // A reader that stops early, or fails by itself, ends a stream that is neither whole nor broken.
           const stopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? "aborted" : "abandoned"
-          trail.end(broken === undefined ? { result: whole ? "complete" : stopped } : endOf(broken, true))
+          trail.end(broken === undefined ? { result: whole ? "complete" : stopped } : endOfStream(broken))
         })
       )
     )

@@ -105,5 +105,15 @@ export const endOf = (cause: Cause.Cause<PipelineError>, acknowledged: boolean):
   }
 }
 
+/** The end of a stream that broke: one whose connection failed was cut, wherever the provider stood. */
+export const endOfStream = (cause: Cause.Cause<PipelineError>): End => {
+  const end = endOf(cause, true)
+  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  // `fetch` says "terminated" by a TypeError (Fetch standard, §5.6).
+  return end.result === "failed" && error?._tag === "ProviderFailed" && error.cause instanceof TypeError
+    ? { ...end, result: "cut" }
+    : end
+}
+
 const className = (error: unknown): string =>
   error instanceof Error ? error.constructor.name : typeof error === "object" ? "Object" : typeof error

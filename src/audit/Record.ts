@@ -11,7 +11,7 @@ import { canonicalize } from "../CanonicalJson.ts"
 export const maximumLine = 61_440
 
 /** How a call ended. */
-export type Ending = "complete" | "failed" | "abandoned" | "aborted" | "refused" | "unknown"
+export type Ending = "complete" | "failed" | "cut" | "abandoned" | "aborted" | "refused" | "unknown"
 
 /** A caller, as records name it. */
 export interface RecordPrincipal {

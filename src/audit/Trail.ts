@@ -17,7 +17,7 @@ import { type End, recordViolations } from "./Failure.ts"
 import type { Appended, Journal } from "./Journal.ts"
 import { makeReceipt, type Out } from "./Receipt.ts"
 import type { RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity } from "./Record.ts"
-import { type ToolCall, ToolCallDeltas, toolCallsOf, usageOf } from "./ToolCalls.ts"
+import { Finish, type ToolCall, ToolCallDeltas, toolCallsOf, usageOf } from "./Answers.ts"
 
 /** What the trails of one client have in common. */
 export interface Ground {
@@ -106,7 +106,7 @@ export class Trail {
       effective,
       model: typeof model === "string" ? model.slice(0, longestName) : undefined,
       stream: prepared.params["stream"] === true,
-      endpoint: recordEndpoint(call.endpoint),
+      endpoint: recordEndpoint(prepared.endpoint),
       kid: from.from.kid,
       inv: invocation,
       parent: this.#parent ?? call.parent,
@@ -133,7 +133,12 @@ export class Trail {
       salts: () => this.#salts(edits),
       out: () => this.#out
     })
-    this.#entry = { seq: appended.success.seq, receipt, received: (data) => this.#received(data) }
+    this.#entry = {
+      seq: appended.success.seq,
+      receipt,
+      received: (data) => this.#received(data),
+      whole: () => this.#streamTrail().whole()
+    }
     return Result.succeed(this.#entry)
   }
 
@@ -194,22 +199,23 @@ export class Trail {
     if (this.#over || this.#opened === undefined) return Result.void
     this.#over = true
     const stream = this.#streaming ? this.#stream : undefined
+    const result = end.result === "complete" && stream?.isCut === true ? "cut" : end.result
     this.#stream?.stop()
     const known = stream?.known ?? {}
     const status = end.status ?? known.status
     const usage = end.usage ?? known.usage
     if (stream !== undefined) {
       this.#tools(stream.toolCalls)
-      stream.close(end.result)
+      stream.close(result)
     }
-    this.#out = { result: end.result, status, rdh: end.response, usage }
+    this.#out = { result, status, rdh: end.response, usage }
     this.#ended(this)
     return Result.map(
       this.#ground.journal.append({
         kind: "outcome",
         call: this.id,
         decision: this.#opened.seq,
-        result: end.result,
+        result,
         attempts: end.attempts ?? known.attempts ?? 0,
         status,
         error: end.error,
@@ -255,13 +261,17 @@ export class Trail {
   }
 }
 
-/** The chunks of one stream: their chain, their count, and the tools and usage that they tell of. */
+/** The chunks of one stream: their chain, their count, and the tools, usage and end that they tell of. */
 class StreamTrail {
   readonly #journal: Journal
   readonly #call: string
   readonly #chain: Chain
   readonly #tools = new ToolCallDeltas()
+  readonly #finish = new Finish()
   #open = false
+  /** True once somebody told what was received: a mock's chunks come from nowhere. */
+  #heard = false
+  #whole = false
   #received = 0
   #handed = 0
   /** Of what was handed on, what the reader says that it gave to the caller. */
@@ -288,7 +298,22 @@ class StreamTrail {
     if (this.#received > 0) this.#arm()
   }
 
+  /** True where the provider stopped before it had said that its answer is whole. */
+  get isCut(): boolean {
+    return this.#heard && !this.#whole && !this.#finish.isWhole
+  }
+
+  whole(): void {
+    this.#heard = true
+    this.#whole = true
+  }
+
   received(data: string): void {
+    this.#heard = true
+    this.#take(data)
+  }
+
+  #take(data: string): void {
     this.#chain.add(data)
     this.#received++
     if (!this.#open) return
@@ -299,9 +324,10 @@ class StreamTrail {
   handed(chunks: ReadonlyArray<unknown>): void {
     for (const chunk of chunks) {
       // What nobody told as received (a mock's chunk) counts by its text.
-      if (this.#received <= this.#handed) this.received(JSON.stringify(chunk) ?? "null")
+      if (this.#received <= this.#handed) this.#take(JSON.stringify(chunk) ?? "null")
       this.#handed++
       this.#tools.add(chunk)
+      this.#finish.add(chunk)
       const usage = usageOf(chunk)
       if (usage !== undefined) this.known = { ...this.known, usage }
     }

@@ -15,9 +15,16 @@ import { APIError, APIUserAbortError, type OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
-import { Call, type Credentials, type IntentPolicy, type Meta, type PassThrough, Reply } from "../Call.ts"
+import { Call, type Credentials, type IntentPolicy, type Meta, type PassThrough, Reply, urlOf } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
-import { ConfigurationError, EnforcementUnavailableError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
+import {
+  ConfigurationError,
+  EnforcementUnavailableError,
+  PolicyDenied,
+  ProviderFailed,
+  refusal,
+  toSdkError
+} from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
 import { classify, familyResource, type Operation, type Target, toolResource } from "../Operation.ts"
@@ -56,6 +63,8 @@ export class Exchange implements TurnOwner {
   #options: RequestOptions | undefined
   #finish: ((outcome: Outcome) => void) | undefined
   #endpoint = ""
+  /** Where the permitted bytes may be sent. */
+  #url = ""
   #interrupted: Error | undefined
   #client: OpenAI | undefined
   #controller: AbortController | undefined
@@ -101,7 +110,10 @@ export class Exchange implements TurnOwner {
     if (!this.#turn?.decides(built.req.body, endpoint)) await this.#decide(target.operation, built, options)
     const committed = await this.#turn!.permit
     requireApiKey(built)
+    // Another model may be served by another deployment, which the URL names.
+    if (committed.endpoint !== endpoint) built.url = `${urlOf(committed.endpoint)}${new URL(built.url).search}`
     built.req.body = committed.bytes
+    this.#url = built.url
     built.req.redirect = "manual"
     if (options.__streamMode !== "events" && !options.__synthesizeEventData) options.__streamClass ??= ChunkStream
     return built
@@ -135,16 +147,20 @@ export class Exchange implements TurnOwner {
     const parsed = parseStrictObject(body)
     if (Result.isFailure(parsed))
       return this.#refuse(resource, "invalid_body", `the body cannot be judged: ${parsed.failure}`)
-    const call = Call.fromParsed(operation.name, parsed.success, {
-      bytes: body,
-      app: this.#session.app,
-      server: this.#session.server,
-      endpoint: this.#endpoint,
-      credentials,
-      intents: inbound === undefined ? this.#session.intents : [...this.#session.intents, ...inbound.intents],
-      invocation: inbound?.invocation,
-      parent: before?.call.id
-    })
+    const { app, deployments, intents, server } = this.#session
+    const call = await this.#made(() =>
+      Call.fromParsed(operation.name, parsed.success, {
+        bytes: body,
+        app,
+        server,
+        endpoint: this.#endpoint,
+        deployments,
+        credentials,
+        intents: inbound === undefined ? intents : [...intents, ...inbound.intents],
+        invocation: inbound?.invocation,
+        parent: before?.call.id
+      })
+    )
     const turn = (this.#turn = new Turn(call, body))
     // The old pipeline may end synchronously, so the exchange has moved on before it is told.
     before?.answered(Effect.fail(this.#failed(new Error("retried with other bytes"))))
@@ -175,16 +191,30 @@ export class Exchange implements TurnOwner {
     await this.#refuse(resource, "foreign_url", `a user's requests stay below ${pinned}`)
   }
 
-  async #refuse(resource: string, code: string, message: string): Promise<never> {
-    const denied = refusal("egress", { code, message }, { resource, principal: "" })
+  #refuse(resource: string, code: string, message: string): Promise<never> {
+    return this.#refused(refusal("egress", { code, message }, { resource, principal: "" }))
+  }
+
+  /** The call, or the refusal of what cannot be one. */
+  async #made(make: () => Call): Promise<Call> {
+    try {
+      return make()
+    } catch (error) {
+      if (error instanceof PolicyDenied) return this.#refused(error)
+      throw error
+    }
+  }
+
+  async #refused(denied: PolicyDenied): Promise<never> {
+    const { resource, violations } = denied.decision
     await this.#session.workspace.refuse({
       call: newId(),
       tool: resource,
       app: this.#session.app,
       stage: "egress",
-      code,
+      code: violations[0]?.code ?? "policy_denied",
       status: 403,
-      violations: [{ code }]
+      violations: violations.map(({ code }) => ({ code }))
     })
     throw toSdkError(denied)
   }
@@ -303,7 +333,8 @@ export class Exchange implements TurnOwner {
       const response = fetch(input, init)
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
-    if (turn.committed === undefined || init.body !== turn.committed.bytes) throw this.#changed(turn)
+    const isDecided = init.body === turn.committed?.bytes && String(input) === this.#url && isPost(init)
+    if (!isDecided) throw this.#changed(turn)
     const response = await followHome(turn.call.stream ? fetch : jsonTransport(fetch), input, init)
     if (!turn.call.stream) this.#remember(response)
     return response
@@ -311,9 +342,7 @@ export class Exchange implements TurnOwner {
 
   /** Ends a call whose bytes were changed on their way out: now, for the SDK would try again. */
   #changed(turn: Turn): Error {
-    const error = new EnforcementUnavailableError(
-      "The bytes were changed after they were decided on; nothing was sent."
-    )
+    const error = new EnforcementUnavailableError("The request was changed after it was decided on; nothing was sent.")
     turn.answered(Effect.fail(this.#failed(error)))
     return (this.#interrupted ??= error)
   }
@@ -353,7 +382,7 @@ export class Exchange implements TurnOwner {
     const failed = (cause: unknown) => this.#failed(cause)
     return Reply.stream(
       value instanceof ChunkStream
-        ? Stream.flattenArray(Stream.fromAsyncIterable(value.reads(turn.committed!.entry.received), failed))
+        ? Stream.flattenArray(Stream.fromAsyncIterable(value.reads(turn.committed!.entry), failed))
         : Stream.fromAsyncIterable(value, failed),
       meta
     )
@@ -375,8 +404,10 @@ export class Exchange implements TurnOwner {
 /** Stands in for an API key where nothing may ever be sent. */
 export const noApiKey = "no-api-key"
 
-const requireApiKey = (built: BuiltRequest): void => {
-  if (built.req.headers.get("authorization") === `Bearer ${noApiKey}`)
+const isPost = ({ method }: RequestInit): boolean => method?.toUpperCase() === "POST"
+
+const requireApiKey = ({ req: { headers } }: BuiltRequest): void => {
+  if (headers.get("authorization") === `Bearer ${noApiKey}` || headers.get("api-key") === noApiKey)
     throw new ConfigurationError(
       "This request would go to the provider, but there is no API key: set OPENAI_API_KEY, pass apiKey, or give a layer with an Invocation of its own."
     )

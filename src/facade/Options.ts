@@ -4,8 +4,9 @@
  * @since 0.1.0
  */
 import type * as Layer from "effect/Layer"
-import type { ClientOptions } from "openai"
+import { AzureOpenAI, type ClientOptions, OpenAI } from "openai"
 import type { IntentPolicy } from "../Call.ts"
+import type { Deployments } from "../Deployment.ts"
 import { ConfigurationError } from "../Errors.ts"
 import type { Pipeline, Stage } from "../Pipeline.ts"
 import type { Workspace, WorkspaceOptions } from "../Workspace.ts"
@@ -26,6 +27,11 @@ export interface SecureOptions {
   readonly policyMode?: WorkspaceOptions["policyMode"]
   /** What is known of models, for downgrades and caps. Default: the models of the OpenAI API. */
   readonly models?: WorkspaceOptions["models"]
+  /**
+   * The model that each deployment of the provider serves, `{ "prod-4o": "gpt-4o" }`: where requests name deployments (Azure),
+   * policies speak of these models. Default: a deployment has its model's name.
+   */
+  readonly deployments?: Deployments
   /** Issuers whose tokens are trusted: `{ issuer, audience }`, one or several. */
   readonly issuers?: WorkspaceOptions["issuers"]
   /** Where the log is: `{ path }`, or `"memory"`. */
@@ -63,6 +69,7 @@ export const ourOptions: ReadonlySet<string> = new Set([
   "policies",
   "policyMode",
   "models",
+  "deployments",
   "issuers",
   "audit",
   "workspace",
@@ -92,22 +99,50 @@ export const sdkOptionNames = [
   "logLevel",
   "logger"
 ] as const satisfies ReadonlyArray<keyof ClientOptions>
-const sdkOptions: ReadonlySet<string> = new Set(sdkOptionNames)
+/** Names of the options that `AzureOpenAI` takes besides. */
+export const azureOptionNames = ["apiVersion", "endpoint", "deployment", "azureADTokenProvider"] as const
 
-/** The options that are ours, and the SDK's; anything else is a mistake. */
+const sdkOptions: ReadonlyMap<unknown, ReadonlySet<string>> = new Map<unknown, ReadonlySet<string>>([
+  [OpenAI, new Set(sdkOptionNames)],
+  [AzureOpenAI, new Set([...sdkOptionNames, ...azureOptionNames])]
+])
+
+/**
+ * The options that are ours, and those of the client class that is secured; anything else is a mistake. Which options a class
+ * of the user's own takes is its own affair.
+ */
 export const divide = (
-  options: ClientOptions & SecureOptions
+  options: ClientOptions & SecureOptions,
+  base: unknown = OpenAI
 ): { readonly ours: SecureOptions; readonly theirs: ClientOptions } => {
   const ours: Record<string, unknown> = {}
   const theirs: Record<PropertyKey, unknown> = {}
+  const known = sdkOptions.get(base)
   for (const key of Reflect.ownKeys(options)) {
     const value = Reflect.get(options, key)
-    if (typeof key === "symbol" || sdkOptions.has(key)) theirs[key] = value
-    else if (ourOptions.has(key)) ours[key] = value
+    if (typeof key === "string" && ourOptions.has(key)) ours[key] = value
+    else if (typeof key === "symbol" || known === undefined || known.has(key)) theirs[key] = value
     else
       throw new ConfigurationError(
-        `Unknown option "${key}". SecureOpenAI takes ${[...ourOptions].join(", ")}, and the options of OpenAI.`
+        `Unknown option "${key}". SecureOpenAI takes ${[...ourOptions].join(", ")}, and the options of ${base === AzureOpenAI ? "AzureOpenAI" : "OpenAI"}.`
       )
   }
   return { ours, theirs }
+}
+
+/** True where options and environment give no key: none is needed until something is really sent. */
+export const isKeyless = (base: unknown, theirs: ClientOptions): boolean =>
+  theirs.apiKey === undefined &&
+  !("azureADTokenProvider" in theirs) &&
+  !process.env[base === AzureOpenAI ? "AZURE_OPENAI_API_KEY" : "OPENAI_API_KEY"]
+
+/** The models of deployments as they were given; throws `ConfigurationError` for what is none. */
+export const requireDeployments = (deployments: Deployments): Deployments => {
+  const isNamed = ([name, model]: readonly [string, unknown]) =>
+    name !== "" && typeof model === "string" && model !== ""
+  if (typeof deployments !== "object" || deployments === null || !Object.entries(deployments).every(isNamed))
+    throw new ConfigurationError(
+      'The option "deployments" gives the model of each deployment: { "prod-4o": "gpt-4o" }.'
+    )
+  return { ...deployments }
 }

@@ -6,10 +6,10 @@
  */
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
-import { type ClientOptions, OpenAI, PagePromise } from "openai"
+import { AzureOpenAI, type ClientOptions, OpenAI, PagePromise } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { AgentClient, type AgentClientOptions, requireIntent, tokenSource } from "../AgentClient.ts"
-import { Call, type Credentials, endpointOf, type Receipt } from "../Call.ts"
+import { Call, type Credentials, endpointOf, type Receipt, urlOf } from "../Call.ts"
 import type { Decision } from "../Decision.ts"
 import {
   BindError,
@@ -23,12 +23,20 @@ import {
 } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { Invocation } from "../invocation/Invocation.ts"
-import { familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
+import { endpointFor, familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
 import { Pipeline } from "../Pipeline.ts"
 import type { Limits } from "../policy/Limits.ts"
 import { type Message, type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { answerPromise, type ResponseProps } from "./Answer.ts"
-import { divide, type LayerOptions, ourOptions, type SecureOptions, workspaceOptions } from "./Options.ts"
+import {
+  divide,
+  isKeyless,
+  type LayerOptions,
+  ourOptions,
+  requireDeployments,
+  type SecureOptions,
+  workspaceOptions
+} from "./Options.ts"
 import { Exchange, type Inbound, inboundKey, noApiKey, type RequestOptions } from "./Exchange.ts"
 import { defaultFetch } from "./Transport.ts"
 import { layerInvocation } from "./Turn.ts"
@@ -94,8 +102,6 @@ export type Secured<Base extends typeof OpenAI> = Omit<Base, "prototype"> & {
   new (options?: ConstructorParameters<Base>[0] & SecureOptions): InstanceType<Base> & SecureMembers
   /** What was asked, decided and changed, and where that stands in the log; of any answer or stream of a secure client. */
   receipt(response: unknown): Receipt | undefined
-  /** The default pipeline as an Effect layer, without a client: calls are sent with the plain SDK, made with its options. */
-  layer(options?: ClientOptions & LayerOptions): PipelineLayer
 }
 
 /** The default pipeline with its workspace. */
@@ -117,19 +123,22 @@ const owned = new WeakSet<Session>()
 
 type AnyClient = new (...args: ReadonlyArray<never>) => OpenAI
 
-/** Makes the secure client of a client class of the SDK. */
+/**
+ * Makes the secure client of a client class of the SDK, or of a class of one's own that extends it: `SecureOpenAI` is
+ * `secure(OpenAI)`, `SecureAzureOpenAI` is `secure(AzureOpenAI)`. The class's own options are taken beside ours.
+ *
+ * @category constructors
+ */
 export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> => {
   class SecuredClient extends (base as AnyClient as new (options: object) => OpenAI) {
     readonly #session: Session
 
     constructor(options: ClientOptions & SecureOptions & { readonly [sessionKey]?: Session } = {}) {
-      const { ours, theirs } = divide(options)
+      const { ours, theirs } = divide(options, base)
       const session = options[sessionKey] ?? openSession(ours)
       super({
         ...theirs,
-        ...(ours.layer !== undefined &&
-          theirs.apiKey === undefined &&
-          !process.env["OPENAI_API_KEY"] && { apiKey: noApiKey }),
+        ...(ours.layer !== undefined && isKeyless(base, theirs) && { apiKey: noApiKey }),
         fetch: guard(theirs.fetch ?? defaultFetch()),
         [sessionKey]: session
       })
@@ -138,7 +147,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       this.chat.completions.runTools = ((body: Parameters<typeof this.chat.completions.runTools>[0], o?: object) =>
         runTools({ ...body, tools: judgedTools(session, body.tools) }, o)) as typeof this.chat.completions.runTools
       if (options[sessionKey] === undefined) {
-        const service = serviceOf(session, this)
+        const service = serviceOf(session, this, (operation, params) => this.#endpoint(operation, params))
         services.set(session, service)
         session.workspace.serve(service)
       }
@@ -146,14 +155,6 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
 
     static receipt(response: unknown): Receipt | undefined {
       return receiptOf(response)
-    }
-
-    static layer(options: ClientOptions & LayerOptions = {}): PipelineLayer {
-      const { ours, theirs } = divide(options)
-      return Pipeline.layer.pipe(
-        Layer.provide(Invocation.layerOpenAI(theirs)),
-        Layer.provideMerge(Workspace.layer(workspaceOptions(ours)))
-      )
     }
 
     get serverId(): string {
@@ -200,10 +201,12 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
 
     async can(operation: string, params: object = {}): Promise<Decision> {
       requireAlive(this.#session)
-      const { app, credentials, intents, server, workspace } = this.#session
+      const { app, credentials, deployments, intents, server, workspace } = this.#session
       try {
-        const endpoint = endpointOf(app, operation, this.baseURL)
-        return await workspace.foresee(Call.make(operation, params, { app, credentials, intents, server, endpoint }))
+        const endpoint = await this.#endpoint(operation, params)
+        return await workspace.foresee(
+          Call.make(operation, params, { app, credentials, deployments, intents, server, endpoint })
+        )
       } catch (error) {
         throw toSdkError(error)
       }
@@ -306,6 +309,17 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       return super.withOptions(options)
     }
 
+    /** Where params of an operation would go: a client that names deployments builds its URLs by itself. */
+    async #endpoint(operation: string, params: object): Promise<string> {
+      const endpoint = endpointOf(this.#session.app, operation, params, this.baseURL)
+      if (base === OpenAI || !isOperation(operation)) return endpoint
+      await this._callApiKey()
+      const { path } = endpointFor(operations[operation], params)
+      const { url } = await super.buildRequest({ method: "post", path, body: params })
+      const { origin, pathname } = new URL(url)
+      return `POST ${origin}${pathname}`
+    }
+
     #bind(user: AgentClient, ownsUser: boolean): OpenAI {
       requireAlive(this.#session)
       const { workspace } = this.#session
@@ -359,8 +373,28 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
  *
  * @category clients
  */
-export const SecureOpenAI: Secured<typeof OpenAI> = secure(OpenAI)
+export const SecureOpenAI: Secured<typeof OpenAI> & {
+  /** The default pipeline as an Effect layer, without a client: calls are sent with the plain SDK, made with its options. */
+  readonly layer: (options?: ClientOptions & LayerOptions) => PipelineLayer
+} = Object.assign(secure(OpenAI), {
+  layer: (options: ClientOptions & LayerOptions = {}): PipelineLayer => {
+    const { ours, theirs } = divide(options)
+    return Pipeline.layer.pipe(
+      Layer.provide(Invocation.layerOpenAI(theirs)),
+      Layer.provideMerge(Workspace.layer(workspaceOptions(ours)))
+    )
+  }
+})
 export type SecureOpenAI = InstanceType<typeof SecureOpenAI>
+
+/**
+ * The SDK's client for Azure, secured. Policies speak of models: where a deployment has another name than its model, the
+ * option `deployments` says which one it serves.
+ *
+ * @category clients
+ */
+export const SecureAzureOpenAI: Secured<typeof AzureOpenAI> = secure(AzureOpenAI)
+export type SecureAzureOpenAI = InstanceType<typeof SecureAzureOpenAI>
 
 const openSession = (options: SecureOptions): Session => {
   const app = options.appName ?? "secure-openai-app"
@@ -376,6 +410,7 @@ const openSession = (options: SecureOptions): Session => {
     server: `app:${app}:${newId()}`,
     credentials: credentialsOf(options),
     intents: options.intentPolicy === undefined ? [] : [requireIntent(options.intentPolicy)],
+    deployments: options.deployments && requireDeployments(options.deployments),
     workspace,
     runtime: ManagedRuntime.make(Layer.provide(options.layer ?? Pipeline.layer, stages)),
     tools: new Map(),
@@ -406,32 +441,30 @@ const credentialsOf = (options: SecureOptions): Credentials => {
 }
 
 /** A service as other agents reach it. */
-const serviceOf = (session: Session, client: OpenAI): Service => {
-  const endpoint = (operation: string) => endpointOf(session.app, operation, client.baseURL)
-  return {
-    id: session.server,
-    app: session.app,
-    endpoint,
-    deliver: async (message: Message) => {
-      const inbound: Inbound = message
-      if (isOperation(message.operation))
-        return client.post<unknown>(operations[message.operation].path, {
-          body: message.bytes,
-          headers: { "content-type": "application/json" },
-          stream: message.stream,
-          ...(message.signal !== undefined && { signal: message.signal }),
-          [inboundKey]: inbound
-        } as object)
-      return runTool(session, message.operation, message.params, {
-        signal: message.signal,
-        call: {
-          credentials: message.credentials,
-          intents: [...session.intents, ...message.intents],
-          invocation: message.invocation,
-          bytes: message.bytes,
-          endpoint: endpoint(message.operation)
-        }
-      })
-    }
+const serviceOf = (session: Session, client: OpenAI, endpointOf: Service["endpoint"]): Service => ({
+  id: session.server,
+  app: session.app,
+  endpoint: endpointOf,
+  deliver: async (message: Message) => {
+    const inbound: Inbound = message
+    const endpoint = await endpointOf(message.operation, message.params)
+    if (isOperation(message.operation))
+      return client.post<unknown>(urlOf(endpoint), {
+        body: message.bytes,
+        headers: { "content-type": "application/json" },
+        stream: message.stream,
+        ...(message.signal !== undefined && { signal: message.signal }),
+        [inboundKey]: inbound
+      } as object)
+    return runTool(session, message.operation, message.params, {
+      signal: message.signal,
+      call: {
+        credentials: message.credentials,
+        intents: [...session.intents, ...message.intents],
+        invocation: message.invocation,
+        bytes: message.bytes,
+        endpoint
+      }
+    })
   }
-}
+})

@@ -6,6 +6,7 @@
  */
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type { Credentials, IntentPolicy } from "../Call.ts"
+import type { Deployments } from "../Deployment.ts"
 import type { Pipeline } from "../Pipeline.ts"
 import type { Workspace } from "../Workspace.ts"
 import type { RegisteredTool } from "./Tool.ts"
@@ -17,6 +18,8 @@ export interface Session {
   readonly server: string
   readonly credentials: Credentials
   readonly intents: ReadonlyArray<IntentPolicy>
+  /** The models that the provider's deployments serve. */
+  readonly deployments: Deployments | undefined
   readonly workspace: Workspace
   readonly runtime: ManagedRuntime.ManagedRuntime<Pipeline, unknown>
   readonly tools: Map<string, RegisteredTool>

@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import { APIError, type ClientOptions, OpenAI } from "openai"
 import { type Committed, type Meta, Reply } from "../Call.ts"
 import { EnforcementUnavailable, type PipelineError, ProviderFailed } from "../Errors.ts"
-import { isOperation, operations } from "../Operation.ts"
+import { endpointAt, isOperation, operations } from "../Operation.ts"
 import { ChunkStream } from "./Sse.ts"
 
 /** Counts the HTTP requests of one call; travels in its fetch options. */
@@ -30,15 +30,15 @@ export const sender = (options: ClientOptions): ((committed: Committed) => Effec
   })
   return (committed) =>
     Effect.suspend((): Effect.Effect<Reply, PipelineError> => {
-      const { call } = committed
+      const { call, endpoint } = committed
       const url = isOperation(call.operation)
-        ? `${client.baseURL.replace(/\/+$/, "")}${operations[call.operation].path}`
+        ? `${client.baseURL.replace(/\/+$/, "")}${endpointAt(operations[call.operation], endpoint).path}`
         : ""
-      if (call.endpoint !== `POST ${url}`)
+      if (endpoint !== `POST ${url}`)
         return Effect.fail(
           new EnforcementUnavailable({
             stage: "invocation",
-            message: `The call is for ${call.endpoint}, but this sender serves ${client.baseURL}; make the call with the same baseURL.`
+            message: `The call is for ${endpoint}, but this sender serves ${client.baseURL}; make the call with the same baseURL.`
           })
         )
       const attempts: Attempts = { count: 0 }
@@ -67,7 +67,7 @@ export const sender = (options: ClientOptions): ((committed: Committed) => Effec
         ? Effect.tryPromise({
             try: async (signal) => {
               const { data, response } = await request(signal).withResponse()
-              const reads = (data as ChunkStream<unknown>).reads(committed.entry.received)
+              const reads = (data as ChunkStream<unknown>).reads(committed.entry)
               return Reply.stream(Stream.flattenArray(Stream.fromAsyncIterable(reads, failed)), meta(response))
             },
             catch: failed

@@ -8,6 +8,9 @@ import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Arra
 import { createParser } from "eventsource-parser"
 import { type OpenAI, APIError, APIUserAbortError, OpenAIError } from "openai"
 import { Stream } from "openai/streaming"
+import type { Listener } from "../Call.ts"
+
+const nobody: Listener = { received: () => {}, whole: () => {} }
 
 /** UTF-16 code units that one unfinished event may hold. */
 export const maximumEventSize = 16 * 1024 * 1024
@@ -25,16 +28,16 @@ export class ChunkStream<Item> extends Stream<Item> {
     client?: OpenAI
   ): Stream<Item> {
     const each = async function* () {
-      for await (const read of readChunks<Item>(response, controller, () => {})) yield* read
+      for await (const read of readChunks<Item>(response, controller, nobody)) yield* read
     }
     const stream = new ChunkStream<Item>(each, controller, client)
     stream.#response = response
     return stream
   }
 
-  /** The chunks by network read; `received` is told of each event's `data` before it is handed on. */
-  reads(received: (data: string) => void): AsyncGenerator<NonEmptyReadonlyArray<Item>> {
-    return readChunks(this.#response ?? new Response(null), this.controller, received)
+  /** The chunks by network read; the listener is told of each event's `data` before it is handed on. */
+  reads(listener: Listener): AsyncGenerator<NonEmptyReadonlyArray<Item>> {
+    return readChunks(this.#response ?? new Response(null), this.controller, listener)
   }
 }
 
@@ -49,7 +52,7 @@ export class ChunkStream<Item> extends Stream<Item> {
 export async function* readChunks<Item>(
   response: Response,
   controller: AbortController,
-  received: (data: string) => void
+  listener: Listener
 ): AsyncGenerator<NonEmptyReadonlyArray<Item>> {
   if (response.body === null) {
     controller.abort()
@@ -70,9 +73,10 @@ export async function* readChunks<Item>(
       if (done || failure !== undefined) return
       if (data === "[DONE]") {
         done = true
+        listener.whole()
         return
       }
-      received(data)
+      listener.received(data)
       let chunk: unknown
       try {
         chunk = JSON.parse(data)

@@ -383,7 +383,7 @@ const constrained = (own: ReadonlyMap<string, Constraint>, rest: Met): Constrain
     asked.push({ constraint: met, contradiction: contradiction(met) })
   }
   for (const other of rest.asked) if (!own.has(other.constraint.parameter.canonical)) asked.push(other)
-  const isCapped = rest.operation !== undefined && rest.operation.caps.length > 0
+  const isCapped = rest.operation?.endpoints.some(({ caps }) => caps.length > 0) ?? false
   const contradictions: Array<Violation> = []
   const constraints: Array<Constraint> = []
   let cap: Constraint | undefined

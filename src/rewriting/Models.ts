@@ -11,7 +11,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { Configuration } from "../Errors.ts"
-import { endpointCaps, outputTokenCaps } from "../Operation.ts"
+import { operations, outputTokenCaps } from "../Operation.ts"
 import rows from "./openai-models.json" with { type: "json" }
 
 /** What a model is for. A model never takes the place of one of another modality. */
@@ -160,13 +160,15 @@ export class Models extends Context.Service<
 
 const serviceOf = (catalogue: Catalogue): Models["Service"] => ({ find: (name) => lookup(catalogue, name) })
 
+const endpoints = Object.values(operations).flatMap((operation) => operation.endpoints)
+
 /**
  * The spellings of the cap on output tokens that a model takes at an API path, the one to inject first. For a model that
  * nobody knows they are the endpoint's own; for one that its maker does not serve there, a gateway does, which knows the
  * newest.
  */
 export const capsOf = (model: Model | undefined, path: string): ReadonlyArray<string> => {
-  const own = endpointCaps.get(path) ?? []
+  const own = endpoints.find((endpoint) => endpoint.path === path)?.caps ?? []
   return model === undefined ? own : (model.endpoints.get(path) ?? own.slice(-1))
 }
 

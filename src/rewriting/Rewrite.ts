@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import type { Call, Judge } from "../Call.ts"
 import { type Json, type JsonObject, snapshot } from "../CanonicalJson.ts"
 import type { Decision, Edit, Remedy, Violation } from "../Decision.ts"
-import { apiPath, isOperation, operations, outputTokenCaps } from "../Operation.ts"
+import { type Endpoint, endpointAt, isOperation, operations, outputTokenCaps } from "../Operation.ts"
 import { capsOf, type Modality, type Model } from "./Models.ts"
 
 /** Params with their edits, or why there are none. */
@@ -73,7 +73,12 @@ export const rewrite = (
   }
   const spellings = capSpellings(call, params, find)
   const [preferred] = spellings
-  if (preferred === undefined) return { _tag: "Rewritten", params, edits }
+  if (preferred === undefined) {
+    const uncapped = capViolation(without(params, outputTokenCaps), recheck)
+    return uncapped === undefined
+      ? { _tag: "Rewritten", params, edits }
+      : { _tag: "Refused", violations: [noCap(uncapped, call)] }
+  }
   for (const remedy of remedies) {
     if (remedy.kind !== "cap") continue
     params = { ...params, [preferred]: remedy.to }
@@ -94,9 +99,11 @@ export const rewrite = (
 const pickModel = ({ allowed, downgrade = {}, from }: ModelRemedy, call: Call, find: Find): string | undefined => {
   const asked = find(from)
   const modality = asked?.modality ?? modalityOf(call.operation)
-  const path = pathOf(call)
+  const endpoint = endpointOf(call)
+  const path = endpoint?.servedAs ?? endpoint?.path
   const literals = allowed.filter((name) => !name.includes("*"))
   const serves = (name: string): boolean => {
+    if (call.deployment !== undefined && call.deployment.serving(name) === undefined) return false
     const target = find(name)
     if (target === undefined) return true
     return (
@@ -123,9 +130,9 @@ const modalityOf = (operation: string): Modality | undefined =>
     ? ({ generate: "chat", complete: "completion", embed: "embedding" } as const)[operation]
     : undefined
 
-/** The API path that a call goes to; none for a registered tool. */
-const pathOf = ({ endpoint, operation }: Call): string | undefined =>
-  isOperation(operation) ? apiPath(operations[operation], endpoint) : undefined
+/** Where a call goes; nowhere for a registered tool. */
+const endpointOf = ({ endpoint, operation }: Call): Endpoint | undefined =>
+  isOperation(operation) ? endpointAt(operations[operation], endpoint) : undefined
 
 const wantsTools = ({ functions, input, tools }: JsonObject): boolean =>
   isFilled(tools) ||
@@ -184,7 +191,7 @@ const noRaise = ({ from, path, policy, to }: SetRemedy, found: ReadonlyArray<Vio
 
 /** The spellings of the cap that the model takes where the call goes, the one to inject first. */
 const capSpellings = (call: Call, params: JsonObject, find: Find): ReadonlyArray<string> => {
-  const path = pathOf(call)
+  const path = endpointOf(call)?.path
   const model = params["model"]
   return path === undefined ? [] : capsOf(typeof model === "string" ? find(model) : undefined, path)
 }
@@ -203,10 +210,7 @@ const respell = (
   const given = outputTokenCaps.filter((spelling) => isPresent(params[spelling]))
   if (given.length === 0 || given.some((spelling) => spellings.includes(spelling)))
     return { _tag: "Rewritten", params, edits }
-  const uncapped = Object.fromEntries(Object.entries(params).filter(([key]) => !given.includes(key)))
-  const needed =
-    recheck(uncapped).find(({ path }) => outputTokenCaps.includes(path ?? "")) ??
-    edits.find(({ path }) => path === "model")
+  const needed = capViolation(without(params, given), recheck) ?? edits.find(({ path }) => path === "model")
   if (needed === undefined) return { _tag: "Rewritten", params, edits }
   // Of several, the smallest: nobody asked for more.
   const [place, to] = smallest(given.map((spelling) => [spelling, params[spelling] ?? null]))
@@ -226,6 +230,22 @@ const respell = (
     ]
   }
 }
+
+/** What policy holds against a cap, or against there being none. */
+const capViolation = (
+  params: JsonObject,
+  recheck: (params: JsonObject) => ReadonlyArray<Violation>
+): Violation | undefined => recheck(params).find(({ path }) => outputTokenCaps.includes(path ?? ""))
+
+/** Nothing keeps the answer of an endpoint that takes no cap within one. */
+const noCap = (violation: Violation, call: Call): Violation => ({
+  ...violation,
+  message: `${endpointOf(call)?.path} takes no cap on output tokens, and ${violation.policy ?? "policy"} sets one`,
+  hint: "leave the call out, or ask for an operation that can be capped"
+})
+
+const without = (params: JsonObject, keys: ReadonlyArray<string>): JsonObject =>
+  Object.fromEntries(Object.entries(params).filter(([key]) => !keys.includes(key)))
 
 const smallest = (caps: ReadonlyArray<readonly [string, Json]>): readonly [string, Json] =>
   caps.reduce((least, cap) => (Number(cap[1]) < Number(least[1]) ? cap : least))

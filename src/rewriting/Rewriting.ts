@@ -47,11 +47,13 @@ export class Rewriting extends Context.Service<
           if (Result.isFailure(planned))
             return Effect.fail(policyDenied(refusalOf(decision, planned.failure), "rewriting"))
           const { edits, params } = planned.success
+          const sent = call.sent(params)
           return Effect.succeed(
             new Prepared(decided, {
               params,
               edits,
-              bytes: edits.length === 0 ? call.bytes : JSON.stringify(params),
+              bytes: edits.length === 0 ? call.bytes : JSON.stringify(sent.params),
+              endpoint: sent.endpoint,
               observed: observed && foresee(call, observed.decision, observed.judge)
             })
           )

@@ -11,7 +11,7 @@ import * as Crypto from "node:crypto"
 import { canonicalize, type Json, parseStrictObject } from "../CanonicalJson.ts"
 import type { Call, IntentPolicy } from "../Call.ts"
 import { type SigningKey, verify as verifySignature } from "../Keys.ts"
-import { isOperation, operations } from "../Operation.ts"
+import { endpointAt, isOperation, operations } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
 
 /** How long an envelope is good for, in seconds. */
@@ -144,7 +144,9 @@ export const ofCall = (
   endpoint: call.endpoint,
   tokenHash: principal.tokenHash,
   intents: call.intents,
-  prompts: isOperation(call.operation) ? call.params[operations[call.operation].prompt] : undefined
+  prompts: isOperation(call.operation)
+    ? call.params[endpointAt(operations[call.operation], call.endpoint).prompt]
+    : undefined
 })
 
 const claimsOf = (statement: Statement): EnvelopeClaims => {

@@ -46,6 +46,7 @@ const last = (records: ReadonlyArray<ReadRecord>, kind: string): ReadRecord => {
 
 const decision = refusal("policy", { code: "value_denied", path: "model", message: prompt }).decision
 
+const finish = { choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }
 const delta = (content: string) => ({ choices: [{ index: 0, delta: { content }, finish_reason: null }] })
 
 /** Runs a streamed call whose invocation tells each chunk's data, as a real one does. */
@@ -53,7 +54,8 @@ const streamCall = (
   audit: Audit["Service"],
   chunks: ReadonlyArray<unknown>,
   end: Stream.Stream<unknown, PipelineError> = Stream.empty,
-  told = true
+  told = true,
+  whole = false
 ) =>
   Effect.gen(function* () {
     const call = chat({ stream: true })
@@ -64,6 +66,7 @@ const streamCall = (
             Stream.rechunk(2),
             Stream.mapArray((array) => {
               if (told) for (const chunk of array) committed.entry.received(JSON.stringify(chunk))
+              if (whole) committed.entry.whole()
               return array
             }),
             Stream.concat(end)
@@ -437,7 +440,7 @@ describe("Audit", () => {
         Effect.gen(function* () {
           const chunks = [
             ...Array.from({ length: 150 }, (_, i) => delta(`piece ${i} of ${prompt}`)),
-            { choices: [], usage: { prompt_tokens: 5, completion_tokens: 150 } }
+            { ...finish, usage: { prompt_tokens: 5, completion_tokens: 150 } }
           ]
           const reply = yield* streamCall(audit, chunks)
           assert.deepStrictEqual(yield* Stream.runCollect(reply.stream), chunks)
@@ -468,6 +471,45 @@ describe("Audit", () => {
           assert.include(about[6], { result: "complete", attempts: 1, status: 200, request: "req_s" })
           assert.deepStrictEqual(about[6]?.["usage"], { input: 5, output: 150 })
           assert.notInclude(JSON.stringify(about), prompt)
+        })
+      )
+    )
+
+    it.live.each([
+      ["complete", "a choice that is finished", [delta("a"), finish]],
+      ["cut", "no end", [delta("a")]],
+      ["cut", "one of two choices that is not finished", [{ choices: [{ index: 1, delta: {} }] }, finish]],
+      ["complete", "the last event of a response", [{ type: "response.created" }, { type: "response.completed" }]],
+      ["complete", "a response that failed", [{ type: "response.created" }, { type: "response.failed" }]],
+      ["cut", "no last event of a response", [{ type: "response.created" }, { type: "response.output_text.done" }]],
+      ["complete", "a sentinel", [delta("a")], true]
+    ] as const)("is %s with %s", ([reason, , chunks, whole = false]) =>
+      withMemory((audit) =>
+        Effect.gen(function* () {
+          const reply = yield* streamCall(audit, chunks, Stream.empty, true, whole)
+          yield* Stream.runDrain(reply.stream)
+          const about = aboutCalls(yield* audit.records)
+          assert.include(about.at(-2), { kind: "stream.close", reason })
+          assert.include(about.at(-1), { kind: "outcome", result: reason })
+        })
+      )
+    )
+
+    it.live("is cut where its connection failed, and failed where the provider did", () =>
+      withMemory((audit) =>
+        Effect.gen(function* () {
+          for (const [cause, result] of [
+            [new TypeError("terminated"), "cut"],
+            [new Error("other"), "failed"]
+          ] as const) {
+            const reply = yield* streamCall(
+              audit,
+              [delta("a")],
+              Stream.fail(new ProviderFailed({ cause, attempts: 1 }))
+            )
+            yield* Effect.exit(Stream.runDrain(reply.stream))
+            assert.include(aboutCalls(yield* audit.records).at(-1), { kind: "outcome", result })
+          }
         })
       )
     )

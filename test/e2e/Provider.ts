@@ -4,6 +4,7 @@
  */
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
+import { chunks as mockChunks, whole as mockWhole } from "../../src/testing/MockAnswers.ts"
 
 export interface Hit {
   readonly method: string
@@ -24,6 +25,8 @@ export interface Behaviour {
   readonly chunks?: number
   readonly cutAfter?: number
   readonly errorAfter?: number
+  /** Ends the answer properly, but without a last chunk. */
+  readonly endless?: boolean
   readonly every?: number
   readonly toolCalls?: ReadonlyArray<{ readonly name: string; readonly arguments: string }>
 }
@@ -49,6 +52,8 @@ export const startProvider = async (): Promise<Provider> => {
     for await (const part of request) parts.push(part as Buffer)
     const text = Buffer.concat(parts).toString("utf8")
     const path = (request.url ?? "").replace(/^\/v1/, "")
+    // Azure serves the same below its own prefixes.
+    const served = path.replace(/^\/openai(\/v1)?/, "").replace(/^\/deployments\/[^/]+/, "")
     const json = request.headers["content-type"]?.includes("json") === true && text !== ""
     const body = json ? (JSON.parse(text) as Record<string, unknown>) : {}
     hits.push({ method: request.method ?? "", path, headers: request.headers, text, body })
@@ -72,9 +77,9 @@ export const startProvider = async (): Promise<Provider> => {
       response.end("{ this is no JSON")
       return
     }
-    if (body["stream"] === true) return stream(response, path, body)
+    if (body["stream"] === true) return stream(response, served, body)
     response.writeHead(200, { "content-type": "application/json" })
-    response.end(JSON.stringify(answer(path, request.method ?? "", body)))
+    response.end(JSON.stringify(answer(served, request.method ?? "", body)))
   })
 
   const stream = async (response: Http.ServerResponse, path: string, body: Record<string, unknown>) => {
@@ -82,6 +87,7 @@ export const startProvider = async (): Promise<Provider> => {
     response.writeHead(200, { "content-type": "text/event-stream" })
     const send = (value: unknown) =>
       response.write(`data: ${typeof value === "string" ? value : JSON.stringify(value)}\n\n`)
+    if (path.startsWith("/responses")) return respond(response, path, body)
     const parts = toolCalls === undefined ? [] : toolDeltas(toolCalls)
     for (let i = 0; i < (parts.length || chunks) && !response.destroyed; i++) {
       if (i === cutAfter) {
@@ -113,6 +119,7 @@ export const startProvider = async (): Promise<Provider> => {
       if (every > 0) await wait(every)
     }
     if (response.destroyed) return
+    if (behaviour.endless) return response.end()
     send({
       id: `chatcmpl-s${hits.length}`,
       object: "chat.completion.chunk",
@@ -124,6 +131,32 @@ export const startProvider = async (): Promise<Provider> => {
     send("[DONE]")
     response.end()
   }
+
+  /** A streamed response: named events, and no sentinel after the last one. */
+  const respond = async (response: Http.ServerResponse, path: string, body: Record<string, unknown>) => {
+    const { cutAfter, endless, every = 0 } = behaviour
+    const events = mockChunks(said(body), asked(path, body)) as ReadonlyArray<{ readonly type: string }>
+    for (const [i, event] of (endless ? events.slice(0, -1) : events).entries()) {
+      if (i === cutAfter) return response.socket?.destroy()
+      response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
+      if (every > 0) await wait(every)
+    }
+    return response.end()
+  }
+
+  const said = (body: Record<string, unknown>) => {
+    const input = body["input"]
+    const isAnswered = Array.isArray(input) && input.some((item) => item.type === "function_call_output")
+    const [call] = isAnswered ? [] : (behaviour.toolCalls ?? [])
+    return call === undefined ? contentFor(body) : { tool: call.name, arguments: JSON.parse(call.arguments) as {} }
+  }
+
+  const asked = (path: string, body: Record<string, unknown>) => ({
+    operation: "generate",
+    endpoint: `POST http://127.0.0.1${path}`,
+    params: body as {},
+    n: hits.length
+  })
 
   const answer = (path: string, method: string, body: Record<string, unknown>): unknown => {
     const id = hits.length
@@ -148,6 +181,8 @@ export const startProvider = async (): Promise<Provider> => {
         usage
       }
     }
+    if (method === "POST" && /^\/responses(\/compact)?(\?|$)/.test(path))
+      return mockWhole(said(body), asked(path, body))
     if (method === "POST" && path.startsWith("/completions"))
       return {
         id: `cmpl-${id}`,
@@ -191,7 +226,8 @@ export const startProvider = async (): Promise<Provider> => {
 }
 
 const contentFor = (body: Record<string, unknown>): string => {
-  const format = body["response_format"] as { readonly type?: string } | undefined
+  const text = body["text"] as { readonly format?: object } | undefined
+  const format = (body["response_format"] ?? text?.format) as { readonly type?: string } | undefined
   return format?.type === "json_schema" ? '{"a":1}' : `hi from ${String(body["model"])}`
 }
 

@@ -480,8 +480,8 @@ describe("the provider's trouble is the provider's", () => {
       "decision allow",
       "stream.open",
       "stream.segment",
-      "stream.close failed",
-      "outcome failed"
+      "stream.close cut",
+      "outcome cut"
     ])
   })
 

@@ -262,10 +262,10 @@ describe("families for users", () => {
     const carol = await client.asUser(mintToken({ sub: "carol" }))
     await carol.models.list()
     await expect(carol.batches.list()).rejects.toMatchObject({ status: 403, code: "policy_denied" })
-    await expect(carol.responses.create({ model: "gpt-4", input: "x" })).rejects.toBeInstanceOf(PolicyDeniedError)
+    await expect(carol.responses.retrieve("resp_1")).rejects.toBeInstanceOf(PolicyDeniedError)
     await expect(carol.conversations.create({})).rejects.toBeInstanceOf(PolicyDeniedError)
     expect(provider.hits.map((h) => h.path)).toEqual(["/models"])
-    await client.responses.create({ model: "gpt-4", input: "x" })
+    await client.responses.retrieve("resp_1")
     const refused = (await records()).filter((r) => r.kind === "refused")
     expect(refused.map((r) => r["tool"])).toEqual(
       ["batches", "responses", "conversations"].map((f) => `api:assistant/${f}`)

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest"
 import { ChunkStream, readChunks } from "../../src/invocation/Sse.ts"
 
 const utf8 = new TextEncoder()
+const deaf = { received: () => {}, whole: () => {} }
 
 /** A response whose body comes in the given pieces. */
 const responseOf = (pieces: ReadonlyArray<Uint8Array>): Response =>
@@ -27,7 +28,11 @@ const ours = async (pieces: ReadonlyArray<Uint8Array>) => {
   const items: Array<unknown> = []
   const controller = new AbortController()
   try {
-    for await (const read of readChunks(responseOf(pieces), controller, (d) => data.push(d))) items.push(...read)
+    for await (const read of readChunks(responseOf(pieces), controller, {
+      received: (d) => data.push(d),
+      whole: () => {}
+    }))
+      items.push(...read)
     return { items, data, aborted: controller.signal.aborted }
   } catch (error) {
     return { items, data, aborted: controller.signal.aborted, error: String(error) }
@@ -90,17 +95,17 @@ describe("reading server-sent events", () => {
   it("hands on one array for each read", async () => {
     const reads: Array<number> = []
     const response = responseOf(split(bodies.plain, [utf8.encode('data: {"a":1}\n\n').length]))
-    for await (const read of readChunks(response, new AbortController(), () => {})) reads.push(read.length)
+    for await (const read of readChunks(response, new AbortController(), deaf)) reads.push(read.length)
     expect(reads).toEqual([1, 1])
   })
 
   it("aborts the request when its reader stops, and throws when the request was aborted", async () => {
     const stopped = new AbortController()
-    for await (const _ of readChunks(responseOf(split(bodies.plain, [16])), stopped, () => {})) break
+    for await (const _ of readChunks(responseOf(split(bodies.plain, [16])), stopped, deaf)) break
     expect(stopped.signal.aborted).toBe(true)
     const aborted = new AbortController()
     aborted.abort()
-    await expect(readChunks(responseOf(split(bodies.plain, [])), aborted, () => {}).next()).rejects.toBeInstanceOf(
+    await expect(readChunks(responseOf(split(bodies.plain, [])), aborted, deaf).next()).rejects.toBeInstanceOf(
       APIUserAbortError
     )
     const finished = await ours(split(bodies.plain, []))
@@ -110,8 +115,8 @@ describe("reading server-sent events", () => {
   it("refuses an event without end, and a response without a body", async () => {
     const piece = utf8.encode(`data: ${"x".repeat(1 << 20)}`)
     const endless = new Response(new ReadableStream({ pull: (controller) => controller.enqueue(piece) }))
-    await expect(readChunks(endless, new AbortController(), () => {}).next()).rejects.toThrow(/larger than/)
-    await expect(readChunks(new Response(null), new AbortController(), () => {}).next()).rejects.toThrow(/no body/)
+    await expect(readChunks(endless, new AbortController(), deaf).next()).rejects.toThrow(/larger than/)
+    await expect(readChunks(new Response(null), new AbortController(), deaf).next()).rejects.toThrow(/no body/)
   })
 
   it("is the SDK's stream when it is iterated as it is", async () => {

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { Call, type Judge, type Permit } from "../../src/Call.ts"
 import type { Json, JsonObject } from "../../src/CanonicalJson.ts"
-import { apiPath, operations, outputTokenCaps } from "../../src/Operation.ts"
+import { endpointAt, operations, outputTokenCaps } from "../../src/Operation.ts"
 import { EffectivePolicy } from "../../src/policy/EffectivePolicy.ts"
 import { decide, evaluate } from "../../src/policy/Evaluate.ts"
 import type { Intent, Spec } from "../../src/policy/Mapl.ts"
@@ -130,7 +130,10 @@ const isFilled = (value: Json | undefined): boolean => Array.isArray(value) && v
 /** The most tokens that a request may bring about, as a server reads it; a cap that it does not know is none. */
 const most = (params: JsonObject, call: Call): number => {
   const model = params["model"]
-  const read = capsOf(typeof model === "string" ? find(model) : undefined, apiPath(operations.generate, call.endpoint))
+  const read = capsOf(
+    typeof model === "string" ? find(model) : undefined,
+    endpointAt(operations.generate, call.endpoint).path
+  )
   const caps = read.map((name) => params[name]).filter((cap) => typeof cap === "number")
   return Math.max(...(caps.length === 0 ? [Infinity] : caps))
 }
@@ -158,7 +161,7 @@ describe("a rewritten request", () => {
         assert.isAtMost(taken?.rank ?? Infinity, asked.rank)
       } else if (taken !== undefined) assert.strictEqual(taken.modality, "chat")
       if (taken === undefined) return
-      assert.isTrue(taken.endpoints.has(apiPath(operations.generate, call.endpoint)))
+      assert.isTrue(taken.endpoints.has(endpointAt(operations.generate, call.endpoint).path))
       assert.isTrue(taken.images || !holdsImage(call.params))
       assert.isTrue(taken.tools || !isFilled(call.params["tools"]))
     })
@@ -175,7 +178,7 @@ describe("a rewritten request", () => {
           lists.every((list) => list.includes(name)) &&
           model?.modality === asked.modality &&
           model.rank <= asked.rank &&
-          model.endpoints.has(apiPath(operations.generate, call.endpoint)) &&
+          model.endpoints.has(endpointAt(operations.generate, call.endpoint).path) &&
           (model.images || !holdsImage(call.params)) &&
           (model.tools || !isFilled(call.params["tools"]))
         )

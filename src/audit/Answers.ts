@@ -1,5 +1,6 @@
 /**
- * The tools that a model asked for: read from a chat answer, or gathered from the deltas of a stream.
+ * What the log reads in answers, whole ones and streamed: the tools that a model asked for, the tokens that were used, and
+ * whether a stream came to its end. Chat completions, text completions and the Responses API.
  *
  * @since 0.1.0
  */
@@ -10,9 +11,12 @@ export interface ToolCall {
   readonly args: string
 }
 
-/** The tools that a chat answer asks for, over all of its choices, the legacy `function_call` among them. */
-export const toolCallsOf = (answer: unknown): ReadonlyArray<ToolCall> =>
-  items(member(answer, "choices")).flatMap((choice) => {
+/**
+ * The tools that an answer asks for: over all choices of a chat, the legacy `function_call` among them, or over the output
+ * of a response.
+ */
+export const toolCallsOf = (answer: unknown): ReadonlyArray<ToolCall> => [
+  ...items(member(answer, "choices")).flatMap((choice) => {
     const message = member(choice, "message")
     const legacy = member(message, "function_call")
     const calls = items(member(message, "tool_calls")).map(functionOf)
@@ -20,7 +24,15 @@ export const toolCallsOf = (answer: unknown): ReadonlyArray<ToolCall> =>
       name: text(member(call, "name")),
       args: text(member(call, "arguments"))
     }))
-  })
+  }),
+  ...items(member(answer, "output")).flatMap(outputCall)
+]
+
+/** The call that an item of a response's output is, if it is one of the caller's tools: hosted ones run at the provider. */
+const outputCall = (item: unknown): ReadonlyArray<ToolCall> => {
+  const argument = callItems.get(text(member(item, "type")))
+  return argument === undefined ? [] : [{ name: text(member(item, "name")), args: text(member(item, argument)) }]
+}
 
 /** A custom tool gives `input` where a function gives `arguments`. */
 const functionOf = (call: unknown): unknown => {
@@ -30,12 +42,22 @@ const functionOf = (call: unknown): unknown => {
     : member(call, "function")
 }
 
-/** Gathers the tools that a stream of chat chunks asks for: names and arguments come in pieces. */
+const callItems: ReadonlyMap<string, string> = new Map([
+  ["function_call", "arguments"],
+  ["custom_tool_call", "input"]
+])
+
+/**
+ * Gathers the tools that a stream asks for: in chat chunks names and arguments come in pieces, in the events of a response
+ * there is one for each finished item of its output.
+ */
 export class ToolCallDeltas {
   readonly #calls = new Map<string, { name: string; args: string }>()
 
   /** Takes in a chunk. */
   add(chunk: unknown): void {
+    if (member(chunk, "type") === "response.output_item.done")
+      for (const call of outputCall(member(chunk, "item"))) this.#calls.set(`item/${this.#calls.size}`, { ...call })
     const choices = member(chunk, "choices")
     if (!Array.isArray(choices)) return
     for (const choice of choices) {
@@ -62,9 +84,38 @@ export class ToolCallDeltas {
   }
 }
 
+/**
+ * Whether a stream said that its answer is whole: an event that ends a response, or a `finish_reason` for each choice that
+ * began.
+ */
+export class Finish {
+  readonly #unfinished = new Set<unknown>()
+  #finished = false
+
+  /** Takes in a chunk. */
+  add(chunk: unknown): void {
+    if (lastEvents.has(text(member(chunk, "type")))) this.#finished = true
+    const choices = member(chunk, "choices")
+    if (!Array.isArray(choices)) return
+    for (const choice of choices) {
+      const index = member(choice, "index")
+      const isLast = typeof member(choice, "finish_reason") === "string"
+      if (isLast) this.#unfinished.delete(index)
+      else this.#unfinished.add(index)
+      this.#finished ||= isLast
+    }
+  }
+
+  get isWhole(): boolean {
+    return this.#finished && this.#unfinished.size === 0
+  }
+}
+
+const lastEvents: ReadonlySet<string> = new Set(["response.completed", "response.failed", "response.incomplete"])
+
 /** Tokens that an answer, or the last chunk of a stream, says were used; undefined where it does not say. */
 export const usageOf = (answer: unknown): { readonly input: number; readonly output: number } | undefined => {
-  const usage = member(answer, "usage")
+  const usage = member(answer, "usage") ?? member(member(answer, "response"), "usage")
   if (!isObject(usage)) return undefined
   const input = usage["prompt_tokens"] ?? usage["input_tokens"]
   const output = usage["completion_tokens"] ?? usage["output_tokens"] ?? 0

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ToolCallDeltas, toolCallsOf, usageOf } from "../../src/audit/ToolCalls.ts"
+import { ToolCallDeltas, toolCallsOf, usageOf } from "../../src/audit/Answers.ts"
 
 describe("ToolCalls", () => {
   it("reads every tool of every choice, in order", () => {

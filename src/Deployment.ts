@@ -1,0 +1,81 @@
+/**
+ * Deployments: where a provider knows a model by another name, in the URL (`/deployments/<name>/`, as Azure has it) or in
+ * the model's place. Policies speak of models and requests of deployments; what policy judges is the model that the
+ * provider will run, and what it puts in its place is the deployment that serves that one.
+ *
+ * @since 0.2.0
+ */
+import * as Result from "effect/Result"
+import type { Json } from "./CanonicalJson.ts"
+
+/** The model that each deployment serves, by the deployment's name: `{ "prod-4o": "gpt-4o" }`. */
+export type Deployments = Readonly<Record<string, string>>
+
+/** The deployment that a request goes to. */
+export interface Deployment {
+  readonly name: string
+  /** The model that it serves, as policies know it. */
+  readonly model: string
+  /** The deployment that serves a model: this one before any other. */
+  readonly serving: (model: string) => string | undefined
+}
+
+/**
+ * The deployment that a request goes to, by its endpoint (`POST https://host/path`) and the model that its body names. The
+ * URL's word counts before the body's, as it does for the provider. Without a list of deployments, a deployment in the URL
+ * has its model's name. `undefined` where no deployments are spoken of; a failure says what cannot be judged.
+ */
+export const deploymentOf = (
+  endpoint: string,
+  model: Json | undefined,
+  deployments?: Deployments
+): Result.Result<Deployment | undefined, string> => {
+  const named = nameIn(endpoint)
+  if (Result.isFailure(named)) return Result.fail(named.failure)
+  const name = named.success ?? (deployments === undefined ? undefined : model)
+  if (typeof name !== "string") return Result.succeed(undefined)
+  if (deployments === undefined)
+    return Result.succeed({ name, model: name, serving: (other) => (wellFormed.test(other) ? other : undefined) })
+  const served = Object.hasOwn(deployments, name) ? deployments[name] : undefined
+  if (served === undefined)
+    return Result.fail(
+      `nothing is known of the deployment ${JSON.stringify(name.slice(0, 80))}: the client's option "deployments" names ${Object.keys(deployments).join(", ")}`
+    )
+  const serving = (other: string): string | undefined =>
+    other === served ? name : Object.keys(deployments).find((key) => deployments[key] === other)
+  return Result.succeed({ name, model: served, serving })
+}
+
+/** The same URL or endpoint with another deployment in the place of the one that it names, if it names one. */
+export const redeployed = (url: string, from: string, to: string): string =>
+  url.replace(`/deployments/${from}/`, () => `/deployments/${to}/`)
+
+/** What may be a deployment's name in a URL: nothing that a path, a query or an encoding could be read from. */
+const wellFormed = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?$/
+
+/** The deployment that a URL names; a failure where servers could read it differently. */
+const nameIn = (endpoint: string): Result.Result<string | undefined, string> => {
+  if (!/deployments|%/i.test(endpoint)) return Result.succeed(undefined)
+  const path = pathOf(endpoint)
+  const [segment, ...others] = decoded(path)
+    .split(/[\\/]+/)
+    .flatMap((word, at, words) => (word.toLowerCase() === "deployments" ? [words[at + 1] ?? ""] : []))
+  if (segment === undefined) return Result.succeed(undefined)
+  const isPlain = others.length === 0 && wellFormed.test(segment) && path.includes(`/deployments/${segment}/`)
+  return isPlain
+    ? Result.succeed(segment)
+    : Result.fail("the deployment in the URL is not plain: letters, digits, dots, hyphens and underscores")
+}
+
+const pathOf = (endpoint: string): string => {
+  const url = endpoint.slice(endpoint.indexOf(" ") + 1)
+  return URL.canParse(url) ? new URL(url).pathname : url
+}
+
+const decoded = (path: string): string => {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
+}
