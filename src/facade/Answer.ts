@@ -81,7 +81,9 @@ export const responseLike = (from: Response, body: string | ReadableStream, cont
     headers.delete("content-length")
     if (!headers.has("content-type")) headers.set("content-type", contentType)
   }
-  const response = new Response(hasBody(status) ? body : null, { status, statusText, headers })
+  // A body of text would bring a content type with it.
+  const content = typeof body === "string" ? utf8.encode(body) : body
+  const response = new Response(hasBody(status) ? content : null, { status, statusText, headers })
   return Object.defineProperties(response, {
     redirected: { value: redirected },
     type: { value: type },
@@ -92,19 +94,24 @@ export const responseLike = (from: Response, body: string | ReadableStream, cont
 /** False for what has no body by its status (Fetch standard, §2.2.3). */
 const hasBody = (status: number): boolean => status !== 204 && status !== 205 && status !== 304
 
-/** Chunks as server-sent events. Nothing is pulled before somebody reads. */
+/** Chunks as server-sent events, as the OpenAI API frames them. Nothing is pulled before somebody reads. */
 export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream => {
-  const utf8 = new TextEncoder()
   let iterator: AsyncIterator<unknown> | undefined
+  let named = false
   return new ReadableStream(
     {
       async pull(controller) {
         iterator ??= open()
         const next = await iterator.next()
         if (next.done) {
-          controller.enqueue(utf8.encode("data: [DONE]\n\n"))
-          controller.close()
-        } else controller.enqueue(utf8.encode(`data: ${JSON.stringify(next.value)}\n\n`))
+          // Events with names of their own end with one of theirs.
+          if (!named) controller.enqueue(utf8.encode("data: [DONE]\n\n"))
+          return controller.close()
+        }
+        const name = nameOf(next.value)
+        named = name !== undefined
+        const line = name === undefined ? "" : `event: ${name}\n`
+        controller.enqueue(utf8.encode(`${line}data: ${JSON.stringify(next.value)}\n\n`))
       },
       async cancel() {
         await iterator?.return?.()
@@ -113,3 +120,11 @@ export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream 
     { highWaterMark: 0 }
   )
 }
+
+/** The name that the Responses API gives an event, which is its type too. */
+const nameOf = (chunk: unknown): string | undefined =>
+  typeof chunk === "object" && chunk !== null && "type" in chunk && typeof chunk.type === "string"
+    ? chunk.type
+    : undefined
+
+const utf8 = new TextEncoder()

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import { AzureOpenAI, type ClientOptions, OpenAI, PagePromise } from "openai"
@@ -21,6 +22,7 @@ import {
   toSdkError,
   UnboundError
 } from "../Errors.ts"
+import { scheduler } from "../EventLoop.ts"
 import { newId } from "../Id.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { endpointFor, familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
@@ -186,7 +188,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const { app, credentials, runtime, workspace } = this.#session
       await workspace.ready()
       await workspace.principal(credentials, app)
-      await runtime.context().catch((error: unknown) => Promise.reject(toSdkError(error)))
+      await runtime.runPromise(Effect.void, { scheduler }).catch((error: unknown) => Promise.reject(toSdkError(error)))
     }
 
     registerTool(name: string, handler: ToolHandler): void {
@@ -281,12 +283,6 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       // Without an exchange nobody waits for the answer: what the log must follow to its end is refused.
       if (exchange === undefined) return new Exchange(this.#session).buildAlone(options, built, this.baseURL)
       return exchange.build(options, built, this.baseURL)
-    }
-
-    override fetchWithTimeout(...args: Parameters<OpenAI["fetchWithTimeout"]>): Promise<Response> {
-      const [, init, , controller] = args
-      Exchange.ofRequest(init)?.attempt(controller)
-      return super.fetchWithTimeout(...args)
     }
 
     /** WebSockets leave by a door that has no guard: a user's do not. */

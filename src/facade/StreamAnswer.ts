@@ -4,10 +4,13 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
+import { Scheduler } from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import { APIUserAbortError, type OpenAI, OpenAIError } from "openai"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Reply } from "../Call.ts"
+import { scheduler } from "../EventLoop.ts"
 import { toSdkError } from "../Errors.ts"
 import type { Workspace } from "../Workspace.ts"
 import { type Answer, eventStream, responseLike, type ResponseProps } from "./Answer.ts"
@@ -34,7 +37,10 @@ export const streamAnswer = (
   const read = async function* (): AsyncGenerator<unknown> {
     let unknown = receipt !== undefined
     try {
-      for await (const chunk of Stream.toAsyncIterableWith(reply.stream, await session.runtime.context())) {
+      const context = Context.add(await session.runtime.context(), Scheduler, scheduler)
+      for await (const chunk of Stream.toAsyncIterableWith(reply.stream, context)) {
+        // What had arrived before its consumer aborted it is not handed on; the source ends the stream.
+        if (props.controller.signal.aborted) continue
         if (unknown) rememberChunk(chunk, receipt!)
         unknown = false
         tell()

@@ -115,11 +115,19 @@ const send = ({ body, headers, url }: Plain, { method = "GET", signal }: Request
     signal?.addEventListener("abort", abort, { once: true })
     request.on("error", (cause) => {
       signal?.removeEventListener("abort", abort)
-      reject(new TypeError("fetch failed", { cause }))
+      reject(new TypeError("fetch failed", { cause: hungUp(cause) ? otherSideClosed() : cause }))
     })
     request.once("response", (message) => resolve(responseOf(url, message, signal, abort)))
     request.end(body)
   })
+
+/** True for `node:http`'s error where the server closed the connection. */
+const hungUp = (error: NodeJS.ErrnoException): boolean =>
+  error.code === "ECONNRESET" && (error.message === "socket hang up" || error.message === "aborted")
+
+/** What `fetch` gives as the cause of that. */
+const otherSideClosed = (): Error =>
+  Object.assign(new Error("other side closed"), { name: "SocketError", code: "UND_ERR_SOCKET" })
 
 /** A `Response` whose body is read at once, so that no connection waits for a reader. */
 const responseOf = (
@@ -143,7 +151,11 @@ const responseOf = (
     message.once("close", () => {
       if (message.complete) return
       signal?.removeEventListener("abort", abort)
-      reject(signal?.aborted ? signal.reason : new TypeError("terminated", { cause: broken }))
+      reject(
+        signal?.aborted
+          ? signal.reason
+          : new TypeError("terminated", { cause: broken === undefined || hungUp(broken) ? otherSideClosed() : broken })
+      )
     })
   })
   const decoded = headers.has("content-encoding") ? bytes.then((all) => decode(all, headers)) : bytes
@@ -176,7 +188,8 @@ class BodiedResponse extends Response {
   override get bodyUsed(): boolean {
     return this.#used
   }
-  override get body(): ReadableStream<Uint8Array<ArrayBuffer>> {
+  override get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    if (!this.#hasBody) return null
     const pull = async (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
       controller.enqueue(await this.bytes())
       controller.close()
@@ -203,7 +216,13 @@ class BodiedResponse extends Response {
     return new BodiedResponse(this.#init, this.#url, this.#bytes)
   }
 
+  /** False for a status without a body (Fetch standard, §2.2.3). */
+  get #hasBody(): boolean {
+    return this.status !== 204 && this.status !== 205 && this.status !== 304
+  }
+
   #take(): Promise<Buffer> {
+    if (!this.#hasBody) return Promise.resolve(Buffer.alloc(0))
     if (this.#used) return Promise.reject(new TypeError("Body is unusable: Body has already been read"))
     this.#used = true
     return this.#bytes

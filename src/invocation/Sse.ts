@@ -21,6 +21,7 @@ export const maximumEventSize = 16 * 1024 * 1024
  */
 export class ChunkStream<Item> extends Stream<Item> {
   #response: Response | undefined
+  #client: OpenAI | undefined
 
   static override fromSSEResponse<Item>(
     response: Response,
@@ -28,16 +29,17 @@ export class ChunkStream<Item> extends Stream<Item> {
     client?: OpenAI
   ): Stream<Item> {
     const each = async function* () {
-      for await (const read of readChunks<Item>(response, controller, nobody)) yield* read
+      for await (const read of readChunks<Item>(response, controller, nobody, client)) yield* read
     }
     const stream = new ChunkStream<Item>(each, controller, client)
     stream.#response = response
+    stream.#client = client
     return stream
   }
 
   /** The chunks by network read; the listener is told of each event's `data` before it is handed on. */
   reads(listener: Listener): AsyncGenerator<NonEmptyReadonlyArray<Item>> {
-    return readChunks(this.#response ?? new Response(null), this.controller, listener)
+    return readChunks(this.#response ?? new Response(null), this.controller, listener, this.#client)
   }
 }
 
@@ -52,7 +54,8 @@ export class ChunkStream<Item> extends Stream<Item> {
 export async function* readChunks<Item>(
   response: Response,
   controller: AbortController,
-  listener: Listener
+  listener: Listener,
+  client?: OpenAI
 ): AsyncGenerator<NonEmptyReadonlyArray<Item>> {
   if (response.body === null) {
     controller.abort()
@@ -81,6 +84,7 @@ export async function* readChunks<Item>(
       try {
         chunk = JSON.parse(data)
       } catch {
+        tellMalformed(client)
         failure = new SyntaxError("Error reading response: malformed server-sent event JSON.")
         return
       }
@@ -106,6 +110,13 @@ export async function* readChunks<Item>(
     if (!done) controller.abort()
     void reader.cancel().catch(() => {})
   }
+}
+
+/** What the SDK says in its client's log, without the data. */
+const tellMalformed = (client: OpenAI | undefined): void => {
+  if (client?.logger === undefined || (client.logLevel ?? "off") === "off") return
+  client.logger.error("Could not parse message into JSON:")
+  client.logger.error("From chunk:")
 }
 
 const hasError = (chunk: unknown): chunk is { readonly error: object } =>

@@ -96,8 +96,14 @@ const errorTold = async (error: Error): Promise<unknown> => ({
   ...(await properties(error, ["status", "code", "type", "param", "requestID", "error"])),
   own: Object.keys(error).sort(),
   headers: headersTold(Reflect.get(error, "headers")),
-  cause: error.cause instanceof Error ? [ancestry(error.cause), error.cause.message] : error.cause
+  cause: causeTold(error.cause)
 })
+
+/** Errors of Node and of undici are told by what an app may look at. */
+const causeTold = (cause: unknown): unknown =>
+  cause instanceof Error
+    ? { name: cause.name, message: cause.message, code: Reflect.get(cause, "code"), cause: causeTold(cause.cause) }
+    : cause
 
 const properties = async (of: object, names: ReadonlyArray<string>): Promise<Record<string, unknown>> =>
   Object.fromEntries(names.map((name) => [name, Reflect.get(of, name) as unknown]))
