@@ -109,6 +109,16 @@ export type Secured<Base extends typeof OpenAI> = Omit<Base, "prototype"> & {
 /** The default pipeline with its workspace. */
 export type PipelineLayer = Layer.Layer<Pipeline | WorkspaceServices, Configuration | EnforcementUnavailable>
 
+/** Carries a client's session in its options to its clones; whoever prints the options sees that there is one. */
+class SessionHandle {
+  readonly #session: Session
+  constructor(session: Session) {
+    this.#session = session
+  }
+  static sessionOf(handle: SessionHandle): Session {
+    return handle.#session
+  }
+}
 const sessionKey = Symbol("secure-openai/session")
 
 interface Binding {
@@ -135,19 +145,18 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
   class SecuredClient extends (base as AnyClient as new (options: object) => OpenAI) {
     readonly #session: Session
 
-    constructor(options: ClientOptions & SecureOptions & { readonly [sessionKey]?: Session } = {}) {
+    constructor(options: ClientOptions & SecureOptions & { readonly [sessionKey]?: SessionHandle } = {}) {
       const { ours, theirs } = divide(options, base)
-      const session = options[sessionKey] ?? openSession(ours)
+      const handle = options[sessionKey] ?? new SessionHandle(openSession(ours))
+      const session = SessionHandle.sessionOf(handle)
       super({
         ...theirs,
         ...(ours.layer !== undefined && isKeyless(base, theirs) && { apiKey: noApiKey }),
         fetch: guard(theirs.fetch ?? defaultFetch()),
-        [sessionKey]: session
+        [sessionKey]: handle
       })
       this.#session = session
-      const runTools = this.chat.completions.runTools.bind(this.chat.completions) as (body: object, o?: object) => never
-      this.chat.completions.runTools = ((body: Parameters<typeof this.chat.completions.runTools>[0], o?: object) =>
-        runTools({ ...body, tools: judgedTools(session, body.tools) }, o)) as typeof this.chat.completions.runTools
+      judgeTools(this.chat.completions, session)
       if (options[sessionKey] === undefined) {
         const service = serviceOf(session, this, (operation, params) => this.#endpoint(operation, params))
         services.set(session, service)
@@ -356,7 +365,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         pinned: this.baseURL.replace(/\/+$/, "")
       }
       bindings.set(session, { service: this as unknown as OpenAI & SecureMembers, user, owned: ownsUser })
-      return super.withOptions({ [sessionKey]: session } as Partial<ClientOptions>)
+      return super.withOptions({ [sessionKey]: new SessionHandle(session) } as Partial<ClientOptions>)
     }
   }
   Object.defineProperty(SecuredClient, "name", { value: `Secure${base.name}` })
@@ -416,6 +425,16 @@ const openSession = (options: SecureOptions): Session => {
   if (own) owned.add(session)
   return session
 }
+
+/** Has `runTools` run each tool only as policy lets the session's caller. */
+const judgeTools = (completions: OpenAI["chat"]["completions"], session: Session): void => {
+  const theirs = completions.runTools.bind(completions) as (body: RunToolsBody, options?: object) => never
+  const runTools = (body: RunToolsBody, options?: object): never =>
+    theirs({ ...body, tools: judgedTools(session, body.tools) } as RunToolsBody, options)
+  Object.defineProperty(completions, "runTools", { value: runTools, configurable: true, writable: true })
+}
+
+type RunToolsBody = Parameters<OpenAI["chat"]["completions"]["runTools"]>[0]
 
 /** The stages that a workspace has built, or builds now. */
 const layerOf = (workspace: Workspace) =>

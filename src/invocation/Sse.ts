@@ -12,8 +12,8 @@ import type { Listener } from "../Call.ts"
 
 const nobody: Listener = { received: () => {}, whole: () => {} }
 
-/** UTF-16 code units that one unfinished event may hold. */
-export const maximumEventSize = 16 * 1024 * 1024
+/** UTF-16 code units that one event may hold: a response that ends with images in it is one event. */
+export const maximumEventSize = 256 * 1024 * 1024
 
 /**
  * The SDK's stream over {@link readChunks}. Give it to a request as its stream class; iterated as it is, it behaves as the
