@@ -12,7 +12,6 @@ import { Stream as OpenAIStream } from "openai/streaming"
 import type { Reply } from "../Call.ts"
 import { scheduler } from "../EventLoop.ts"
 import { toSdkError } from "../Errors.ts"
-import type { Workspace } from "../Workspace.ts"
 import { type Answer, eventStream, responseLike, type ResponseProps } from "./Answer.ts"
 import { rememberChunk } from "./Receipts.ts"
 import type { Session } from "./Session.ts"
@@ -56,7 +55,7 @@ export const streamAnswer = (
     }
   }
   const stream = new OpenAIStream(open, props.controller, client)
-  if (receipt !== undefined) unread.register(stream, { workspace: session.workspace, call: receipt.call }, props)
+  if (receipt !== undefined) unread.register(stream, { session, call: receipt.call, end }, props)
   return {
     props,
     value: async () => stream,
@@ -66,7 +65,16 @@ export const streamAnswer = (
   }
 }
 
-/** Streams that nobody began to read are told to the log when they are collected. What is held here must not know them. */
-const unread = new FinalizationRegistry<{ readonly workspace: Workspace; readonly call: string }>(
-  ({ call, workspace }) => workspace.abandon(call)
-)
+/**
+ * Streams that nobody began to read are told to the log when they are collected, and their connections closed. What is held
+ * here must not know them.
+ */
+const unread = new FinalizationRegistry<{
+  readonly session: Session
+  readonly call: string
+  readonly end: (reason: Error) => void
+}>(({ call, end, session }) => {
+  session.ending.delete(end)
+  session.workspace.abandon(call)
+  end(new APIUserAbortError())
+})

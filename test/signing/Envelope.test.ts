@@ -87,6 +87,18 @@ describe("Envelope.sign", () => {
     assert.strictEqual(envelope.digest, sha256(partsOf(envelope.jws).slice(0, 2).join(".")))
   })
 
+  it.each([
+    ["generate", { messages: ["m"], input: "i" }, "chat/completions", ["m"]],
+    ["generate", { messages: ["m"], input: "i" }, "responses", "i"],
+    ["generate", { input: [1, 2] }, "responses/compact", [1, 2]],
+    ["complete", { prompt: "p", input: "i" }, "completions", "p"],
+    ["embed", { input: ["a", "b"] }, "embeddings", ["a", "b"]],
+    ["a_tool", { input: "i" }, "", undefined]
+  ])("finds the prompt of %s %j at %s", (operation, params, path, prompts) => {
+    const call = Call.make(operation, params, path === "" ? {} : { endpoint: `POST https://api.openai.com/v1/${path}` })
+    assert.deepStrictEqual(Envelope.ofCall(call, app("my-app")).prompts, prompts)
+  })
+
   it("is good for at most 60 s and has a nonce of its own", () => {
     assert.strictEqual(envelope.claims.iat, seconds)
     assert.strictEqual(envelope.claims.exp, seconds + 60)
