@@ -799,9 +799,10 @@ describe("the log of the client", () => {
       .replaceAll(/\d+ms|durationMs: \d+/g, "Nms")
       .replaceAll(/'user-agent': '[^']*'/g, "user agent")
       .replaceAll(/date: '[^']*'/g, "date")
+  const streamed = async (c: OpenAI) => Array.fromAsync(await c.chat.completions.create({ ...params, stream: true }))
   it.each(["debug", "info", "warn", "off"] as const)("tells the same at %s", async (logLevel) => {
     for (const script of [json(completion), failing(400), json({ error: {} }, 500, { "retry-after-ms": "1" })])
-      for (const call of [chat, (c: OpenAI) => c.models.list(), (c: OpenAI) => c.models.retrieve("m")]) {
+      for (const call of [chat, streamed, (c: OpenAI) => c.models.list(), (c: OpenAI) => c.models.retrieve("m")]) {
         const lines: Array<unknown> = []
         const write =
           (level: string) =>

@@ -2,10 +2,12 @@
  * Details of the SDK that apps lean on without knowing it: what stays on a signal, what a fetch is asked, what a faked clock
  * stops, how large an event may be, and what a raw stream says.
  */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import { getEventListeners } from "node:events"
 import { OpenAI, toFile } from "openai"
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
-import { SecureOpenAI, Workspace } from "../../src/index.ts"
+import { Pipeline, Reply, SecureOpenAI, Workspace } from "../../src/index.ts"
 import { type ScriptedServer, startScriptedServer } from "./Parity.ts"
 
 let server: ScriptedServer
@@ -106,6 +108,33 @@ describe("a clock that is faked", () => {
       }
   })
 
+  it("stops no stage and no gate of one's own that yields", async () => {
+    const layer = Pipeline.layerFrom(
+      (s) => (call) =>
+        s.identity.resolve(call).pipe(
+          Effect.tap(Effect.yieldNow),
+          Effect.flatMap(s.signing.sign),
+          Effect.flatMap(s.policy.evaluate),
+          Effect.flatMap(s.rewriting.apply),
+          Effect.flatMap(s.audit.commit),
+          Effect.flatMap(s.invocation.invoke),
+          Effect.map((reply) =>
+            reply._tag === "Stream"
+              ? Reply.stream(
+                  Stream.tap(reply.stream, () => Effect.yieldNow),
+                  reply.meta
+                )
+              : reply
+          )
+        )
+    )
+    const text = 'data: {"id":"a","choices":[]}\n\ndata: [DONE]\n\n'
+    const client = new SecureOpenAI({ apiKey: "k", fetch: streaming(text), workspace, layer })
+    vi.useFakeTimers()
+    const chunks = await Array.fromAsync(await client.chat.completions.create({ ...params, stream: true }))
+    expect(chunks).toHaveLength(1)
+  })
+
   it("stops no stream", async () => {
     const text = 'data: {"id":"a","choices":[]}\n\ndata: [DONE]\n\n'
     for (const [name, client] of both({ fetch: streaming(text) })) {
@@ -121,7 +150,18 @@ describe("a stream", () => {
   it("may end in an event that holds images", async () => {
     const image = "A".repeat(28 * 1024 * 1024)
     const text = `event: response.completed\ndata: ${JSON.stringify({ type: "response.completed", response: { id: "r", output: [{ type: "image_generation_call", result: image }] } })}\n\n`
-    for (const [name, client] of both({ fetch: streaming(text) })) {
+    // In pieces, as a network has them: an event that is not yet whole is held.
+    const pieces = vi.fn<typeof fetch>(async () => {
+      let at = 0
+      const body = new ReadableStream({
+        pull(controller) {
+          controller.enqueue(Buffer.from(text.slice(at, (at += 1024 * 1024))))
+          if (at >= text.length) controller.close()
+        }
+      })
+      return new Response(body, { headers: { "content-type": "text/event-stream" } })
+    })
+    for (const [name, client] of both({ fetch: pieces })) {
       const events = await Array.fromAsync(await client.responses.create({ model: "m", input: "x", stream: true }))
       expect([name, events.length, JSON.stringify(events).includes(image)]).toEqual([name, 1, true])
     }
