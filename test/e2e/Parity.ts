@@ -20,6 +20,8 @@ export interface ScriptedServer {
   readonly url: string
   /** Runs a call on a client against a script, and tells what was seen. */
   readonly run: (call: (client: OpenAI) => unknown, client: OpenAI, script: Script) => Promise<Seen>
+  /** Settles when the first request of the call that runs has arrived. */
+  readonly arrival: () => Promise<void>
   readonly close: () => void
 }
 
@@ -31,11 +33,13 @@ export interface Seen {
 export const startScriptedServer = async (): Promise<ScriptedServer> => {
   let script: Script = (response) => response.end()
   let arrived: Array<Arrived> = []
+  let first = Promise.withResolvers<void>()
   const server = Http.createServer(async (request, response) => {
     const parts: Array<Buffer> = []
     for await (const part of request) parts.push(part as Buffer)
     const text = Buffer.concat(parts).toString("latin1")
     const n = arrived.push(arrivedOf(request, text)) - 1
+    first.resolve()
     await script(response, n, request, text)
   })
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
@@ -44,6 +48,7 @@ export const startScriptedServer = async (): Promise<ScriptedServer> => {
     run: async (call, client, next) => {
       script = next
       arrived = []
+      first = Promise.withResolvers()
       const mine = arrived
       let outcome: unknown
       try {
@@ -53,6 +58,7 @@ export const startScriptedServer = async (): Promise<ScriptedServer> => {
       }
       return { outcome, arrived: mine }
     },
+    arrival: () => first.promise,
     close: () => {
       server.closeAllConnections()
       server.close()

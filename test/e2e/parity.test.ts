@@ -425,31 +425,32 @@ describe("a stream", () => {
 describe("giving up", () => {
   const never: Script = () => {}
   const slow = pieces(
-    Array.from({ length: 100 }, () => " "),
+    Array.from({ length: 400 }, () => " "),
     { "content-type": "application/json" }
   )
-  const abortedIn = (ms: number, reason?: unknown) => {
+  /** Aborted as soon as the provider has the request. */
+  const abortedThen = (reason?: unknown) => {
     const controller = new AbortController()
-    setTimeout(() => controller.abort(reason), ms)
+    void server.arrival().then(() => controller.abort(reason))
     return controller.signal
   }
   it.each<[string, string, Script, (client: OpenAI) => unknown, Options?]>([
-    ["by a timeout", "APIConnectionTimeoutError", never, chat, { timeout: 60 }],
+    ["by a timeout", "APIConnectionTimeoutError", never, chat, { timeout: 400 }],
     [
       "by a call's timeout",
       "APIConnectionTimeoutError",
       never,
-      (c) => c.chat.completions.create(params, { timeout: 60 })
+      (c) => c.chat.completions.create(params, { timeout: 400 })
     ],
-    ["by a timeout, of a list", "APIConnectionTimeoutError", never, (c) => c.models.list(), { timeout: 60 }],
+    ["by a timeout, of a list", "APIConnectionTimeoutError", never, (c) => c.models.list(), { timeout: 400 }],
     [
       "by a timeout, of a stream",
       "APIConnectionTimeoutError",
       never,
       (c) => c.chat.completions.create({ ...params, stream: true }),
-      { timeout: 60 }
+      { timeout: 400 }
     ],
-    ["by a timeout in a body", "APIConnectionTimeoutError", slow, chat, { timeout: 100 }],
+    ["by a timeout in a body", "APIConnectionTimeoutError", slow, chat, { timeout: 400 }],
     ["before", "APIUserAbortError", never, (c) => c.chat.completions.create(params, { signal: AbortSignal.abort() })],
     ["before, of a list", "APIUserAbortError", never, (c) => c.models.list({ signal: AbortSignal.abort() })],
     [
@@ -462,27 +463,27 @@ describe("giving up", () => {
       "while the provider thinks",
       "APIUserAbortError",
       never,
-      (c) => c.chat.completions.create(params, { signal: abortedIn(50) })
+      (c) => c.chat.completions.create(params, { signal: abortedThen() })
     ],
     [
       "while the provider thinks, for a reason",
       "APIUserAbortError",
       never,
-      (c) => c.chat.completions.create(params, { signal: abortedIn(50, "mine") })
+      (c) => c.chat.completions.create(params, { signal: abortedThen("mine") })
     ],
     [
       "while the provider thinks, of a list",
       "APIUserAbortError",
       never,
-      (c) => c.models.list({ signal: abortedIn(50) })
+      (c) => c.models.list({ signal: abortedThen() })
     ],
     [
       "by AbortSignal.timeout",
       "APIUserAbortError",
       never,
-      (c) => c.chat.completions.create(params, { signal: AbortSignal.timeout(50) })
+      (c) => c.chat.completions.create(params, { signal: AbortSignal.timeout(400) })
     ],
-    ["in a body", "APIUserAbortError", slow, (c) => c.chat.completions.create(params, { signal: abortedIn(80) })],
+    ["in a body", "APIUserAbortError", slow, (c) => c.chat.completions.create(params, { signal: abortedThen() })],
     [
       "before a stream",
       "APIUserAbortError",
@@ -495,7 +496,7 @@ describe("giving up", () => {
       never,
       async (c) => {
         const runner = c.chat.completions.stream(params)
-        setTimeout(() => runner.abort(), 50)
+        void server.arrival().then(() => runner.abort())
         await runner.done()
       }
     ],
@@ -521,7 +522,7 @@ describe("giving up", () => {
   ])("%s", (_what, is, script, call, options) => compare(is, script, call, options))
 
   it("with a timeout, again and again", () =>
-    compare("APIConnectionTimeoutError", never, chat, { timeout: 40, maxRetries: 1 }))
+    compare("APIConnectionTimeoutError", never, chat, { timeout: 400, maxRetries: 1 }))
 })
 
 describe("what is sent", () => {
