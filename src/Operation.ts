@@ -77,6 +77,20 @@ export const aliases: ReadonlyArray<ReadonlyArray<string>> = [
   ["messages", "input"]
 ]
 
+/**
+ * True where an answer's model is the one that was asked: by its name, or a dated snapshot that its name stood for
+ * (`gpt-4o-2024-08-06` of `gpt-4o`, `gpt-4-0613` of `gpt-4`), of a fine-tuned model's base too.
+ */
+export const isSameModel = (asked: string, answered: string): boolean => {
+  if (asked === answered) return true
+  const [, base = asked, tuning = ""] = fineTuned.exec(asked) ?? []
+  const [, answeredBase = answered, answeredTuning = ""] = fineTuned.exec(answered) ?? []
+  return tuning === answeredTuning && answeredBase.startsWith(base) && dateOf.test(answeredBase.slice(base.length))
+}
+
+const fineTuned = /^(ft:[^:]+)(:.+)$/u
+const dateOf = /^(?:-(?:\d{4}-\d{2}-\d{2}|\d{4}))?$/u
+
 /** The spellings of the cap on output tokens. */
 export const outputTokenCaps: ReadonlyArray<string> = aliases[0]!
 

@@ -24,6 +24,7 @@ import {
 import { isOperation, operations } from "./Operation.ts"
 import { Identity } from "./identity/Identity.ts"
 import { Invocation } from "./invocation/Invocation.ts"
+import { gated } from "./invocation/OutputGate.ts"
 import { Policy } from "./policy/Policy.ts"
 import { Rewriting } from "./rewriting/Rewriting.ts"
 import { Signing } from "./signing/Signing.ts"
@@ -107,7 +108,7 @@ export class Pipeline extends Context.Service<
               checked(Committed, (committed) => {
                 if (!committed.spend()) throw new Error("a committed call is invoked once")
                 progress.met(committed.call)
-                return invocation.invoke(committed)
+                return gated(invocation.invoke)(committed)
               })
             )
           }

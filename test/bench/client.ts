@@ -1,5 +1,5 @@
 /**
- * One measurement, in a process of its own: `bare` or `secure`, calls or streams, at one concurrency. Prints JSON: CPU µs a
+ * One measurement, in a process of its own: `bare`, `secure` or `judged` (with output rules), calls or streams, at one concurrency. Prints JSON: CPU µs a
  * call, p50 and p99 in µs, and for `memory` the heap after 10,000 and 50,000 calls.
  */
 import * as Fs from "node:fs"
@@ -14,6 +14,11 @@ const concurrency = Number(concurrencyText)
 const calls = Number(callsText)
 const options = { apiKey: "bench", baseURL: `http://127.0.0.1:${port}/v1`, maxRetries: 0 }
 const home = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-bench-"))
+
+/** Literals whose beginnings the answers are full of. */
+const rules = {
+  "tool:*/generate": { denied: ["word words", "Project Heron", " wordless", "internal only", "sk-live-"] }
+}
 
 /** Everything on: a verified user, a policy tree, an edit on each call, the log on the disk. */
 const secure = async (): Promise<OpenAI> => {
@@ -34,7 +39,7 @@ const secure = async (): Promise<OpenAI> => {
           }
         }
       },
-      { policy_id: "team:Lab", extends: "company:Acme" },
+      { policy_id: "team:Lab", extends: "company:Acme", ...(kind === "judged" && { constraints: { output: rules } }) },
       {
         policy_id: "user:alice",
         extends: "team:Lab",
