@@ -34,8 +34,8 @@ export const canonicalize = (value: unknown): string => {
 
 /**
  * Reads text that must be exactly one JSON object, and read the same by every parser: no duplicate keys (compared after
- * unescaping), no `__proto__`, no integer beyond 2^53 − 1, no number beyond what a double holds (`1e999`), at most 64 levels
- * and 64 MiB. The failure is a sentence that says what is wrong.
+ * unescaping), no `__proto__`, no integer beyond 2^53 − 1, no number beyond what a double holds (`1e999`), no half of a
+ * surrogate pair (which has no UTF-8), at most 64 levels and 64 MiB. The failure is a sentence that says what is wrong.
  */
 export const parseStrictObject = (text: string): Result.Result<JsonObject, string> => {
   if (text.length > maximumLength) return Result.fail(`it is longer than ${maximumLength} characters`)
@@ -46,6 +46,8 @@ export const parseStrictObject = (text: string): Result.Result<JsonObject, strin
     return Result.fail(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`)
   }
   if (!isObject(value)) return Result.fail("it is not a JSON object")
+  if (!text.isWellFormed() || (surrogate.test(text) && !isWellFormed(value)))
+    return Result.fail("a text in it was cut inside a character (a lone surrogate); `toWellFormed()` mends it")
   if (depthOf(text) > maximumDepth) return Result.fail(`it is nested deeper than ${maximumDepth} levels`)
   // What `JSON.stringify` wrote reads back to the same text; only other spellings can hide a second reading.
   if (!text.includes("__proto__") && JSON.stringify(value) === text) return Result.succeed(value)
@@ -113,6 +115,16 @@ const dataProperty = (holder: object, key: string, path: string): unknown => {
 
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** An escape that may be half of a surrogate pair. */
+const surrogate = /\\u[dD][89a-fA-F]/
+
+/** True where every string and key is Unicode text. */
+const isWellFormed = (value: Json): boolean => {
+  if (typeof value === "string") return value.isWellFormed()
+  if (typeof value !== "object" || value === null) return true
+  return Object.entries(value).every(([key, member]) => key.isWellFormed() && isWellFormed(member as Json))
+}
 
 /** How deep the arrays and objects of a JSON text nest. */
 const depthOf = (text: string): number => {

@@ -26,6 +26,7 @@ import {
   toSdkError
 } from "./Errors.ts"
 import { createFile, makeFolders } from "./Files.ts"
+import { scheduler } from "./EventLoop.ts"
 import { Identity } from "./identity/Identity.ts"
 import type { IssuerOptions } from "./identity/Jwt.ts"
 import { Keys, type SigningKey } from "./Keys.ts"
@@ -288,12 +289,16 @@ export class Workspace {
 
   /** Records that a stream was never read. */
   abandon(call: string): void {
-    if (!this.#closed) this.runtime.runFork(Effect.flatMap(Audit, (audit) => audit.abandon(call)))
+    if (!this.#closed)
+      this.runtime.runFork(
+        Effect.flatMap(Audit, (audit) => audit.abandon(call)),
+        { scheduler }
+      )
   }
 
   async #run<A, E>(effect: Effect.Effect<A, E, WorkspaceServices>): Promise<A> {
     if (this.#closed) throw new ClosedError()
-    const exit = await this.runtime.runPromiseExit(effect)
+    const exit = await this.runtime.runPromiseExit(effect, { scheduler })
     if (Exit.isSuccess(exit)) return exit.value
     throw toSdkError(Cause.squash(exit.cause))
   }

@@ -9,6 +9,7 @@ import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import * as Path from "node:path"
 import { EnforcementUnavailable } from "../Errors.ts"
+import { nextTurn } from "../EventLoop.ts"
 import { newId } from "../Id.ts"
 import type { SigningKey } from "../Keys.ts"
 import { formatVerifierKey, parseVerifierKeys, signCheckpoint, verifierKey } from "./Checkpoint.ts"
@@ -300,7 +301,7 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
   const schedule = (): void => {
     if (scheduled || busy) return
     scheduled = true
-    setImmediate(() => {
+    nextTurn(() => {
       scheduled = false
       pump()
     })

@@ -17,10 +17,17 @@ export type ResponseProps = Awaited<ConstructorParameters<typeof APIPromise>[1]>
 export interface Answer {
   readonly props: ResponseProps
   readonly value: () => Promise<unknown>
+  /** Makes a response that can be read. */
   readonly raw: () => Response
   readonly streamed: boolean
   readonly receipt?: Receipt
+  /** The response that callers were given. */
+  given?: Response
 }
+
+/** The one response of an answer: it can be read where it was asked for before the value, or where the value is a stream. */
+const responseOf = (answer: Answer, parsed: boolean): Response =>
+  (answer.given ??= parsed && !answer.streamed ? answer.props.response : answer.raw())
 
 type Parse<T> = (answer: Answer) => Promise<T>
 
@@ -43,15 +50,14 @@ export const answerPromise = <T>(
     (_client, given) => (once ??= parsed(given as unknown as Answer)) as Promise<never>
   )
   promise.asResponse = async () => {
-    const { raw, receipt } = await answer
-    const response = raw()
-    if (receipt !== undefined) rememberReceipt(response, receipt)
+    const settled = await answer
+    const response = responseOf(settled, false)
+    if (settled.receipt !== undefined) rememberReceipt(response, settled.receipt)
     return response
   }
   promise.withResponse = async () => {
     const data = await promise
-    const a = await answer
-    const response = a.streamed ? a.raw() : a.props.response
+    const response = responseOf(await answer, true)
     return { data, response, request_id: response.headers.get("x-request-id") }
   }
   promise._thenUnwrap = <U>(transform: (data: T, props: ResponseProps) => U) =>
@@ -68,22 +74,30 @@ export const withRequestId = <T>(value: T, response: Response): T =>
       })
     : value
 
-/** Statuses whose responses have no body (Fetch standard, "null body status"). */
-const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
-
-/** A response with another body: status, headers and URL are those of `from`. */
-export const responseLike = (from: Response, body: string | ReadableStream, contentType: string): Response => {
+/**
+ * A response that can be read: all but the body is that of `from`. Without a `contentType` the body is the provider's own,
+ * and every header stays true of it.
+ */
+export const responseLike = (from: Response, body: string | ReadableStream, contentType?: string): Response => {
+  const { redirected, status, statusText, type, url } = from
   const headers = new Headers(from.headers)
-  headers.delete("content-encoding")
-  headers.delete("content-length")
-  if (!headers.has("content-type")) headers.set("content-type", contentType)
-  const response = new Response(bodiless.has(from.status) ? null : body, {
-    status: from.status,
-    statusText: from.statusText,
-    headers
+  if (contentType !== undefined) {
+    headers.delete("content-encoding")
+    headers.delete("content-length")
+    if (!headers.has("content-type")) headers.set("content-type", contentType)
+  }
+  // A body of text would bring a content type with it.
+  const content = typeof body === "string" ? utf8.encode(body) : body
+  const response = new Response(hasBody(status) ? content : null, { status, statusText, headers })
+  return Object.defineProperties(response, {
+    redirected: { value: redirected },
+    type: { value: type },
+    url: { value: url }
   })
-  return Object.defineProperty(response, "url", { value: from.url })
 }
+
+/** False for what has no body by its status (Fetch standard, §2.2.3). */
+const hasBody = (status: number): boolean => status !== 204 && status !== 205 && status !== 304
 
 /**
  * Chunks as server-sent events, as the API sends them: those that have a `type` are named and end without a sentinel, all
@@ -91,7 +105,6 @@ export const responseLike = (from: Response, body: string | ReadableStream, cont
  * Nothing is pulled before somebody reads.
  */
 export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream<Uint8Array> => {
-  const utf8 = new TextEncoder()
   let iterator: AsyncIterator<unknown> | undefined
   let sent = 0
   let isNamed = false
@@ -134,3 +147,5 @@ const typeOf = (chunk: unknown): string | undefined =>
   typeof chunk === "object" && chunk !== null && "type" in chunk && typeof chunk.type === "string"
     ? chunk.type
     : undefined
+
+const utf8 = new TextEncoder()

@@ -62,7 +62,7 @@ export class Body implements Reads {
   }
 
   #terminate(cause: unknown): void {
-    this.fail(new TypeError("terminated", { cause }))
+    this.fail(new TypeError("terminated", { cause: asFetch(cause) }))
   }
 
   #wakeUp(): void {
@@ -70,6 +70,15 @@ export class Body implements Reads {
     this.#wake = undefined
   }
 }
+
+/** An error of `node:http` as the cause that `fetch` gives: it says by another one that the server closed the connection. */
+export const asFetch = (error: unknown): unknown =>
+  error === undefined ||
+  (error instanceof Error && "code" in error && error.code === "ECONNRESET" && hungUp.has(error.message))
+    ? Object.assign(new Error("other side closed"), { name: "SocketError", code: "UND_ERR_SOCKET" })
+    : error
+
+const hungUp: ReadonlySet<string> = new Set(["socket hang up", "aborted"])
 
 /** As lenient as `fetch`: what was decoded counts, where the end is missing. */
 const lenient = { flush: Zlib.constants.Z_SYNC_FLUSH, finishFlush: Zlib.constants.Z_SYNC_FLUSH }

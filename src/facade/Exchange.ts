@@ -95,7 +95,8 @@ export class Exchange implements TurnOwner {
     const { endpoint, target } = targetOf(built.req.method ?? "get", built.url, baseURL)
     this.#endpoint = endpoint
     this.#options = options
-    if (options.signal?.aborted) throw new APIUserAbortError()
+    // The SDK looks at its signal next, and says so itself; the guard lets nothing through.
+    if (options.signal?.aborted && !this.#alone) return built
     requireAlive(this.#session)
     Object.defineProperty(built.req, permitKey, { value: this, enumerable: true })
     if (target._tag === "Family") {
@@ -111,7 +112,8 @@ export class Exchange implements TurnOwner {
     built.req.body = committed.bytes
     this.#url = built.url
     built.req.redirect = "manual"
-    if (options.__streamMode !== "events" && !options.__synthesizeEventData) options.__streamClass ??= ChunkStream
+    if (options.stream && options.__streamMode !== "events" && !options.__synthesizeEventData)
+      decodeWith(options, ChunkStream)
     return built
   }
 
@@ -249,11 +251,14 @@ export class Exchange implements TurnOwner {
     const props = this.#props ?? this.#propsOf(reply)
     if (reply._tag === "Stream")
       return this.#resolve(streamAnswer(reply, props, this.#client!, this.#session, (reason) => this.interrupt(reason)))
-    const text = this.#value === reply.value ? this.#text : undefined
+    const own = this.#props !== undefined && this.#value === reply.value
     this.#resolve({
       props,
       value: async () => withRequestId(reply.value, props.response),
-      raw: () => responseLike(props.response, text ?? JSON.stringify(reply.value), "application/json"),
+      raw: () =>
+        own
+          ? responseLike(props.response, this.#text ?? "")
+          : responseLike(props.response, JSON.stringify(reply.value) ?? "", "application/json"),
       streamed: false,
       ...(reply.meta.receipt !== undefined && { receipt: reply.meta.receipt })
     })
@@ -300,12 +305,6 @@ export class Exchange implements TurnOwner {
     })
   }
 
-  /** The controller of the HTTP request that begins: the caller's signal, the timeout and `stream.controller` end in it. */
-  attempt(controller: AbortController): void {
-    this.#controller = controller
-    if (this.#interrupted !== undefined) controller.abort(this.#interrupted)
-  }
-
   /** One HTTP request, as the guard sends it: the permitted bytes and nothing else. */
   async send(fetch: typeof globalThis.fetch, input: string | URL | Request, init: RequestInit): Promise<Response> {
     this.#attempts++
@@ -317,8 +316,9 @@ export class Exchange implements TurnOwner {
     const isDecided = init.body === turn.committed?.bytes && String(input) === this.#url && isPost(init)
     if (!isDecided) throw this.#changed(turn)
     const transport = leanTransport(fetch)
-    const first = await transport(input, init)
-    return this.#remember(isRedirect(first) ? await followHome(transport, first, input, init) : first)
+    const sent = { ...init, signal: this.#attempt(init.signal) }
+    const first = await transport(input, sent)
+    return this.#remember(isRedirect(first) ? await followHome(transport, first, input, sent) : first)
   }
 
   /** Ends a call whose bytes were changed on their way out: now, for the SDK would try again. */
@@ -328,10 +328,23 @@ export class Exchange implements TurnOwner {
     return (this.#interrupted ??= error)
   }
 
+  /**
+   * What ends the HTTP request that begins: the signal of the SDK, in which the caller's, the timeout and `stream.controller`
+   * end, and we.
+   */
+  #attempt(theirs: AbortSignal | null | undefined): AbortSignal {
+    const controller = (this.#controller = new AbortController())
+    if (this.#interrupted !== undefined) controller.abort(this.#interrupted)
+    else if (theirs?.aborted) controller.abort(theirs.reason)
+    else theirs?.addEventListener("abort", () => controller.abort(theirs.reason), { once: true })
+    return controller.signal
+  }
+
   /** Ends the request that is under way, if there is one, and every later attempt. */
   interrupt(reason: Error): void {
     this.#interrupted ??= reason
     this.#controller?.abort(reason)
+    this.#props?.controller.abort(reason)
   }
 
   /** Keeps the text that the SDK's parser reads, for the log, for `asResponse()`, and for whoever wants the error's response. */
@@ -382,6 +395,12 @@ export class Exchange implements TurnOwner {
       startTime: Date.now()
     }
   }
+}
+
+/** Has the SDK decode a stream with a class of ours, where nobody asked for another. Its log of the options stays as it was. */
+const decodeWith = (options: RequestOptions, streamClass: typeof ChunkStream): void => {
+  if (options.__streamClass === undefined)
+    Object.defineProperty(options, "__streamClass", { value: streamClass, configurable: true, writable: true })
 }
 
 /** Stands in for an API key where nothing may ever be sent. */

@@ -14,7 +14,7 @@ const guarded = new WeakSet<Fetch>()
 /** The same `fetch`, guarded. Guarding twice is guarding once. */
 export const guard = (fetch: Fetch): Fetch => {
   if (guarded.has(fetch)) return fetch
-  const door: Fetch = async (input, init = {}) => {
+  const door = async (...[input, init = {}]: Parameters<Fetch>): Promise<Response> => {
     const exchange = Exchange.ofRequest(init)
     if (exchange !== undefined) return exchange.send(fetch, input, init)
     const url = input instanceof Request ? input.url : String(input)
@@ -27,6 +27,8 @@ export const guard = (fetch: Fetch): Fetch => {
       })
     )
   }
-  guarded.add(door)
-  return door
+  // The SDK looks at what else a fetch has: its Response, for one.
+  const proxy = new Proxy(fetch, { apply: (_fetch, _this, args: Parameters<Fetch>) => door(...args) })
+  guarded.add(proxy)
+  return proxy
 }

@@ -6,7 +6,6 @@
  */
 import type * as Http from "node:http"
 import { Readable } from "node:stream"
-import { inspect, type InspectOptions } from "node:util"
 import { reads, type ReadableResponse, type Reads } from "../invocation/Sse.ts"
 import type { Body } from "./Body.ts"
 
@@ -143,70 +142,22 @@ const isDisturbed = Readable.isDisturbed as (stream: object) => boolean
 
 const utf8 = new TextDecoder()
 
-/** Header fields as received: read-only, as those of any response of `fetch`, and looked up only where somebody asks. */
+/** Header fields as received: read-only, as those of any response of `fetch`. */
 class ReceivedHeaders extends Headers {
-  readonly #raw: ReadonlyArray<string>
-  #byName: Map<string, string> | undefined
-
   /** `raw` holds names and values in turn. */
   constructor(raw: ReadonlyArray<string>) {
     super()
-    this.#raw = raw
+    for (let i = 0; i + 1 < raw.length; i += 2) super.append(raw[i]!, raw[i + 1]!)
   }
 
-  get #fields(): Map<string, string> {
-    if (this.#byName !== undefined) return this.#byName
-    const fields = (this.#byName = new Map<string, string>())
-    for (let i = 0; i + 1 < this.#raw.length; i += 2) {
-      const name = this.#raw[i]!.toLowerCase()
-      const before = fields.get(name)
-      const value = this.#raw[i + 1]!
-      fields.set(name, before === undefined ? value : `${before}, ${value}`)
-    }
-    return fields
-  }
-
-  // What is not here is not in the empty headers that this inherits either: they check the name.
-  override get(name: string): string | null {
-    return this.#fields.get(String(name).toLowerCase()) ?? super.get(name)
-  }
-  override has(name: string): boolean {
-    return this.#fields.has(String(name).toLowerCase()) || super.has(name)
-  }
-  override getSetCookie(): Array<string> {
-    return this.#raw.filter((_, i) => i % 2 === 1 && this.#raw[i - 1]!.toLowerCase() === "set-cookie")
-  }
-  override append(name: string, value: string): void {
-    super.append(name, value)
+  override append(): void {
     throw immutable()
   }
-  override set(name: string, value: string): void {
-    super.set(name, value)
+  override set(): void {
     throw immutable()
   }
-  override delete(name: string): void {
-    super.delete(name)
+  override delete(): void {
     throw immutable()
-  }
-  override *entries(): ReturnType<Headers["entries"]> {
-    for (const name of [...this.#fields.keys()].sort())
-      if (name === "set-cookie") for (const cookie of this.getSetCookie()) yield [name, cookie]
-      else yield [name, this.#fields.get(name)!]
-  }
-  override [Symbol.iterator](): ReturnType<Headers["entries"]> {
-    return this.entries()
-  }
-  override *keys(): ReturnType<Headers["keys"]> {
-    for (const [name] of this.entries()) yield name
-  }
-  override *values(): ReturnType<Headers["values"]> {
-    for (const [, value] of this.entries()) yield value
-  }
-  override forEach(tell: (value: string, name: string, headers: Headers) => void, self?: unknown): void {
-    for (const [name, value] of this.entries()) tell.call(self, value, name, this)
-  }
-  [inspect.custom](_depth: number, options: InspectOptions): string {
-    return `Headers ${inspect(Object.fromEntries(this.#fields), options)}`
   }
 }
 Object.defineProperty(ReceivedHeaders, "name", { value: "Headers" })

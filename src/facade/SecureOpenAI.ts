@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import { AzureOpenAI, type ClientOptions, OpenAI, PagePromise } from "openai"
@@ -21,6 +22,7 @@ import {
   toSdkError,
   UnboundError
 } from "../Errors.ts"
+import { scheduler } from "../EventLoop.ts"
 import { newId } from "../Id.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { endpointFor, familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
@@ -107,6 +109,16 @@ export type Secured<Base extends typeof OpenAI> = Omit<Base, "prototype"> & {
 /** The default pipeline with its workspace. */
 export type PipelineLayer = Layer.Layer<Pipeline | WorkspaceServices, Configuration | EnforcementUnavailable>
 
+/** Carries a client's session in its options to its clones; whoever prints the options sees that there is one. */
+class SessionHandle {
+  readonly #session: Session
+  constructor(session: Session) {
+    this.#session = session
+  }
+  static sessionOf(handle: SessionHandle): Session {
+    return handle.#session
+  }
+}
 const sessionKey = Symbol("secure-openai/session")
 
 interface Binding {
@@ -135,20 +147,19 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     /** Options of the requests that are built here. */
     readonly #building = new WeakSet<object>()
 
-    constructor(options: ClientOptions & SecureOptions & { readonly [sessionKey]?: Session } = {}) {
+    constructor(options: ClientOptions & SecureOptions & { readonly [sessionKey]?: SessionHandle } = {}) {
       const { ours, theirs } = divide(options, base)
-      const session = options[sessionKey] ?? openSession(ours)
+      const handle = options[sessionKey] ?? new SessionHandle(openSession(ours))
+      const session = SessionHandle.sessionOf(handle)
       super({
         ...theirs,
         ...(ours.layer !== undefined && isKeyless(base, theirs) && { apiKey: noApiKey }),
         fetch: guard(theirs.fetch ?? defaultFetch()),
-        [sessionKey]: session
+        [sessionKey]: handle
       })
       this.#session = session
       rememberSession(this, session)
-      const runTools = this.chat.completions.runTools.bind(this.chat.completions) as (body: object, o?: object) => never
-      this.chat.completions.runTools = ((body: Parameters<typeof this.chat.completions.runTools>[0], o?: object) =>
-        runTools({ ...body, tools: judgedTools(session, body.tools) }, o)) as typeof this.chat.completions.runTools
+      judgeTools(this.chat.completions, session)
       if (options[sessionKey] === undefined) {
         const service = serviceOf(session, this, (operation, params) => this.#endpoint(operation, params))
         services.set(session, service)
@@ -189,7 +200,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const { app, credentials, runtime, workspace } = this.#session
       await workspace.ready()
       await workspace.principal(credentials, app)
-      await runtime.context().catch((error: unknown) => Promise.reject(toSdkError(error)))
+      await runtime.runPromise(Effect.void, { scheduler }).catch((error: unknown) => Promise.reject(toSdkError(error)))
     }
 
     registerTool(name: string, handler: ToolHandler): void {
@@ -272,10 +283,9 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const response: Promise<ResponseProps> = inner["responsePromise"]
       const settled = exchange.settlePassed(response, (props) => props.response)
       const page = new PagePromise<InstanceType<typeof Page>, unknown>(this, settled, Page)
-      const parsed = () => settled.then(() => inner)
-      page.then = ((ok, failed) => parsed().then(ok, failed)) as typeof page.then
-      page.catch = ((failed) => parsed().catch(failed)) as typeof page.catch
-      page.finally = ((done) => parsed().finally(done)) as typeof page.finally
+      // The SDK's own promise reads the body, once; a retry while it is read may change the response.
+      page["parseResponse"] = () => inner
+      page.withResponse = () => settled.then(() => inner.withResponse())
       return page as PagePromise<never, never>
     }
 
@@ -286,12 +296,6 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       // Without an exchange nobody waits for the answer: what the log must follow to its end is refused.
       if (exchange === undefined) return new Exchange(this.#session).buildAlone(options, built, this.baseURL)
       return exchange.build(options, built, this.baseURL)
-    }
-
-    override fetchWithTimeout(...args: Parameters<OpenAI["fetchWithTimeout"]>): Promise<Response> {
-      const [, init, , controller] = args
-      Exchange.ofRequest(init)?.attempt(controller)
-      return super.fetchWithTimeout(...args)
     }
 
     /** WebSockets leave by a door that has no guard: a user's do not. */
@@ -378,7 +382,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         pinned: this.baseURL.replace(/\/+$/, "")
       }
       bindings.set(session, { service: this as unknown as OpenAI & SecureMembers, user, owned: ownsUser })
-      return super.withOptions({ [sessionKey]: session } as Partial<ClientOptions>)
+      return super.withOptions({ [sessionKey]: new SessionHandle(session) } as Partial<ClientOptions>)
     }
   }
   Object.defineProperty(SecuredClient, "name", { value: `Secure${base.name}` })
@@ -438,6 +442,16 @@ const openSession = (options: SecureOptions): Session => {
   if (own) owned.add(session)
   return session
 }
+
+/** Has `runTools` run each tool only as policy lets the session's caller. */
+const judgeTools = (completions: OpenAI["chat"]["completions"], session: Session): void => {
+  const theirs = completions.runTools.bind(completions) as (body: RunToolsBody, options?: object) => never
+  const runTools = (body: RunToolsBody, options?: object): never =>
+    theirs({ ...body, tools: judgedTools(session, body.tools) } as RunToolsBody, options)
+  Object.defineProperty(completions, "runTools", { value: runTools, configurable: true, writable: true })
+}
+
+type RunToolsBody = Parameters<OpenAI["chat"]["completions"]["runTools"]>[0]
 
 /** The stages that a workspace has built, or builds now. */
 const layerOf = (workspace: Workspace) =>

@@ -4,10 +4,13 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
+import { Scheduler } from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import { APIUserAbortError, type OpenAI, OpenAIError } from "openai"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Reply } from "../Call.ts"
+import { scheduler } from "../EventLoop.ts"
 import { toSdkError } from "../Errors.ts"
 import { type Answer, eventStream, responseLike, type ResponseProps } from "./Answer.ts"
 import { rememberChunk } from "./Receipts.ts"
@@ -33,7 +36,11 @@ export const streamAnswer = (
     unread.unregister(props)
     let first = receipt !== undefined
     return new Chunks(
-      async () => Stream.toAsyncIterableWith(Stream.chunks(reply.stream), await session.runtime.context()),
+      async () => {
+        const context = Context.add(await session.runtime.context(), Scheduler, scheduler)
+        return Stream.toAsyncIterableWith(Stream.chunks(reply.stream), context)
+      },
+      props.controller.signal,
       {
         handed: (chunk) => {
           if (first) rememberChunk(chunk, receipt!)
@@ -91,6 +98,7 @@ interface Told {
 class Chunks implements AsyncIterator<unknown> {
   readonly #open: () => Promise<AsyncIterable<ReadonlyArray<unknown>>>
   readonly #told: Told
+  readonly #signal: AbortSignal
   #arrays: AsyncIterator<ReadonlyArray<unknown>> | undefined
   #array: ReadonlyArray<unknown> = []
   #at = 0
@@ -98,14 +106,16 @@ class Chunks implements AsyncIterator<unknown> {
   /** Settles with the read that is under way, and never rejects. */
   #reading: Promise<void> | undefined
 
-  constructor(open: () => Promise<AsyncIterable<ReadonlyArray<unknown>>>, told: Told) {
+  constructor(open: () => Promise<AsyncIterable<ReadonlyArray<unknown>>>, signal: AbortSignal, told: Told) {
     this.#open = open
+    this.#signal = signal
     this.#told = told
   }
 
   next(): Promise<IteratorResult<unknown>> {
     if (this.#reading !== undefined) return this.#reading.then(() => this.next())
-    if (this.#at < this.#array.length) return Promise.resolve(this.#hand())
+    // What had arrived before its consumer aborted it is not handed on; the source ends the stream.
+    if (this.#at < this.#array.length && !this.#signal.aborted) return Promise.resolve(this.#hand())
     if (this.#over) return Promise.resolve({ done: true, value: undefined })
     const read = this.#read()
     this.#reading = read.then(ignore, ignore)

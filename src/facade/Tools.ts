@@ -12,6 +12,7 @@ import { APIUserAbortError } from "openai"
 import { Call, type CallOptions, type Committed, Reply } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
 import type { Violation } from "../Decision.ts"
+import { scheduler } from "../EventLoop.ts"
 import { type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
 import { Pipeline } from "../Pipeline.ts"
 import type { ToolHandler } from "./Tool.ts"
@@ -60,7 +61,7 @@ export const runTool = async (
       (committed) => handle(committed, handler)
     )
   })
-  const exit = await session.runtime.runPromiseExit(run, options.signal === undefined ? {} : { signal: options.signal })
+  const exit = await session.runtime.runPromiseExit(run, { scheduler, signal: options.signal })
   if (Exit.isSuccess(exit)) return exit.value._tag === "Json" ? exit.value.value : exit.value.stream
   throw Cause.hasInterruptsOnly(exit.cause) ? new APIUserAbortError() : toSdkError(Cause.squash(exit.cause))
 }

@@ -8,7 +8,7 @@
 import * as Http from "node:http"
 import * as Https from "node:https"
 import { types } from "node:util"
-import { Body } from "./Body.ts"
+import { asFetch, Body } from "./Body.ts"
 import { ReceivedResponse } from "./ReceivedResponse.ts"
 
 type Fetch = typeof globalThis.fetch
@@ -67,15 +67,17 @@ const plainOf = (input: Parameters<Fetch>[0], init: RequestInit): Plain | undefi
 
 const fieldsOf = ({ host, secure }: Target, headers: Headers, body: string): Array<string> | undefined => {
   const fields = ["host", host, "connection", "keep-alive"]
-  let coded = false
+  const given = new Set<string>()
   let own = false
   headers.forEach((value, name) => {
     own ||= connectionHeaders.has(name)
-    coded ||= name === "accept-encoding"
+    given.add(name)
     fields.push(name, value)
   })
   if (own) return undefined
-  if (!coded) fields.push("accept-encoding", secure ? "br, gzip, deflate" : "gzip, deflate")
+  if (!given.has("accept-language")) fields.push("accept-language", "*")
+  if (!given.has("sec-fetch-mode")) fields.push("sec-fetch-mode", "cors")
+  if (!given.has("accept-encoding")) fields.push("accept-encoding", secure ? "br, gzip, deflate" : "gzip, deflate")
   fields.push("content-length", String(Buffer.byteLength(body)))
   return fields
 }
@@ -174,7 +176,7 @@ const send = ({ body, fields, target }: Plain, { method = "GET", signal }: Reque
     signal?.addEventListener("abort", abort, { once: true })
     request.on("error", (cause) => {
       release()
-      reject(new TypeError("fetch failed", { cause }))
+      reject(new TypeError("fetch failed", { cause: asFetch(cause) }))
     })
     request.once("response", (message) => {
       message.once("close", release)

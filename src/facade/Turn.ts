@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { APIUserAbortError } from "openai"
 import type { Call, Committed, Reply } from "../Call.ts"
+import { scheduler } from "../EventLoop.ts"
 import { type PipelineError, type ProviderFailed, toSdkError } from "../Errors.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { Pipeline } from "../Pipeline.ts"
@@ -61,7 +62,8 @@ export class Turn {
         Effect.flatMap(Pipeline, (pipeline) => pipeline.run(this.call)),
         CurrentTurn,
         { owner, turn: this }
-      )
+      ),
+      { scheduler }
     )
     if (signal !== null && signal !== undefined) {
       const interrupt = () => fiber.interruptUnsafe()
@@ -71,7 +73,7 @@ export class Turn {
     }
     fiber.addObserver((exit) => {
       if (Exit.isSuccess(exit)) owner.ended(this, { reply: exit.value })
-      else owner.ended(this, { error: (this.error = callerError(exit.cause)) })
+      else owner.ended(this, { error: (this.error = callerError(exit.cause, signal)) })
       this.#permit.reject(Exit.isFailure(exit) ? this.error : answeredHere)
     })
   }
@@ -119,5 +121,13 @@ export const layerInvocation = Layer.succeed(Invocation, {
     })
 })
 
-const callerError = (cause: Cause.Cause<unknown>): unknown =>
-  Cause.hasInterruptsOnly(cause) ? new APIUserAbortError() : toSdkError(Cause.squash(cause))
+const callerError = (cause: Cause.Cause<unknown>, signal: AbortSignal | null | undefined): unknown =>
+  Cause.hasInterruptsOnly(cause) ? userAbort(signal) : toSdkError(Cause.squash(cause))
+
+/** The SDK's error for a call that its caller gave up, with the signal's reason where the SDK has it. */
+const userAbort = (signal: AbortSignal | null | undefined): APIUserAbortError => {
+  const error = new APIUserAbortError()
+  return signal?.aborted
+    ? Object.defineProperty(error, "cause", { value: signal.reason, writable: true, configurable: true })
+    : error
+}

@@ -25,8 +25,8 @@ export interface ReadableResponse extends Response {
 
 const nobody: Listener = { received: () => {}, whole: () => {} }
 
-/** UTF-16 code units that one unfinished event may hold. */
-export const maximumEventSize = 16 * 1024 * 1024
+/** UTF-16 code units that one event may hold: a response that ends with images in it is one event. */
+export const maximumEventSize = 256 * 1024 * 1024
 
 /**
  * The SDK's stream over {@link readChunks}. Give it to a request as its stream class; iterated as it is, it behaves as the
@@ -34,6 +34,7 @@ export const maximumEventSize = 16 * 1024 * 1024
  */
 export class ChunkStream<Item> extends Stream<Item> {
   #response: Response | undefined
+  #client: OpenAI | undefined
 
   static override fromSSEResponse<Item>(
     response: Response,
@@ -41,16 +42,17 @@ export class ChunkStream<Item> extends Stream<Item> {
     client?: OpenAI
   ): Stream<Item> {
     const each = async function* () {
-      for await (const read of readChunks<Item>(response, controller, nobody)) yield* read
+      for await (const read of readChunks<Item>(response, controller, nobody, client)) yield* read
     }
     const stream = new ChunkStream<Item>(each, controller, client)
     stream.#response = response
+    stream.#client = client
     return stream
   }
 
   /** The chunks by network read; the listener is told of each event's `data` before it is handed on. */
   reads(listener: Listener): AsyncGenerator<NonEmptyReadonlyArray<Item>> {
-    return readChunks(this.#response ?? new Response(null), this.controller, listener)
+    return readChunks(this.#response ?? new Response(null), this.controller, listener, this.#client)
   }
 }
 
@@ -65,7 +67,8 @@ export class ChunkStream<Item> extends Stream<Item> {
 export async function* readChunks<Item>(
   response: Response,
   controller: AbortController,
-  listener: Listener
+  listener: Listener,
+  client?: OpenAI
 ): AsyncGenerator<NonEmptyReadonlyArray<Item>> {
   const body = readsOf(response)
   if (body === undefined) {
@@ -94,6 +97,7 @@ export async function* readChunks<Item>(
       try {
         chunk = JSON.parse(data)
       } catch {
+        tellMalformed(client)
         failure = new SyntaxError("Error reading response: malformed server-sent event JSON.")
         return
       }
@@ -146,6 +150,13 @@ const drain = (body: Reads): void => {
   void rest()
     .catch(() => {})
     .finally(() => clearTimeout(late))
+}
+
+/** What the SDK says in its client's log, without the data. */
+const tellMalformed = (client: OpenAI | undefined): void => {
+  if (client?.logger === undefined || (client.logLevel ?? "off") === "off") return
+  client.logger.error("Could not parse message into JSON:")
+  client.logger.error("From chunk:")
 }
 
 const hasError = (chunk: unknown): chunk is { readonly error: object } =>
