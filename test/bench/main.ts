@@ -54,7 +54,11 @@ const measure = async <A>(kind: string, scenario: string, concurrency: number, c
   return JSON.parse(stdout) as A
 }
 const sorted = (values: ReadonlyArray<number>): ReadonlyArray<number> => values.toSorted((a, b) => a - b)
-const median = (values: ReadonlyArray<number>): number => sorted(values)[Math.floor(values.length / 2)] ?? 0
+const median = (values: ReadonlyArray<number>): number => {
+  const middle = (values.length - 1) / 2
+  const [low = 0, high = 0] = [Math.floor(middle), Math.ceil(middle)].map((at) => sorted(values)[at])
+  return (low + high) / 2
+}
 
 const all = [
   { name: "call, 1 at a time", scenario: "call", concurrency: 1, calls: 1500, kinds: ["secure"] },
