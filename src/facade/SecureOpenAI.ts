@@ -121,6 +121,12 @@ const services = new WeakMap<Session, Service>()
 /** Workspaces that a client made for itself, by its session. */
 const owned = new WeakSet<Session>()
 
+/** The family of every WebSocket: which API it speaks is not known where its headers are made. */
+const webSockets = "realtime"
+
+const urlOfInput = (input: Parameters<OpenAI["fetchWithTimeout"]>[0]): string =>
+  typeof input === "string" ? input : input instanceof URL ? input.href : input.url
+
 type AnyClient = new (...args: ReadonlyArray<never>) => OpenAI
 
 /**
@@ -284,19 +290,44 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       return exchange.build(options, built, this.baseURL)
     }
 
-    override fetchWithTimeout(...args: Parameters<OpenAI["fetchWithTimeout"]>): Promise<Response> {
-      const [, init, , controller] = args
-      Exchange.ofRequest(init)?.attempt(controller)
-      return super.fetchWithTimeout(...args)
+    override async fetchWithTimeout(...args: Parameters<OpenAI["fetchWithTimeout"]>): Promise<Response> {
+      const [url, init, ms, controller] = args
+      // Assigned since, or put in its place by the SDK: a fetch is only used through the guard.
+      Object.assign(this, { fetch: guard(this["fetch"]) })
+      const exchange = Exchange.ofRequest(init)
+      if (exchange !== undefined) {
+        exchange.attempt(controller)
+        return super.fetchWithTimeout(...args)
+      }
+      // Made by hand: a request as any other, with nobody to follow it.
+      const alone = { req: { ...init, headers: new Headers(init?.headers) }, url: urlOfInput(url), timeout: ms }
+      const { req } = await new Exchange(this.#session).buildAlone(
+        { method: "get", path: alone.url, signal: init?.signal ?? null },
+        alone as Awaited<ReturnType<OpenAI["buildRequest"]>>,
+        this.baseURL
+      )
+      return super.fetchWithTimeout(alone.url, req, ms, controller)
     }
 
-    /** WebSockets leave by a door that has no guard: a user's do not. */
+    /**
+     * WebSockets leave by a door that has no guard: a user's do not, and the service's are judged as a family and recorded
+     * as the handshake begins.
+     */
     override _buildWebSocketHeaders(...args: Parameters<OpenAI["_buildWebSocketHeaders"]>): Record<string, string> {
-      const { app, credentials } = this.#session
+      const { app, credentials, intents, workspace } = this.#session
       requireAlive(this.#session)
-      if (credentials._tag === "App") return super._buildWebSocketHeaders(...args)
-      const reason = { code: "resource_not_allowed", message: "WebSocket APIs are not judged, and so not for users" }
-      throw toSdkError(refusal("egress", reason, { resource: familyResource(app, "realtime"), principal: "" }))
+      const id = newId()
+      const resource = familyResource(app, webSockets)
+      if (credentials._tag === "App") {
+        const endpoint = `GET ${this.baseURL.replace(/^http/, "ws")}`
+        workspace.passAtOnce({ id, app, family: webSockets, resource, endpoint, credentials, intents })
+        return super._buildWebSocketHeaders(...args)
+      }
+      const code = "resource_not_allowed"
+      const refused = { call: id, tool: resource, app, stage: "egress" as const, code, status: 403 }
+      void workspace.refuse({ ...refused, violations: [{ code }] }).catch(() => {})
+      const reason = { code, message: "WebSocket APIs are not judged, and so not for users" }
+      throw toSdkError(refusal("egress", reason, { resource, principal: "" }))
     }
 
     override withOptions(options: Partial<ClientOptions>): this {

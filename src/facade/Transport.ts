@@ -41,11 +41,24 @@ interface Plain {
 
 const understood: ReadonlySet<string> = new Set(["method", "headers", "body", "signal", "redirect"])
 
+/** Headers by which a request says where it ends or how its connection goes on: `fetch` refuses or replaces them. */
+const framing = [
+  "connection",
+  "content-length",
+  "expect",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade"
+] as const
+
 const targetOf = (input: Parameters<Fetch>[0], init: RequestInit): Plain | undefined => {
   const { body, headers, redirect } = init
   if (typeof input !== "string" || typeof body !== "string" || !(headers instanceof Headers) || redirect !== "manual")
     return undefined
   for (const key in init) if (!understood.has(key)) return undefined
+  if (framing.some((name) => headers.has(name))) return undefined
   if (!dispatchesByDefault() || proxied) return undefined
   const url = new URL(input)
   const { password, port, protocol, username } = url
