@@ -25,7 +25,7 @@ const held = { model: ["gpt-4o-mini"], max_tokens: { max: 500 } }
 
 /** Who may do what: alice is edited down to her bounds, bob is refused beyond them, carol may use a few families. */
 export const policies = [
-  { policy_id: "app:lab", resources: ["tool:lab/**"], denied_resources: ["api:lab/videos"] },
+  { policy_id: "app:lab", resources: ["tool:lab/**", "api:lab/**"], denied_resources: ["api:lab/videos"] },
   {
     policy_id: "user:alice",
     resources: ["tool:lab/**"],
