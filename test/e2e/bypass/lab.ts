@@ -180,7 +180,9 @@ export const bare = ({ headers, method, path, text }: Hit): object => ({
   method,
   path,
   text,
-  headers: Object.fromEntries(Object.entries(headers).filter(([name]) => !sides.has(name)))
+  headers: Object.entries(headers)
+    .filter(([name]) => !sides.has(name))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
 })
 
 export type Row = readonly [name: string, run: Attempt, expectation: Expectation]

@@ -89,19 +89,6 @@ describe("an answer that is read in an odd way", () => {
     expect(l.provider.hits.map((hit) => hit.text)).toEqual([stream ? streamed : JSON.stringify(edited)])
     expect(outcomes).toMatchObject([{ result }])
   })
-  it("a stream that nobody reads ends in the log with its client", async () => {
-    const l = lab()
-    l.provider.behave({ chunks: 100, every: 5 })
-    const alice = await l.as("alice")
-    await open(alice)
-    alice.unbind()
-    let outcomes: ReadonlyArray<unknown> = []
-    for (let i = 0; i < 100 && outcomes.length === 0; i++) {
-      await wait(10)
-      outcomes = (await l.records()).filter(({ kind }) => kind === "outcome")
-    }
-    expect(outcomes).toHaveLength(1)
-  })
 })
 
 describe("errors", () => {
