@@ -392,6 +392,12 @@ describe("a fetch of one's own", () => {
     arrives(edited)(await attempt(l, alice, ask))
     expect(given).toEqual(Array(2).fill(JSON.stringify(edited)))
   })
+  it("that is assigned later is guarded too", async () => {
+    const l = lab()
+    const meddling = preparing((request) => (request["body"] = JSON.stringify(over)))
+    const client = Object.assign(l.make(meddling as never), { fetch: ((...args) => fetch(...args)) as Fetch })
+    throws(EnforcementUnavailableError)(await attempt(l, client, (c) => c.chat.completions.create(asked)))
+  })
   it("is guarded once, and told nothing of a refused request", async () => {
     const l = lab()
     let asks = 0
