@@ -296,6 +296,31 @@ export class Signed {
 /** A decision that lets the call go on. */
 export type Permit = Decision & { readonly verdict: "allow" }
 
+/** Something that an output rule says: the document that set it, and where in it (`constraints.output["tool:*"].denied[0]`). */
+export interface OutputRule {
+  readonly policy: string
+  readonly rule: string
+}
+
+/**
+ * A text that an answer must not hold: a literal, or what `find` finds at or after a place in a text. `holdBack` is the
+ * length, in UTF-16 units, up to which a stream can keep a found text back whole.
+ */
+export interface DeniedText extends OutputRule {
+  readonly holdBack: number
+  readonly sought: string | ((text: string, from: number) => readonly [start: number, end: number] | undefined)
+}
+
+/**
+ * What policy asks of an answer (mapl §6a). `maxCharacters` is for the text of each choice, in UTF-16 units; `onResponse`
+ * says what happens to an answer that names a tool that policy does not allow, or another model than the one asked.
+ */
+export interface OutputRules {
+  readonly denied: ReadonlyArray<DeniedText>
+  readonly maxCharacters: (OutputRule & { readonly value: number }) | undefined
+  readonly onResponse: OutputRule & { readonly does: "record" | "deny" }
+}
+
 /**
  * What later stages may ask of the policy that decided, without knowing it: pure, and bound to the decision's revision,
  * principal and time.
@@ -307,6 +332,8 @@ export interface Judge {
   readonly tool: (name: string, args: JsonObject) => "allow" | "deny" | "pending"
   /** The parameters that policy puts a bound on: by naming one it says that its numbers may be told in the log. */
   readonly bounded: ReadonlyArray<string>
+  /** What holds for the answer; absent where nothing is asked of it. */
+  readonly output?: OutputRules | undefined
   /** Counts the call against every rate limit, once; asked when nothing else refuses it any more. */
   readonly count: Effect.Effect<void, PolicyRateLimited | EnforcementUnavailable>
 }
@@ -400,6 +427,20 @@ export interface Listener {
 export interface Entry extends Listener {
   readonly seq: number
   readonly receipt: Receipt
+  /** To be told of the chunks that came, by whoever may keep some back. */
+  readonly came: (chunks: ReadonlyArray<unknown>) => void
+  /** To be told what output rules found in the answer, before it is handed on. */
+  readonly judged: (found: JudgedAnswer) => void
+}
+
+/**
+ * What output rules found: `violations` by rules that hold, `observed` by those of policies that are only observed. `answer`
+ * is the whole answer where that is refused, for the log to digest.
+ */
+export interface JudgedAnswer {
+  readonly violations: ReadonlyArray<Violation>
+  readonly observed: ReadonlyArray<Violation>
+  readonly answer?: Extract<Reply, { readonly _tag: "Json" }>
 }
 
 /**

@@ -18,6 +18,7 @@ export type StageName =
   | "audit"
   | "egress"
   | "invocation"
+  | "output"
   | `custom:${string}`
 
 const Stage = Schema.declare((u: unknown): u is StageName => typeof u === "string")

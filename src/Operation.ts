@@ -57,11 +57,21 @@ export const isOperation = (name: string): name is OperationName => Object.hasOw
 /** Where a call of an operation goes, by its method and URL (`POST https://host/v1/responses`). */
 export const endpointAt = ({ endpoints }: Operation, target: string): Endpoint => {
   const [usual, ...others] = endpoints
-  const url = target.slice(target.indexOf(" ") + 1)
-  if (others.length === 0 || !URL.canParse(url)) return usual
-  const { path } = normalPath(url)
+  if (others.length === 0) return usual
+  const path = pathOf(target.slice(target.indexOf(" ") + 1))
   return endpoints.find((endpoint) => path.endsWith(endpoint.path)) ?? usual
 }
+
+/** The path of a URL, empty for what is none. Every stage asks for it, and an app has few. */
+const pathOf = (url: string): string => {
+  const known = paths.get(url)
+  if (known !== undefined) return known
+  const path = URL.canParse(url) ? normalPath(url).path : ""
+  if (paths.size === 256) paths.clear()
+  paths.set(url, path)
+  return path
+}
+const paths = new Map<string, string>()
 
 /** Where a call of an operation goes that has only its params: to the first endpoint whose prompt they hold. */
 export const endpointFor = ({ endpoints }: Operation, params: object): Endpoint =>
@@ -76,6 +86,20 @@ export const aliases: ReadonlyArray<ReadonlyArray<string>> = [
   ["tools[].function.name", "tools[].custom.name", "tools[].name", "functions[].name"],
   ["messages", "input"]
 ]
+
+/**
+ * True where an answer's model is the one that was asked: by its name, or a dated snapshot that its name stood for
+ * (`gpt-4o-2024-08-06` of `gpt-4o`, `gpt-4-0613` of `gpt-4`), of a fine-tuned model's base too.
+ */
+export const isSameModel = (asked: string, answered: string): boolean => {
+  if (asked === answered) return true
+  const [, base = asked, tuning = ""] = fineTuned.exec(asked) ?? []
+  const [, answeredBase = answered, answeredTuning = ""] = fineTuned.exec(answered) ?? []
+  return tuning === answeredTuning && answeredBase.startsWith(base) && dateOf.test(answeredBase.slice(base.length))
+}
+
+const fineTuned = /^(ft:[^:]+)(:.+)$/u
+const dateOf = /^(?:-(?:\d{4}-\d{2}-\d{2}|\d{4}))?$/u
 
 /** The spellings of the cap on output tokens. */
 export const outputTokenCaps: ReadonlyArray<string> = aliases[0]!

@@ -60,6 +60,7 @@ export {
   type SecureMembers,
   SecureOpenAI
 } from "./facade/SecureOpenAI.ts"
+export { secureFetch } from "./facade/SecureFetch.ts"
 export type { LayerOptions, SecureOptions } from "./facade/Options.ts"
 export type { ToolContext, ToolHandler } from "./facade/Tool.ts"
 export type { ToolCall, ToolMessage } from "./facade/Tools.ts"

@@ -14,7 +14,7 @@ import { Call } from "../src/Call.ts"
 import { type JsonObject, parseStrictObject } from "../src/CanonicalJson.ts"
 import { ViolationCode } from "../src/Decision.ts"
 import { principal } from "../src/identity/Claims.ts"
-import { SecureOpenAI } from "../src/index.ts"
+import { PolicyDeniedError, SecureOpenAI } from "../src/index.ts"
 import { Pipeline } from "../src/Pipeline.ts"
 import { showDiagnostic } from "../src/policy/Diagnostic.ts"
 import { lint } from "../src/policy/Lint.ts"
@@ -90,6 +90,46 @@ const pages = { "docs/policies.md": page("docs/policies.md"), "docs/mapl.md": pa
 const guide = pages["docs/policies.md"]
 const language = pages["docs/mapl.md"]
 
+/** An answer of a model, and what comes of it under the documents above. */
+interface AnswerRow {
+  readonly line: number
+  readonly answer: string
+  readonly outcome: string
+  readonly documents: PolicySource
+}
+
+const answersOf = ({ documents, lines }: Page): ReadonlyArray<AnswerRow> =>
+  lines.flatMap((header, at) => {
+    if (header !== "| answer | the caller gets |") return []
+    const above = documents.findLast(({ line }) => line <= at)
+    const end = lines.findIndex((line, i) => i > at && !line.startsWith("|"))
+    return lines.slice(at + 2, end).map((row, i) => {
+      const [answer = "", outcome = ""] = row.slice(2, -2).split(" | ")
+      return { line: at + 3 + i, answer: answer.slice(1, -1), outcome, documents: documentsIn(above!) }
+    })
+  })
+
+/** What a caller gets of an answer, streamed word by word; and that a plain one is refused likewise. */
+const gotOf = async ({ answer, documents }: AnswerRow): Promise<string> => {
+  const { client } = testClient({ policies: documents, appName: "my-app", replies: [answer] })
+  const request = { model: "gpt-4o", messages: [] }
+  let text = ""
+  let code = ""
+  try {
+    for await (const chunk of await client.chat.completions.create({ ...request, stream: true }))
+      text += chunk.choices[0]?.delta.content ?? ""
+  } catch (error) {
+    if (!(error instanceof PolicyDeniedError)) throw error
+    code = error.decision.violations[0]?.code ?? ""
+  }
+  const plain = await client.chat.completions.create(request).then(
+    ({ choices }) => choices[0]?.message.content === answer,
+    (error: unknown) => error instanceof PolicyDeniedError
+  )
+  assert.isTrue(plain)
+  return [...(text === "" ? [] : [`\`${text}\``]), ...(code === "" ? [] : [code])].join(", ")
+}
+
 /** `ann (team Lab, role guest, amr hwk)`: a user and the claims of the token; or `the app`. */
 const callerOf = (who: string): Principal => {
   if (who === "the app") return app("my-app")
@@ -161,6 +201,12 @@ for (const [name, { blocks, documents, lines, rows }] of Object.entries(pages))
         const found = lint(set, Date.parse("2026-01-15T12:00:00Z"))
         // Whoever is shown a part of a tree is not told what goes beside it.
         assert.deepStrictEqual(found.filter(({ code }) => code !== "models_open").map(showDiagnostic), [])
+      })
+    })
+
+    describe("judges answers", () => {
+      it.each(answersOf({ text: "", lines, blocks, documents, rows }))("as line $line says", async (row) => {
+        assert.strictEqual(await gotOf(row), row.outcome)
       })
     })
 
@@ -337,7 +383,8 @@ describe("docs/mapl.md", () => {
       spec({ a: { pattern: "(?=a)" } }),
       user({ validity: { not_after: "2026-01-10T09:00:00" } }),
       user({ constraints: { rate_limit: 0 } }),
-      user({ constraints: { output: { "**": {} } } }),
+      user({ constraints: { output: { "**": { denied: [{ pattern: "a" }] } } } }),
+      user({ constraints: { output: { "**": { denied: ["x".repeat(5000)] } } } }),
       "it is not JSON",
       [user({}), user({})]
     ]

@@ -38,6 +38,8 @@ const telling: Readonly<Record<string, string>> = {
   "07-testing.ts": "All of it without a socket.",
   "08-real-api.ts": "Nothing was sent.",
   "09-policies-in-use.ts": "Still 90 tokens.",
+  "10-langchain-and-ai-sdk.ts": "The AI SDK, mallory:      403. tool:assistant/generate was refused",
+  "11-effect-ai.ts": "Sent: 4 requests, gpt-4o-mini with max_tokens 200.",
   "demo/main.ts": "All of it happened as it says"
 }
 

@@ -72,7 +72,7 @@ export const pathsOf = (cause: Cause.Cause<PipelineError>): ReadonlyArray<string
 }
 
 /** The violations of a decision as records tell them. */
-export const recordViolations = ({ violations }: Decision): ReadonlyArray<RecordViolation> =>
+export const recordViolations = ({ violations }: Pick<Decision, "violations">): ReadonlyArray<RecordViolation> =>
   violations.map(({ code, path, policy }) => ({ code, path, policy }))
 
 /** The log knows the last stage by the way out, not by what is behind it. */

@@ -154,6 +154,10 @@ export interface Kinds {
     readonly request?: string | undefined
     readonly response?: string | undefined
     readonly usage?: { readonly input: number; readonly output: number } | undefined
+    /** What output rules found in the answer: why it was refused, or what is only recorded. */
+    readonly output?: ReadonlyArray<RecordViolation> | undefined
+    /** What output rules of policies that are only observed found. */
+    readonly observed?: ReadonlyArray<RecordViolation> | undefined
     readonly ms: number
   }
   tool_call: {
@@ -228,7 +232,10 @@ const layouts: Readonly<Record<string, ReadonlyArray<string>>> = {
     "app,asked,boot,call,edits,effective,endpoint,id,inv,kid,kind,model,observed,parent,policies,principal,requested,rev,seq,stream,tool,ts,v,verdict".split(
       ","
     ),
-  outcome: "attempts,boot,call,decision,error,id,kind,ms,request,response,result,seq,status,ts,usage,v".split(","),
+  outcome:
+    "attempts,boot,call,decision,error,id,kind,ms,observed,output,request,response,result,seq,status,ts,usage,v".split(
+      ","
+    ),
   "stream.open": "boot,call,decision,id,kind,seq,status,ts,v".split(","),
   "stream.segment": "boot,call,count,digest,from,id,kind,seq,ts,v".split(","),
   "stream.close": "boot,call,chunks,digest,id,kind,reason,received,seq,ts,v".split(",")

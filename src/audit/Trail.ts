@@ -5,9 +5,9 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import type { Call, Entry, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
+import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
-import type { Decision, Edit } from "../Decision.ts"
+import type { Decision, Edit, Violation } from "../Decision.ts"
 import { EnforcementUnavailable } from "../Errors.ts"
 import type { SigningKey } from "../Keys.ts"
 import { isOperation, quantities, toolResource } from "../Operation.ts"
@@ -16,7 +16,7 @@ import { canonicalText, Chain, salted, type Salts } from "./Digest.ts"
 import { type End, recordViolations } from "./Failure.ts"
 import type { Appended, Journal } from "./Journal.ts"
 import { makeReceipt, type Out } from "./Receipt.ts"
-import type { RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity } from "./Record.ts"
+import type { RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity, RecordViolation } from "./Record.ts"
 import { Finish, type ToolCall, ToolCallDeltas, toolCallsOf, usageOf } from "./Answers.ts"
 
 /** What the trails of one client have in common. */
@@ -55,6 +55,9 @@ export class Trail {
   #over = false
   #stream: StreamTrail | undefined
   #streaming = false
+  /** What output rules found, and what the outcome of an answer that they refuse has to tell. */
+  #found: JudgedAnswer | undefined
+  #answer: Partial<End> = {}
 
   constructor(
     ground: Ground,
@@ -133,13 +136,18 @@ export class Trail {
       salts: () => this.#salts(edits),
       out: () => this.#out
     })
-    this.#entry = {
+    const entry: Entry = {
       seq: appended.success.seq,
       receipt,
       received: (data) => this.#received(data),
-      whole: () => this.#streamTrail().whole()
+      whole: () => this.#streamTrail().whole(),
+      came: (chunks) => {
+        if (!this.#over) this.#streamTrail().came(chunks)
+      },
+      judged: (found) => this.#judged(found)
     }
-    return Result.succeed(this.#entry)
+    this.#entry = entry
+    return Result.succeed(entry)
   }
 
   /** Takes in that a request passes through, once. */
@@ -164,15 +172,18 @@ export class Trail {
 
   /** Takes in a JSON answer: the tools it asks for, then the outcome. */
   answered(reply: Extract<Reply, { readonly _tag: "Json" }>): Result.Result<Reply, EnforcementUnavailable> {
-    const { meta, value } = reply
+    const ended = this.end({ result: "complete", ...this.#told(reply) })
+    return Result.map(ended, () => ({ ...reply, meta: this.#withReceipt(reply.meta) }))
+  }
+
+  /** What a JSON answer tells; the tools that it asks for are records of their own. */
+  #told({ meta, value }: Extract<Reply, { readonly _tag: "Json" }>): Omit<End, "result"> {
     if (this.#prepared?.call.operation === "generate") this.#tools(toolCallsOf(value))
-    const ended = this.end({
-      result: "complete",
+    return {
       ...httpOf(meta),
       response: salted(this.#ground.salts(this.id, "response"), meta.text ?? JSON.stringify(value) ?? "null"),
       usage: usageOf(value)
-    })
-    return Result.map(ended, () => ({ ...reply, meta: this.#withReceipt(meta) }))
+    }
   }
 
   /** Takes in that a stream begins. Its chunks are told by {@link handed}, its end by {@link end}. */
@@ -201,14 +212,15 @@ export class Trail {
     const stream = this.#streaming ? this.#stream : undefined
     const result = end.result === "complete" && stream?.isCut === true ? "cut" : end.result
     this.#stream?.stop()
-    const known = stream?.known ?? {}
+    const known = stream?.known ?? this.#answer
+    const response = end.response ?? known.response
     const status = end.status ?? known.status
     const usage = end.usage ?? known.usage
     if (stream !== undefined) {
       this.#tools(stream.toolCalls)
       stream.close(result)
     }
-    this.#out = { result, status, rdh: end.response, usage }
+    this.#out = { result, status, rdh: response, usage }
     this.#ended(this)
     return Result.map(
       this.#ground.journal.append({
@@ -220,12 +232,20 @@ export class Trail {
         status,
         error: end.error,
         request: end.request ?? known.request,
-        response: end.response,
+        response,
         usage,
+        output: recordFound(this.#found?.violations),
+        observed: recordFound(this.#found?.observed),
         ms: Math.max(0, Date.now() - this.#opened.ts)
       }),
       () => undefined
     )
+  }
+
+  #judged(found: JudgedAnswer): void {
+    if (this.#over) return
+    this.#found = found
+    if (found.answer !== undefined) this.#answer = this.#told(found.answer)
   }
 
   #received(data: string): void {
@@ -272,6 +292,9 @@ class StreamTrail {
   /** True once somebody told what was received: a mock's chunks come from nowhere. */
   #heard = false
   #whole = false
+  /** What came is told by whoever keeps some of it back, or else known by what is handed on. */
+  #isKeptBack = false
+  #came = 0
   #received = 0
   #handed = 0
   /** Of what was handed on, what the reader says that it gave to the caller. */
@@ -321,11 +344,20 @@ class StreamTrail {
     else this.#arm()
   }
 
+  came(chunks: ReadonlyArray<unknown>): void {
+    this.#isKeptBack = true
+    this.#read(chunks)
+  }
+
   handed(chunks: ReadonlyArray<unknown>): void {
+    if (!this.#isKeptBack) this.#read(chunks)
+    this.#handed += chunks.length
+  }
+
+  #read(chunks: ReadonlyArray<unknown>): void {
     for (const chunk of chunks) {
       // What nobody told as received (a mock's chunk) counts by its text.
-      if (this.#received <= this.#handed) this.#take(JSON.stringify(chunk) ?? "null")
-      this.#handed++
+      if (this.#received <= this.#came++) this.#take(JSON.stringify(chunk) ?? "null")
       this.#tools.add(chunk)
       this.#finish.add(chunk)
       const usage = usageOf(chunk)
@@ -348,7 +380,8 @@ class StreamTrail {
       kind: "stream.close",
       call: this.#call,
       reason,
-      chunks: this.#consumed ?? this.#handed,
+      // What was held back may come in a chunk of its own.
+      chunks: Math.min(this.#consumed ?? this.#handed, this.#received),
       received: this.#received,
       digest: this.#chain.digest
     })
@@ -435,6 +468,9 @@ const recordObserved = (decision: Decision, salts: Salts, call: string): RecordO
   verdict: decision.verdict === "allow" && decision.edits.length > 0 ? "rewrite" : decision.verdict,
   violations: recordViolations(decision)
 })
+
+const recordFound = (found: ReadonlyArray<Violation> = []): ReadonlyArray<RecordViolation> | undefined =>
+  found.length === 0 ? undefined : recordViolations({ violations: found })
 
 const recordEdit = (edit: Edit, salts: Salts, call: string): RecordEdit => {
   const tell = (value: unknown, side: "from" | "to"): string | undefined =>

@@ -56,7 +56,7 @@ const about = (record: ReadRecord): string => {
     case "stream.close":
       return `${text(record["reason"])}: ${text(record["chunks"])} chunks handed on, ${text(record["received"])} received`
     case "outcome":
-      return `${text(record["result"])}${optional(" status ", record["status"])}${optional(" ", record["error"])} after ${text(record["ms"])} ms, attempts ${text(record["attempts"])}`
+      return `${text(record["result"])}${optional(" status ", record["status"])}${optional(" ", record["error"])} after ${text(record["ms"])} ms, attempts ${text(record["attempts"])}${found("; output rules met: ", record["output"])}${found("; observed output rules met: ", record["observed"])}`
     case "tool_call":
       return `${text(record["tool"])} ${text(record["verdict"])}`
     default:
@@ -71,6 +71,12 @@ const who = (record: ReadRecord): string => {
   const principal = record["principal"]
   return principal === undefined ? "somebody" : `${text(member(principal, "kind"))}:${text(member(principal, "id"))}`
 }
+
+/** What output rules found: where, and whose they are. */
+const found = (words: string, said: unknown): string =>
+  Array.isArray(said) && said.length > 0
+    ? `${words}${said.map((one) => `${text(member(one, "path"))} by ${text(member(one, "policy"))}`).join(", ")}`
+    : ""
 
 /** What policies that are only observed would have done. */
 const observed = (record: ReadRecord): string => {

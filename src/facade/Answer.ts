@@ -5,7 +5,7 @@
  *
  * @since 0.1.0
  */
-import type { OpenAI } from "openai"
+import { APIError, type OpenAI } from "openai"
 import { APIPromise } from "openai/api-promise"
 import type { Receipt } from "../Call.ts"
 import { rememberReceipt } from "./Receipts.ts"
@@ -42,7 +42,12 @@ export const answerPromise = <T>(
     answer as Promise<never>,
     (_client, given) => (once ??= parsed(given as unknown as Answer)) as Promise<never>
   )
-  promise.asResponse = () => answer.then((a) => a.raw())
+  promise.asResponse = async () => {
+    const { raw, receipt } = await answer
+    const response = raw()
+    if (receipt !== undefined) rememberReceipt(response, receipt)
+    return response
+  }
   promise.withResponse = async () => {
     const data = await promise
     const a = await answer
@@ -63,34 +68,69 @@ export const withRequestId = <T>(value: T, response: Response): T =>
       })
     : value
 
+/** Statuses whose responses have no body (Fetch standard, "null body status"). */
+const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
+
 /** A response with another body: status, headers and URL are those of `from`. */
 export const responseLike = (from: Response, body: string | ReadableStream, contentType: string): Response => {
   const headers = new Headers(from.headers)
   headers.delete("content-encoding")
   headers.delete("content-length")
   if (!headers.has("content-type")) headers.set("content-type", contentType)
-  const response = new Response(body, { status: from.status, statusText: from.statusText, headers })
+  const response = new Response(bodiless.has(from.status) ? null : body, {
+    status: from.status,
+    statusText: from.statusText,
+    headers
+  })
   return Object.defineProperty(response, "url", { value: from.url })
 }
 
-/** Chunks as server-sent events. Nothing is pulled before somebody reads. */
-export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream => {
+/**
+ * Chunks as server-sent events, as the API sends them: those that have a `type` are named and end without a sentinel, all
+ * others are followed by `[DONE]`. An error event of the API is the last event; any other failure is the body's.
+ * Nothing is pulled before somebody reads.
+ */
+export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream<Uint8Array> => {
   const utf8 = new TextEncoder()
   let iterator: AsyncIterator<unknown> | undefined
-  return new ReadableStream(
+  let sent = 0
+  let isNamed = false
+  return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         iterator ??= open()
-        const next = await iterator.next()
-        if (next.done) {
-          controller.enqueue(utf8.encode("data: [DONE]\n\n"))
-          controller.close()
-        } else controller.enqueue(utf8.encode(`data: ${JSON.stringify(next.value)}\n\n`))
+        const write = (text: string) => controller.enqueue(utf8.encode(text))
+        try {
+          const next = await iterator.next()
+          if (!next.done) {
+            const name = typeOf(next.value)
+            isNamed = name !== undefined
+            sent++
+            return write(`${isNamed ? `event: ${name}\n` : ""}data: ${JSON.stringify(next.value)}\n\n`)
+          }
+          if (!isNamed) write("data: [DONE]\n\n")
+        } catch (error) {
+          if (!(error instanceof APIError) || error.status !== undefined || typeof error.error !== "object") throw error
+          write(errorEvent(error.error, isNamed || sent === 0 ? sent : undefined))
+        }
+        controller.close()
       },
       async cancel() {
-        await iterator?.return?.()
+        await (iterator ?? open()).return?.()
       }
     },
     { highWaterMark: 0 }
   )
 }
+
+/** `number` is the event's place in a stream of named events. */
+export const errorEvent = (error: object, number: number | undefined): string => {
+  if (number === undefined) return `data: ${JSON.stringify({ error })}\n\n`
+  const event = typeOf(error) === "error" ? error : { type: "error", sequence_number: number, error }
+  return `event: error\ndata: ${JSON.stringify(event)}\n\n`
+}
+
+const typeOf = (chunk: unknown): string | undefined =>
+  typeof chunk === "object" && chunk !== null && "type" in chunk && typeof chunk.type === "string"
+    ? chunk.type
+    : undefined

@@ -17,22 +17,16 @@ import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
 import { Call, type Credentials, type IntentPolicy, type Meta, Reply, urlOf } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
-import {
-  ConfigurationError,
-  EnforcementUnavailableError,
-  PolicyDenied,
-  ProviderFailed,
-  refusal,
-  toSdkError
-} from "../Errors.ts"
+import { ConfigurationError, EnforcementUnavailableError, PolicyDenied, ProviderFailed, refusal } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
 import { classify, familyResource, type OperationName, type Target, toolResource } from "../Operation.ts"
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
+import { rememberErrorResponse } from "./ErrorResponses.ts"
 import { isForHost, misread, reroutedBy } from "./Framing.ts"
-import { requireAlive, type Session } from "./Session.ts"
+import { refuseHere, requireAlive, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
-import { jsonTransport } from "./Transport.ts"
+import { leanTransport } from "./Transport.ts"
 import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
 
 /** Options of one request, as the SDK's `request()` takes them. */
@@ -76,6 +70,8 @@ export class Exchange implements TurnOwner {
   #attempts = 0
   #alone = false
   #text: string | undefined
+  /** The provider's response, where it is an error. */
+  #refused: Response | undefined
 
   constructor(session: Session) {
     this.#session = session
@@ -220,7 +216,7 @@ export class Exchange implements TurnOwner {
   }
 
   #refuse(resource: string, code: string, message: string): Promise<never> {
-    return this.#refused(refusal("egress", { code, message }, { resource, principal: "" }))
+    return refuseHere(this.#session, refusal("egress", { code, message }, { resource, principal: "" }))
   }
 
   /** The call, or the refusal of what cannot be one. */
@@ -228,23 +224,9 @@ export class Exchange implements TurnOwner {
     try {
       return make()
     } catch (error) {
-      if (error instanceof PolicyDenied) return this.#refused(error)
+      if (error instanceof PolicyDenied) return refuseHere(this.#session, error)
       throw error
     }
-  }
-
-  async #refused(denied: PolicyDenied): Promise<never> {
-    const { resource, violations } = denied.decision
-    await this.#session.workspace.refuse({
-      call: newId(),
-      tool: resource,
-      app: this.#session.app,
-      stage: "egress",
-      code: violations[0]?.code ?? "policy_denied",
-      status: 403,
-      violations: violations.map(({ code }) => ({ code }))
-    })
-    throw toSdkError(denied)
   }
 
   /** Follows the SDK's own run of the call; settles with what the pipeline makes of it. */
@@ -275,12 +257,14 @@ export class Exchange implements TurnOwner {
       this.#value = value
       turn.answered(Effect.succeed(this.#reply(value, props, turn)))
     } catch (error) {
+      rememberErrorResponse(error, props.response, this.#text)
       turn.answered(Effect.fail(this.#failed(error)))
     }
   }
 
   /** The SDK has failed, or was stopped. */
   #stopped(error: unknown): void {
+    if (this.#refused !== undefined) rememberErrorResponse(error, this.#refused, this.#text)
     if (this.#turn === undefined) {
       this.#passFailed(error)
       this.#reject(this.#interrupted ?? error)
@@ -360,17 +344,16 @@ export class Exchange implements TurnOwner {
     const asBuilt = String(input) === this.#url && (init.method ?? "GET").toUpperCase() === this.#method
     if (turn === undefined) {
       if (!asBuilt) throw this.#changed()
-      const response = fetch(input, init)
+      const response = fetch(input, init).then((r) => (r.ok ? r : this.#remember(r)))
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
     // A permit ends with its call.
     const isDecided = asBuilt && init.body === turn.committed?.bytes && this.#answer !== undefined
     if (!isDecided) throw this.#changed()
-    const response = await followHome(turn.call.stream ? fetch : jsonTransport(fetch), this.#url, init, (url) =>
-      this.#isSame(turn.call, url)
-    )
-    if (!turn.call.stream) this.#remember(response)
-    return response
+    const transport = leanTransport(fetch)
+    const first = await transport(input, init)
+    if (!isRedirect(first)) return this.#remember(first)
+    return this.#remember(await followHome(transport, first, this.#url, init, (url) => this.#isSame(turn.call, url)))
   }
 
   /** True where a redirect leads to the same operation, at a place where the caller's requests may go. */
@@ -397,10 +380,12 @@ export class Exchange implements TurnOwner {
     this.#controller?.abort(reason)
   }
 
-  /** Keeps the text that the SDK's parser reads, for the log and for `asResponse()`. */
-  #remember(response: Response): void {
+  /** Keeps the text that the SDK's parser reads, for the log, for `asResponse()`, and for whoever wants the error's response. */
+  #remember(response: Response): Response {
     const text = response.text
     response.text = async () => (this.#text = await text.call(response))
+    if (!response.ok) this.#refused = response
+    return response
   }
 
   #failed(error: unknown): ProviderFailed {
@@ -474,23 +459,28 @@ const targetOf = (
 }
 const targets = new Map<string, ReturnType<typeof targetOf>>()
 
+const isRedirect = ({ status }: Response): boolean => status === 307 || status === 308
+
 /**
  * Follows redirects that keep method, body and origin (RFC 9110 §15.4.8, §15.4.9) where they lead to the `same` request; any
  * other is answered as it came.
  */
 const followHome = async (
   fetch: typeof globalThis.fetch,
-  url: string,
+  first: Response,
+  from: string,
   init: RequestInit,
   same: (url: string) => boolean
 ): Promise<Response> => {
-  for (let hops = 0; ; hops++) {
-    const response = await fetch(url, init)
-    if (response.status !== 307 && response.status !== 308) return response
+  let url = from
+  let response = first
+  for (let hops = 0; hops < 5 && isRedirect(response); hops++) {
     const location = response.headers.get("location")
     const next = location === null ? undefined : new URL(location, url)
-    if (next === undefined || hops === 5 || next.origin !== new URL(url).origin || !same(next.href)) return response
+    if (next === undefined || next.origin !== new URL(url).origin || !same(next.href)) return response
     await response.body?.cancel()
     url = next.href
+    response = await fetch(url, init)
   }
+  return response
 }

@@ -42,7 +42,7 @@ import { defaultFetch } from "./Transport.ts"
 import { layerInvocation } from "./Turn.ts"
 import { guard } from "./Guard.ts"
 import { receiptOf } from "./Receipts.ts"
-import { endSession, requireAlive, type Session } from "./Session.ts"
+import { endSession, rememberSession, refuseHere, requireAlive, type Session } from "./Session.ts"
 import type { ToolHandler } from "./Tool.ts"
 import { answerToolCall, judgedTools, runTool, type ToolCall, type ToolMessage } from "./Tools.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
@@ -138,6 +138,8 @@ type AnyClient = new (...args: ReadonlyArray<never>) => OpenAI
 export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> => {
   class SecuredClient extends (base as AnyClient as new (options: object) => OpenAI) {
     readonly #session: Session
+    /** Options of the requests that are built here. */
+    readonly #building = new WeakSet<object>()
 
     constructor(options: ClientOptions & SecureOptions & { readonly [sessionKey]?: Session } = {}) {
       const { ours, theirs } = divide(options, base)
@@ -149,6 +151,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         [sessionKey]: session
       })
       this.#session = session
+      rememberSession(this, session)
       const runTools = this.chat.completions.runTools.bind(this.chat.completions) as (body: object, o?: object) => never
       this.chat.completions.runTools = ((body: Parameters<typeof this.chat.completions.runTools>[0], o?: object) =>
         runTools({ ...body, tools: judgedTools(session, body.tools) }, o)) as typeof this.chat.completions.runTools
@@ -283,6 +286,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     override async buildRequest(options: RequestOptions, retry?: { retryCount?: number }) {
+      this.#building.add(options)
       const built = await super.buildRequest(options, retry)
       const exchange = Exchange.of(options)
       // Without an exchange nobody waits for the answer: what the log must follow to its end is refused.
@@ -314,20 +318,34 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
      * as the handshake begins.
      */
     override _buildWebSocketHeaders(...args: Parameters<OpenAI["_buildWebSocketHeaders"]>): Record<string, string> {
+      this.#judgeSocket()
+      return super._buildWebSocketHeaders(...args)
+    }
+
+    /** The key goes to requests that are built here; libraries ask for it to open sockets of their own. */
+    protected override async authHeaders(...[options, schemes]: Parameters<OpenAI["authHeaders"]>) {
+      if (!this.#building.has(options)) {
+        requireAlive(this.#session)
+        await this.#session.workspace.ready()
+        this.#judgeSocket()
+      }
+      return super.authHeaders(options, schemes)
+    }
+
+    #judgeSocket(): void {
       const { app, credentials, intents, workspace } = this.#session
       requireAlive(this.#session)
       const id = newId()
       const resource = familyResource(app, webSockets)
       if (credentials._tag === "App") {
         const endpoint = `GET ${this.baseURL.replace(/^http/, "ws")}`
-        workspace.passAtOnce({ id, app, family: webSockets, resource, endpoint, credentials, intents })
-        return super._buildWebSocketHeaders(...args)
+        return workspace.passAtOnce({ id, app, family: webSockets, resource, endpoint, credentials, intents })
       }
       const code = "resource_not_allowed"
-      const refused = { call: id, tool: resource, app, stage: "egress" as const, code, status: 403 }
-      void workspace.refuse({ ...refused, violations: [{ code }] }).catch(() => {})
-      const reason = { code, message: "WebSocket APIs are not judged, and so not for users" }
-      throw toSdkError(refusal("egress", reason, { resource, principal: "" }))
+      const message = "WebSocket APIs are not judged, and so not for users"
+      const denied = refusal("egress", { code, message }, { resource, principal: "" })
+      void refuseHere(this.#session, denied).catch(() => {})
+      throw toSdkError(denied)
     }
 
     override withOptions(options: Partial<ClientOptions>): this {
@@ -347,7 +365,9 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       if (base === OpenAI || !isOperation(operation)) return endpoint
       await this._callApiKey()
       const { path } = endpointFor(operations[operation], params)
-      const { url } = await super.buildRequest({ method: "post", path, body: params })
+      const options: RequestOptions = { method: "post", path, body: params }
+      this.#building.add(options)
+      const { url } = await super.buildRequest(options)
       const { origin, pathname } = new URL(url)
       return `POST ${origin}${pathname}`
     }

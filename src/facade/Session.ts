@@ -5,7 +5,10 @@
  * @since 0.1.0
  */
 import type * as ManagedRuntime from "effect/ManagedRuntime"
+import type { OpenAI } from "openai"
 import type { Credentials, IntentPolicy } from "../Call.ts"
+import { type PolicyDenied, toSdkError } from "../Errors.ts"
+import { newId } from "../Id.ts"
 import type { Deployments } from "../Deployment.ts"
 import type { Pipeline } from "../Pipeline.ts"
 import type { Workspace } from "../Workspace.ts"
@@ -44,4 +47,29 @@ export const endSession = (session: Session, reason: Error): void => {
   if (session.life.signal.aborted) return
   session.life.abort(reason)
   for (const end of session.ending) end(reason)
+}
+
+const sessions = new WeakMap<OpenAI, Session>()
+
+/** Remembers whose session a client is. */
+export const rememberSession = (client: OpenAI, session: Session): void => {
+  sessions.set(client, session)
+}
+
+/** The session of a secure client; of any other object there is none. */
+export const sessionOf = (client: OpenAI): Session | undefined => sessions.get(client)
+
+/** Refuses at the door, before a pipeline has begun: recorded, and thrown as a `PolicyDeniedError`. */
+export const refuseHere = async (session: Session, denied: PolicyDenied): Promise<never> => {
+  const { resource, violations } = denied.decision
+  await session.workspace.refuse({
+    call: newId(),
+    tool: resource,
+    app: session.app,
+    stage: "egress",
+    code: violations[0]?.code ?? "policy_denied",
+    status: 403,
+    violations: violations.map(({ code }) => ({ code }))
+  })
+  throw toSdkError(denied)
 }

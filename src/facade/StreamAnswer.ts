@@ -13,43 +13,40 @@ import { type Answer, eventStream, responseLike, type ResponseProps } from "./An
 import { rememberChunk } from "./Receipts.ts"
 import type { Session } from "./Session.ts"
 
-/** The answer that a streamed reply gives; `end` ends it from outside, with the reason that its reader then sees. */
+/** Ends a stream from outside, with the reason that its reader then sees. */
+type End = (reason: Error) => void
+
+/** The answer that a streamed reply gives; `end` is to end it. */
 export const streamAnswer = (
   reply: Extract<Reply, { readonly _tag: "Stream" }>,
   props: ResponseProps,
   client: OpenAI,
   session: Session,
-  end: (reason: Error) => void
+  end: End
 ): Answer => {
   const { consumed: tell = () => {}, receipt } = reply.meta
   session.ending.add(end)
   let consumed = false
-  const open = (): AsyncGenerator<unknown> => {
+  const open = (): AsyncIterator<unknown> => {
     if (consumed) throw new OpenAIError("Cannot iterate over a consumed stream, use `.tee()` to split the stream.")
     consumed = true
     unread.unregister(props)
-    return read()
-  }
-  const read = async function* (): AsyncGenerator<unknown> {
-    let unknown = receipt !== undefined
-    try {
-      for await (const chunk of Stream.toAsyncIterableWith(reply.stream, await session.runtime.context())) {
-        if (unknown) rememberChunk(chunk, receipt!)
-        unknown = false
-        tell()
-        yield chunk
+    let first = receipt !== undefined
+    return new Chunks(
+      async () => Stream.toAsyncIterableWith(Stream.chunks(reply.stream), await session.runtime.context()),
+      {
+        handed: (chunk) => {
+          if (first) rememberChunk(chunk, receipt!)
+          first = false
+          tell()
+        },
+        over: () => session.ending.delete(end),
+        left: () => leave({ session, call: receipt?.call, end })
       }
-    } catch (error) {
-      const cause = toSdkError(error)
-      // As the SDK does, a stream that its consumer aborted just ends.
-      if (!(cause instanceof APIUserAbortError)) throw cause
-      if (cause.cause instanceof OpenAIError) throw cause.cause
-    } finally {
-      session.ending.delete(end)
-    }
+    )
   }
   const stream = new OpenAIStream(open, props.controller, client)
-  if (receipt !== undefined) unread.register(stream, { session, call: receipt.call, end }, props)
+  if (receipt !== undefined) unread.register(open, { session, call: receipt.call, end }, props)
   return {
     props,
     value: async () => stream,
@@ -60,15 +57,106 @@ export const streamAnswer = (
 }
 
 /**
- * Streams that nobody began to read are told to the log when they are collected, and their connections closed. What is held
- * here must not know them.
+ * Streams that nobody began to read end when they are collected: the log is told, and their connection is closed. What is
+ * held here must not know them.
  */
-const unread = new FinalizationRegistry<{
+const unread = new FinalizationRegistry<Unread>((stream) => leave(stream))
+
+interface Unread {
   readonly session: Session
-  readonly call: string
-  readonly end: (reason: Error) => void
-}>(({ call, end, session }) => {
+  readonly call: string | undefined
+  readonly end: End
+}
+
+const leave = ({ call, end, session }: Unread): void => {
+  if (call !== undefined) session.workspace.abandon(call)
   session.ending.delete(end)
-  session.workspace.abandon(call)
   end(new APIUserAbortError())
-})
+}
+
+/** What a reader of chunks is told. */
+interface Told {
+  /** Of each chunk that the caller is given. */
+  readonly handed: (chunk: unknown) => void
+  /** Of the end, once. */
+  readonly over: () => void
+  /** That it was left before anything was read. */
+  readonly left: () => void
+}
+
+/**
+ * Chunks one by one out of arrays, each a network read: one promise a chunk, where a generator over generators makes
+ * several. Whoever asks for many at once is given them in order.
+ */
+class Chunks implements AsyncIterator<unknown> {
+  readonly #open: () => Promise<AsyncIterable<ReadonlyArray<unknown>>>
+  readonly #told: Told
+  #arrays: AsyncIterator<ReadonlyArray<unknown>> | undefined
+  #array: ReadonlyArray<unknown> = []
+  #at = 0
+  #over = false
+  /** Settles with the read that is under way, and never rejects. */
+  #reading: Promise<void> | undefined
+
+  constructor(open: () => Promise<AsyncIterable<ReadonlyArray<unknown>>>, told: Told) {
+    this.#open = open
+    this.#told = told
+  }
+
+  next(): Promise<IteratorResult<unknown>> {
+    if (this.#reading !== undefined) return this.#reading.then(() => this.next())
+    if (this.#at < this.#array.length) return Promise.resolve(this.#hand())
+    if (this.#over) return Promise.resolve({ done: true, value: undefined })
+    const read = this.#read()
+    this.#reading = read.then(ignore, ignore)
+    return read
+  }
+
+  async return(value?: unknown): Promise<IteratorResult<unknown>> {
+    this.#array = []
+    if (!this.#over) {
+      this.#end()
+      if (this.#arrays === undefined) await this.#reading
+      if (this.#arrays === undefined) this.#told.left()
+      else await this.#arrays.return?.()
+    }
+    return { done: true, value }
+  }
+
+  #hand(): IteratorResult<unknown> {
+    const value = this.#array[this.#at++]
+    this.#told.handed(value)
+    return { done: false, value }
+  }
+
+  async #read(): Promise<IteratorResult<unknown>> {
+    let last = true
+    try {
+      this.#arrays ??= (await this.#open())[Symbol.asyncIterator]()
+      const read = await this.#arrays.next()
+      if (read.done !== true && !this.#over) {
+        last = false
+        this.#array = read.value
+        this.#at = 0
+        return this.#hand()
+      }
+    } catch (error) {
+      const cause = toSdkError(error)
+      // As the SDK does, a stream that its consumer aborted just ends.
+      if (!(cause instanceof APIUserAbortError)) throw cause
+      if (cause.cause instanceof OpenAIError) throw cause.cause
+    } finally {
+      this.#reading = undefined
+      if (last) this.#end()
+    }
+    return { done: true, value: undefined }
+  }
+
+  #end(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#told.over()
+  }
+}
+
+const ignore = (): void => {}

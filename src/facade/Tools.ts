@@ -124,8 +124,10 @@ const orRefusal = async (run: () => Promise<string>): Promise<string> => {
 }
 
 /** The model may learn what is wrong with its arguments, and not what else the user may do. */
-const reason = ({ code, message, path }: Violation): string =>
-  path === undefined && code !== "tool_not_found" ? "policy does not let this caller use the tool" : message
+const reason = ({ code, message, path }: Violation): string => {
+  if (code === "output_denied") return "policy does not let the tool's answer through"
+  return path === undefined && code !== "tool_not_found" ? "policy does not let this caller use the tool" : message
+}
 
 /** A tool as the SDK's `runTools` takes it. */
 type RunnableTool = Parameters<OpenAI["chat"]["completions"]["runTools"]>[0]["tools"][number]

@@ -10,6 +10,19 @@ import { type OpenAI, APIError, APIUserAbortError, OpenAIError } from "openai"
 import { Stream } from "openai/streaming"
 import type { Listener } from "../Call.ts"
 
+/** A body as it comes in: each read what came since the last, undefined at the end. */
+export interface Reads {
+  readonly next: () => Promise<Uint8Array | undefined>
+  /** Nobody will read on. */
+  readonly cancel: () => void
+}
+
+/** Where a response gives its body by network reads, without a web stream in between; undefined once that was asked for. */
+export const reads = Symbol("secure-openai/reads")
+export interface ReadableResponse extends Response {
+  readonly [reads]: () => Reads | undefined
+}
+
 const nobody: Listener = { received: () => {}, whole: () => {} }
 
 /** UTF-16 code units that one unfinished event may hold. */
@@ -54,11 +67,11 @@ export async function* readChunks<Item>(
   controller: AbortController,
   listener: Listener
 ): AsyncGenerator<NonEmptyReadonlyArray<Item>> {
-  if (response.body === null) {
+  const body = readsOf(response)
+  if (body === undefined) {
     controller.abort()
     throw new OpenAIError("Attempted to iterate over a response with no body")
   }
-  const reader = response.body.getReader()
   const utf8 = new TextDecoder()
   let items: Array<Item> = []
   let failure: Error | undefined
@@ -91,21 +104,48 @@ export async function* readChunks<Item>(
   })
   try {
     while (!done) {
-      const read = await reader.read()
+      const read = await body.next()
       if (controller.signal.aborted) throw new APIUserAbortError()
-      parser.feed(read.done ? `${utf8.decode()}\n\n` : utf8.decode(read.value, { stream: true }))
+      parser.feed(read === undefined ? `${utf8.decode()}\n\n` : utf8.decode(read, { stream: true }))
       const ready = items
       items = []
       if (isReadonlyArrayNonEmpty(ready)) yield ready
       if (failure !== undefined) throw failure
-      if (read.done) done = true
+      if (read === undefined) done = true
     }
   } catch (error) {
     throw controller.signal.aborted && !(error instanceof APIUserAbortError) ? new APIUserAbortError() : error
   } finally {
-    if (!done) controller.abort()
-    void reader.cancel().catch(() => {})
+    if (done) drain(body)
+    else {
+      controller.abort()
+      body.cancel()
+    }
   }
+}
+
+const readsOf = (response: Response): Reads | undefined => {
+  const direct = (response as Partial<ReadableResponse>)[reads]?.()
+  if (direct !== undefined || response.body === null) return direct
+  const reader = response.body.getReader()
+  return {
+    next: async () => (await reader.read()).value,
+    cancel: () => void reader.cancel().catch(() => {})
+  }
+}
+
+/** How long the end of a body may take after `[DONE]`, in ms. */
+const patience = 1000
+
+/** Reads to the end, which should be near: a connection is used again only where a body was read whole. */
+const drain = (body: Reads): void => {
+  const late = setTimeout(() => body.cancel(), patience).unref()
+  const rest = async (): Promise<void> => {
+    while ((await body.next()) !== undefined);
+  }
+  void rest()
+    .catch(() => {})
+    .finally(() => clearTimeout(late))
 }
 
 const hasError = (chunk: unknown): chunk is { readonly error: object } =>

@@ -17,9 +17,11 @@ import {
   type Intent,
   instant,
   isResourceKey,
+  type OutputRule,
   parseAttestation,
   type Spec
 } from "./Mapl.ts"
+import type { PlacedOutputRule } from "./Output.ts"
 import { type Parameter, parameter } from "./Parameter.ts"
 import { type Matcher, resourcePattern } from "./Pattern.ts"
 
@@ -73,6 +75,8 @@ export interface Rules {
   readonly deniedValues: ReadonlyArray<DeniedValues>
   readonly rateLimits: ReadonlyArray<RateLimit>
   readonly attestations: ReadonlyArray<NeededAttestation>
+  /** What is asked of the answer. */
+  readonly output: ReadonlyArray<PlacedOutputRule>
 }
 
 /** How many resources' rules one effective policy keeps; callers choose the names of tools. */
@@ -177,6 +181,7 @@ export interface Compiled {
   readonly denied: ReadonlyArray<Rule<undefined>>
   readonly parameters: ReadonlyArray<Rule<Readonly<Record<string, Spec>>>>
   readonly deniedParameters: ReadonlyArray<Rule<Readonly<Record<string, ReadonlyArray<Json>>>>>
+  readonly output: ReadonlyArray<Rule<OutputRule>>
   readonly onViolation: "rewrite" | "deny" | undefined
   readonly rateLimit: number | undefined
   readonly window: { readonly notBefore: number; readonly notAfter: number; readonly text: string } | undefined
@@ -187,15 +192,15 @@ export interface Compiled {
 export const compile = (participant: Participant, others: ReadonlyArray<Participant> = none): Compiled => {
   const { counter, document, name } = participant
   const { attestations, constraints, denied_resources, resources, validity } = document
-  const denied = constraints?.denied_parameters
+  const { denied_parameters: denied, output } = constraints ?? {}
   return {
     name,
     counter,
     resources: resources?.map((pattern) => rule(pattern, undefined)) ?? none,
     denied: denied_resources?.map((pattern) => rule(pattern, undefined)) ?? none,
     parameters: constraints === undefined ? none : parameterRules(constraints),
-    deniedParameters:
-      denied === undefined ? none : Object.keys(denied).map((pattern) => rule(pattern, denied[pattern]!)),
+    deniedParameters: denied === undefined ? none : rulesOf(Object.keys(denied), denied),
+    output: output === undefined ? none : rulesOf(Object.keys(output), output),
     onViolation: document.on_violation,
     rateLimit: constraints?.rate_limit,
     window: validity === undefined ? undefined : windowOf(validity),
@@ -307,6 +312,7 @@ const nothing = (resource: string): Met => ({
   deniedValues: [],
   rateLimits: [],
   attestations: [],
+  output: [],
   asked: [],
   index: undefined
 })
@@ -326,6 +332,7 @@ const meetOnto = (
   const deniedValues: Array<DeniedValues> = []
   const rateLimits: Array<RateLimit> = []
   const attestations: Array<NeededAttestation> = []
+  const output: Array<PlacedOutputRule> = []
   let rank = highest
   for (const document of compiled) {
     const { counter, name: policy, onViolation, rateLimit, resources, window } = document
@@ -346,6 +353,8 @@ const meetOnto = (
     for (const { matches, rule: values } of document.deniedParameters)
       if (matches(resource)) deniedValues.push(...deniedOf(values, operation, source))
     if (rateLimit !== undefined) rateLimits.push({ ...source, limit: rateLimit, counter })
+    for (const { matches, pattern, rule } of document.output)
+      if (matches(resource)) output.push({ ...source, pattern, rule })
     for (const need of document.needs) attestations.push({ ...source, ...need })
   }
   const { asked, cap, constraints, contradictions, index, totalTokens } = own.size === 0 ? rest : constrained(own, rest)
@@ -363,6 +372,7 @@ const meetOnto = (
     deniedValues: before(deniedValues, rest.deniedValues),
     rateLimits: before(rateLimits, rest.rateLimits),
     attestations: before(attestations, rest.attestations),
+    output: before(output, rest.output),
     asked,
     index
   }

@@ -37,6 +37,7 @@ export type LintCode =
   | "unknown_scope"
   | "case_duplicate"
   | "duplicate_item"
+  | "short_denied_text"
   | "no_approver"
   | "unused_attestation"
   | "approver_never_applies"
@@ -116,7 +117,7 @@ interface Entry {
   readonly denied: ReadonlyArray<string>
   /** Whether a resource, or a pattern as it is written, is denied. */
   readonly denies: (pattern: string) => boolean
-  /** The keys of `parameters`, of the older form, and of `denied_parameters`. */
+  /** The keys of `parameters`, of the older form, of `denied_parameters` and of `output`. */
   readonly keys: ReadonlyArray<PlacedPattern>
   readonly specs: ReadonlyMap<string, ReadonlyArray<PlacedSpec>>
 }
@@ -244,10 +245,12 @@ const takeApart = (document: Document, ancestors: ReadonlyArray<Entry>): Entry =
     denies: denials(denied),
     keys: [
       ...written.map(([path, pattern]) => ({ path, pattern })),
-      ...Object.keys(constraints.denied_parameters ?? {}).map((pattern) => ({
-        path: ["constraints", "denied_parameters", pattern],
-        pattern
-      }))
+      ...(["denied_parameters", "output"] as const).flatMap((place) =>
+        Object.keys(constraints[place] ?? {}).map((pattern) => ({
+          path: ["constraints", place, pattern],
+          pattern
+        }))
+      )
     ],
     specs
   }
@@ -560,6 +563,32 @@ const lists: Check = function* ({ document, specs }) {
     }
 }
 
+/** Output rules that say nothing, or less than they seem to. */
+const outputs: Check = function* ({ document }) {
+  for (const [pattern, rule] of Object.entries(document.constraints?.output ?? {})) {
+    const path = ["constraints", "output", pattern]
+    const { denied = [], hold_back } = rule
+    yield* repeated(denied, [...path, "denied"])
+    if (Object.keys(rule).length === 0)
+      yield { code: "no_effect", path, message: "the rule asks for nothing", hint: 'add "denied", or take it out' }
+    if (denied.length === 0 && hold_back !== undefined)
+      yield {
+        code: "unused_constraint",
+        path: [...path, "hold_back"],
+        message: "nothing is denied, so that nothing is held back",
+        hint: 'add "denied", or take it out'
+      }
+    for (const [index, text] of denied.entries())
+      if (typeof text === "string" && text.length < 3 && /^[a-z0-9 ]+$/iu.test(text))
+        yield {
+          code: "short_denied_text",
+          path: [...path, "denied", index],
+          message: `${quoted(text)} stands in almost every answer, in the middle of other words`,
+          hint: String.raw`write a longer text, or a pattern with its borders: {"pattern": "\\b${text}\\b"}`
+        }
+  }
+}
+
 const repeated = function* (list: ReadonlyArray<unknown>, path: Path): Iterable<Warning> {
   if (list.length < 2) return
   const seen = new Set<string>()
@@ -769,6 +798,7 @@ const checks: ReadonlyArray<Check> = [
   patterns,
   bounds,
   lists,
+  outputs,
   effect,
   attestations,
   conditions,

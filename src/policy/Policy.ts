@@ -37,6 +37,7 @@ import { showDiagnostic } from "./Diagnostic.ts"
 import { lint } from "./Lint.ts"
 import { type Limits, limitsOf } from "./Limits.ts"
 import { unknownKeys } from "./Mapl.ts"
+import { outputOf } from "./Output.ts"
 import { type Asking, makeFind } from "./Participants.ts"
 import { empty, load, type PolicySet, type PolicySource } from "./PolicyStore.ts"
 
@@ -189,6 +190,7 @@ const make = (
             () => "deny"
           ),
         bounded: known === undefined ? [] : boundedBy(known),
+        output: known === undefined ? undefined : outputOf(known),
         count: counting(limits, decision)
       }
     }

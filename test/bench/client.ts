@@ -1,6 +1,7 @@
 /**
- * One measurement, in a process of its own: `bare` or `secure`, calls or streams, at one concurrency. Prints JSON: CPU µs a
- * call, p50 and p99 in µs, and for `memory` the heap after 10,000 and 50,000 calls.
+ * One measurement, in a process of its own: who calls (`bare`, `secure`, `judged`, which is `secure` with output rules, or a peer), what (`call`, `stream`, the same of the
+ * Responses API, or `memory`), how many at a time and in all, and the provider's port; for `gateway` the gateway's own two.
+ * Prints JSON: CPU µs a call, p50 and p99 in µs, and for `memory` the heap in bytes along the way.
  */
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -9,11 +10,16 @@ import { OpenAI } from "openai"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
 
-const [kind, scenario, concurrencyText, callsText, port] = process.argv.slice(2)
+const [kind, scenario, concurrencyText, callsText, port, gatewayPort, cpuPort] = process.argv.slice(2)
 const concurrency = Number(concurrencyText)
 const calls = Number(callsText)
 const options = { apiKey: "bench", baseURL: `http://127.0.0.1:${port}/v1`, maxRetries: 0 }
 const home = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-bench-"))
+
+/** Literals whose beginnings the answers are full of. */
+const rules = {
+  "tool:*/generate": { denied: ["word words", "Project Heron", " wordless", "internal only", "sk-live-"] }
+}
 
 /** Everything on: a verified user, a policy tree, an edit on each call, the log on the disk. */
 const secure = async (): Promise<OpenAI> => {
@@ -34,7 +40,7 @@ const secure = async (): Promise<OpenAI> => {
           }
         }
       },
-      { policy_id: "team:Lab", extends: "company:Acme" },
+      { policy_id: "team:Lab", extends: "company:Acme", ...(kind === "judged" && { constraints: { output: rules } }) },
       {
         policy_id: "user:alice",
         extends: "team:Lab",
@@ -46,7 +52,30 @@ const secure = async (): Promise<OpenAI> => {
   return new SecureOpenAI({ ...options, appName: "bench", workspace, jwtToken: mintToken({ sub: "alice" }) })
 }
 
-const client = kind === "bare" ? new OpenAI(options) : await secure()
+/** The bare SDK by way of the gateway. */
+const throughGateway = () =>
+  new OpenAI({
+    ...options,
+    baseURL: `http://127.0.0.1:${gatewayPort}/v1`,
+    defaultHeaders: { "x-portkey-provider": "openai", "x-portkey-custom-host": options.baseURL }
+  })
+
+const clients: Readonly<Record<string, () => OpenAI | Promise<OpenAI>>> = {
+  bare: () => new OpenAI(options),
+  secure,
+  judged: secure,
+  gateway: throughGateway,
+  // An empty configuration: no guardrail runs. It brings an SDK of its own.
+  guardrails: async () => {
+    const { GuardrailsOpenAI } = await import("@openai/guardrails")
+    return (await GuardrailsOpenAI.create({ version: 1 }, options)) as unknown as OpenAI
+  },
+  ai: () => new OpenAI(options)
+}
+const makeClient = clients[kind ?? ""]
+if (makeClient === undefined) throw new Error(`nobody is called ${kind}`)
+const client = await makeClient()
+
 const params = {
   model: "gpt-4o",
   max_tokens: 1000,
@@ -59,17 +88,48 @@ const params = {
     }
   ]
 }
-const call = async (): Promise<void> => {
-  await client.chat.completions.create(params)
-}
-const stream = async (): Promise<void> => {
+const input = { model: params.model, max_output_tokens: 1000, temperature: 0.5, input: params.messages }
+const counted = async (chunks: AsyncIterable<unknown>): Promise<void> => {
   let n = 0
-  for await (const _ of await client.chat.completions.create({ ...params, stream: true })) n++
+  for await (const _ of chunks) n++
   if (n !== 200) throw new Error(`${n} chunks`)
 }
-const once = scenario === "stream" ? stream : call
+type Scenarios = Readonly<Record<string, () => Promise<unknown>>>
+const ofSdk: Scenarios = {
+  call: () => client.chat.completions.create(params),
+  stream: async () => counted(await client.chat.completions.create({ ...params, stream: true })),
+  response: () => client.responses.create(input),
+  responseStream: async () => counted(await client.responses.create({ ...input, stream: true }))
+}
+/** The AI SDK with a middleware that does nothing. */
+const ofAi = async (): Promise<Scenarios> => {
+  const { generateText, streamText, wrapLanguageModel } = await import("ai")
+  const { createOpenAI } = await import("@ai-sdk/openai")
+  const model = wrapLanguageModel({
+    model: createOpenAI({ apiKey: options.apiKey, baseURL: options.baseURL }).chat("gpt-4o"),
+    middleware: { wrapGenerate: ({ doGenerate }) => doGenerate(), wrapStream: ({ doStream }) => doStream() }
+  })
+  const [system, user] = params.messages
+  const prompt = {
+    model,
+    maxOutputTokens: params.max_tokens,
+    temperature: params.temperature,
+    maxRetries: 0,
+    instructions: system!.content,
+    prompt: user!.content
+  }
+  return { call: () => generateText(prompt), stream: () => counted(streamText(prompt).textStream) }
+}
+const scenarios = kind === "ai" ? await ofAi() : ofSdk
 
-const run = async (count: number, latencies?: Array<number>): Promise<void> => {
+/** CPU µs of this process, and of the gateway where there is one. */
+const cpu = async (): Promise<number> => {
+  const { system, user } = process.cpuUsage()
+  const others = cpuPort === undefined ? 0 : Number(await (await fetch(`http://127.0.0.1:${cpuPort}/`)).text())
+  return system + user + others
+}
+
+const run = async (once: () => Promise<unknown>, count: number, latencies?: Array<number>): Promise<void> => {
   let left = count
   await Promise.all(
     Array.from({ length: concurrency }, async () => {
@@ -90,20 +150,30 @@ const heap = async (): Promise<number> => {
   return process.memoryUsage().heapUsed
 }
 
+const of = (name: string | undefined): (() => Promise<unknown>) => {
+  const found = scenarios[name ?? ""]
+  if (found === undefined) throw new Error(`${kind} has no ${name}`)
+  return found
+}
 if (scenario === "memory") {
-  await run(10_000)
+  await run(of("call"), 10_000)
   const at10k = await heap()
-  await run(40_000)
-  console.log(JSON.stringify({ at10k, at50k: await heap() }))
+  await run(of("call"), 40_000)
+  const at50k = await heap()
+  await run(of("stream"), 1000)
+  const at1k = await heap()
+  await run(of("stream"), 4000)
+  console.log(JSON.stringify({ at10k, at50k, at1k, at5k: await heap() }))
 } else {
-  await run(Math.ceil(calls / 4))
+  const once = of(scenario)
+  await run(once, Math.ceil(calls / 2))
   const latencies: Array<number> = []
-  const before = process.cpuUsage()
-  await run(calls, latencies)
-  const { system, user } = process.cpuUsage(before)
+  const before = await cpu()
+  await run(once, calls, latencies)
+  const used = (await cpu()) - before
   latencies.sort((a, b) => a - b)
   const at = (q: number) => latencies[Math.floor(q * (latencies.length - 1))] ?? 0
-  console.log(JSON.stringify({ cpu: (system + user) / calls, p50: at(0.5), p99: at(0.99) }))
+  console.log(JSON.stringify({ cpu: used / calls, p50: at(0.5), p99: at(0.99) }))
 }
 if (client instanceof SecureOpenAI) await client.workspace.close()
 Fs.rmSync(home, { recursive: true, force: true })

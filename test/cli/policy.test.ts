@@ -274,6 +274,19 @@ describe("secure-openai policy effective", () => {
     )
   })
 
+  it("shows what holds for answers, and whose rule it is", () => {
+    const file = Path.join(home, "output.json")
+    const output = { "tool:*/generate": { denied: ["secret", { pattern: "a+" }], hold_back: 9, on_response: "deny" } }
+    Fs.writeFileSync(file, JSON.stringify({ policy_id: "app:x", resources: ["**"], constraints: { output } }))
+    const { stdout } = run("effective", "--app", "x", "--policies", file)
+    assert.match(stdout, /Answers.*\n {2}denied +"secret", \{"pattern":"a\+"\} +app:x\n/)
+    assert.match(stdout, / {2}on_response +deny +app:x\n {2}hold_back +9 +app:x\n/)
+    const summary = JSON.parse(run("effective", "--app", "x", "--policies", file, "--json").stdout)
+    assert.deepStrictEqual(summary.output, [
+      { pattern: "tool:*/generate", ...output["tool:*/generate"], policy: "app:x" }
+    ])
+  })
+
   it("prints JSON alone with --json", () => {
     const summary = JSON.parse(run("effective", ...asAlice, "--json").stdout)
     assert.deepInclude(summary, { principal: "user:alice", resource: "tool:assistant/generate", refused: [] })

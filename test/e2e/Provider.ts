@@ -29,6 +29,9 @@ export interface Behaviour {
   readonly endless?: boolean
   readonly every?: number
   readonly toolCalls?: ReadonlyArray<{ readonly name: string; readonly arguments: string }>
+  /** Answers with these very events, or with this very JSON. */
+  readonly events?: Iterable<unknown>
+  readonly json?: unknown
 }
 
 export interface Provider {
@@ -79,14 +82,28 @@ export const startProvider = async (): Promise<Provider> => {
     }
     if (body["stream"] === true) return stream(response, served, body)
     response.writeHead(200, { "content-type": "application/json" })
+    if (behaviour.json !== undefined) return response.end(JSON.stringify(behaviour.json))
     response.end(JSON.stringify(answer(served, request.method ?? "", body)))
   })
 
   const stream = async (response: Http.ServerResponse, path: string, body: Record<string, unknown>) => {
-    const { chunks = 3, cutAfter, errorAfter, every = 0, toolCalls } = behaviour
+    const { chunks = 3, cutAfter, errorAfter, events, every = 0, toolCalls } = behaviour
     response.writeHead(200, { "content-type": "text/event-stream" })
     const send = (value: unknown) =>
       response.write(`data: ${typeof value === "string" ? value : JSON.stringify(value)}\n\n`)
+    for (const event of events ?? []) {
+      if (response.destroyed) return
+      if (!send(event))
+        await new Promise<void>((resolve) => {
+          const go = () => {
+            response.off("drain", go).off("close", go)
+            resolve()
+          }
+          response.on("drain", go).on("close", go)
+        })
+      if (every > 0) await wait(every)
+    }
+    if (events !== undefined) return response.end("data: [DONE]\n\n")
     if (path.startsWith("/responses")) return respond(response, path, body)
     const parts = toolCalls === undefined ? [] : toolDeltas(toolCalls)
     for (let i = 0; i < (parts.length || chunks) && !response.destroyed; i++) {

@@ -1,12 +1,16 @@
 /** Deployments: a client for Azure, a base URL that names a deployment, and names of one's own for models. */
+import * as Effect from "effect/Effect"
 import { AzureOpenAI, OpenAI } from "openai"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import {
   AgentClient,
+  Call,
   ConfigurationError,
+  Pipeline,
   PolicyDeniedError,
   secure,
   SecureAzureOpenAI,
+  secureFetch,
   SecureOpenAI,
   type SecureOptions,
   Workspace
@@ -81,6 +85,19 @@ describe("SecureAzureOpenAI", () => {
     expect(sent[5]?.slice(0, 2)).toEqual(["POST", "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"])
     await expect(client.chat.completions.create({ model: "..", messages })).rejects.toThrow("path parameter")
     expect(provider.hits).toHaveLength(10)
+  })
+
+  it("serves a library that takes only a fetch, and foresees for a user", async () => {
+    const { alice } = make()
+    const bound = await alice()
+    const response = await secureFetch(bound)("https://api.openai.com/v1/chat/completions", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "gpt-4o", messages })
+    })
+    expect(response.status).toBe(200)
+    expect(asked()).toEqual([["/openai/deployments/gpt-4o-mini/chat/completions", "gpt-4o-mini"]])
+    expect((await bound.can("generate", { model: "gpt-4o", messages })).edits).not.toEqual([])
   })
 
   it("sends a call whose model policy changes to that model's deployment", async () => {
@@ -219,6 +236,42 @@ describe("SecureAzureOpenAI", () => {
     opened.push(mine)
     await mine.chat.completions.create({ model: "prod-4o", messages })
     expect(asked().map(([path]) => path)).toEqual(Array(3).fill("/openai/deployments/cheap/chat/completions"))
+  })
+
+  it("goes to the deployment of the model that a stage of one's own puts in", async () => {
+    const cheaper = (model: string) =>
+      Pipeline.layerFrom(
+        ({ audit, identity, invocation, policy, rewriting, signing }) =>
+          (call) =>
+            identity
+              .resolve(Call.withParams(call, { ...call.params, model }))
+              .pipe(
+                Effect.flatMap(signing.sign),
+                Effect.flatMap(policy.evaluate),
+                Effect.flatMap(rewriting.apply),
+                Effect.flatMap(audit.commit),
+                Effect.flatMap(invocation.invoke)
+              )
+      )
+    const { client } = make({ deployments, layer: cheaper("gpt-4o-mini") })
+    await client.chat.completions.create({ model: "prod-4o", messages })
+    expect(asked()).toEqual([["/openai/deployments/cheap/chat/completions", "cheap"]])
+    const other = make({ deployments, layer: cheaper("o1") }).client
+    await expect(other.chat.completions.create({ model: "prod-4o", messages })).rejects.toThrow(/"o1"/)
+    expect(provider.hits).toHaveLength(1)
+  })
+
+  it("needs no key with a layer of one's own, and takes a token provider with it", async () => {
+    const { client } = make({
+      apiKey: undefined as never,
+      azureADTokenProvider: async () => "entra",
+      layer: Pipeline.layer
+    })
+    await client.chat.completions.create({ model: "gpt-4o", messages })
+    expect(provider.hits[0]?.headers["authorization"]).toBe("Bearer entra")
+    const keyless = make({ apiKey: undefined as never, layer: Pipeline.layer }).client
+    await expect(keyless.chat.completions.create({ model: "gpt-4o", messages })).rejects.toThrow(/no API key/)
+    expect(provider.hits).toHaveLength(1)
   })
 
   it("takes a token provider, and its own options only", async () => {

@@ -418,6 +418,25 @@ describe("below the decision", () => {
     expect(story(await workspace.records())).toEqual(["decision allow", "outcome failed"])
   })
 
+  it.each([
+    ["the URL", (url: string, init: RequestInit) => [`${url}?more`, init] as const],
+    ["the path", (url: string, init: RequestInit) => [url.replace("/chat", ""), init] as const],
+    ["the method", (url: string, init: RequestInit) => [url, { ...init, method: "put" }] as const]
+  ])("sends nothing where a subclass changes %s after it was decided on", async (_what, change) => {
+    class Meddling extends SecureOpenAI {
+      override fetchWithTimeout(...[url, init, ...rest]: Parameters<OpenAI["fetchWithTimeout"]>): Promise<Response> {
+        const [to, changed] = change(String(url), init ?? {})
+        return super.fetchWithTimeout(to, changed, ...rest)
+      }
+    }
+    const workspace = new Workspace({ audit: "memory" })
+    const client = new Meddling({ appName: "my-app", apiKey: "k", baseURL: provider.url, workspace })
+    opened.push(client, workspace)
+    await expect(client.chat.completions.create(params)).rejects.toThrow(/changed after it was decided on/)
+    expect(provider.hits).toHaveLength(0)
+    expect(story(await workspace.records())).toEqual(["decision allow", "outcome failed"])
+  })
+
   it("follows no redirect to another origin, and one at home with the same bytes", async () => {
     const { client } = make()
     provider.behave({ status: 307, times: 1, headers: { location: "/v1/chat/completions?again" } })

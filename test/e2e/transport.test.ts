@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net"
 import * as Zlib from "node:zlib"
 import type { OpenAI } from "openai"
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
-import { defaultFetch, jsonTransport } from "../../src/facade/Transport.ts"
+import { defaultFetch, leanTransport } from "../../src/facade/Transport.ts"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
 
 /** A server that answers as the test says, and counts its connections. */
@@ -32,7 +32,7 @@ afterEach(() => {
 })
 
 const own = globalThis.fetch
-const lean = jsonTransport(defaultFetch())
+const lean = leanTransport(defaultFetch())
 const post = (init: RequestInit = {}): [string, RequestInit] => [
   `${url}/x`,
   {
@@ -61,11 +61,11 @@ const same = ([ours, theirs]: ReadonlyArray<unknown>) => expect(ours).toEqual(th
 describe("the leaner transport", () => {
   it("is there only for Node's own fetch, and does not use it", async () => {
     expect(lean).not.toBe(defaultFetch())
-    expect(jsonTransport(own)).toBe(own)
+    expect(leanTransport(own)).toBe(own)
     const other: typeof fetch = (input, init) => own(input, init)
-    expect(jsonTransport(other)).toBe(other)
+    expect(leanTransport(other)).toBe(other)
     vi.spyOn(globalThis, "fetch")
-    expect(jsonTransport(defaultFetch())).toBe(globalThis.fetch)
+    expect(leanTransport(defaultFetch())).toBe(globalThis.fetch)
   })
 
   it("gives a genuine Response with the same status, headers and body", async () => {
@@ -216,6 +216,265 @@ describe("the leaner transport", () => {
   })
 })
 
+describe("a streamed answer", () => {
+  const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString()
+  /** Writes the pieces, each once the one before has left. */
+  const inPieces = (pieces: ReadonlyArray<string | Buffer>, headers: Http.OutgoingHttpHeaders = {}) => {
+    answer = (_request, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream", ...headers })
+      const next = (at: number): void => {
+        if (at === pieces.length) response.end()
+        else response.write(pieces[at], () => setTimeout(next, 10, at + 1))
+      }
+      next(0)
+    }
+  }
+
+  it("has a body that is a real ReadableStream, read by default, by bytes, by iteration, piped and teed", async () => {
+    inPieces(["one ", "two ", "é€🙂"])
+    const ways: ReadonlyArray<(body: ReadableStream<Uint8Array>) => Promise<string>> = [
+      async (body) => {
+        const reader = body.getReader()
+        let all = ""
+        for (let r = await reader.read(); !r.done; r = await reader.read())
+          all += Buffer.from(r.value).toString("latin1")
+        return all
+      },
+      async (body) => {
+        const reader = body.getReader({ mode: "byob" })
+        let all = ""
+        for (let r = await reader.read(new Uint8Array(3)); !r.done; r = await reader.read(new Uint8Array(3)))
+          all += Buffer.from(r.value).toString("latin1")
+        return all
+      },
+      async (body) => {
+        let all = ""
+        for await (const part of body) all += Buffer.from(part).toString("latin1")
+        return all
+      },
+      async (body) => new Response(body.pipeThrough(new TransformStream<Uint8Array, Uint8Array>())).text(),
+      async (body) => (await Promise.all(body.tee().map((half) => new Response(half).text()))).join("|")
+    ]
+    for (const way of ways)
+      same(
+        await both(async (response) => {
+          const before = [response.body instanceof ReadableStream, response.bodyUsed, response.body === response.body]
+          return [before, await way(response.body!), response.bodyUsed]
+        })
+      )
+  })
+
+  it("is taken once: by its text, its stream, or a clone", async () => {
+    inPieces(["one ", "two"])
+    const message = (f: () => unknown) =>
+      Promise.resolve()
+        .then(f)
+        .catch((e: Error) => [e.name, e.message])
+    same(
+      await both(async (response) => {
+        const { body } = response
+        const all = await response.text()
+        return [
+          all,
+          body?.locked,
+          response.body?.locked,
+          response.bodyUsed,
+          await message(() => response.text()),
+          await message(() => response.clone())
+        ]
+      })
+    )
+    same(
+      await both(async (response) => {
+        const reader = response.body!.getReader()
+        const locked = await message(() => response.text())
+        await reader.read()
+        reader.releaseLock()
+        return [locked, response.bodyUsed, await message(() => response.json()), await message(() => response.blob())]
+      })
+    )
+    same(
+      await both(async (response) => {
+        const copy = response.clone()
+        const texts = [await copy.text(), response.bodyUsed, await response.text(), response.bodyUsed]
+        return [
+          texts,
+          copy.status,
+          copy.url === response.url,
+          [...copy.headers].length === [...response.headers].length
+        ]
+      })
+    )
+  })
+
+  it("has headers that are read as any, and changed by nobody", async () => {
+    inPieces(["x"], { "set-cookie": ["a=1", "b=2"], "x-two": ["1", "2"] })
+    const name = (f: () => unknown) => {
+      try {
+        return f()
+      } catch (error) {
+        return error instanceof Error ? error.name : error
+      }
+    }
+    same(
+      await both(({ headers }) => [
+        headers instanceof Headers,
+        [...headers].filter(([field]) => field !== "date"),
+        [...headers.keys()].length,
+        [...headers.values()].includes("1, 2"),
+        headers.getSetCookie(),
+        [headers.get("X-TWO"), headers.get("none"), headers.has("Set-Cookie"), headers.get("set-cookie")],
+        [...new Headers(headers)].length,
+        name(() => headers.get("no name")),
+        name(() => headers.set("a", "b")),
+        name(() => headers.append("a", "b")),
+        name(() => headers.delete("x-two")),
+        headers.get("x-two")
+      ])
+    )
+  })
+
+  it.each([
+    ["gzip", Zlib.gzipSync],
+    ["x-gzip", Zlib.gzipSync],
+    ["deflate", Zlib.deflateSync],
+    ["deflate", Zlib.deflateRawSync],
+    ["br", Zlib.brotliCompressSync],
+    ["gzip, br", (bytes: Buffer) => Zlib.brotliCompressSync(Zlib.gzipSync(bytes))],
+    ["unheard-of", (bytes: Buffer) => bytes]
+  ])("undoes %s (%o) as it comes", async (coding, encode) => {
+    const whole = encode(Buffer.from("data ".repeat(5000)))
+    inPieces([whole.subarray(0, 10), whole.subarray(10, 30), whole.subarray(30)], { "content-encoding": coding })
+    same(await both((response) => response.text()))
+    same(await both((response) => new Response(response.body).text()))
+  })
+
+  it("hands on what a coding holds back no longer than it must", async () => {
+    answer = (_request, response) => {
+      response.writeHead(200, { "content-encoding": "gzip" })
+      const zip = Zlib.createGzip()
+      zip.pipe(response)
+      zip.write("first")
+      zip.flush()
+    }
+    const first = (response: Response) =>
+      response
+        .body!.getReader()
+        .read()
+        .then(({ value }) => text(value))
+    same(await both(first))
+    expect(await both(first)).toEqual(["first", "first"])
+  })
+
+  it("fails as fetch does: cut in the body, cut in a coding, not of its coding, aborted before and between reads", async () => {
+    const halves = async (response: Response) => {
+      const reader = response.body!.getReader()
+      const read = () =>
+        reader.read().then(
+          ({ value }) => text(value),
+          (e: Error) => [e.name, e.message]
+        )
+      return [await read(), await read(), await read()]
+    }
+    answer = (_request, response) => {
+      response.write("half of it")
+      setTimeout(() => response.socket?.destroy(), 20)
+    }
+    same(await both(halves))
+    inPieces([Zlib.gzipSync("much to say ".repeat(2000)).subarray(0, 40)], { "content-encoding": "gzip" })
+    same(await both((response) => response.text()))
+    inPieces(["this is no gzip"], { "content-encoding": "gzip" })
+    const broken = (await both((response) => response.text())) as ReadonlyArray<{ readonly message: string }>
+    expect(broken.map(({ message }) => message)).toEqual(["terminated", "terminated"])
+    answer = (_request, response) => response.write("half of it")
+    const reason = new Error("enough")
+    const aborted = await Promise.all(
+      [lean, own].map(async (fetch) => {
+        const controller = new AbortController()
+        const response = await fetch(...post({ signal: controller.signal }))
+        const reader = response.body!.getReader()
+        const first = text((await reader.read()).value)
+        const next = reader.read().catch((e: unknown) => e)
+        controller.abort(reason)
+        return [first, await next, await reader.read().catch((e: unknown) => e)]
+      })
+    )
+    expect(aborted).toEqual([
+      ["half of it", reason, reason],
+      ["half of it", reason, reason]
+    ])
+  })
+
+  it("closes its connection where its reader stops early, and keeps it where it was read whole", async () => {
+    const closed = () =>
+      new Promise<string>((resolve) => {
+        answer = (request, response) => {
+          response.write("half of it")
+          request.socket.once("close", () => resolve("closed"))
+        }
+      })
+    for (const fetch of [lean, own]) {
+      const seen = closed()
+      const response = await fetch(...post())
+      const reader = response.body!.getReader()
+      await reader.read()
+      await reader.cancel()
+      expect(await seen).toBe("closed")
+    }
+    inPieces(["a", "b"])
+    await (await lean(...post())).text()
+    const before = connections
+    for (let i = 0; i < 5; i++) await new Response((await lean(...post())).body).text()
+    expect(connections).toBe(before)
+  })
+
+  it("is read no faster than its reader reads", async () => {
+    const piece = Buffer.alloc(64 * 1024)
+    for (const fetch of [lean, own]) {
+      let written = 0
+      answer = (_request, response) => {
+        const more = (): void => {
+          while (written < 2000 && response.write(piece)) written++
+          if (written < 2000) response.once("drain", () => (written++, more()))
+        }
+        more()
+      }
+      const controller = new AbortController()
+      const response = await fetch(...post({ signal: controller.signal }))
+      await response.body!.getReader().read()
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      expect(written).toBeLessThan(2000)
+      controller.abort()
+    }
+  })
+
+  it("is answered whatever its status line says, after early hints, and without a body", async () => {
+    answer = (_request, response) =>
+      void response.socket?.end("HTTP/1.1 999 Nobody Knows\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi")
+    same(await both(async (response) => [response.status, response.statusText, response.ok, await response.text()]))
+    answer = (_request, response) => {
+      response.writeEarlyHints({ link: "</a>; rel=preload" })
+      setTimeout(() => response.end("hinted"), 10)
+    }
+    same(await both(async (response) => [response.status, await response.text()]))
+    answer = (_request, response) => response.writeHead(204).end()
+    same(await both(async (response) => [response.body, await response.text(), response.clone().body]))
+    answer = (_request, response) => {
+      response.writeHead(200, { trailer: "x-end" })
+      response.write("body")
+      response.addTrailers({ "x-end": "1" })
+      response.end()
+    }
+    same(await both(async (response) => [await response.text(), response.headers.get("x-end")]))
+  })
+
+  it("leaves headers that manage a connection to fetch", async () => {
+    answer = (request, response) => response.end(JSON.stringify(request.headers.host))
+    const headers = new Headers({ host: "elsewhere.example" })
+    expect(await (await lean(...post({ headers }))).json()).toBe(new URL(url).host)
+  })
+})
+
 describe("a client's fetch", () => {
   const client = (options: ConstructorParameters<typeof OpenAI>[0] = {}) =>
     new SecureOpenAI({ apiKey: "k", baseURL: url, workspace, maxRetries: 0, ...options })
@@ -237,5 +496,74 @@ describe("a client's fetch", () => {
     const patched = vi.spyOn(globalThis, "fetch")
     await ask(client())
     expect(patched).toHaveBeenCalledTimes(1)
+  })
+})
+
+describe("a client's streams", () => {
+  const workspace = new Workspace({ audit: "memory" })
+  afterAll(() => workspace.close())
+  const client = () => new SecureOpenAI({ apiKey: "k", baseURL: url, workspace, maxRetries: 0 })
+  const open = () => client().chat.completions.create({ model: "gpt-4", messages: [], stream: true })
+  const chunks = Array.from({ length: 6 }, (_, n) => ({
+    id: "chatcmpl-1",
+    choices: [{ index: n, finish_reason: null }]
+  }))
+  const events = (some: typeof chunks) => some.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("")
+  /** Two reads of three chunks; the body ends a little after `[DONE]`, as a provider's does. */
+  const stream = () => {
+    answer = (_request, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" })
+      response.write(events(chunks.slice(0, 3)))
+      setTimeout(() => response.write(`${events(chunks.slice(3))}data: [DONE]\n\n`), 10)
+      setTimeout(() => response.end(), 20)
+    }
+  }
+
+  it("are whole, and leave their connection to the next call", async () => {
+    stream()
+    expect(await Array.fromAsync(await open())).toEqual(chunks)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const before = connections
+    for (let i = 0; i < 3; i++) {
+      await Array.fromAsync(await open())
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    expect(connections).toBe(before)
+  })
+
+  it("give their chunks in order to whoever asks for many at once, then end", async () => {
+    stream()
+    // A text completion's: the SDK puts a queue of its own before a chat's.
+    const opened = await client().completions.create({ model: "gpt-4", prompt: "", stream: true })
+    const iterator = opened[Symbol.asyncIterator]()
+    const asked = await Promise.all(Array.from({ length: 8 }, () => iterator.next()))
+    expect(asked.map(({ done, value }) => (done === true ? "end" : value?.choices[0]?.index))).toEqual([
+      0,
+      1,
+      2,
+      3,
+      4,
+      5,
+      "end",
+      "end"
+    ])
+  })
+
+  it("end in the log where they are left before the first chunk, in the middle, or after the last", async () => {
+    for (const take of [1, 2, 6, 7]) {
+      stream()
+      const answered = await open()
+      const iterator = answered[Symbol.asyncIterator]()
+      for (let i = 0; i < take; i++) await iterator.next()
+      await iterator.return?.()
+      const records = await workspace.records()
+      const call = SecureOpenAI.receipt(answered)?.call
+      const outcome = records.find((r) => r.kind === "outcome" && r["call"] === call)
+      expect([take, outcome?.["result"]]).toEqual([take, take === 7 ? "complete" : "abandoned"])
+    }
+    stream()
+    const request = client().chat.completions.create({ model: "gpt-4", messages: [], stream: true })
+    await (await request.asResponse()).body?.cancel()
+    expect((await workspace.records()).at(-1)).toMatchObject({ kind: "outcome", result: "abandoned" })
   })
 })

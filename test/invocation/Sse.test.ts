@@ -92,6 +92,18 @@ describe("reading server-sent events", () => {
     expect(failing.data).toEqual(['{"a":1}', '{"error":{"message":"fell over"}}'])
   })
 
+  it("tells that the answer is whole where the provider says so, and only there", async () => {
+    for (const [body, whole] of [
+      [bodies.plain, true],
+      [bodies["without done"], false]
+    ] as const) {
+      let told = false
+      const listener = { received: () => {}, whole: () => void (told = true) }
+      for await (const _ of readChunks(responseOf(split(body, [])), new AbortController(), listener)) void _
+      expect(told).toBe(whole)
+    }
+  })
+
   it("hands on one array for each read", async () => {
     const reads: Array<number> = []
     const response = responseOf(split(bodies.plain, [utf8.encode('data: {"a":1}\n\n').length]))

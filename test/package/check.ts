@@ -13,8 +13,11 @@ const run = (command: string, ...args: ReadonlyArray<string>): string =>
   execFileSync(command, args, { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })
 
 const program = `
+import { Effect } from "effect"
+import { LanguageModel } from "effect/ai"
 import OpenAI from "openai"
-import { AgentClient, type Limits, Pipeline, PolicyDeniedError, SecureOpenAI, Workspace } from "secure-openai"
+import { AgentClient, type Limits, Pipeline, PolicyDeniedError, SecureOpenAI, secureFetch, Workspace } from "secure-openai"
+import { layer, refusalOf } from "secure-openai/ai"
 import { testClient } from "secure-openai/testing"
 
 const { client, requests } = testClient({ replies: ["Hi"], intentPolicy: { constraints: { parameters: { "tool:test-app/generate": { max_tokens: { max: 7 } } } } } })
@@ -23,9 +26,14 @@ const answer = await face.chat.completions.create({ model: "gpt-4", messages: [{
 console.log(answer.choices[0]?.message.content, requests[0]?.params["max_tokens"], SecureOpenAI.receipt(answer)?.verdict)
 const limits: Limits = await client.limits()
 console.log((await client.can("generate", { model: "gpt-4", max_tokens: 9 })).edits.length, limits.maxOutputTokens)
-console.log([AgentClient, Pipeline, PolicyDeniedError, Workspace].map((f) => typeof f).join())
+console.log([AgentClient, Pipeline, PolicyDeniedError, Workspace, refusalOf].map((f) => typeof f).join())
+const model = layer({ client, model: "gpt-4" })
+console.log(await Effect.runPromise(Effect.provide(Effect.map(LanguageModel.generateText({ prompt: "Hello" }), (a) => a.text), model)))
+const other = new OpenAI({ apiKey: "unused", fetch: secureFetch(client) })
+const through = await other.chat.completions.create({ model: "gpt-4", messages: [{ role: "user", content: "Hello" }] })
+console.log(through.choices[0]?.message.content, SecureOpenAI.receipt(through)?.verdict)
 `
-const expected = ["Hi 7 rewrite", "1 7", "function,function,function,function"]
+const expected = ["Hi 7 rewrite", "1 7", "function,function,function,function,function", "Hi", "Hi undefined"]
 
 try {
   const { devDependencies } = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")) as {

@@ -20,6 +20,7 @@ type Body = Omit<Document, "policy_id">
 
 const user = (more: Body): Document => ({ policy_id: "user:a", ...more })
 const team = (more: Body): Document => ({ policy_id: "team:T", ...more })
+const output = (rule: object) => ({ constraints: { output: { "tool:*/generate": rule } } })
 const specs = (parameters: Readonly<Record<string, unknown>>, pattern = "tool:*/x"): Body =>
   ({ constraints: { parameters: { [pattern]: parameters } } }) as Body
 const child = (more: Body): Document => user({ extends: "team:T", ...more })
@@ -213,6 +214,36 @@ const golden: ReadonlyArray<
   ],
   [
     "duplicate_item",
+    [user(output({ denied: ["secret", "secret"] }))],
+    `user:a constraints.output["tool:*/generate"].denied[1]`,
+    [user(output({ denied: ["secret", "Secret"] }))]
+  ],
+  [
+    "short_denied_text",
+    [user(output({ denied: ["Project Heron", "no"] }))],
+    `user:a constraints.output["tool:*/generate"].denied[1]`,
+    [user(output({ denied: ["Project Heron", "<|", { pattern: "no" }], hold_back: 12 }))]
+  ],
+  [
+    "unused_constraint",
+    [user(output({ max_characters: 5, hold_back: 5 }))],
+    `user:a constraints.output["tool:*/generate"].hold_back`,
+    [user(output({ denied: ["secret"], hold_back: 5 }))]
+  ],
+  [
+    "unused_constraint",
+    [user({ resources: ["tool:a/x"], constraints: { output: { "api:a/images": { max_characters: 5 } } } })],
+    `user:a constraints.output["api:a/images"]`,
+    [user({ resources: ["tool:a/x"], constraints: { output: { "tool:a/x": { max_characters: 5 } } } })]
+  ],
+  [
+    "no_effect",
+    [user(output({}))],
+    `user:a constraints.output["tool:*/generate"]`,
+    [user(output({ on_response: "deny" }))]
+  ],
+  [
+    "duplicate_item",
     [user({ resources: ["tool:a/x", "tool:a/x"] })],
     "user:a resources[1]",
     [user({ resources: ["tool:a/x", "tool:a/X"] })]
@@ -348,6 +379,7 @@ describe("lint", () => {
       unknown_scope: true,
       case_duplicate: true,
       duplicate_item: true,
+      short_denied_text: true,
       no_approver: true,
       unused_attestation: true,
       approver_never_applies: true,

@@ -9,6 +9,8 @@ const faults = (value: unknown): ReadonlyArray<string> =>
 
 const withSpec = (spec: unknown) => ({ policy_id: "user:x", constraints: { parameters: { "tool:*": { p: spec } } } })
 
+const output = (rule: object) => ({ policy_id: "x", constraints: { output: { "tool:*/generate": rule } } })
+
 describe("a policy", () => {
   it("may use every form of the language", () => {
     // Written as TypeScript users write it: the type must take it as well.
@@ -73,11 +75,24 @@ describe("a policy", () => {
     ["a time without offset", { policy_id: "x", validity: { not_before: "2026-01-10T09:00:00" } }, /offset/],
     ["a day that is none", { policy_id: "x", validity: { not_after: "2026-02-30" } }, /ISO-8601/],
     ["a rate of zero", { policy_id: "x", constraints: { rate_limit: 0 } }, /at least 1/],
+    ["an empty text that is denied", output({ denied: ["ok", ""] }), /denied\[1\]: must not be empty/],
     [
-      "output rules",
-      { policy_id: "x", constraints: { output: { "tool:*": { denied: ["x"] } } } },
-      /output rules are not supported yet/
+      "an output pattern without hold_back",
+      output({ denied: [{ pattern: "a+" }] }),
+      /denied\[0\]: .* needs "hold_back"/
     ],
+    ["one that holds nothing back", output({ denied: [{ pattern: "a+" }], hold_back: 0 }), /needs "hold_back"/],
+    ["an output pattern with lookahead", output({ denied: [{ pattern: "(?=a)" }], hold_back: 9 }), /pattern: .*RE2/],
+    ["one that matches nothing", output({ denied: [{ pattern: "a*" }], hold_back: 9 }), /matches the empty text/],
+    ["one that is a border", output({ denied: [{ pattern: String.raw`\b` }], hold_back: 9 }), /matches the empty text/],
+    ["an output pattern misspelt", output({ denied: [{ patern: "a" }] }), /"patern"; did you mean "pattern"\?/],
+    ["a text too long to hold back", output({ denied: ["x".repeat(4098)] }), /4098 characters .* write a part of it/],
+    ["a hold_back too short", output({ denied: ["secret"], hold_back: 4 }), /"hold_back" must be at least 5/],
+    ["a hold_back too long", output({ hold_back: 4097 }), /hold_back: must be at most 4096, found 4097/],
+    ["no characters at all", output({ max_characters: 0 }), /max_characters: must be at least 1/],
+    ["a misspelt response", output({ on_response: "refuse" }), /"record" or "deny".*did you mean "deny"\?/],
+    ["an unknown output key", output({ max_character: 1 }), /"max_character"; did you mean "max_characters"\?/],
+    ["a denied text that is no list", output({ denied: "x" }), /expected a list of texts and patterns.*, found "x"/],
     [
       "forbidden values that are no list",
       { policy_id: "x", constraints: { denied_parameters: { "tool:*": { q: "x" } } } },
@@ -184,7 +199,8 @@ describe("an intent", () => {
 
   it("is refused where it is wrong otherwise", () => {
     const message = (value: unknown) => Result.match(parseIntent(value), { onFailure: String, onSuccess: () => "" })
-    assert.match(message({ constraints: { output: {} } }), /output rules are not supported yet/)
+    assert.match(message(output({ denied: [""] })), /must not be empty/)
+    assert.match(message(output({ denied: [{ pattern: "a" }] })), /needs "hold_back"/)
     assert.match(message({ constraints: { parameters: { "tool:*": { "a[0]": ["x"] } } } }), /dotted path/)
     assert.match(message({ attestations: { "key::{params.a =}": true } }), /cannot be read/)
     assert.match(message({ resources: "**" }), /resources: expected a list of resource patterns, found "\*\*"/)

@@ -154,7 +154,7 @@ describe("a refusal", () => {
   it.effect("comes where an intent is not valid", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* codes(gpt4, app("my-app"), withIntent({ resources: "**" })), ["policy_error"])
-      assert.deepStrictEqual(yield* codes(gpt4, app("my-app"), withIntent({ constraints: { output: {} } })), [
+      assert.deepStrictEqual(yield* codes(gpt4, app("my-app"), withIntent({ constraints: { output: 5 } })), [
         "policy_error"
       ])
     }).pipe(using())

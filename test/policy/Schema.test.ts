@@ -47,6 +47,7 @@ describe("mapl.schema.json", () => {
   )
 
   const spec = (parameters: object) => ({ policy_id: "x", constraints: { parameters: { "tool:*/x": parameters } } })
+  const output = (rule: unknown) => ({ policy_id: "x", constraints: { output: { "tool:*/x": rule } } })
   const bad: ReadonlyArray<unknown> = [
     [],
     { policy_id: "" },
@@ -60,7 +61,15 @@ describe("mapl.schema.json", () => {
     { policy_id: "x", validity: { until: "2026-01-10" } },
     { policy_id: "x", constraints: { rate_limit: 0 } },
     { policy_id: "x", constraints: { rate_limit: 1.5 } },
-    { policy_id: "x", constraints: { output: {} } },
+    output(5),
+    output({ denied: "x" }),
+    output({ denied: [""] }),
+    output({ denied: [5] }),
+    output({ denied: [{ patern: "x" }] }),
+    output({ max_characters: 0 }),
+    output({ on_response: "rewrite" }),
+    output({ hold_back: 4097 }),
+    output({ hold: 5 }),
     { policy_id: "x", constraints: { bogus: {} } },
     { policy_id: "x", constraints: { "tool:*/x": { a: 5 } } },
     { policy_id: "x", constraints: { attestations: { key: { approver: "x" } } } },

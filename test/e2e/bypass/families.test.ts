@@ -1,7 +1,7 @@
 /** The families that pass through, and the WebSockets that no request carries. */
 import { createServer, type IncomingMessage, type Server } from "node:http"
 import { createHash } from "node:crypto"
-import { OpenAI } from "openai"
+import type { OpenAI } from "openai"
 import { OpenAIRealtimeWebSocket } from "openai/realtime/websocket"
 import { OpenAIRealtimeWS } from "openai/realtime/ws"
 import { ResponsesWS as BetaResponsesWS } from "openai/resources/beta/responses/ws"

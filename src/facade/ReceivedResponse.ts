@@ -1,0 +1,214 @@
+/**
+ * A `Response` over a message that `node:http` received: genuine for whoever reads it, and free of what most readers never
+ * ask for. Text and network reads come straight from the message; a web stream is there once it is asked for.
+ *
+ * @since 0.2.0
+ */
+import type * as Http from "node:http"
+import { Readable } from "node:stream"
+import { inspect, type InspectOptions } from "node:util"
+import { reads, type ReadableResponse, type Reads } from "../invocation/Sse.ts"
+import type { Body } from "./Body.ts"
+
+type Bytes = Uint8Array<ArrayBuffer>
+
+/** Statuses that have no body (Fetch standard, §2.2.3). */
+const bodiless: ReadonlySet<number> = new Set([101, 204, 205, 304])
+
+/** See the file's first paragraph. */
+export class ReceivedResponse extends Response implements ReadableResponse {
+  readonly #url: string
+  readonly #message: Http.IncomingMessage
+  #body: Body | undefined
+  #headers: ReceivedHeaders | undefined
+  /** The body as a web stream, once somebody asked for it; of a clone, its half. */
+  #stream: ReadableStream<Bytes> | undefined
+  #used = false
+
+  constructor(url: string, message: Http.IncomingMessage, body: Body | ReadableStream<Bytes> | null) {
+    super()
+    this.#url = url
+    this.#message = message
+    if (body instanceof ReadableStream) this.#stream = body
+    else if (bodiless.has(this.status)) body?.discard()
+    else this.#body = body ?? undefined
+  }
+
+  override get url(): string {
+    return this.#url
+  }
+  override get type(): ResponseType {
+    return "basic"
+  }
+  override get status(): number {
+    return this.#message.statusCode ?? 0
+  }
+  override get statusText(): string {
+    return this.#message.statusMessage ?? ""
+  }
+  override get ok(): boolean {
+    return this.status >= 200 && this.status < 300
+  }
+  override get headers(): Headers {
+    return (this.#headers ??= new ReceivedHeaders(this.#message.rawHeaders))
+  }
+  override get bodyUsed(): boolean {
+    return this.#used || (this.#stream !== undefined && isDisturbed(this.#stream))
+  }
+  override get body(): ReadableStream<Bytes> | null {
+    if (this.#stream === undefined && this.#body !== undefined) {
+      this.#stream = this.#streamOf(this.#body)
+      if (this.#used) this.#stream.getReader()
+    }
+    return this.#stream ?? null
+  }
+
+  /** The body by network reads; undefined where it is read as a web stream. */
+  [reads](): Reads | undefined {
+    return this.#body !== undefined && this.#take() ? this.#body : undefined
+  }
+
+  override async text(): Promise<string> {
+    const body = this.#body
+    if (body === undefined) return this.#genuine().text()
+    if (!this.#take()) throw new TypeError("Body is unusable: Body has already been read")
+    const parts: Array<Uint8Array> = []
+    for (let part = await body.next(); part !== undefined; part = await body.next()) parts.push(part)
+    return utf8.decode(parts.length === 1 ? parts[0] : Buffer.concat(parts))
+  }
+  override async json(): Promise<unknown> {
+    return JSON.parse(await this.text())
+  }
+  override async bytes(): Promise<Bytes> {
+    return this.#genuine().bytes()
+  }
+  override async arrayBuffer(): Promise<ArrayBuffer> {
+    return this.#genuine().arrayBuffer()
+  }
+  override async blob(): Promise<Blob> {
+    return this.#genuine().blob()
+  }
+  override async formData(): ReturnType<Response["formData"]> {
+    return this.#genuine().formData()
+  }
+
+  override clone(): Response {
+    const { body } = this
+    if (this.bodyUsed || body?.locked === true) throw new TypeError("Response.clone: Body has already been consumed.")
+    if (body === null) return new ReceivedResponse(this.#url, this.#message, null)
+    const [one, other] = body.tee()
+    this.#stream = one
+    this.#body = undefined
+    return new ReceivedResponse(this.#url, this.#message, other)
+  }
+
+  /** True once: the body is the caller's to read, and looks it to whoever has the web stream. */
+  #take(): boolean {
+    if (this.bodyUsed || this.#stream?.locked === true) return false
+    this.#used = true
+    this.#stream?.getReader()
+    return true
+  }
+
+  /** The fetch implementation's own response with this body, for the readings that are rare. */
+  #genuine(): Response {
+    if (this.bodyUsed || this.#stream?.locked === true)
+      throw new TypeError("Body is unusable: Body has already been read")
+    const { body, headers } = this
+    this.#used = body !== null
+    return new Response(body, { headers })
+  }
+
+  #streamOf(body: Body): ReadableStream<Bytes> {
+    return new ReadableStream(
+      {
+        type: "bytes",
+        pull: async (controller) => {
+          const data = await body.next()
+          // A byte stream takes the memory that it is given, and a socket's is shared.
+          if (data !== undefined) return controller.enqueue(Uint8Array.from(data))
+          controller.close()
+          controller.byobRequest?.respond(0)
+        },
+        cancel: () => body.cancel()
+      },
+      { highWaterMark: 0 }
+    )
+  }
+}
+Object.defineProperty(ReceivedResponse, "name", { value: "Response" })
+
+// It knows web streams as well; only its type does not.
+const isDisturbed = Readable.isDisturbed as (stream: object) => boolean
+
+const utf8 = new TextDecoder()
+
+/** Header fields as received: read-only, as those of any response of `fetch`, and looked up only where somebody asks. */
+class ReceivedHeaders extends Headers {
+  readonly #raw: ReadonlyArray<string>
+  #byName: Map<string, string> | undefined
+
+  /** `raw` holds names and values in turn. */
+  constructor(raw: ReadonlyArray<string>) {
+    super()
+    this.#raw = raw
+  }
+
+  get #fields(): Map<string, string> {
+    if (this.#byName !== undefined) return this.#byName
+    const fields = (this.#byName = new Map<string, string>())
+    for (let i = 0; i + 1 < this.#raw.length; i += 2) {
+      const name = this.#raw[i]!.toLowerCase()
+      const before = fields.get(name)
+      const value = this.#raw[i + 1]!
+      fields.set(name, before === undefined ? value : `${before}, ${value}`)
+    }
+    return fields
+  }
+
+  // What is not here is not in the empty headers that this inherits either: they check the name.
+  override get(name: string): string | null {
+    return this.#fields.get(String(name).toLowerCase()) ?? super.get(name)
+  }
+  override has(name: string): boolean {
+    return this.#fields.has(String(name).toLowerCase()) || super.has(name)
+  }
+  override getSetCookie(): Array<string> {
+    return this.#raw.filter((_, i) => i % 2 === 1 && this.#raw[i - 1]!.toLowerCase() === "set-cookie")
+  }
+  override append(name: string, value: string): void {
+    super.append(name, value)
+    throw immutable()
+  }
+  override set(name: string, value: string): void {
+    super.set(name, value)
+    throw immutable()
+  }
+  override delete(name: string): void {
+    super.delete(name)
+    throw immutable()
+  }
+  override *entries(): ReturnType<Headers["entries"]> {
+    for (const name of [...this.#fields.keys()].sort())
+      if (name === "set-cookie") for (const cookie of this.getSetCookie()) yield [name, cookie]
+      else yield [name, this.#fields.get(name)!]
+  }
+  override [Symbol.iterator](): ReturnType<Headers["entries"]> {
+    return this.entries()
+  }
+  override *keys(): ReturnType<Headers["keys"]> {
+    for (const [name] of this.entries()) yield name
+  }
+  override *values(): ReturnType<Headers["values"]> {
+    for (const [, value] of this.entries()) yield value
+  }
+  override forEach(tell: (value: string, name: string, headers: Headers) => void, self?: unknown): void {
+    for (const [name, value] of this.entries()) tell.call(self, value, name, this)
+  }
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    return `Headers ${inspect(Object.fromEntries(this.#fields), options)}`
+  }
+}
+Object.defineProperty(ReceivedHeaders, "name", { value: "Headers" })
+
+const immutable = (): TypeError => new TypeError("immutable")

@@ -1,0 +1,136 @@
+/**
+ * The answer judged on its way back: by the rules that hold, which may refuse it, and by those of policies that are only
+ * observed, which may not. Stands around every invocation; where there are no rules the reply passes untouched.
+ *
+ * @since 0.2.0
+ */
+import { isArrayNonEmpty } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
+import * as Stream from "effect/Stream"
+import { type Committed, type Judge, type JudgedAnswer, type OutputRules, Reply } from "../Call.ts"
+import type { Violation } from "../Decision.ts"
+import { EnforcementUnavailable, type PipelineError, type PolicyDenied, policyDenied } from "../Errors.ts"
+import { isOperation } from "../Operation.ts"
+import { judgeAnswer, judgeToolAnswer } from "./AnswerGate.ts"
+import { OutputJudge } from "./OutputJudge.ts"
+import { StreamGate } from "./StreamGate.ts"
+
+/** The reply of an invocation, gated by what policy asks of the answer. The log is told what was found before anybody else. */
+export const gated =
+  (invoke: (committed: Committed) => Effect.Effect<Reply, PipelineError>) =>
+  (committed: Committed): Effect.Effect<Reply, PipelineError> => {
+    const { judge, observed } = committed.from.from
+    const rules = judge.output
+    const seen = observed?.judge.output
+    if (rules === undefined && seen === undefined) return invoke(committed)
+    const judges = {
+      holding: rules && judgeOf(rules, committed, judge.tool),
+      observing: seen && judgeOf(seen, committed, observed!.judge.tool)
+    }
+    return Effect.flatMap(invoke(committed), (reply) =>
+      reply._tag === "Json" ? plain(reply, committed, judges) : Effect.succeed(streamed(reply, committed, judges))
+    )
+  }
+
+interface Judges {
+  readonly holding: OutputJudge | undefined
+  readonly observing: OutputJudge | undefined
+}
+
+const judgeOf = (rules: OutputRules, { call, params }: Committed, tool: Judge["tool"]): OutputJudge => {
+  const model = isOperation(call.operation) ? params["model"] : undefined
+  const models = typeof model === "string" ? [model, call.deployment?.serving(model) ?? model] : []
+  return new OutputJudge(rules, { models, tool })
+}
+
+/** What judges have found so far. */
+const foundBy = ({ holding, observing }: Judges): JudgedAnswer => ({
+  violations: violationsOf(holding),
+  observed: violationsOf(observing)
+})
+
+const violationsOf = (judge: OutputJudge | undefined): ReadonlyArray<Violation> =>
+  judge === undefined ? [] : [...(judge.refused === undefined ? [] : [judge.refused]), ...judge.recorded]
+
+const refusalOf = (committed: Committed, violation: Violation): PolicyDenied =>
+  policyDenied(
+    { ...committed.from.from.decision, verdict: "deny", violations: [violation], remedies: [], edits: [] },
+    "output"
+  )
+
+/** What the judging of an answer threw; the answer is not handed on. */
+const unjudged = (cause: unknown): EnforcementUnavailable =>
+  new EnforcementUnavailable({ stage: "output", message: "The answer could not be judged, and was kept back.", cause })
+
+const plain = (
+  reply: Extract<Reply, { readonly _tag: "Json" }>,
+  committed: Committed,
+  judges: Judges
+): Effect.Effect<Reply, PipelineError> =>
+  Effect.flatMap(
+    Effect.try({
+      try: () => {
+        const judgeOne = isOperation(committed.call.operation) ? judgeAnswer : judgeToolAnswer
+        for (const judge of [judges.holding, judges.observing]) if (judge !== undefined) judgeOne(reply.value, judge)
+        return judges.holding?.refused
+      },
+      catch: unjudged
+    }),
+    (refused) => {
+      const found = foundBy(judges)
+      committed.entry.judged(refused === undefined ? found : { ...found, answer: reply })
+      return refused === undefined ? Effect.succeed(reply) : Effect.fail(refusalOf(committed, refused))
+    }
+  )
+
+const streamed = (reply: Extract<Reply, { readonly _tag: "Stream" }>, committed: Committed, judges: Judges): Reply => {
+  const gate = judges.holding && new StreamGate(judges.holding)
+  const observer = judges.observing && new StreamGate(judges.observing)
+  let told = 0
+  let isOver = false
+  /** Hands on what is free, after the log was told what was found. */
+  const judged = (judge: (gate: StreamGate) => ReadonlyArray<unknown>, all: ReadonlyArray<unknown>) => {
+    if (observer !== undefined) judge(observer)
+    const free = gate === undefined ? all : judge(gate)
+    const found = foundBy(judges)
+    const count = found.violations.length + found.observed.length
+    if (count > told) committed.entry.judged(found)
+    told = count
+    return free
+  }
+  const stream = Stream.transformPull(reply.stream, (pull) =>
+    Effect.sync(() => {
+      const next: Pull.Pull<readonly [unknown, ...Array<unknown>], PipelineError> = Effect.suspend(() => {
+        const refused = judges.holding?.refused
+        if (refused !== undefined) return Effect.fail(refusalOf(committed, refused))
+        return isOver ? Cause.done() : Effect.flatMap(ending(pull), handOn)
+      })
+      const handOn = (chunks: ReadonlyArray<unknown>) =>
+        Effect.flatMap(
+          Effect.try({
+            try: () => {
+              committed.entry.came(chunks)
+              return isOver ? judged((each) => each.end(), []) : judged((each) => each.push(chunks), chunks)
+            },
+            catch: unjudged
+          }),
+          (free) => {
+            const array = free as Array<unknown>
+            return isArrayNonEmpty(array) ? Effect.succeed(array) : next
+          }
+        )
+      /** The chunks of the next read; none where the stream is over. */
+      const ending = (read: typeof pull): Effect.Effect<ReadonlyArray<unknown>, PipelineError> =>
+        Pull.catchDone(read, () =>
+          Effect.sync((): ReadonlyArray<unknown> => {
+            isOver = true
+            return []
+          })
+        )
+      return next
+    })
+  )
+  return Reply.stream(stream, reply.meta)
+}

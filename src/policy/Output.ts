@@ -1,0 +1,78 @@
+/**
+ * What documents ask of an answer (mapl §6a): the output rules that match a resource, and their meet. All of them hold
+ * together: every denied text, the lowest `max_characters`, and `deny` before `record`.
+ *
+ * @since 0.2.0
+ */
+import * as Result from "effect/Result"
+import { LRUCache } from "lru-cache"
+import type { DeniedText, OutputRules } from "../Call.ts"
+import type { Rules } from "./EffectivePolicy.ts"
+import { showPath } from "./Fault.ts"
+import type { Source } from "./Finding.ts"
+import { compileRegex, type OutputRule } from "./Mapl.ts"
+
+/** An output rule where it stands: the document's, under a resource pattern. */
+export interface PlacedOutputRule extends Source {
+  readonly pattern: string
+  readonly rule: OutputRule
+}
+
+/** The meet of the output rules for a resource; `undefined` where there is none. Made once for the same rules. */
+export const outputOf = (rules: Rules): OutputRules | undefined => {
+  if (rules.output.length === 0) return undefined
+  const kept = met.get(rules)
+  if (kept !== undefined) return kept
+  const made = meet(rules.output)
+  met.set(rules, made)
+  return made
+}
+
+const met = new WeakMap<Rules, OutputRules>()
+
+const meet = (placed: ReadonlyArray<PlacedOutputRule>): OutputRules => {
+  const denied: Array<DeniedText> = []
+  let maxCharacters: OutputRules["maxCharacters"]
+  let onResponse: OutputRules["onResponse"] | undefined
+  for (const one of placed) {
+    const { denied: sought = [], hold_back = 0, max_characters, on_response } = one.rule
+    sought.forEach((text, index) =>
+      denied.push(
+        typeof text === "string"
+          ? { ...sourceOf(one, "denied", index), sought: text, holdBack: text.length - 1 }
+          : { ...sourceOf(one, "denied", index), sought: finderOf(text.pattern), holdBack: hold_back }
+      )
+    )
+    if (max_characters !== undefined && max_characters < (maxCharacters?.value ?? Infinity))
+      maxCharacters = { ...sourceOf(one, "max_characters"), value: max_characters }
+    if (on_response === "deny" && onResponse?.does !== "deny")
+      onResponse = { ...sourceOf(one, "on_response"), does: "deny" }
+    onResponse ??= { ...sourceOf(one, "on_response"), does: "record" }
+  }
+  // Some document has a rule, so something was said of the response.
+  return { denied, maxCharacters, onResponse: onResponse! }
+}
+
+const sourceOf = ({ pattern, policy }: PlacedOutputRule, ...keys: ReadonlyArray<string | number>) => ({
+  policy,
+  rule: showPath(["constraints", "output", pattern, ...keys])
+})
+
+/** How many patterns are kept compiled; documents name the same ones. */
+const maximumKept = 1024
+
+type Finder = Exclude<DeniedText["sought"], string>
+
+const finders = new LRUCache<string, Finder>({ max: maximumKept })
+
+const finderOf = (pattern: string): Finder => {
+  const kept = finders.get(pattern)
+  if (kept !== undefined) return kept
+  const regex = Result.getOrThrow(compileRegex(pattern))
+  const finder: Finder = (text, from) => {
+    const matcher = regex.matcher(text)
+    return from <= text.length && matcher.find(from) ? [matcher.start(), matcher.end()] : undefined
+  }
+  finders.set(pattern, finder)
+  return finder
+}
