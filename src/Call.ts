@@ -9,7 +9,7 @@ import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
-import { type Json, type JsonObject, snapshot } from "./CanonicalJson.ts"
+import { type Json, type JsonObject, jsonText, snapshot } from "./CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "./Decision.ts"
 import {
   type EnforcementUnavailable,
@@ -97,7 +97,7 @@ export class Call {
     this.endpoint = options.endpoint ?? endpointOf(this.app, operation, params, options.baseURL)
     this.deployments = options.deployments
     this.deployment = isOperation(operation) ? deployed(this, params["model"]) : undefined
-    this.bytes = options.bytes ?? JSON.stringify(params)
+    this.bytes = options.bytes ?? jsonText(params)
     this.params = this.deployment === undefined ? params : { ...params, model: this.deployment.model }
     this.credentials = options.credentials ?? { _tag: "App" }
     this.intents = options.intents ?? []

@@ -8,13 +8,16 @@
 import { parse as parseWithLocations, type ValueNode } from "@humanwhocodes/momoa"
 import canonicalizeValue from "canonicalize"
 import * as Result from "effect/Result"
-import { types } from "node:util"
+import { isDeepStrictEqual, types } from "node:util"
 
 /** A value that JSON can say. */
 export type Json = null | boolean | number | string | ReadonlyArray<Json> | { readonly [key: string]: Json }
 
 /** A JSON object. */
 export type JsonObject = { readonly [key: string]: Json }
+
+// Whatever somebody puts in their place later: what was judged stays what is written.
+const { parse, stringify } = JSON
 
 /** How deep arrays and objects may nest in a request. */
 export const maximumDepth = 64
@@ -41,7 +44,7 @@ export const parseStrictObject = (text: string): Result.Result<JsonObject, strin
   if (text.length > maximumLength) return Result.fail(`it is longer than ${maximumLength} characters`)
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parse(text)
   } catch (error) {
     return Result.fail(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`)
   }
@@ -50,10 +53,26 @@ export const parseStrictObject = (text: string): Result.Result<JsonObject, strin
     return Result.fail("a text in it was cut inside a character (a lone surrogate); `toWellFormed()` mends it")
   if (depthOf(text) > maximumDepth) return Result.fail(`it is nested deeper than ${maximumDepth} levels`)
   // What `JSON.stringify` wrote reads back to the same text; only other spellings can hide a second reading.
-  if (!text.includes("__proto__") && JSON.stringify(value) === text) return Result.succeed(value)
+  if (!text.includes("__proto__") && !largeNumber.test(text) && stringify(value) === text) return Result.succeed(value)
   const ambiguity = findAmbiguity(parseWithLocations(text).body)
   return ambiguity === undefined ? Result.succeed(value) : Result.fail(ambiguity)
 }
+
+/**
+ * The text of a JSON value as `JSON.stringify` writes it, which parses back to an equal value. Throws a `TypeError` where a
+ * `toJSON` on a built-in prototype would write another one.
+ */
+export const jsonText = (value: JsonObject): string => {
+  const text = stringify(value)
+  if (!writersAreBuiltIn() && !isDeepStrictEqual(parse(text), value))
+    throw new TypeError("a toJSON on a built-in prototype changes what is written")
+  return text
+}
+
+const writersAreBuiltIn = (): boolean =>
+  [Object.prototype, Array.prototype, String.prototype, Number.prototype, Boolean.prototype].every(
+    (prototype) => !("toJSON" in prototype)
+  )
 
 /**
  * A snapshot of `value` as plain JSON, or the path and reason why it is none. Getters, `toJSON` and prototypes are not
@@ -68,6 +87,9 @@ export const snapshot = (value: unknown): Result.Result<Json, string> => {
     throw error
   }
 }
+
+/** A text that may have an integer beyond 2^53 − 1 in it. */
+const largeNumber = /\d{16}|e\+/
 
 class NotPlain extends Error {}
 

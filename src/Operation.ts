@@ -66,7 +66,7 @@ export const endpointAt = ({ endpoints }: Operation, target: string): Endpoint =
 const pathOf = (url: string): string => {
   const known = paths.get(url)
   if (known !== undefined) return known
-  const path = URL.canParse(url) ? normalPath(url) : ""
+  const path = URL.canParse(url) ? normalPath(url).path : ""
   if (paths.size === 256) paths.clear()
   paths.set(url, path)
   return path
@@ -149,32 +149,55 @@ export type Target =
   | { readonly _tag: "Family"; readonly family: string }
 
 /**
- * Names what a request would do, from its method and final URL. The path is decoded, doubled slashes and backslashes become
- * one slash, a trailing one is cut and case is folded, as lenient servers do: more spellings are judged, never fewer.
+ * Names what a request would do, from its method and final URL. The path is decoded until nothing is left to decode; doubled
+ * slashes and backslashes become one slash, dot segments are resolved, a segment's parameters (`;v=1`), spaces and dots at its
+ * end are cut, as is a trailing slash, and case is folded, as lenient servers do: more spellings are judged, never fewer. Any
+ * method that may carry a body counts as POST.
  */
 export const classify = (method: string, url: string, baseUrl: string): Target => {
-  const path = normalPath(url)
-  if (method.toUpperCase() === "POST")
+  const { ambiguous, path } = normalPath(url)
+  if (!bodiless.has(method.toUpperCase()))
     // `/chat/completions` ends as `/completions` does: the first that fits is meant.
     for (const operation of Object.values(operations))
       if (operation.endpoints.some((endpoint) => path.endsWith(endpoint.path))) return { _tag: "Protected", operation }
-  // Servers differ in whether they resolve dots that were encoded: such a path is of no family that passes.
-  if (/\/\.\.?(\/|$)/.test(path)) return { _tag: "Family", family: "" }
-  const base = normalPath(baseUrl)
+  // Servers differ in how they read such a path: it is of no family that passes.
+  if (ambiguous) return { _tag: "Family", family: "" }
+  const base = normalPath(baseUrl).path
   const below = path.startsWith(`${base}/`) ? path.slice(base.length) : path
   return { _tag: "Family", family: below.split("/")[1] ?? "" }
 }
 
-const normalPath = (url: string): string => {
+/** Methods whose requests have no body (Fetch standard, §5.3). */
+const bodiless: ReadonlySet<string> = new Set(["GET", "HEAD"])
+
+/** A path as a lenient server reads it; `ambiguous` where strict ones read another. */
+const normalPath = (url: string): { readonly path: string; readonly ambiguous: boolean } => {
   const { pathname } = new URL(url)
-  let decoded = pathname
-  try {
-    decoded = decodeURIComponent(pathname)
-  } catch {
-    // A path that does not decode names no endpoint that we know; it stays as it is.
+  const decoded = decodeAll(pathname).replaceAll(/[\\/]+/g, "/")
+  const segments: Array<string> = []
+  let ambiguous = false
+  for (const segment of decoded.split("/").slice(1)) {
+    const named = segment.replace(/;.*$/s, "")
+    if (named === "." || named === "..") {
+      ambiguous = true
+      if (named === "..") segments.pop()
+    } else {
+      // eslint-disable-next-line no-control-regex
+      const bare = named.replace(/[\s.\0]+$/, "")
+      ambiguous ||= bare !== segment
+      segments.push(bare)
+    }
   }
-  return decoded
-    .replaceAll(/[\\/]+/g, "/")
-    .replace(/\/$/, "")
-    .toLowerCase()
+  return { path: `/${segments.join("/")}`.replace(/\/$/, "").toLowerCase(), ambiguous }
+}
+
+/** Nobody decodes more often; what is left then names nothing that we know. */
+const mostDecodings = 8
+
+/** ASCII alone: every name that we know is, and a path need not be well-formed to be read. */
+const decodeAll = (pathname: string): string => {
+  let path = pathname
+  for (let i = 0; i < mostDecodings && path.includes("%"); i++)
+    path = path.replaceAll(/%([0-7][\da-f])/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  return path
 }

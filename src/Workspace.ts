@@ -22,6 +22,7 @@ import {
   Configuration,
   ConfigurationError,
   type EnforcementUnavailable,
+  EnforcementUnavailableError,
   type PipelineError,
   toSdkError
 } from "./Errors.ts"
@@ -259,15 +260,7 @@ export class Workspace {
     return this.#run(
       Effect.gen(function* () {
         const audit = yield* Audit
-        const identity = yield* Identity
-        const policy = yield* Policy
-        const { app, credentials, id: call, resource: tool } = request
-        const refused = (error: PipelineError, principal?: Principal) =>
-          audit.refuse({ call, tool, app, principal, ...refusalOf(Cause.fail(error), principal !== undefined) })
-        const principal = yield* identity.principal(credentials, app).pipe(Effect.tapError((error) => refused(error)))
-        const observed = yield* policy
-          .pass(request, principal)
-          .pipe(Effect.tapError((error) => refused(error, principal)))
+        const { observed, principal } = yield* judgePassing(request, audit.refuse)
         const finish = yield* audit.passThrough(request, principal, observed)
         const context = yield* Effect.context<never>()
         return (outcome: Outcome): void => {
@@ -275,6 +268,30 @@ export class Workspace {
         }
       })
     )
+  }
+
+  /**
+   * As {@link pass}, for what cannot wait: judged at once, written in order, and on the disk a moment later; how it ends is
+   * not known. Throws what {@link pass} rejects with, and an `EnforcementUnavailableError` while the workspace is not open.
+   */
+  passAtOnce(request: PassThrough): void {
+    if (this.#closed) throw new ClosedError()
+    if (this.runtime.cachedContext === undefined)
+      throw new EnforcementUnavailableError(
+        "The log is not open yet, and nothing leaves unrecorded: await client.ready() before a WebSocket is opened."
+      )
+    const refuse = (refused: Refused) => Effect.sync(() => void this.refuse(refused).catch(() => {}))
+    const judged = this.runtime.runSyncExit(judgePassing(request, refuse))
+    if (Exit.isFailure(judged)) throw toSdkError(Cause.squash(judged.cause))
+    const { observed, principal } = judged.value
+    const written = this.runtime
+      .runFork(
+        Effect.flatMap(Audit, (audit) => audit.passThrough(request, principal, observed)).pipe(
+          Effect.flatMap((finish) => finish({ result: "unknown", attempts: 1 }))
+        )
+      )
+      .pollUnsafe()
+    if (written !== undefined && Exit.isFailure(written)) throw toSdkError(Cause.squash(written.cause))
   }
 
   /** Every record of the log so far, oldest first: the whole log is read. */
@@ -303,6 +320,19 @@ export class Workspace {
     throw toSdkError(Cause.squash(exit.cause))
   }
 }
+
+/** Who asks for a request that passes through, and what policies that are only observed say; a refusal is told first. */
+const judgePassing = <E, R>(request: PassThrough, refuse: (refused: Refused) => Effect.Effect<void, E, R>) =>
+  Effect.gen(function* () {
+    const identity = yield* Identity
+    const policy = yield* Policy
+    const { app, credentials, id: call, resource: tool } = request
+    const refused = (error: PipelineError, principal?: Principal) =>
+      refuse({ call, tool, app, principal, ...refusalOf(Cause.fail(error), principal !== undefined) })
+    const principal = yield* identity.principal(credentials, app).pipe(Effect.tapError((error) => refused(error)))
+    const observed = yield* policy.pass(request, principal).pipe(Effect.tapError((error) => refused(error, principal)))
+    return { observed, principal }
+  })
 
 let defaultWorkspace: Workspace | undefined
 

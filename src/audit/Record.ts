@@ -7,6 +7,9 @@
 import * as Result from "effect/Result"
 import { canonicalize } from "../CanonicalJson.ts"
 
+// Whatever somebody puts in their place later: the log stays what it is.
+const { parse, stringify } = JSON
+
 /** Longest line, in bytes, without its newline. */
 export const maximumLine = 61_440
 
@@ -198,12 +201,12 @@ export interface ReadRecord extends Head {
  */
 export const encode = (record: LogRecord): string => {
   const written = laidOut(record)
-  const quick = written === undefined ? undefined : JSON.stringify(written)
+  const quick = written === undefined ? undefined : stringify(written)
   // A lone surrogate would stand there as an escape, which RFC 8785 does not know.
-  const line = quick === undefined || quick.includes("\\ud") ? JSON.stringify(ordered(record, noLimit)) : quick
+  const line = quick === undefined || quick.includes("\\ud") ? stringify(ordered(record, noLimit)) : quick
   if (fits(line)) return line
   for (const limit of limits) {
-    const shorter = JSON.stringify(ordered({ ...record, shortened: limit }, limit))
+    const shorter = stringify(ordered({ ...record, shortened: limit }, limit))
     if (fits(shorter)) return shorter
   }
   throw new RangeError(`a record of kind ${record.kind} has more fields than a line can hold`)
@@ -315,7 +318,7 @@ export const parseLine = (line: string): Result.Result<ReadRecord, string> => {
   if (!fits(line)) return Result.fail(`the line is longer than ${maximumLine} bytes`)
   let value: unknown
   try {
-    value = JSON.parse(line)
+    value = parse(line)
   } catch {
     return Result.fail("the line is not JSON")
   }
@@ -325,8 +328,7 @@ export const parseLine = (line: string): Result.Result<ReadRecord, string> => {
   const fault = findFault(value, scan)
   if (fault !== undefined) return Result.fail(fault)
   // With keys in order JSON.stringify is RFC 8785, but for escaped lone surrogates, which it lets pass.
-  const canonical =
-    scan.inOrder && !line.includes("\\ud") ? JSON.stringify(value) === line : line === tryCanonicalize(value)
+  const canonical = scan.inOrder && !line.includes("\\ud") ? stringify(value) === line : line === tryCanonicalize(value)
   if (!canonical) return Result.fail("the line is not its own canonical form (RFC 8785)")
   return isRecord(value) ? Result.succeed(value) : Result.fail(headFault(value))
 }

@@ -15,14 +15,15 @@ import { APIError, APIUserAbortError, type OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
-import { Call, type Credentials, type IntentPolicy, type Meta, type PassThrough, Reply, urlOf } from "../Call.ts"
+import { Call, type Credentials, type IntentPolicy, type Meta, Reply, urlOf } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
 import { ConfigurationError, EnforcementUnavailableError, PolicyDenied, ProviderFailed, refusal } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
-import { classify, familyResource, type Operation, type Target, toolResource } from "../Operation.ts"
+import { classify, familyResource, type OperationName, type Target, toolResource } from "../Operation.ts"
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
 import { rememberErrorResponse } from "./ErrorResponses.ts"
+import { isForHost, misread, reroutedBy } from "./Framing.ts"
 import { refuseHere, requireAlive, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
 import { leanTransport } from "./Transport.ts"
@@ -56,8 +57,10 @@ export class Exchange implements TurnOwner {
   #turn: Turn | undefined
   #options: RequestOptions | undefined
   #finish: ((outcome: Outcome) => void) | undefined
+  #passedTo: string | undefined
   #endpoint = ""
-  /** Where the permitted bytes may be sent. */
+  /** What may be sent: method and URL as they were judged. */
+  #method = ""
   #url = ""
   #interrupted: Error | undefined
   #client: OpenAI | undefined
@@ -83,9 +86,10 @@ export class Exchange implements TurnOwner {
     return (request as { [permitKey]?: Exchange } | undefined)?.[permitKey]
   }
 
-  /** The same options object, marked; a copy only if another call marked it already. */
+  /** The same options object, marked; a copy if another call marked it already, or if it takes no mark. */
   mark(options: RequestOptions): RequestOptions {
-    const marked: Marked = Object.hasOwn(options, exchangeKey) ? { ...options } : options
+    const marked: Marked =
+      Object.hasOwn(options, exchangeKey) || !Object.isExtensible(options) ? { ...options } : options
     Object.defineProperty(marked, exchangeKey, { value: this, enumerable: true, configurable: true, writable: true })
     return marked
   }
@@ -98,13 +102,26 @@ export class Exchange implements TurnOwner {
     // The SDK looks at its signal next, and says so itself; the guard lets nothing through.
     if (options.signal?.aborted && !this.#alone) return built
     requireAlive(this.#session)
-    Object.defineProperty(built.req, permitKey, { value: this, enumerable: true })
+    if (this.#interrupted !== undefined) throw this.#turn?.error ?? this.#interrupted
+    this.#method = (built.req.method ?? "get").toUpperCase()
+    this.#url = built.url
+    // Options of fetch may have put plain members in their place.
+    if (!(built.req.headers instanceof Headers)) built.req.headers = new Headers(built.req.headers)
+    Object.defineProperty(built.req, permitKey, { value: this, enumerable: true, configurable: true })
+    const { app, credentials } = this.#session
     if (target._tag === "Family") {
-      await this.#pass(target.family, built.url)
+      const resource = familyResource(app, target.family)
+      await this.#requirePlain(built, credentials, resource)
+      await this.#pass(target.family, resource)
       return built
     }
-    if (this.#interrupted !== undefined) throw this.#turn?.error ?? this.#interrupted
-    if (!this.#turn?.decides(built.req.body, endpoint)) await this.#decide(target.operation, built, options)
+    const { name } = target.operation
+    const resource = toolResource(app, name)
+    if (this.#answer === undefined) return this.#nobodyWaits(resource)
+    const inbound = (options as Marked)[inboundKey]
+    await this.#requirePlain(built, inbound?.credentials ?? credentials, resource)
+    await this.#requireJson(built, resource)
+    if (!this.#turn?.decides(built.req.body, endpoint)) await this.#decide(name, built.req.body, options)
     const committed = await this.#turn!.permit
     requireApiKey(built)
     // Another model may be served by another deployment, which the URL names.
@@ -122,71 +139,82 @@ export class Exchange implements TurnOwner {
    * any other is recorded as it leaves.
    */
   async buildAlone(options: RequestOptions, built: BuiltRequest, baseURL: string): Promise<BuiltRequest> {
-    const { target } = targetOf(built.req.method ?? "get", built.url, baseURL)
-    if (target._tag === "Protected")
-      await this.#refuse(
-        toolResource(this.#session.app, target.operation.name),
-        "no_exchange",
-        "a protected request is made by the client's own methods"
-      )
     this.#alone = true
     return this.build(options, built, baseURL)
   }
 
+  /** A protected request that no call is under way for, or none any more. */
+  async #nobodyWaits(resource: string): Promise<never> {
+    if (this.#turn?.error !== undefined) throw this.#turn.error
+    return this.#refuse(resource, "no_exchange", "a protected request is made by the client's own methods")
+  }
+
   /** Starts a turn: a call of its own on the way through the pipeline. */
-  async #decide(operation: Operation, built: BuiltRequest, options: RequestOptions): Promise<void> {
+  async #decide(operation: OperationName, body: unknown, options: RequestOptions): Promise<void> {
+    const { app, credentials, deployments, intents, server } = this.#session
     const before = this.#turn
     const inbound = (options as Marked)[inboundKey]
-    const credentials = inbound?.credentials ?? this.#session.credentials
-    const body = built.req.body
-    const resource = toolResource(this.#session.app, operation.name)
-    await this.#keepHome(built.url, credentials, resource)
+    const resource = toolResource(app, operation)
     if (typeof body !== "string") return this.#refuse(resource, "invalid_body", "the body is not JSON text")
     const parsed = parseStrictObject(body)
     if (Result.isFailure(parsed))
       return this.#refuse(resource, "invalid_body", `the body cannot be judged: ${parsed.failure}`)
-    const { app, deployments, intents, server } = this.#session
     const call = await this.#made(() =>
-      Call.fromParsed(operation.name, parsed.success, {
+      Call.fromParsed(operation, parsed.success, {
         bytes: body,
         app,
         server,
         endpoint: this.#endpoint,
         deployments,
-        credentials,
+        credentials: inbound?.credentials ?? credentials,
         intents: inbound === undefined ? intents : [...intents, ...inbound.intents],
         invocation: inbound?.invocation,
         parent: before?.call.id
       })
     )
-    const turn = (this.#turn = new Turn(call, body))
-    // The old pipeline may end synchronously, so the exchange has moved on before it is told.
-    before?.answered(Effect.fail(this.#failed(new Error("retried with other bytes"))))
+    const turn = new Turn(call, body)
+    this.#moveOn(turn)
     turn.start(this.#session, this, options.signal)
   }
 
-  /** Identity, policy on the resource, and the log, for a family that passes through. */
-  async #pass(family: string, url: string): Promise<void> {
-    if (this.#finish !== undefined) return
-    const { app, credentials, intents, workspace } = this.#session
-    const request: PassThrough = {
-      id: newId(),
-      app,
-      family,
-      resource: familyResource(app, family),
-      endpoint: this.#endpoint,
-      credentials,
-      intents
-    }
-    await this.#keepHome(url, credentials, request.resource)
-    this.#finish = await workspace.pass(request)
+  /** A retry that is another request: what the exchange was about until now has failed. */
+  #moveOn(turn: Turn | undefined): void {
+    const before = this.#turn
+    // The old pipeline may end synchronously, so the exchange has moved on before it is told.
+    this.#turn = turn
+    before?.answered(Effect.fail(this.#failed(new Error("retried as another request"))))
+    this.#finish?.({ result: "failed", attempts: this.#attempts })
+    this.#finish = undefined
   }
 
-  /** A user's request stays with the service's own base URL. */
-  async #keepHome(url: string, credentials: Credentials, resource: string): Promise<void> {
+  /** Identity, policy on the resource, and the log, for a family that passes through. */
+  async #pass(family: string, resource: string): Promise<void> {
+    const endpoint = this.#endpoint
+    if (this.#finish !== undefined && this.#passedTo === endpoint) return
+    const { app, credentials, intents, workspace } = this.#session
+    this.#moveOn(undefined)
+    this.#finish = await workspace.pass({ id: newId(), app, family, resource, endpoint, credentials, intents })
+    this.#passedTo = endpoint
+  }
+
+  /** A request is what its method and URL say, and a user's stays with the service's own base URL. */
+  async #requirePlain({ req, url }: BuiltRequest, credentials: Credentials, resource: string): Promise<void> {
+    const header = reroutedBy(req.headers)
+    if (header !== undefined)
+      await this.#refuse(resource, "rerouted", `the header ${header} makes another request of it`)
     const { pinned } = this.#session
-    if (credentials._tag === "App" || pinned === undefined || url === pinned || url.startsWith(`${pinned}/`)) return
-    await this.#refuse(resource, "foreign_url", `a user's requests stay below ${pinned}`)
+    if (credentials._tag === "App" || pinned === undefined) return
+    if (!isBelow(pinned, url) || !isForHost(req.headers, url))
+      await this.#refuse(resource, "foreign_url", `a user's requests stay below ${pinned}`)
+  }
+
+  /** A protected body is read by every server as it was judged. */
+  async #requireJson({ req: { headers } }: BuiltRequest, resource: string): Promise<void> {
+    if (this.#method !== "POST")
+      await this.#refuse(resource, "invalid_method", `a protected request is a POST, not ${this.#method}`)
+    const misreading = misread(headers)
+    if (misreading !== undefined)
+      await this.#refuse(resource, "invalid_body", `the body may be read as another one: ${misreading}`)
   }
 
   #refuse(resource: string, code: string, message: string): Promise<never> {
@@ -225,7 +253,10 @@ export class Exchange implements TurnOwner {
     }
     this.#props = props
     try {
-      const value: unknown = await inner["parseResponse"](client, props)
+      // Who asks for the response as it is gets one; the pipeline judges and records what is in it.
+      const { options } = props
+      const parsed = options.__binaryResponse ? { ...props, options: { ...options, __binaryResponse: false } } : props
+      const value: unknown = await inner["parseResponse"](client, parsed)
       this.#value = value
       turn.answered(Effect.succeed(this.#reply(value, props, turn)))
     } catch (error) {
@@ -239,7 +270,7 @@ export class Exchange implements TurnOwner {
     if (this.#refused !== undefined) rememberErrorResponse(error, this.#refused, this.#text)
     if (this.#turn === undefined) {
       this.#passFailed(error)
-      this.#reject(error)
+      this.#reject(this.#interrupted ?? error)
     } else if (error !== answeredHere) this.#turn.answered(Effect.fail(this.#failed(error)))
   }
 
@@ -252,13 +283,14 @@ export class Exchange implements TurnOwner {
     if (reply._tag === "Stream")
       return this.#resolve(streamAnswer(reply, props, this.#client!, this.#session, (reason) => this.interrupt(reason)))
     const own = this.#props !== undefined && this.#value === reply.value
+    const raw = () =>
+      own
+        ? responseLike(props.response, this.#text ?? "")
+        : responseLike(props.response, JSON.stringify(reply.value) ?? "", "application/json")
     this.#resolve({
       props,
-      value: async () => withRequestId(reply.value, props.response),
-      raw: () =>
-        own
-          ? responseLike(props.response, this.#text ?? "")
-          : responseLike(props.response, JSON.stringify(reply.value) ?? "", "application/json"),
+      value: async () => (this.#options?.__binaryResponse ? raw() : withRequestId(reply.value, props.response)),
+      raw,
       streamed: false,
       ...(reply.meta.receipt !== undefined && { receipt: reply.meta.receipt })
     })
@@ -282,7 +314,7 @@ export class Exchange implements TurnOwner {
       return settled
     } catch (error) {
       this.#passFailed(error)
-      throw error
+      throw this.#interrupted ?? error
     }
   }
 
@@ -305,26 +337,41 @@ export class Exchange implements TurnOwner {
     })
   }
 
-  /** One HTTP request, as the guard sends it: the permitted bytes and nothing else. */
+  /** One HTTP request, as the guard sends it: what was judged and nothing else. */
   async send(fetch: typeof globalThis.fetch, input: string | URL | Request, init: RequestInit): Promise<Response> {
     this.#attempts++
     const turn = this.#turn
+    const asBuilt = String(input) === this.#url && (init.method ?? "GET").toUpperCase() === this.#method
     if (turn === undefined) {
+      if (!asBuilt) throw this.#changed()
       const response = fetch(input, init).then((r) => (r.ok ? r : this.#remember(r)))
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
-    const isDecided = init.body === turn.committed?.bytes && String(input) === this.#url && isPost(init)
-    if (!isDecided) throw this.#changed(turn)
+    // A permit ends with its call.
+    const isDecided = asBuilt && init.body === turn.committed?.bytes && this.#answer !== undefined
+    if (!isDecided) throw this.#changed()
     const transport = leanTransport(fetch)
     const sent = { ...init, signal: this.#attempt(init.signal) }
     const first = await transport(input, sent)
-    return this.#remember(isRedirect(first) ? await followHome(transport, first, input, sent) : first)
+    if (!isRedirect(first)) return this.#remember(first)
+    return this.#remember(await followHome(transport, first, this.#url, sent, (url) => this.#isSame(turn.call, url)))
   }
 
-  /** Ends a call whose bytes were changed on their way out: now, for the SDK would try again. */
-  #changed(turn: Turn): Error {
+  /** True where a redirect leads to the same operation, at a place where the caller's requests may go. */
+  #isSame(call: Call, url: string): boolean {
+    const target = classify("POST", url, url)
+    const { pinned } = this.#session
+    return (
+      target._tag === "Protected" &&
+      target.operation.name === call.operation &&
+      (call.credentials._tag === "App" || pinned === undefined || isBelow(pinned, url))
+    )
+  }
+
+  /** Ends a call whose request was changed on its way out: now, for the SDK would try again. */
+  #changed(): Error {
     const error = new EnforcementUnavailableError("The request was changed after it was decided on; nothing was sent.")
-    turn.answered(Effect.fail(this.#failed(error)))
+    this.#turn?.answered(Effect.fail(this.#failed(error)))
     return (this.#interrupted ??= error)
   }
 
@@ -406,7 +453,7 @@ const decodeWith = (options: RequestOptions, streamClass: typeof ChunkStream): v
 /** Stands in for an API key where nothing may ever be sent. */
 export const noApiKey = "no-api-key"
 
-const isPost = ({ method }: RequestInit): boolean => method?.toUpperCase() === "POST"
+const isBelow = (base: string, url: string): boolean => url === base || url.startsWith(`${base}/`)
 
 const requireApiKey = ({ req: { headers } }: BuiltRequest): void => {
   if (headers.get("authorization") === `Bearer ${noApiKey}` || headers.get("api-key") === noApiKey)
@@ -434,19 +481,23 @@ const targets = new Map<string, ReturnType<typeof targetOf>>()
 
 const isRedirect = ({ status }: Response): boolean => status === 307 || status === 308
 
-/** Follows redirects that keep method, body and origin (RFC 9110 §15.4.8, §15.4.9); any other is answered as it came. */
+/**
+ * Follows redirects that keep method, body and origin (RFC 9110 §15.4.8, §15.4.9) where they lead to the `same` request; any
+ * other is answered as it came.
+ */
 const followHome = async (
   fetch: typeof globalThis.fetch,
   first: Response,
-  input: string | URL | Request,
-  init: RequestInit
+  from: string,
+  init: RequestInit,
+  same: (url: string) => boolean
 ): Promise<Response> => {
-  let url = input instanceof Request ? input.url : String(input)
+  let url = from
   let response = first
   for (let hops = 0; hops < 5 && isRedirect(response); hops++) {
     const location = response.headers.get("location")
     const next = location === null ? undefined : new URL(location, url)
-    if (next === undefined || next.origin !== new URL(url).origin) return response
+    if (next === undefined || next.origin !== new URL(url).origin || !same(next.href)) return response
     await response.body?.cancel()
     url = next.href
     response = await fetch(url, init)

@@ -1,34 +1,44 @@
 /**
- * The last door: a `fetch` through which a protected request leaves only with the permit of its exchange.
+ * The last door: a `fetch` through which a request leaves only as it was judged. One that comes without a permit, because
+ * somebody made it by hand, is judged here: a protected one is refused, any other recorded as it leaves.
  *
  * @since 0.1.0
  */
-import { classify } from "../Operation.ts"
-import { EnforcementUnavailable, toSdkError } from "../Errors.ts"
 import { Exchange } from "./Exchange.ts"
 
 type Fetch = typeof globalThis.fetch
 
-const guarded = new WeakSet<Fetch>()
+/** Judges a request that was made by hand, and gives it back with its permit. */
+export type ByHand = (request: RequestInit, url: string) => Promise<RequestInit>
 
-/** The same `fetch`, guarded. Guarding twice is guarding once. */
-export const guard = (fetch: Fetch): Fetch => {
-  if (guarded.has(fetch)) return fetch
+const guarded = new WeakMap<Fetch, { readonly fetch: Fetch; readonly byHand: ByHand }>()
+
+/** A `fetch`, guarded for a client. Guarding twice is guarding once, for the last one who did. */
+export const guard = (given: Fetch, byHand: ByHand): Fetch => {
+  const before = guarded.get(given)
+  if (before?.byHand === byHand) return given
+  const fetch = before?.fetch ?? given
   const door = async (...[input, init = {}]: Parameters<Fetch>): Promise<Response> => {
     const exchange = Exchange.ofRequest(init)
     if (exchange !== undefined) return exchange.send(fetch, input, init)
+    const made = input instanceof Request ? { ...membersOf(input), ...init } : init
     const url = input instanceof Request ? input.url : String(input)
-    const method = init.method ?? (input instanceof Request ? input.method : "GET")
-    if (classify(method, url, url)._tag === "Family") return fetch(input, init)
-    throw toSdkError(
-      new EnforcementUnavailable({
-        stage: "egress",
-        message: "A protected request reached the network without a decision."
-      })
-    )
+    // What has no host leaves nothing: the SDK tries out a fetch on one.
+    if (!/^https?:/i.test(url)) return fetch(input, init)
+    const permitted = await byHand({ ...made }, url)
+    const alone = Exchange.ofRequest(permitted)
+    if (alone === undefined) throw new TypeError("a request that was judged has no permit")
+    return alone.send(fetch, url, permitted)
   }
   // The SDK looks at what else a fetch has: its Response, for one.
   const proxy = new Proxy(fetch, { apply: (_fetch, _this, args: Parameters<Fetch>) => door(...args) })
-  guarded.add(proxy)
+  guarded.set(proxy, { fetch, byHand })
   return proxy
 }
+
+const membersOf = ({ body, headers, method, signal }: Request): RequestInit => ({
+  method,
+  headers,
+  signal,
+  ...(body !== null && { body, duplex: "half" as const })
+})

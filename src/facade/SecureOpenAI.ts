@@ -42,9 +42,9 @@ import {
 import { Exchange, type Inbound, inboundKey, noApiKey, type RequestOptions } from "./Exchange.ts"
 import { defaultFetch } from "./Transport.ts"
 import { layerInvocation } from "./Turn.ts"
-import { guard } from "./Guard.ts"
+import { type ByHand, guard } from "./Guard.ts"
 import { receiptOf } from "./Receipts.ts"
-import { endSession, rememberSession, requireAlive, type Session } from "./Session.ts"
+import { endSession, rememberSession, refuseHere, requireAlive, type Session } from "./Session.ts"
 import type { ToolHandler } from "./Tool.ts"
 import { answerToolCall, judgedTools, runTool, type ToolCall, type ToolMessage } from "./Tools.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
@@ -133,6 +133,9 @@ const services = new WeakMap<Session, Service>()
 /** Workspaces that a client made for itself, by its session. */
 const owned = new WeakSet<Session>()
 
+/** The family of every WebSocket: which API it speaks is not known where its headers are made. */
+const webSockets = "realtime"
+
 type AnyClient = new (...args: ReadonlyArray<never>) => OpenAI
 
 /**
@@ -144,6 +147,7 @@ type AnyClient = new (...args: ReadonlyArray<never>) => OpenAI
 export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> => {
   class SecuredClient extends (base as AnyClient as new (options: object) => OpenAI) {
     readonly #session: Session
+    readonly #byHand: ByHand
     /** Options of the requests that are built here. */
     readonly #building = new WeakSet<object>()
 
@@ -151,13 +155,15 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const { ours, theirs } = divide(options, base)
       const handle = options[sessionKey] ?? new SessionHandle(openSession(ours))
       const session = SessionHandle.sessionOf(handle)
+      const byHand: ByHand = (request, url) => this.#alone(request, url, { method: "get", path: url })
       super({
         ...theirs,
         ...(ours.layer !== undefined && isKeyless(base, theirs) && { apiKey: noApiKey }),
-        fetch: guard(theirs.fetch ?? defaultFetch()),
+        fetch: guard(theirs.fetch ?? defaultFetch(), byHand),
         [sessionKey]: handle
       })
       this.#session = session
+      this.#byHand = byHand
       rememberSession(this, session)
       judgeTools(this.chat.completions, session)
       if (options[sessionKey] === undefined) {
@@ -292,30 +298,62 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     override async buildRequest(options: RequestOptions, retry?: { retryCount?: number }) {
       this.#building.add(options)
       const built = await super.buildRequest(options, retry)
+      // Assigned since, or put in its place by the SDK: a fetch is only used through the guard.
+      Object.assign(this, { fetch: guard(this["fetch"], this.#byHand) })
       const exchange = Exchange.of(options)
-      // Without an exchange nobody waits for the answer: what the log must follow to its end is refused.
-      if (exchange === undefined) return new Exchange(this.#session).buildAlone(options, built, this.baseURL)
-      return exchange.build(options, built, this.baseURL)
+      if (exchange !== undefined) return exchange.build(options, built, this.baseURL)
+      // Built by hand, it is judged when it is sent; a user's holds a key that is not the user's.
+      if (this.#session.credentials._tag !== "App") await this.#alone(built.req, built.url, options)
+      return built
     }
 
-    /** WebSockets leave by a door that has no guard: a user's do not. */
+    protected override async prepareRequest(...[request, made]: Parameters<OpenAI["prepareRequest"]>): Promise<void> {
+      await super.prepareRequest(request, made)
+      // Without an exchange nobody waits for the answer: what the log must follow to its end is refused.
+      const exchange = Exchange.of(made.options) ?? Exchange.ofRequest(request)
+      if (exchange === undefined) await this.#alone(request, made.url, made.options)
+    }
+
+    /** Judges a request that no call is under way for. */
+    async #alone(request: RequestInit, url: string, options: RequestOptions): Promise<RequestInit> {
+      const req = Object.assign(request, { headers: new Headers(request.headers) })
+      await new Exchange(this.#session).buildAlone(options, { req, url, timeout: this.timeout }, this.baseURL)
+      return req
+    }
+
+    /**
+     * WebSockets leave by a door that has no guard: a user's do not, and the service's are judged as a family and recorded
+     * as the handshake begins.
+     */
     override _buildWebSocketHeaders(...args: Parameters<OpenAI["_buildWebSocketHeaders"]>): Record<string, string> {
-      this.#refuseSocket()
+      this.#judgeSocket()
       return super._buildWebSocketHeaders(...args)
     }
 
     /** The key goes to requests that are built here; libraries ask for it to open sockets of their own. */
     protected override async authHeaders(...[options, schemes]: Parameters<OpenAI["authHeaders"]>) {
-      if (!this.#building.has(options)) this.#refuseSocket()
+      if (!this.#building.has(options)) {
+        requireAlive(this.#session)
+        await this.#session.workspace.ready()
+        this.#judgeSocket()
+      }
       return super.authHeaders(options, schemes)
     }
 
-    #refuseSocket(): void {
-      const { app, credentials } = this.#session
+    #judgeSocket(): void {
+      const { app, credentials, intents, workspace } = this.#session
       requireAlive(this.#session)
-      if (credentials._tag === "App") return
-      const reason = { code: "resource_not_allowed", message: "WebSocket APIs are not judged, and so not for users" }
-      throw toSdkError(refusal("egress", reason, { resource: familyResource(app, "realtime"), principal: "" }))
+      const id = newId()
+      const resource = familyResource(app, webSockets)
+      if (credentials._tag === "App") {
+        const endpoint = `GET ${this.baseURL.replace(/^http/, "ws")}`
+        return workspace.passAtOnce({ id, app, family: webSockets, resource, endpoint, credentials, intents })
+      }
+      const code = "resource_not_allowed"
+      const message = "WebSocket APIs are not judged, and so not for users"
+      const denied = refusal("egress", { code, message }, { resource, principal: "" })
+      void refuseHere(this.#session, denied).catch(() => {})
+      throw toSdkError(denied)
     }
 
     override withOptions(options: Partial<ClientOptions>): this {

@@ -408,6 +408,8 @@ const constrained = (own: ReadonlyMap<string, Constraint>, rest: Met): Constrain
   return { asked, index: undefined, contradictions, constraints, cap, totalTokens }
 }
 
+const isAnything = (value: Json): boolean => typeof value === "string" && /^\*+$/.test(value)
+
 const deniedOf = (
   values: Readonly<Record<string, ReadonlyArray<Json>>>,
   operation: Operation | undefined,
@@ -417,7 +419,8 @@ const deniedOf = (
     ...source,
     parameter: parameter(name, operation),
     values: denied,
-    matches: valuesMatcher(denied)
+    // `*` forbids the parameter, whatever stands there: a number, a flag and an object too.
+    matches: denied.some(isAnything) ? () => true : valuesMatcher(denied)
   }))
 
 const isDenied = (resource: string, pattern: string, policy: string): Violation => ({

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { type Call, type Decided, type Judge, Prepared } from "../Call.ts"
 import type { Decision, Violation } from "../Decision.ts"
+import { jsonText } from "../CanonicalJson.ts"
 import { type PolicyDenied, policyDenied } from "../Errors.ts"
 import { Models } from "./Models.ts"
 import { plan } from "./Rewrite.ts"
@@ -52,7 +53,7 @@ export class Rewriting extends Context.Service<
             new Prepared(decided, {
               params,
               edits,
-              bytes: edits.length === 0 ? call.bytes : JSON.stringify(sent.params),
+              bytes: edits.length === 0 ? call.bytes : jsonText(sent.params),
               endpoint: sent.endpoint,
               observed: observed && foresee(call, observed.decision, observed.judge)
             })

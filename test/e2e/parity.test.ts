@@ -10,6 +10,7 @@ import { zodResponseFormat } from "openai/helpers/zod"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { z } from "zod"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
+import { mintToken, testIssuer } from "../../src/testing/index.ts"
 import { responseTold, type Script, type ScriptedServer, startScriptedServer, told } from "./Parity.ts"
 
 let server: ScriptedServer
@@ -560,7 +561,7 @@ describe("what is sent", () => {
         c.chat.completions.create({
           ...params,
           temperature: -0,
-          seed: 1e21,
+          seed: 1.5e-7,
           stop: undefined as never,
 
           metadata: { a: new Date(0) as never }
@@ -618,7 +619,8 @@ describe("what is sent", () => {
   it("nothing, for a redirect that keeps the request: it is followed", () =>
     compare(
       "ok",
-      (r, n, ...rest) => (n === 0 ? r.writeHead(307, { location: "/v1/elsewhere" }).end() : good(r, n, ...rest)),
+      (r, n, ...rest) =>
+        n === 0 ? r.writeHead(307, { location: "/v1//chat/completions" }).end() : good(r, n, ...rest),
       chat
     ))
 
@@ -888,13 +890,32 @@ describe("what differs on purpose", () => {
     expect(ours).toEqual(["PolicyDeniedError 403", []])
   })
 
-  it("a request that was built by hand is not sent by hand", async () => {
-    const { ours, theirs } = await each(json(completion), async (c) => {
-      const { req, url } = await c.buildRequest({ method: "post", path: "/chat/completions", body: params })
-      return (await fetch(url, req as RequestInit)).json()
-    })
+  it("a redirect to another operation is not followed", async () => {
+    const script: Script = (r, n, ...rest) =>
+      n === 0 ? r.writeHead(307, { location: "/v1/elsewhere" }).end() : json(completion)(r, n, ...rest)
+    const { ours, theirs } = await each(script, chat)
+    expect(theirs).toEqual(["ok", [chatted, "POST /v1/elsewhere"]])
+    expect(ours).toEqual(["APIError 307", [chatted]])
+  })
+
+  it("a number beyond 2^53 is not sent: parsers round it", async () => {
+    const { ours, theirs } = await each(json(completion), (c) => c.chat.completions.create({ ...params, seed: 1e21 }))
     expect(theirs).toEqual(["ok", [chatted]])
     expect(ours).toEqual(["PolicyDeniedError 403", []])
+  })
+
+  it("a request that a user's client built by hand is not sent by hand; a service's is", async () => {
+    const byHand = async (c: OpenAI) => {
+      const { req, url } = await c.buildRequest({ method: "post", path: "/chat/completions", body: params })
+      return (await fetch(url, req as RequestInit)).json()
+    }
+    const service = await each(json(completion), byHand)
+    expect(service.ours).toEqual(service.theirs)
+    const trusting = new Workspace({ audit: "memory", issuers: testIssuer })
+    const given = { apiKey: "k", baseURL: server.url, jwtToken: mintToken(), workspace: trusting }
+    const { arrived, outcome } = await server.run(byHand, new SecureOpenAI(given), json(completion))
+    expect([inShort(outcome), arrived]).toEqual(["PolicyDeniedError 403", []])
+    await trusting.close()
   })
 
   it("the client says its name", () => {

@@ -560,6 +560,7 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
         for (const [name, values] of Object.entries(denied)) {
           const { misshapen, values: found } = readAll(namesOf(name, resource), params)
           const isDenied = (value: Json): boolean =>
+            values.includes("*") ||
             isOne(values, value) ||
             (typeof value === "object" && value !== null && Object.values<Json>(value).some(isDenied))
           if (misshapen) codes.add("wrong_type")

@@ -156,7 +156,7 @@ const deniedValues = (random: Random): Readonly<Record<string, ReadonlyArray<Jso
       ["word", random.some(words, 0.15)] as const,
       ["tags", random.some(words, 0.1)] as const,
       ["flag", [true]] as const,
-      ["options", random.pick([[2], [{ a: 1 }], ["1"]])] as const,
+      ["options", random.pick([[2], [{ a: 1 }], ["1"], ["*"]])] as const,
       ["options.b", [2]] as const,
       ["messages[].content", ["*SECRET*"]] as const,
       ["input", ["*SECRET*", "assistant"]] as const,
