@@ -28,11 +28,12 @@ export const streamAnswer = (
   end: End
 ): Answer => {
   const { consumed: tell = () => {}, receipt } = reply.meta
-  session.ending.add(end)
-  let consumed = false
+  const reading = { begun: false }
+  const stop = stopOf(session, receipt?.call, end, reading)
+  session.ending.add(stop)
   const open = (): AsyncIterator<unknown> => {
-    if (consumed) throw new OpenAIError("Cannot iterate over a consumed stream, use `.tee()` to split the stream.")
-    consumed = true
+    if (reading.begun) throw new OpenAIError("Cannot iterate over a consumed stream, use `.tee()` to split the stream.")
+    reading.begun = true
     unread.unregister(props)
     let first = receipt !== undefined
     return new Chunks(
@@ -47,13 +48,13 @@ export const streamAnswer = (
           first = false
           tell()
         },
-        over: () => session.ending.delete(end),
-        left: () => leave({ session, call: receipt?.call, end })
+        over: () => session.ending.delete(stop),
+        left: () => leave({ session, call: receipt?.call, end: stop })
       }
     )
   }
   const stream = new OpenAIStream(open, props.controller, client)
-  if (receipt !== undefined) unread.register(open, { session, call: receipt.call, end }, props)
+  if (receipt !== undefined) unread.register(open, { session, call: receipt.call, end: stop }, props)
   return {
     props,
     value: async () => stream,
@@ -68,6 +69,14 @@ export const streamAnswer = (
  * held here must not know them.
  */
 const unread = new FinalizationRegistry<Unread>((stream) => leave(stream))
+
+/** Ends a stream; where nobody reads it, nobody else would tell the log. Made here, so as to hold no more than it needs. */
+const stopOf =
+  (session: Session, call: string | undefined, end: End, reading: { readonly begun: boolean }): End =>
+  (reason) => {
+    end(reason)
+    if (!reading.begun && call !== undefined) session.workspace.abandon(call)
+  }
 
 interface Unread {
   readonly session: Session

@@ -9,6 +9,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
+import { createParser } from "eventsource-parser"
 import { type Committed, type Judge, type JudgedAnswer, type OutputRules, Reply } from "../Call.ts"
 import type { Violation } from "../Decision.ts"
 import { EnforcementUnavailable, type PipelineError, type PolicyDenied, policyDenied } from "../Errors.ts"
@@ -72,8 +73,13 @@ const plain = (
   Effect.flatMap(
     Effect.try({
       try: () => {
-        const judgeOne = isOperation(committed.call.operation) ? judgeAnswer : judgeToolAnswer
-        for (const judge of [judges.holding, judges.observing]) if (judge !== undefined) judgeOne(reply.value, judge)
+        const judgeOne = !isOperation(committed.call.operation)
+          ? judgeToolAnswer
+          : typeof reply.value === "string"
+            ? judgeText
+            : judgeAnswer
+        for (const judge of [judges.holding, judges.observing])
+          if (judge !== undefined) judgeOne(reply.value as string, judge)
         return judges.holding?.refused
       },
       catch: unjudged
@@ -84,6 +90,23 @@ const plain = (
       return refused === undefined ? Effect.succeed(reply) : Effect.fail(refusalOf(committed, refused))
     }
   )
+
+/** An answer that is no JSON: searched as text, and as the events of a stream, which a caller may have asked for as one text. */
+const judgeText = (text: string, judge: OutputJudge): void => {
+  judgeAnswer(text, judge)
+  const gate = new StreamGate(judge)
+  const parser = createParser({ onEvent: ({ data }) => void gate.push([eventOf(data)]) })
+  parser.feed(`${text}\n\n`)
+  gate.end()
+}
+
+const eventOf = (data: string): unknown => {
+  try {
+    return JSON.parse(data)
+  } catch {
+    return data
+  }
+}
 
 const streamed = (reply: Extract<Reply, { readonly _tag: "Stream" }>, committed: Committed, judges: Judges): Reply => {
   const gate = judges.holding && new StreamGate(judges.holding)

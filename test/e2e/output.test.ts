@@ -271,6 +271,20 @@ describe("a stream", () => {
 })
 
 describe("a plain answer", () => {
+  it("that is the text of a whole stream is judged by its events", async () => {
+    const { client, last } = make()
+    const ask = () => client.post("/chat/completions", { body: { ...chat, stream: true } })
+    provider.behave({ events: words("Nothing of it") })
+    expect(await ask()).toContain("data: ")
+    provider.behave({ events: words(`The plan: ${secret} begins.`) })
+    const { error } = await ask().then(
+      () => ({ error: undefined }),
+      (error: unknown) => ({ error })
+    )
+    expectRefusal(error, /^choices\[0\]\.content$/)
+    expect(await last("outcome")).toMatchObject({ result: "refused" })
+  })
+
   it("is refused whole: awaited, as a response, parsed", async () => {
     const { client, last, records } = make()
     provider.behave({ json: completion({ content: `On ${secret}.` }) })

@@ -175,6 +175,19 @@ describe("a stream", () => {
     )
   })
 
+  it("that nobody has begun to read ends at once with its binding", async () => {
+    const { client, ends } = make()
+    const alice = await client.asUser(mintToken({ sub: "alice" }))
+    const stream = await start(alice, long)
+    alice.unbind()
+    expect(await ends()).toEqual(["stream.close abandoned", "outcome abandoned"])
+    await eventually(
+      () => server.stats.open,
+      (open) => open === 0
+    )
+    await expect(read(stream)).rejects.toThrow(/ended|unbound|closed|read before/)
+  })
+
   it("is over for its provider when the client at the other end of an app vanishes", async () => {
     const { client, ends } = make()
     const app = Http.createServer(async (_request, response) => {
