@@ -25,7 +25,7 @@ import {
 import { isOperation, operations } from "./Operation.ts"
 import { Identity } from "./identity/Identity.ts"
 import { Invocation } from "./invocation/Invocation.ts"
-import { gated } from "./invocation/OutputGate.ts"
+import { gated } from "./invocation/output/OutputGate.ts"
 import { Policy } from "./policy/Policy.ts"
 import { Rewriting } from "./rewriting/Rewriting.ts"
 import { Signing } from "./signing/Signing.ts"

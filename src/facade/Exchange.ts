@@ -26,7 +26,7 @@ import { rememberErrorResponse } from "./ErrorResponses.ts"
 import { isForHost, misread, reroutedBy } from "./Framing.ts"
 import { refuseHere, requireAlive, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
-import { leanTransport } from "./Transport.ts"
+import { leanTransport } from "./transport/Transport.ts"
 import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
 
 /** Options of one request, as the SDK's `request()` takes them. */

@@ -40,7 +40,7 @@ import {
   workspaceOptions
 } from "./Options.ts"
 import { Exchange, type Inbound, inboundKey, noApiKey, type RequestOptions } from "./Exchange.ts"
-import { defaultFetch } from "./Transport.ts"
+import { defaultFetch } from "./transport/Transport.ts"
 import { layerInvocation } from "./Turn.ts"
 import { type ByHand, guard } from "./Guard.ts"
 import { receiptOf } from "./Receipts.ts"

@@ -7,7 +7,6 @@
 import * as Result from "effect/Result"
 import { LRUCache } from "lru-cache"
 import type { DeniedText, OutputRules } from "../Call.ts"
-import type { Rules } from "./EffectivePolicy.ts"
 import { showPath } from "./Fault.ts"
 import type { Source } from "./Finding.ts"
 import { compileRegex, type OutputRule } from "./Mapl.ts"
@@ -19,16 +18,16 @@ export interface PlacedOutputRule extends Source {
 }
 
 /** The meet of the output rules for a resource; `undefined` where there is none. Made once for the same rules. */
-export const outputOf = (rules: Rules): OutputRules | undefined => {
-  if (rules.output.length === 0) return undefined
-  const kept = met.get(rules)
+export const outputOf = (placed: ReadonlyArray<PlacedOutputRule>): OutputRules | undefined => {
+  if (placed.length === 0) return undefined
+  const kept = met.get(placed)
   if (kept !== undefined) return kept
-  const made = meet(rules.output)
-  met.set(rules, made)
+  const made = meet(placed)
+  met.set(placed, made)
   return made
 }
 
-const met = new WeakMap<Rules, OutputRules>()
+const met = new WeakMap<ReadonlyArray<PlacedOutputRule>, OutputRules>()
 
 const meet = (placed: ReadonlyArray<PlacedOutputRule>): OutputRules => {
   const denied: Array<DeniedText> = []

@@ -190,7 +190,7 @@ const make = (
             () => "deny"
           ),
         bounded: known === undefined ? [] : boundedBy(known),
-        output: known === undefined ? undefined : outputOf(known),
+        output: known === undefined ? undefined : outputOf(known.output),
         count: counting(limits, decision)
       }
     }

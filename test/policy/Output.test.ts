@@ -20,7 +20,7 @@ const met = (
       principal: user("ana", { documents: ["role:r"] }),
       app: "app",
       intents
-    }).rules(resource)
+    }).rules(resource).output
   )
 
 const tree: ReadonlyArray<Document> = [

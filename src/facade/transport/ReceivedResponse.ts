@@ -6,7 +6,7 @@
  */
 import type * as Http from "node:http"
 import { Readable } from "node:stream"
-import { reads, type ReadableResponse, type Reads } from "../invocation/Sse.ts"
+import { reads, type ReadableResponse, type Reads } from "../../invocation/Sse.ts"
 import type { Body } from "./Body.ts"
 
 type Bytes = Uint8Array<ArrayBuffer>

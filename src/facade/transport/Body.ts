@@ -7,7 +7,7 @@
 import type * as Http from "node:http"
 import { pipeline, type Readable, Transform } from "node:stream"
 import * as Zlib from "node:zlib"
-import type { Reads } from "../invocation/Sse.ts"
+import type { Reads } from "../../invocation/Sse.ts"
 
 /** See the file's first paragraph. Nothing is asked of the network before the first {@link Body.next}. */
 export class Body implements Reads {

@@ -1,21 +1,21 @@
 /** The gate of a stream: what it lets go, however a text is cut into chunks. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import type { OutputRules } from "../../src/Call.ts"
-import { OutputJudge } from "../../src/invocation/OutputJudge.ts"
-import { StreamGate } from "../../src/invocation/StreamGate.ts"
-import { app } from "../../src/Principal.ts"
-import type { OutputRule } from "../../src/policy/Mapl.ts"
-import { outputOf } from "../../src/policy/Output.ts"
-import { makeFind } from "../../src/policy/Participants.ts"
-import { load } from "../../src/policy/PolicyStore.ts"
-import { Random } from "../policy/random.ts"
+import type { OutputRules } from "../../../src/Call.ts"
+import { OutputJudge } from "../../../src/invocation/output/OutputJudge.ts"
+import { StreamGate } from "../../../src/invocation/output/StreamGate.ts"
+import { app } from "../../../src/Principal.ts"
+import type { OutputRule } from "../../../src/policy/Mapl.ts"
+import { outputOf } from "../../../src/policy/Output.ts"
+import { makeFind } from "../../../src/policy/Participants.ts"
+import { load } from "../../../src/policy/PolicyStore.ts"
+import { Random } from "../../policy/random.ts"
 
 /** The rules that a document with this rule asks of a chat. */
 const rulesOf = (rule: OutputRule): OutputRules => {
   const document = { policy_id: "app:a", resources: ["**"], constraints: { output: { "tool:a/*": rule } } }
   const set = Result.getOrThrow(load(document))
-  return outputOf(makeFind(set)({ principal: app("a"), app: "a", intents: [] }).rules("tool:a/generate"))!
+  return outputOf(makeFind(set)({ principal: app("a"), app: "a", intents: [] }).rules("tool:a/generate").output)!
 }
 
 /** The same for literals, where there are very many of them. */

@@ -7,10 +7,10 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import type { Judge, OutputRule, OutputRules } from "../Call.ts"
-import { parseStrictObject } from "../CanonicalJson.ts"
-import type { Violation } from "../Decision.ts"
-import { isSameModel } from "../Operation.ts"
+import type { Judge, OutputRule, OutputRules } from "../../Call.ts"
+import { parseStrictObject } from "../../CanonicalJson.ts"
+import type { Violation } from "../../Decision.ts"
+import { isSameModel } from "../../Operation.ts"
 import { type DeniedTexts, deniedTexts } from "./DeniedTexts.ts"
 
 /** What an answer is judged against, besides the rules. */
