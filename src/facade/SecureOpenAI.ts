@@ -6,11 +6,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as ManagedRuntime from "effect/ManagedRuntime"
 import { AzureOpenAI, type ClientOptions, OpenAI, PagePromise } from "openai"
 import type { APIPromise } from "openai/api-promise"
-import { AgentClient, type AgentClientOptions, requireIntent, tokenSource } from "../AgentClient.ts"
-import { Call, type Credentials, endpointOf, type Receipt, urlOf } from "../Call.ts"
+import { AgentClient, type AgentClientOptions } from "../AgentClient.ts"
+import { Call, endpointOf, type Receipt } from "../Call.ts"
 import type { Decision } from "../Decision.ts"
 import {
   BindError,
@@ -28,25 +27,18 @@ import { Invocation } from "../invocation/Invocation.ts"
 import { endpointFor, familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
 import { Pipeline } from "../Pipeline.ts"
 import type { Limits } from "../policy/Limits.ts"
-import { type Message, type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
+import { type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { answerPromise, type ResponseProps } from "./Answer.ts"
-import {
-  divide,
-  isKeyless,
-  type LayerOptions,
-  ourOptions,
-  requireDeployments,
-  type SecureOptions,
-  workspaceOptions
-} from "./Options.ts"
-import { Exchange, type Inbound, inboundKey, noApiKey, type RequestOptions } from "./Exchange.ts"
+import { divide, isKeyless, type LayerOptions, ourOptions, type SecureOptions, workspaceOptions } from "./Options.ts"
+import { Exchange, noApiKey, type RequestOptions } from "./Exchange.ts"
 import { defaultFetch } from "./transport/Transport.ts"
-import { layerInvocation } from "./Turn.ts"
 import { type ByHand, guard } from "./Guard.ts"
+import { openSession } from "./Opening.ts"
 import { receiptOf } from "./Receipts.ts"
+import { serviceOf } from "./Serving.ts"
 import { endSession, rememberSession, refuseHere, requireAlive, type Session } from "./Session.ts"
 import type { ToolHandler } from "./Tool.ts"
-import { answerToolCall, judgedTools, runTool, type ToolCall, type ToolMessage } from "./Tools.ts"
+import { answerToolCall, judgeTools, type ToolCall, type ToolMessage } from "./Tools.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
 
 /** What a secure client can do besides the SDK's own. */
@@ -130,8 +122,6 @@ interface Binding {
 const bindings = new WeakMap<Session, Binding>()
 /** What agents reach, for as long as a client of the session lives. */
 const services = new WeakMap<Session, Service>()
-/** Workspaces that a client made for itself, by its session. */
-const owned = new WeakSet<Session>()
 
 /** The family of every WebSocket: which API it speaks is not known where its headers are made. */
 const webSockets = "realtime"
@@ -265,7 +255,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       }
       endSession(this.#session, new ClosedError())
       await this.#session.runtime.dispose()
-      if (owned.has(this.#session)) await this.#session.workspace.close()
+      if (this.#session.ownsWorkspace) await this.#session.workspace.close()
     }
 
     [Symbol.asyncDispose](): Promise<void> {
@@ -455,86 +445,3 @@ export type SecureOpenAI = InstanceType<typeof SecureOpenAI>
  */
 export const SecureAzureOpenAI: Secured<typeof AzureOpenAI> = secure(AzureOpenAI)
 export type SecureAzureOpenAI = InstanceType<typeof SecureAzureOpenAI>
-
-const openSession = (options: SecureOptions): Session => {
-  const app = options.appName ?? "secure-openai-app"
-  const own = Object.keys(workspaceOptions(options)).length > 0
-  if (own && options.workspace !== undefined)
-    throw new ConfigurationError(
-      "Give either a workspace, or policies, policyMode, models, issuers and audit; not both."
-    )
-  const workspace = options.workspace ?? (own ? new Workspace(workspaceOptions(options)) : Workspace.default())
-  const stages = Layer.provideMerge(layerInvocation, layerOf(workspace))
-  const session: Session = {
-    app,
-    server: `app:${app}:${newId()}`,
-    credentials: credentialsOf(options),
-    intents: options.intentPolicy === undefined ? [] : [requireIntent(options.intentPolicy)],
-    deployments: options.deployments && requireDeployments(options.deployments),
-    workspace,
-    runtime: ManagedRuntime.make(Layer.provide(options.layer ?? Pipeline.layer, stages)),
-    tools: new Map(),
-    life: new AbortController(),
-    ending: new Set()
-  }
-  if (own) owned.add(session)
-  return session
-}
-
-/** Has `runTools` run each tool only as policy lets the session's caller. */
-const judgeTools = (completions: OpenAI["chat"]["completions"], session: Session): void => {
-  const theirs = completions.runTools.bind(completions) as (body: RunToolsBody, options?: object) => never
-  const runTools = (body: RunToolsBody, options?: object): never =>
-    theirs({ ...body, tools: judgedTools(session, body.tools) } as RunToolsBody, options)
-  Object.defineProperty(completions, "runTools", { value: runTools, configurable: true, writable: true })
-}
-
-type RunToolsBody = Parameters<OpenAI["chat"]["completions"]["runTools"]>[0]
-
-/** The stages that a workspace has built, or builds now. */
-const layerOf = (workspace: Workspace) =>
-  Layer.effectContext<WorkspaceServices, unknown, never>(workspace.runtime.contextEffect)
-
-const credentialsOf = (options: SecureOptions): Credentials => {
-  if (!("jwtToken" in options)) {
-    if (options.userName !== undefined)
-      throw new ConfigurationError("userName needs a jwtToken: a name alone proves nothing.")
-    return { _tag: "App" }
-  }
-  if (options.jwtToken === undefined)
-    throw new ConfigurationError("jwtToken is undefined. Leave it out for service mode, or give the user's token.")
-  return {
-    _tag: "User",
-    token: tokenSource(options.jwtToken),
-    ...(options.userName !== undefined && { userName: options.userName })
-  }
-}
-
-/** A service as other agents reach it. */
-const serviceOf = (session: Session, client: OpenAI, endpointOf: Service["endpoint"]): Service => ({
-  id: session.server,
-  app: session.app,
-  endpoint: endpointOf,
-  deliver: async (message: Message) => {
-    const inbound: Inbound = message
-    const endpoint = await endpointOf(message.operation, message.params)
-    if (isOperation(message.operation))
-      return client.post<unknown>(urlOf(endpoint), {
-        body: message.bytes,
-        headers: { "content-type": "application/json" },
-        stream: message.stream,
-        ...(message.signal !== undefined && { signal: message.signal }),
-        [inboundKey]: inbound
-      } as object)
-    return runTool(session, message.operation, message.params, {
-      signal: message.signal,
-      call: {
-        credentials: message.credentials,
-        intents: [...session.intents, ...message.intents],
-        invocation: message.invocation,
-        bytes: message.bytes,
-        endpoint
-      }
-    })
-  }
-})

@@ -24,6 +24,8 @@ export interface Session {
   /** The models that the provider's deployments serve. */
   readonly deployments: Deployments | undefined
   readonly workspace: Workspace
+  /** True where the client made it, and closes it. */
+  readonly ownsWorkspace: boolean
   readonly runtime: ManagedRuntime.ManagedRuntime<Pipeline, unknown>
   readonly tools: Map<string, RegisteredTool>
   /** Aborted by `unbind()` and `close()`; its reason is what every later call throws. */

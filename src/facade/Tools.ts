@@ -146,7 +146,7 @@ interface AutoParseableTool {
 }
 
 /** The same tools for the SDK's `runTools`, each run only as policy lets this session's caller. */
-export const judgedTools = (session: Session, tools: ReadonlyArray<RunnableTool>): Array<RunnableTool> =>
+const judgedTools = (session: Session, tools: ReadonlyArray<RunnableTool>): Array<RunnableTool> =>
   tools.map((tool) => {
     const runnable = runnableFunction(tool)
     return runnable === undefined
@@ -189,3 +189,13 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
     }
   }
 }
+
+/** Has `runTools` run each tool only as policy lets the session's caller. */
+export const judgeTools = (completions: OpenAI["chat"]["completions"], session: Session): void => {
+  const theirs = completions.runTools.bind(completions) as (body: RunToolsBody, options?: object) => never
+  const runTools = (body: RunToolsBody, options?: object): never =>
+    theirs({ ...body, tools: judgedTools(session, body.tools) } as RunToolsBody, options)
+  Object.defineProperty(completions, "runTools", { value: runTools, configurable: true, writable: true })
+}
+
+type RunToolsBody = Parameters<OpenAI["chat"]["completions"]["runTools"]>[0]

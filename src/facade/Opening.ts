@@ -1,0 +1,60 @@
+/**
+ * Opens the session of a client: in whose name it calls, in which workspace, through which pipeline.
+ *
+ * @since 0.2.0
+ */
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import { requireIntent, tokenSource } from "../AgentClient.ts"
+import type { Credentials } from "../Call.ts"
+import { ConfigurationError } from "../Errors.ts"
+import { newId } from "../Id.ts"
+import { Pipeline } from "../Pipeline.ts"
+import { Workspace, type WorkspaceServices } from "../Workspace.ts"
+import { requireDeployments, type SecureOptions, workspaceOptions } from "./Options.ts"
+import type { Session } from "./Session.ts"
+import { layerInvocation } from "./Turn.ts"
+
+/** The session of a new client. Throws `ConfigurationError` for options that do not go together. */
+export const openSession = (options: SecureOptions): Session => {
+  const app = options.appName ?? "secure-openai-app"
+  const own = Object.keys(workspaceOptions(options)).length > 0
+  if (own && options.workspace !== undefined)
+    throw new ConfigurationError(
+      "Give either a workspace, or policies, policyMode, models, issuers and audit; not both."
+    )
+  const workspace = options.workspace ?? (own ? new Workspace(workspaceOptions(options)) : Workspace.default())
+  const stages = Layer.provideMerge(layerInvocation, layerOf(workspace))
+  return {
+    app,
+    server: `app:${app}:${newId()}`,
+    credentials: credentialsOf(options),
+    intents: options.intentPolicy === undefined ? [] : [requireIntent(options.intentPolicy)],
+    deployments: options.deployments && requireDeployments(options.deployments),
+    workspace,
+    ownsWorkspace: own,
+    runtime: ManagedRuntime.make(Layer.provide(options.layer ?? Pipeline.layer, stages)),
+    tools: new Map(),
+    life: new AbortController(),
+    ending: new Set()
+  }
+}
+
+/** The stages that a workspace has built, or builds now. */
+const layerOf = (workspace: Workspace) =>
+  Layer.effectContext<WorkspaceServices, unknown, never>(workspace.runtime.contextEffect)
+
+const credentialsOf = (options: SecureOptions): Credentials => {
+  if (!("jwtToken" in options)) {
+    if (options.userName !== undefined)
+      throw new ConfigurationError("userName needs a jwtToken: a name alone proves nothing.")
+    return { _tag: "App" }
+  }
+  if (options.jwtToken === undefined)
+    throw new ConfigurationError("jwtToken is undefined. Leave it out for service mode, or give the user's token.")
+  return {
+    _tag: "User",
+    token: tokenSource(options.jwtToken),
+    ...(options.userName !== undefined && { userName: options.userName })
+  }
+}

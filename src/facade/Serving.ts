@@ -1,0 +1,41 @@
+/**
+ * A client as other agents reach it: its operations through its own requests, its tools in this process.
+ *
+ * @since 0.2.0
+ */
+import type { OpenAI } from "openai"
+import { urlOf } from "../Call.ts"
+import { isOperation } from "../Operation.ts"
+import type { Message, Service } from "../Workspace.ts"
+import { type Inbound, inboundKey } from "./Exchange.ts"
+import type { Session } from "./Session.ts"
+import { runTool } from "./Tools.ts"
+
+/** A service as other agents reach it. */
+export const serviceOf = (session: Session, client: OpenAI, endpointOf: Service["endpoint"]): Service => ({
+  id: session.server,
+  app: session.app,
+  endpoint: endpointOf,
+  deliver: async (message: Message) => {
+    const inbound: Inbound = message
+    const endpoint = await endpointOf(message.operation, message.params)
+    if (isOperation(message.operation))
+      return client.post<unknown>(urlOf(endpoint), {
+        body: message.bytes,
+        headers: { "content-type": "application/json" },
+        stream: message.stream,
+        ...(message.signal !== undefined && { signal: message.signal }),
+        [inboundKey]: inbound
+      } as object)
+    return runTool(session, message.operation, message.params, {
+      signal: message.signal,
+      call: {
+        credentials: message.credentials,
+        intents: [...session.intents, ...message.intents],
+        invocation: message.invocation,
+        bytes: message.bytes,
+        endpoint
+      }
+    })
+  }
+})
