@@ -125,7 +125,7 @@ export class Call {
     const { model } = params
     const name = typeof model === "string" ? deployment.serving(model) : undefined
     if (name === undefined) throw notDeployed(this, `no deployment serves the model ${JSON.stringify(model)}`)
-    return { params: { ...params, model: name }, endpoint: redeployed(endpoint, deployment.name, name) }
+    return { params: { ...params, model: name }, endpoint: redeployed(endpoint, deployment, name) }
   }
 
   /**

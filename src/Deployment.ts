@@ -14,6 +14,8 @@ export type Deployments = Readonly<Record<string, string>>
 /** The deployment that a request goes to. */
 export interface Deployment {
   readonly name: string
+  /** The name as it stands in the URL, where that names it. */
+  readonly segment: string | undefined
   /** The model that it serves, as policies know it. */
   readonly model: string
   /** The deployment that serves a model: this one before any other. */
@@ -32,10 +34,10 @@ export const deploymentOf = (
 ): Result.Result<Deployment | undefined, string> => {
   const named = nameIn(endpoint)
   if (Result.isFailure(named)) return Result.fail(named.failure)
-  const name = named.success ?? (deployments === undefined ? undefined : model)
+  const { name = deployments === undefined ? undefined : model, segment } = named.success ?? {}
   if (typeof name !== "string") return Result.succeed(undefined)
   if (deployments === undefined)
-    return Result.succeed({ name, model: name, serving: (other) => (wellFormed.test(other) ? other : undefined) })
+    return Result.succeed({ name, segment, model: name, serving: (other) => (isPlain(other) ? other : undefined) })
   const served = Object.hasOwn(deployments, name) ? deployments[name] : undefined
   if (served === undefined)
     return Result.fail(
@@ -43,29 +45,47 @@ export const deploymentOf = (
     )
   const serving = (other: string): string | undefined =>
     other === served ? name : Object.keys(deployments).find((key) => deployments[key] === other)
-  return Result.succeed({ name, model: served, serving })
+  return Result.succeed({ name, segment, model: served, serving })
 }
 
 /** The same URL or endpoint with another deployment in the place of the one that it names, if it names one. */
-export const redeployed = (url: string, from: string, to: string): string =>
-  url.replace(`/deployments/${from}/`, () => `/deployments/${to}/`)
+export const redeployed = (url: string, { segment }: Deployment, to: string): string =>
+  segment === undefined ? url : url.replace(`/deployments/${segment}/`, () => `/deployments/${encodeURIComponent(to)}/`)
 
-/** What may be a deployment's name in a URL: nothing that a path, a query or an encoding could be read from. */
-const wellFormed = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?$/
+/**
+ * True for what may be a deployment's name in a URL: nothing that a path, a query or a second decoding could be read from,
+ * and no dot or space at an end, which some servers drop.
+ */
+const isPlain = (name: string): boolean =>
+  name.length <= 128 &&
+  /^[^\u0000-\u001f\u007f/\\%?#;. ](?:[^\u0000-\u001f\u007f/\\%?#;]*[^\u0000-\u001f\u007f/\\%?#;. ])?$/u.test(name)
+
+interface Named {
+  readonly name: string
+  /** The name as it stands in the URL. */
+  readonly segment: string
+}
 
 /** The deployment that a URL names; a failure where servers could read it differently. */
-const nameIn = (endpoint: string): Result.Result<string | undefined, string> => {
+const nameIn = (endpoint: string): Result.Result<Named | undefined, string> => {
   if (!/deployments|%/i.test(endpoint)) return Result.succeed(undefined)
   const path = pathOf(endpoint)
-  const [segment, ...others] = decoded(path)
-    .split(/[\\/]+/)
-    .flatMap((word, at, words) => (word.toLowerCase() === "deployments" ? [words[at + 1] ?? ""] : []))
-  if (segment === undefined) return Result.succeed(undefined)
-  const isPlain = others.length === 0 && wellFormed.test(segment) && path.includes(`/deployments/${segment}/`)
-  return isPlain
-    ? Result.succeed(segment)
-    : Result.fail("the deployment in the URL is not plain: letters, digits, dots, hyphens and underscores")
+  const names = namesIn(decoded(path).split(/[\\/]+/))
+  const [segment = "", ...others] = namesIn(path.split("/"))
+  if (names.length === 0) return Result.succeed(undefined)
+  const name = decoded(segment)
+  return names.length === 1 && others.length === 0 && name === names[0] && isPlain(name)
+    ? path.includes(`/deployments/${segment}/`)
+      ? Result.succeed({ name, segment })
+      : unclear
+    : unclear
 }
+
+const unclear = Result.fail("the deployment in the URL could be read in two ways: it must be a plain name")
+
+/** What follows each segment `deployments`. */
+const namesIn = (segments: ReadonlyArray<string>): ReadonlyArray<string> =>
+  segments.flatMap((segment, at) => (segment.toLowerCase() === "deployments" ? [segments[at + 1] ?? ""] : []))
 
 const pathOf = (endpoint: string): string => {
   const url = endpoint.slice(endpoint.indexOf(" ") + 1)
