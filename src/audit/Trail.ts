@@ -222,24 +222,25 @@ export class Trail {
     }
     this.#out = { result, status, rdh: response, usage }
     this.#ended(this)
-    return Result.map(
-      this.#ground.journal.append({
-        kind: "outcome",
-        call: this.id,
-        decision: this.#opened.seq,
-        result,
-        attempts: end.attempts ?? known.attempts ?? 0,
-        status,
-        error: end.error,
-        request: end.request ?? known.request,
-        response,
-        usage,
-        output: recordFound(this.#found?.violations),
-        observed: recordFound(this.#found?.observed),
-        ms: Math.max(0, Date.now() - this.#opened.ts)
-      }),
-      () => undefined
-    )
+    const said = this.#ground.journal.append({
+      kind: "outcome",
+      call: this.id,
+      decision: this.#opened.seq,
+      result,
+      attempts: end.attempts ?? known.attempts ?? 0,
+      status,
+      error: end.error,
+      request: end.request ?? known.request,
+      response,
+      usage,
+      output: recordFound(this.#found?.violations),
+      observed: recordFound(this.#found?.observed),
+      ms: Math.max(0, Date.now() - this.#opened.ts)
+    })
+    // A receipt lives as long as its answer does, and holds its trail: it need not hold the prompt.
+    this.#prepared = undefined
+    this.#stream = undefined
+    return Result.map(said, () => undefined)
   }
 
   #judged(found: JudgedAnswer): void {

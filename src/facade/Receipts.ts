@@ -6,8 +6,8 @@
  */
 import type { Receipt } from "../Call.ts"
 
-/** How many streams are remembered by id. */
-const remembered = 10_000
+/** How many streams are remembered by id, the latest: each takes some 3 KB. */
+const remembered = 2000
 
 const byObject = new WeakMap<object, Receipt>()
 const byId = new Map<string, Receipt>()

@@ -11,7 +11,7 @@ describe(`streams leave nothing behind, shard ${shard + 1} of ${shards}`, () => 
       `shard ${shard + 1}: heap grew by ${(report.growth / 2 ** 20).toFixed(1)} MB from a fifth of the way on, ${JSON.stringify(Object.fromEntries(report.ways))}\n`
     )
     expect(report.wrong).toEqual([])
-    expect(report.left).toEqual({ connections: 0, exchanges: 0, turns: 0, streams: 0, open: 0 })
+    expect(report.left).toEqual({ connections: 0, exchanges: 0, turns: 0, streams: 0, fibers: 0, open: 0 })
     expect(report.growth).toBeLessThan(8 * 1024 * 1024)
   })
 })

@@ -7,6 +7,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
+import * as Effect from "effect/Effect"
 import type { OpenAI } from "openai"
 import type { Stream } from "openai/streaming"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
@@ -20,6 +21,11 @@ export const collectGarbage = (() => {
   V8.setFlagsFromString("--expose-gc")
   return Vm.runInNewContext("gc") as () => void
 })()
+
+/** The class of Effect's fibers. */
+const Fiber = Effect.runFork(Effect.void).constructor
+
+const fibers = (): number => V8.queryObjects(Fiber, { format: "count" })
 
 type ChatStream = Stream<OpenAI.Chat.ChatCompletionChunk>
 
@@ -93,6 +99,8 @@ export interface SoakReport {
     readonly exchanges: number
     readonly turns: number
     readonly streams: number
+    /** Fibers beyond those that were there after the first stream. */
+    readonly fibers: number
     readonly open: number
   }
 }
@@ -114,6 +122,7 @@ export const soak = async ({
   const counts = new Map(names.map((name) => [name, 0]))
   const expected = new Map<string, string>()
   let heapThen = 0
+  let fibersThen = 0
   try {
     const one = async (): Promise<void> => {
       const name = names[Math.floor(random() * names.length)] ?? ""
@@ -128,10 +137,13 @@ export const soak = async ({
       if (call !== undefined) expected.set(call, way.end)
       await way.run(stream, () => controller.abort())
     }
-    for (let done = 0; done < streams; done += 40) {
+    await one()
+    await collected()
+    fibersThen = fibers()
+    for (let done = 1; done < streams; done += 40) {
       await Promise.all(Array.from({ length: Math.min(40, streams - done) }, one))
-      if (done % 400 === 0) await collected()
-      if (done === Math.floor(streams / 200) * 40) {
+      if (done % 400 === 1) await collected()
+      if (done === Math.floor(streams / 200) * 40 + 1) {
         await collected()
         heapThen = V8.getHeapStatistics().used_heap_size
       }
@@ -162,6 +174,7 @@ export const soak = async ({
         exchanges: V8.queryObjects(Exchange, { format: "count" }),
         turns: V8.queryObjects(Turn, { format: "count" }),
         streams: V8.queryObjects(ChunkStream, { format: "count" }),
+        fibers: Math.max(0, fibers() - fibersThen),
         open: server.stats.open
       }
     }
