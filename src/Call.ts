@@ -203,9 +203,6 @@ export const endpointOf = (
     ? `POST ${baseURL.replace(/\/+$/, "")}${endpointFor(operations[operation], params).path}`
     : `local ${toolResource(app, operation)}`
 
-/** The URL of an endpoint, `POST https://host/path`. */
-export const urlOf = (endpoint: string): string => endpoint.slice(endpoint.indexOf(" ") + 1)
-
 const plainObject = (operation: string, params: unknown, options: CallOptions): JsonObject => {
   const plain = snapshot(params)
   const fault = Result.isFailure(plain)

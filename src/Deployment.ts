@@ -7,6 +7,7 @@
  */
 import * as Result from "effect/Result"
 import type { Json } from "./CanonicalJson.ts"
+import { urlOf } from "./Operation.ts"
 
 /** The model that each deployment serves, by the deployment's name: `{ "prod-4o": "gpt-4o" }`. */
 export type Deployments = Readonly<Record<string, string>>
@@ -74,11 +75,13 @@ const nameIn = (endpoint: string): Result.Result<Named | undefined, string> => {
   const [segment = "", ...others] = namesIn(path.split("/"))
   if (names.length === 0) return Result.succeed(undefined)
   const name = decoded(segment)
-  return names.length === 1 && others.length === 0 && name === names[0] && isPlain(name)
-    ? path.includes(`/deployments/${segment}/`)
-      ? Result.succeed({ name, segment })
-      : unclear
-    : unclear
+  const isClear =
+    names.length === 1 &&
+    others.length === 0 &&
+    name === names[0] &&
+    isPlain(name) &&
+    path.includes(`/deployments/${segment}/`)
+  return isClear ? Result.succeed({ name, segment }) : unclear
 }
 
 const unclear = Result.fail("the deployment in the URL could be read in two ways: it must be a plain name")
@@ -88,7 +91,7 @@ const namesIn = (segments: ReadonlyArray<string>): ReadonlyArray<string> =>
   segments.flatMap((segment, at) => (segment.toLowerCase() === "deployments" ? [segments[at + 1] ?? ""] : []))
 
 const pathOf = (endpoint: string): string => {
-  const url = endpoint.slice(endpoint.indexOf(" ") + 1)
+  const url = urlOf(endpoint)
   return URL.canParse(url) ? new URL(url).pathname : url
 }
 

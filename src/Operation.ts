@@ -54,11 +54,14 @@ export const operations: Readonly<Record<OperationName, Operation>> = {
 /** True for the name of a protected operation. */
 export const isOperation = (name: string): name is OperationName => Object.hasOwn(operations, name)
 
+/** The URL of a call's method and URL, `POST https://host/path`. */
+export const urlOf = (target: string): string => target.slice(target.indexOf(" ") + 1)
+
 /** Where a call of an operation goes, by its method and URL (`POST https://host/v1/responses`). */
 export const endpointAt = ({ endpoints }: Operation, target: string): Endpoint => {
   const [usual, ...others] = endpoints
   if (others.length === 0) return usual
-  const path = pathOf(target.slice(target.indexOf(" ") + 1))
+  const path = pathOf(urlOf(target))
   return endpoints.find((endpoint) => path.endsWith(endpoint.path)) ?? usual
 }
 

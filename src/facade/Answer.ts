@@ -9,6 +9,7 @@ import { APIError, type OpenAI } from "openai"
 import { APIPromise } from "openai/api-promise"
 import type { Receipt } from "../Call.ts"
 import { rememberReceipt } from "./Receipts.ts"
+import { bodiless } from "./transport/ReceivedResponse.ts"
 
 /** What the SDK knows of a response. */
 export type ResponseProps = Awaited<ConstructorParameters<typeof APIPromise>[1]>
@@ -88,16 +89,13 @@ export const responseLike = (from: Response, body: string | ReadableStream, cont
   }
   // A body of text would bring a content type with it.
   const content = typeof body === "string" ? utf8.encode(body) : body
-  const response = new Response(hasBody(status) ? content : null, { status, statusText, headers })
+  const response = new Response(bodiless.has(status) ? null : content, { status, statusText, headers })
   return Object.defineProperties(response, {
     redirected: { value: redirected },
     type: { value: type },
     url: { value: url }
   })
 }
-
-/** False for what has no body by its status (Fetch standard, §2.2.3). */
-const hasBody = (status: number): boolean => status !== 204 && status !== 205 && status !== 304
 
 /**
  * Chunks as server-sent events, as the API sends them: those that have a `type` are named and end without a sentinel, all

@@ -4,8 +4,7 @@
  * @since 0.2.0
  */
 import type { OpenAI } from "openai"
-import { urlOf } from "../Call.ts"
-import { isOperation } from "../Operation.ts"
+import { isOperation, urlOf } from "../Operation.ts"
 import type { Message, Service } from "../Workspace.ts"
 import { type Inbound, inboundKey } from "./Exchange.ts"
 import type { Session } from "./Session.ts"

@@ -12,7 +12,7 @@ import type { Body } from "./Body.ts"
 type Bytes = Uint8Array<ArrayBuffer>
 
 /** Statuses that have no body (Fetch standard, §2.2.3). */
-const bodiless: ReadonlySet<number> = new Set([101, 204, 205, 304])
+export const bodiless: ReadonlySet<number> = new Set([101, 204, 205, 304])
 
 /** See the file's first paragraph. */
 export class ReceivedResponse extends Response implements ReadableResponse {
