@@ -17,6 +17,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
+import { checkProof } from "./checkProof.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
 import { prove } from "./prove.ts"
 import { policy } from "./policy/policy.ts"
@@ -26,7 +27,7 @@ import { verify } from "./verify.ts"
 
 const audit = Command.make("audit").pipe(
   Command.withDescription("Reads and verifies the log"),
-  Command.withSubcommands([verify, show, tail, prove])
+  Command.withSubcommands([verify, show, tail, prove, checkProof])
 )
 
 /** Help where it is asked for; what is wrong with an invocation in one line. */

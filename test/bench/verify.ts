@@ -30,7 +30,12 @@ const call = (n: number, append: (body: Body) => number): void => {
     call: id,
     tool: "tool:shop/generate",
     app: "shop",
-    principal: { kind: "user", id: `user-${n % 997}`, iss: "https://login.example.com/realms/shop", roles: ["analyst"] },
+    principal: {
+      kind: "user",
+      id: `user-${n % 997}`,
+      iss: "https://login.example.com/realms/shop",
+      roles: ["analyst"]
+    },
     verdict: n % 10 === 0 ? "rewrite" : "allow",
     policies: ["company:Acme", "team:shop", "user:everyone"],
     rev: "sha-256:7wlVqZpGQnOYyJ1kq9mBrDf1mYxT5zj0c3v6J8l0aHk",
@@ -85,7 +90,9 @@ const seconds = async (work: () => Promise<void>): Promise<number> => {
 }
 
 const say = (name: string, took: number, more = ""): void =>
-  console.log(`${name.padEnd(30)} ${took.toFixed(2).padStart(7)} s  ${Math.round(count / took).toLocaleString("en")} records/s${more}`)
+  console.log(
+    `${name.padEnd(30)} ${took.toFixed(2).padStart(7)} s  ${Math.round(count / took).toLocaleString("en")} records/s${more}`
+  )
 
 const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-bench-"))
 try {
@@ -93,7 +100,9 @@ try {
   await make(path)
   const segments = Fs.readdirSync(Path.join(path, "journal"))
   const bytes = segments.reduce((sum, name) => sum + Fs.statSync(Path.join(path, "journal", name)).size, 0)
-  console.log(`${count.toLocaleString("en")} records, ${Math.round(bytes / 2 ** 20)} MiB, ${segments.length} segments, Node ${process.version}`)
+  console.log(
+    `${count.toLocaleString("en")} records, ${Math.round(bytes / 2 ** 20)} MiB, ${segments.length} segments, Node ${process.version}`
+  )
   const each = async (work: (line: Buffer) => void): Promise<void> => {
     for await (const { lines } of readBatches(path)) for (const line of lines) work(line)
   }
