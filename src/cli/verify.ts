@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import { decodeLine } from "../audit/Segment.ts"
 import { verify as verifyLog } from "../audit/Verify.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
 import { key, readFile, readKeys } from "./LogKey.ts"
@@ -37,7 +38,7 @@ export const verify = Command.make(
         verifyLog({
           path: log,
           keys: Option.getOrUndefined(given),
-          since: Option.getOrUndefined(earlier)?.toString("utf8")
+          since: Option.isNone(earlier) ? undefined : (decodeLine(earlier.value) ?? "")
         })
       )
       if (Result.isFailure(result)) {
