@@ -190,7 +190,7 @@ const eventually = async (holds: () => boolean): Promise<void> => {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2))
 }
 
-/** Journals that the library wrote, without the application: many segments, an open call, nothing at all. */
+/** Journals that the library wrote, without the application: many segments, an open call, hundreds of records, nothing at all. */
 export const journals = async (home: string): Promise<ReadonlyMap<string, Log>> => {
   const key = generate()
   const logs = new Map<string, Log>()
@@ -210,17 +210,27 @@ export const journals = async (home: string): Promise<ReadonlyMap<string, Log>> 
   await durable(again)
   keep("segments, open call", "segments")
   await again.close()
+  const hundreds = openAt("hundreds")
+  makeCalls(hundreds, 120)
+  await hundreds.close()
+  keep("hundreds")
   const empty = openAt("empty")
   await empty.close()
   keep("empty")
   return logs
 }
 
+/** The records of a log before its last log.close. */
+export const stillOpen = (files: Files): ReadonlyArray<Record<string, unknown>> => {
+  const records = recordsOf(files)
+  return records.at(-1)?.["kind"] === "log.close" ? records.slice(0, -1) : records
+}
+
 /** The log while its key changes, with both keys in `vkey` and both signatures; and after, with the new one alone. */
 export const forgedRotation = (log: Log): { readonly during: Log; readonly after: Log } => {
   const next = generate()
   const origin = originOf(log.files)
-  const records = recordsOf(log.files).filter(({ kind }) => kind !== "log.close")
+  const records = stillOpen(log.files)
   const head = records.at(-1) ?? {}
   const said = (kind: string, key: SigningKey) => ({
     v: 1,
