@@ -113,7 +113,7 @@ describe("secure-openai audit", () => {
     assert.strictEqual(run("audit", "verify", log, "--since", Path.join(path, "checkpoint")).status, 1)
   })
 
-  it("exits with 2 where it cannot run", () => {
+  it("exits with 2 where it cannot run", { timeout: 60_000 }, () => {
     for (const args of [
       ["verify", Path.join(home, "nothing")],
       ["verify", log, "--bogus"],
@@ -199,7 +199,7 @@ describe("secure-openai audit", () => {
     assert.isTrue(stdout.endsWith(Fs.readFileSync(Path.join(log, "checkpoint"), "utf8")))
   })
 
-  it("check-proof checks it without the log, and exits as verify does", () => {
+  it("check-proof checks it without the log, and exits as verify does", { timeout: 60_000 }, () => {
     const [proof, record, other] = ["proof", "record", "other"].map((name) => Path.join(home, name)) as [
       string,
       string,
