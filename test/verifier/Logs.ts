@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { formatVerifierKey, parseNote, signCheckpoint, verifierKey } from "../../src/audit/Checkpoint.ts"
+import { formatVerifierKey, keyId, parseNote, signCheckpoint, verifierKey } from "../../src/audit/Checkpoint.ts"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
 import * as Journal from "../../src/audit/Journal.ts"
 import { leafHash, rootOf } from "../../src/audit/MerkleTree.ts"
@@ -92,6 +92,10 @@ export const signedByAll = (checkpoint: string, keys: ReadonlyArray<SigningKey>)
   const lines = keys.map((key) => signCheckpoint(note.success, key).split("\n\n")[1] ?? "")
   return `${note.success.text}\n${lines.join("")}`
 }
+
+/** A line of a note by which a key signs its text under a name. */
+export const signatureLine = (name: string, text: string, key: SigningKey): string =>
+  `— ${name} ${Buffer.concat([keyId(name, key.publicKey), key.sign(Buffer.from(text))]).toString("base64")}\n`
 
 export const vkeyOf = (name: string, key: SigningKey): string =>
   `${formatVerifierKey(verifierKey(name, key.publicKey))}\n`

@@ -15,6 +15,7 @@ import {
   recordsOf,
   renumbered,
   segments,
+  signatureLine,
   signed,
   signedByAll,
   stillOpen,
@@ -256,6 +257,7 @@ export function* spellings(name: string, log: Log): Generator<Case> {
     ["keys out of order", `${line.slice(0, -1)},"a":"b"}`],
     ["indices out of order", `{"9":1,"10":2,${line.slice(1)}`],
     ["a key that is not ASCII", `{"é":"x",${line.slice(1)}`],
+    ["a key that is not ASCII, in its order", `${line.slice(0, -1)},"é":"x"}`],
     ["a fraction", `{"a":1.5,${line.slice(1)}`],
     ["a fraction of nothing", line.replace(seq, `${seq}.0`)],
     ["an exponent", `{"a":1e3,${line.slice(1)}`],
@@ -426,6 +428,19 @@ export function* notes(name: string, log: Log, foreign: Log): Generator<Case> {
     ["another log's", textOf(foreign.files, "vkey"), "bad"],
     ["none", "nonsense", "either"]
   ]
+  // A key that is held under another name than the log's signs for somebody else.
+  const elsewhere = signatureLine("witness.example/w", `${text}\n`, stranger)
+  const also = vkey + vkeyOf("witness.example/w", stranger)
+  yield {
+    name: `${name}, signed under another name that is held`,
+    files: changed(files, { vkey: also, checkpoint: `${text}\n\n${elsewhere}` }),
+    expect: "bad"
+  }
+  yield {
+    name: `${name}, signed under another name that is held too`,
+    files: changed(files, { vkey: also, checkpoint: `${text}\n\n${elsewhere}${line}` }),
+    expect: "good"
+  }
   for (const [what, given, expect] of keys)
     yield { name: `${name}, a given key that is ${what}`, files, key: given, expect }
   // A log made anew as a whole, by somebody without the key: consistent in itself.
