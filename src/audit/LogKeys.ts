@@ -12,16 +12,17 @@ import type { ReadRecord } from "./Record.ts"
 /** Takes records in order; those that are not about a log key pass. */
 export class LogKeys {
   readonly #named = new Map<string, { readonly index: number; readonly key: VerifierKey }>()
-  readonly #states: Array<{ readonly index: number; readonly kid: string; readonly ended: boolean }> = []
+  readonly #ends = new Map<string, number>()
 
   /** Takes the record at its place. */
   take(record: ReadRecord): void {
     if (record.kind === "log.open") return this.#name(record.seq, record["vkey"])
     if (record["use"] !== "log") return
-    const ended = record.kind === "key.retired" || record.kind === "key.revoked"
-    if (!ended && record.kind !== "key.active") return
-    if (!ended) this.#name(record.seq, record["vkey"])
-    if (typeof record["kid"] === "string") this.#states.push({ index: record.seq, kid: record["kid"], ended })
+    if (record.kind === "key.active") return this.#name(record.seq, record["vkey"])
+    const { kid, kind, seq } = record
+    if (kind !== "key.retired" && kind !== "key.revoked") return
+    // What ended stays ended; what is said of it again later changes nothing.
+    if (typeof kid === "string" && !this.#ends.has(kid)) this.#ends.set(kid, seq)
   }
 
   #name(index: number, vkey: unknown): void {
@@ -35,11 +36,10 @@ export class LogKeys {
     return [...this.#named.values()].flatMap(({ index, key }) => (index < size ? [key] : []))
   }
 
-  /** The record that ended the key, where it is among the first `size` and none after it there made the key active again. */
+  /** The record that ended the key, where it is among the first `size`. */
   endOf(key: VerifierKey, size: number): number | undefined {
-    const kid = thumbprint(Buffer.from(key.publicKey).toString("base64url"))
-    const last = this.#states.findLast((state) => state.index < size && state.kid === kid)
-    return last?.ended === true ? last.index : undefined
+    const end = this.#ends.get(thumbprint(Buffer.from(key.publicKey).toString("base64url")))
+    return end !== undefined && end < size ? end : undefined
   }
 }
 

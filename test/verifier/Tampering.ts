@@ -180,6 +180,7 @@ export function* folders(name: string, log: Log): Generator<Case> {
     yield { name: `${name}, without ${segment}`, files: changed(files, { [segment]: undefined }), expect: "either" }
     yield { name: `${name}, ${segment} empty`, files: changed(files, { [segment]: "" }), expect: "either" }
     for (const to of [
+      named(Math.max(start - 1, 0) === start ? start + 2 : start - 1),
       named(start + 1),
       named(start + 1000),
       named(2n ** 53n + 1n),
@@ -353,6 +354,11 @@ export function* notes(name: string, log: Log, foreign: Log): Generator<Case> {
     ["with a byte order mark", `\ufeff${note}`, "bad"],
     ["with a tab", note.replace("— ", "—\t"), "bad"],
     ["that is no UTF-8", Buffer.concat([Buffer.from(note), Buffer.from([0xff, 0x0a])]), "bad"],
+    [
+      "whose witness has a name that is no UTF-8",
+      Buffer.concat([Buffer.from(`${text}\n\n— w`), Buffer.from([0xff]), Buffer.from(witness.slice(3) + line)]),
+      "bad"
+    ],
     ["with a hyphen for the dash", note.replace("— ", "- "), "bad"],
     ["with another name", note.replace(`— ${origin}`, "— another"), "bad"],
     ["with another origin", note.replace(`${origin}\n`, "another\n"), "bad"],
@@ -587,6 +593,80 @@ const breakLast = (note: string): string => {
   const last = lines.at(-1) ?? ""
   const at = last.length - 20
   return `${[...lines.slice(0, -1), `${last.slice(0, at)}${last[at] === "A" ? "B" : "A"}${last.slice(at + 1)}`].join("\n")}\n`
+}
+
+/** Calls that make no sense, written by whoever holds the key. */
+export function* sense(name: string, log: Log): Generator<Case> {
+  const records = stillOpen(log.files)
+  const at = records.length
+  const { boot, ts } = records.at(-1) ?? {}
+  const said = (kind: string, fields: Fields = {}): Fields => ({ v: 1, id: "x", ts, boot, kind, call: "x", ...fields })
+  const decision = said("decision")
+  const open = said("stream.open", { decision: at, status: 200 })
+  const segment = (from: unknown, count: unknown, digest: unknown = "d"): Fields =>
+    said("stream.segment", { from, count, digest })
+  const close = (received: unknown, chunks: unknown, digest: unknown = "d"): Fields =>
+    said("stream.close", { reason: "complete", received, chunks, digest })
+  const end = said("outcome", { decision: at, result: "complete" })
+  const stories: ReadonlyArray<readonly [string, ReadonlyArray<Fields>, Case["expect"]]> = [
+    ["a call", [decision, end], "good"],
+    ["a stream", [decision, open, segment(0, 2), segment(2, 1, "e"), close(3, 1, "e"), end], "good"],
+    ["a stream of nothing", [decision, open, close(0, 0, "anything"), end], "good"],
+    [
+      "a call twice, one after the other",
+      [decision, end, decision, said("outcome", { decision: at + 2, result: "complete" })],
+      "good"
+    ],
+    ["what is not known yet", [decision, said("kind.to.come", { call: "y" }), end], "good"],
+    ["a tool that the model asked for", [decision, said("tool_call"), end], "good"],
+    ["a stream of what passes through", [said("passthrough"), open], "bad"],
+    ["a stream of no call", [open], "bad"],
+    ["a stream of another decision", [decision, { ...open, decision: 0 }], "bad"],
+    ["two streams", [decision, open, open], "bad"],
+    ["two streams, one after the other", [decision, open, close(0, 0), open], "bad"],
+    ["a segment before the stream", [decision, segment(0, 1)], "bad"],
+    ["a segment after the stream", [decision, open, close(0, 0), segment(0, 1)], "bad"],
+    ["a gap", [decision, open, segment(1, 1)], "bad"],
+    ["an overlap", [decision, open, segment(0, 2), segment(1, 1)], "bad"],
+    ["a segment of nothing", [decision, open, segment(0, 0)], "bad"],
+    ["a segment of less than nothing", [decision, open, segment(0, -1)], "bad"],
+    ["a segment of true", [decision, open, segment(0, true)], "bad"],
+    ["a segment from false", [decision, open, segment(false, 1)], "bad"],
+    ["a segment without a digest", [decision, open, segment(0, 1, 7)], "bad"],
+    [
+      "segments beyond numbers",
+      [
+        decision,
+        open,
+        segment(0, Number.MAX_SAFE_INTEGER),
+        segment(Number.MAX_SAFE_INTEGER, 1),
+        close(Number.MAX_SAFE_INTEGER, 0)
+      ],
+      "bad"
+    ],
+    ["a close that counts more", [decision, open, segment(0, 1), close(2, 1)], "bad"],
+    ["a close that counts less", [decision, open, segment(0, 1), close(0, 0)], "bad"],
+    ["a close that handed on more", [decision, open, segment(0, 1), close(1, 2)], "bad"],
+    ["a close that handed on less than nothing", [decision, open, segment(0, 1), close(1, -1)], "bad"],
+    ["a close that handed on true", [decision, open, segment(0, 1), close(1, true)], "bad"],
+    ["a close with another digest", [decision, open, segment(0, 1), close(1, 1, "e")], "bad"],
+    ["a close of no stream", [decision, close(0, 0)], "bad"],
+    ["an outcome with its stream open", [decision, open, end], "bad"],
+    ["an outcome of another decision", [decision, { ...end, decision: at + 1 }], "bad"],
+    ["an outcome of a text", [decision, { ...end, decision: String(at) }], "bad"],
+    ["two outcomes", [decision, end, end], "bad"],
+    ["an outcome unknown", [decision, { ...end, result: "unknown" }], "bad"],
+    ["two decisions", [decision, decision], "bad"],
+    ["a refusal of an open call", [decision, said("refused")], "bad"],
+    ["a tool of no call", [said("tool_call")], "bad"],
+    ["a call without a name", [{ ...decision, call: 7 }], "bad"],
+    ["a log.close with an open call", [decision, said("log.close")], "bad"],
+    ["something after log.close", [said("log.close"), decision], "bad"],
+    ["a recovery without a crash", [said("log.recovered", { previous: boot, open: 0, dropped: 0 })], "bad"],
+    ["another boot", [{ ...decision, boot: "another" }], "bad"]
+  ]
+  for (const [what, more, expect] of stories)
+    yield { name: `${name}, ${what}`, files: signed(log, renumbered([...records, ...more])), expect }
 }
 
 /** One byte changed at each place of each file that counts, or at every so many places; another bit each time. */

@@ -14,7 +14,19 @@ import { temporaryFolder } from "../audit/logs.ts"
 import { agree, jobOf, packageSays, place } from "./Agreement.ts"
 import { changed, first, journals, linesOf, live, type Log, signed, sizeOf, textOf, vkeyOf, writeLog } from "./Logs.ts"
 import { type Job, python, runBatch, runPython } from "./Python.ts"
-import { type Case, cuts, fields, flips, folders, history, notes, order, rotation, spellings } from "./Tampering.ts"
+import {
+  type Case,
+  cuts,
+  fields,
+  flips,
+  folders,
+  history,
+  notes,
+  order,
+  rotation,
+  sense,
+  spellings
+} from "./Tampering.ts"
 
 const home = temporaryFolder()
 const logs = new Map<string, Log>()
@@ -80,7 +92,7 @@ describe.skipIf(python === undefined)("the verifier in Python and the package's"
     [
       "bytes that were cut off or added",
       50,
-      () => ["segments", "torn", "live", "empty"].flatMap((name) => [...cuts(name, log(name))])
+      () => ["segments", "segments, live", "torn", "live", "empty"].flatMap((name) => [...cuts(name, log(name))])
     ],
     [
       "segments and files",
@@ -99,6 +111,7 @@ describe.skipIf(python === undefined)("the verifier in Python and the package's"
       () => ["recovered", "segments, live", "empty"].flatMap((name) => [...history(name, log(name), foreign(name))])
     ],
     ["a key that changes", 5, () => ["recovered", "twice", "empty"].flatMap((name) => [...rotation(name, log(name))])],
+    ["calls that make no sense", 60, () => ["empty", "recovered"].flatMap((name) => [...sense(name, log(name))])],
     ["each byte", 700, () => flips("empty", log("empty"))],
     // The deep tests change each byte of it.
     [

@@ -468,16 +468,13 @@ class LogKeys:
 
     def __init__(self):
         self.named = {}
-        self.events = []
+        self.ends = {}
 
     def take(self, r):
-        if r["kind"] == "log.open":
+        if r["kind"] == "log.open" or (r["kind"] == "key.active" and r.get("use") == "log"):
             self.name(r)
-        elif r["kind"] in ("key.active", "key.retired", "key.revoked") and r.get("use") == "log":
-            if r["kind"] == "key.active":
-                self.name(r)
-            if isinstance(r.get("kid"), str):
-                self.events.append((r["seq"], r["kid"], r["kind"] != "key.active"))
+        elif r["kind"] in ("key.retired", "key.revoked") and r.get("use") == "log" and isinstance(r.get("kid"), str):
+            self.ends.setdefault(r["kid"], r["seq"])
 
     def name(self, r):
         try:
@@ -490,12 +487,9 @@ class LogKeys:
         return [key for key, index in self.named.items() if index < size]
 
     def end_of(self, key, size):
-        """The record that ended the key among the first `size`; None where it had not ended."""
-        kid, end = key.kid(), None
-        for index, name, ended in self.events:
-            if index < size and name == kid:
-                end = index if ended else None
-        return end
+        """The record that ended the key, where it is among the first `size`."""
+        end = self.ends.get(key.kid())
+        return end if end is not None and end < size else None
 
 
 # --- a log ------------------------------------------------------------------------------------------------------------
@@ -745,11 +739,9 @@ def check_receipt(jws, path, given=None):
             if record["kind"] == "key.active":
                 jwk = record.get("jwk")
                 x = jwk.get("x") if isinstance(jwk, dict) and jwk.get("kty") == "OKP" and jwk.get("crv") == "Ed25519" else None
-                if isinstance(x, str) and thumbprint(x) == kid:
+                if isinstance(x, str) and thumbprint(x) == kid and record["seq"] <= index:
                     found["key"] = from_b64u(x)
-                if record["seq"] <= index:
-                    found["ended"] = False
-            elif record["seq"] <= index:
+            elif record["kind"] in ("key.retired", "key.revoked") and record["seq"] <= index:
                 found["ended"] = True
 
     log = Log(path, given, keep=keep)
