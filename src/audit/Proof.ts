@@ -79,8 +79,6 @@ export const parseProof = (text: string): Result.Result<Proof, string> => {
   const [second = "", ...encoded] = rest[0]?.startsWith("extra ") ? rest.slice(1) : rest
   const index = /^index (0|[1-9][0-9]*)$/.exec(second)?.[1]
   if (index === undefined || !Number.isSafeInteger(Number(index))) return Result.fail("there is no line with the index")
-  // A tree of 2^53 leaves has paths of 53.
-  if (encoded.length > 64) return Result.fail("there are more than 64 hashes")
   const hashes = encoded.map((line) => Buffer.from(line, "base64"))
   if (!hashes.every((hash, i) => hash.length === 32 && base64(hash) === encoded[i]))
     return Result.fail("a hash is not 32 bytes in base64")

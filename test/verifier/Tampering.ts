@@ -569,6 +569,14 @@ export function* rotation(name: string, log: Log): Generator<Case> {
       "good"
     ]
   ]
+  const ended = recordsOf(after.files)
+  const last = ended.at(-1) ?? {}
+  const twice = renumbered([...ended, { ...last, kind: "added.later" }, last])
+  yield {
+    name: `${name}, a key that is ended twice, and signs in between`,
+    files: changed(signed({ files: during.files, key: log.key }, twice, twice.length - 1), { vkey: both }),
+    expect: "bad"
+  }
   for (const [what, files, key, since, expect] of said)
     yield { name: `${name}, a key ${what}`, files, key, since, expect }
   const earlier = textOf(signed(log, renumbered(stillOpen(log.files))), "checkpoint")

@@ -7,12 +7,29 @@ import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { leafHash } from "../../src/audit/MerkleTree.ts"
 import { checkProof, prove } from "../../src/audit/Proof.ts"
 import { readKeys } from "../../src/cli/LogKey.ts"
 import { type Provider, startProvider } from "../e2e/Provider.ts"
-import { temporaryFolder } from "../audit/logs.ts"
+import { generate } from "../../src/Keys.ts"
+import { decision, temporaryFolder } from "../audit/logs.ts"
 import { agree, jobOf, packageSays, place } from "./Agreement.ts"
-import { changed, first, journals, linesOf, live, type Log, signed, sizeOf, textOf, vkeyOf, writeLog } from "./Logs.ts"
+import {
+  changed,
+  first,
+  journals,
+  linesOf,
+  live,
+  type Log,
+  originOf,
+  recordsOf,
+  renumbered,
+  signed,
+  sizeOf,
+  textOf,
+  vkeyOf,
+  writeLog
+} from "./Logs.ts"
 import { type Job, python, runBatch, runPython } from "./Python.ts"
 import {
   type Case,
@@ -295,6 +312,45 @@ describe.skipIf(python === undefined)("proofs and receipts", { timeout: 120_000 
     assert.deepStrictEqual(
       elsewhere.map(({ exit }) => exit),
       [1, 1, 1]
+    )
+  })
+
+  it("count by what their key was at the decision", async () => {
+    const base = log("empty")
+    const agent = generate()
+    const origin = originOf(base.files)
+    const [open = {}] = recordsOf(base.files)
+    const said = (fields: Record<string, unknown>) => ({ ...open, ...fields })
+    const about = (kind: string) => said({ kind, use: "agent", kid: agent.kid, jwk: agent.jwk })
+    const decided = said({ ...decision("call-1"), tool: "t" })
+    const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url")
+    const jobs = [["key.active"], [], ["key.active", "key.retired"], ["key.active", "key.revoked", "key.active"]].map(
+      (before, i): Job => {
+        const leaf = before.length + 1
+        const records = renumbered([open, ...before.map(about), decided, about("key.active"), about("key.retired")])
+        const claims = {
+          sub: "alice",
+          call: "call-1",
+          tool: "t",
+          dec: "allow",
+          chg: [],
+          req: "sha-256:req",
+          eff: "sha-256:eff",
+          inv: "sha-256:inv",
+          log: origin,
+          leaf,
+          lh: Buffer.from(leafHash(records[leaf] ?? "")).toString("base64url")
+        }
+        const text = `${part({ alg: "Ed25519", kid: agent.kid, typ: "soai-receipt+jwt" })}.${part(claims)}`
+        const jws = `${text}.${Buffer.from(agent.sign(Buffer.from(text))).toString("base64url")}`
+        const path = Path.join(home, "keys", String(i))
+        writeLog(path, signed(base, records))
+        return { path, receipt: place(jws, "receipt", path) }
+      }
+    )
+    assert.deepStrictEqual(
+      (await runBatch(jobs)).map(({ exit, message }) => [exit, message]),
+      [[0, undefined], ...Array.from({ length: 3 }, () => [1, "the log publishes no such key, or it had ended"])]
     )
   })
 })
