@@ -42,7 +42,7 @@ const changed = (name: string): string => {
   return path
 }
 
-describe("secure-openai audit", () => {
+describe("secure-openai audit", { timeout: 60_000 }, () => {
   it("verify says how many records there are, from when to when, and exits with 0", () => {
     const { status, stdout } = run("audit", "verify", log)
     assert.strictEqual(status, 0)
@@ -113,7 +113,7 @@ describe("secure-openai audit", () => {
     assert.strictEqual(run("audit", "verify", log, "--since", Path.join(path, "checkpoint")).status, 1)
   })
 
-  it("exits with 2 where it cannot run", { timeout: 60_000 }, () => {
+  it("exits with 2 where it cannot run", () => {
     for (const args of [
       ["verify", Path.join(home, "nothing")],
       ["verify", log, "--bogus"],
@@ -157,7 +157,7 @@ describe("secure-openai audit", () => {
     )
   })
 
-  it("tail -f goes on with each record as it is written, across segments", { timeout: 30_000 }, async () => {
+  it("tail -f goes on with each record as it is written, across segments", async () => {
     const path = Path.join(home, "followed")
     const journal = openAt(path)
     const child = ChildProcess.spawn(process.execPath, [main, "audit", "tail", "-f", "--json", path])
@@ -199,7 +199,7 @@ describe("secure-openai audit", () => {
     assert.isTrue(stdout.endsWith(Fs.readFileSync(Path.join(log, "checkpoint"), "utf8")))
   })
 
-  it("check-proof checks it without the log, and exits as verify does", { timeout: 60_000 }, () => {
+  it("check-proof checks it without the log, and exits as verify does", () => {
     const [proof, record, other] = ["proof", "record", "other"].map((name) => Path.join(home, name)) as [
       string,
       string,
