@@ -160,7 +160,10 @@ export class AgentClient {
     const own = await this.#principal()
     const principal = delegated ? lineage.principal : own
     const credentials = delegated ? lineage.credentials : this.credentials
-    const behalf = [...(lineage === undefined ? [] : [...lineage.behalf, lineage.principal]), ...(delegated ? [own] : [])]
+    const behalf = [
+      ...(lineage === undefined ? [] : [...lineage.behalf, lineage.principal]),
+      ...(delegated ? [own] : [])
+    ]
     const parent = lineage && parentOf(lineage)
     const asked = options.stream === true ? { ...params, stream: true } : params
     const endpoint = await service.endpoint(operation, asked)

@@ -216,10 +216,7 @@ export class Call {
 const none: ReadonlyArray<never> = []
 
 /** Every intent that restricts the call before restricts this one. */
-const narrowed = (
-  intents: ReadonlyArray<IntentPolicy>,
-  lineage: Lineage | undefined
-): ReadonlyArray<IntentPolicy> =>
+const narrowed = (intents: ReadonlyArray<IntentPolicy>, lineage: Lineage | undefined): ReadonlyArray<IntentPolicy> =>
   lineage === undefined || lineage.intents.every((intent) => intents.includes(intent))
     ? intents
     : [...new Set([...lineage.intents, ...intents])]

@@ -17,16 +17,8 @@ export interface SignedJws {
 
 /** Signs claims, given as JSON text. Throws where the key is for another purpose; with a remote key the answer is a promise. */
 export function sign<T extends JwsType>(key: SigningKey<UseOf[T]>, typ: T, claims: string): SignedJws
-export function sign<T extends JwsType>(
-  key: AnyKey<UseOf[T]>,
-  typ: T,
-  claims: string
-): SignedJws | Promise<SignedJws>
-export function sign<T extends JwsType>(
-  key: AnyKey<UseOf[T]>,
-  typ: T,
-  claims: string
-): SignedJws | Promise<SignedJws> {
+export function sign<T extends JwsType>(key: AnyKey<UseOf[T]>, typ: T, claims: string): SignedJws | Promise<SignedJws>
+export function sign<T extends JwsType>(key: AnyKey<UseOf[T]>, typ: T, claims: string): SignedJws | Promise<SignedJws> {
   const signed = `${headerOf(key, typ)}.${Buffer.from(claims).toString("base64url")}`
   const whole = (signature: Uint8Array): SignedJws => ({
     jws: `${signed}.${Buffer.from(signature).toString("base64url")}`,

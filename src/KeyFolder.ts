@@ -62,7 +62,12 @@ const isCurrent = ({ kid, use }: KeyEnd, agent: Crypto.KeyObject, log: Crypto.Ke
 export const list = (
   directory: string
 ): {
-  readonly keys: ReadonlyArray<{ readonly use: KeyName; readonly kid: string; readonly x?: string; readonly state: string }>
+  readonly keys: ReadonlyArray<{
+    readonly use: KeyName
+    readonly kid: string
+    readonly x?: string
+    readonly state: string
+  }>
 } => {
   requireFolder(directory)
   const ended = readEnded(directory)
@@ -72,7 +77,9 @@ export const list = (
       if (!Fs.existsSync(path)) return []
       const key = identify(use, read(path), path)
       const isEnding = suffix === "" && ended.some(({ kid }) => kid === key.kid)
-      return [{ use, ...key, state: suffix === "" ? (isEnding ? "active, until the next is taken up" : "active") : "next" }]
+      return [
+        { use, ...key, state: suffix === "" ? (isEnding ? "active, until the next is taken up" : "active") : "next" }
+      ]
     })
   )
   const present = new Set(keys.map(({ kid }) => kid))

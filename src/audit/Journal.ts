@@ -197,12 +197,11 @@ const create = ({ disk, first, key, next, path }: JournalOptions): Found => {
   const vkey = disk.read(Path.join(path, "vkey"))
   const known = vkey === undefined ? undefined : Result.getOrUndefined(parseVerifierKeys(vkey.toString("utf8")))
   const origin =
-    first?.origin ??
-    known?.find(({ publicKey }) => Buffer.compare(publicKey, key.publicKey) === 0)?.name ??
-    newOrigin()
+    first?.origin ?? known?.find(({ publicKey }) => Buffer.compare(publicKey, key.publicKey) === 0)?.name ?? newOrigin()
   const frontier = new Frontier()
   const note = first?.note ?? signCheckpointBy({ origin, size: 0, root: frontier.root() }, keysOf({ key, next }))
-  if (typeof note !== "string") throw new TypeError("a log whose key is held elsewhere is made with its first checkpoint")
+  if (typeof note !== "string")
+    throw new TypeError("a log whose key is held elsewhere is made with its first checkpoint")
   replace(disk, path, "vkey", verifierKeys(origin, keysOf({ key, next })))
   replace(disk, path, "checkpoint", note)
   return {

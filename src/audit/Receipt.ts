@@ -177,7 +177,8 @@ export const verify = (jws: string, jwk: PublicJwk): Verified<ReceiptClaims> => 
   if (Result.isFailure(read)) return { valid: false, reason: `the receipt ${read.failure}` }
   const { kid, publicKey } = publicKeyOf("agent", x)
   const { claims, signature, signed } = read.success
-  if (read.success.kid !== kid) return { valid: false, reason: `the receipt is by the key ${read.success.kid}, not ${kid}` }
+  if (read.success.kid !== kid)
+    return { valid: false, reason: `the receipt is by the key ${read.success.kid}, not ${kid}` }
   if (!verifySignature(publicKey, Buffer.from(signed), signature))
     return { valid: false, reason: "the receipt was not signed by this key" }
   const decoded = decodeClaims(claims)

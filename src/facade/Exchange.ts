@@ -286,8 +286,13 @@ export class Exchange implements TurnOwner {
     const props = this.#props ?? this.#propsOf(reply)
     if (reply._tag === "Stream")
       return this.#resolve(
-        streamAnswer(reply, props, this.#client!, this.#session, turn.committed && { lineage: turn.committed.lineage }, (reason) =>
-          this.interrupt(reason)
+        streamAnswer(
+          reply,
+          props,
+          this.#client!,
+          this.#session,
+          turn.committed && { lineage: turn.committed.lineage },
+          (reason) => this.interrupt(reason)
         )
       )
     if (turn.committed !== undefined) rememberAsked(this.#session, reply.value, turn.committed)

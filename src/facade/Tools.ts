@@ -212,10 +212,13 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
 
 /** The call that asked for a tool which the SDK's runner runs: the runner's last answer asked for it. */
 const askedInRun = (session: Session, runner: unknown, name: string, args: string): Lineage | undefined => {
-  const messages = (runner as { readonly messages?: ReadonlyArray<OpenAI.ChatCompletionMessageParam> } | undefined)?.messages
+  const messages = (runner as { readonly messages?: ReadonlyArray<OpenAI.ChatCompletionMessageParam> } | undefined)
+    ?.messages
   const last = messages?.findLast(({ role }) => role === "assistant")
   const calls = last?.role === "assistant" ? (last.tool_calls ?? []) : []
-  const asked = calls.find((call) => call.type === "function" && call.function.name === name && call.function.arguments === args)
+  const asked = calls.find(
+    (call) => call.type === "function" && call.function.name === name && call.function.arguments === args
+  )
   return asked && askedBy(session, asked.id)
 }
 

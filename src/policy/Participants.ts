@@ -49,7 +49,8 @@ export const makeFind = (set: PolicySet | undefined): ((asking: Asking) => Effec
     let policy = withoutIntents(principal, app)
     if (configured !== undefined)
       for (const other of behalf)
-        if (other.kind !== "app" && !isSame(other, principal)) policy = policy.narrow(other, () => ofOther(chain, other))
+        if (other.kind !== "app" && !isSame(other, principal))
+          policy = policy.narrow(other, () => ofOther(chain, other))
     for (const intent of intents) policy = policy.narrow(intent, () => ofIntent(chain, intent))
     return policy
   }

@@ -233,8 +233,7 @@ export const open = (jws: string, publicKey: Expectation["publicKey"]): Result.R
   const claims = decoded.success
   const key = publicKey(claims.iss, kid)
   if (key === undefined) return Result.fail("is not by an agent that is registered with this key")
-  if (!verifySignature(key, Buffer.from(signed, "latin1"), signature))
-    return Result.fail("was not signed by its agent")
+  if (!verifySignature(key, Buffer.from(signed, "latin1"), signature)) return Result.fail("was not signed by its agent")
   return Result.succeed({ jws, kid, digest, claims })
 }
 
@@ -291,7 +290,8 @@ const linkFault = (
   if (claims.sub !== parent.claims.sub) return "is for another principal than its parent"
   if (claims.ath !== parent.claims.ath) return "is for another token than its parent"
   if (claims.exp > parent.claims.exp) return "outlives its parent"
-  if (canonicalize(claims.act) !== canonicalize(actorOf(parent.claims))) return "names others as those who acted"
+  if (claims.act === undefined || canonicalize(claims.act) !== canonicalize(actorOf(parent.claims)))
+    return "names others as those who acted"
   return mayFollow(claims, parent.claims) ? undefined : "is by an agent that its parent was not for"
 }
 

@@ -166,8 +166,7 @@ const verifyInvocation = (
   // Services are in no directory: the workspace's own key signs for them.
   const links = Envelope.verifyChain(verified.success, call.chain, {
     publicKey: (agentId, kid) =>
-      publicKey(agentId, kid) ??
-      (directory.get(agentId) === undefined && kid === own.kid ? own.publicKey : undefined),
+      publicKey(agentId, kid) ?? (directory.get(agentId) === undefined && kid === own.kid ? own.publicKey : undefined),
     mayFollow: (child, parent) => mayFollow(directory, child, parent, principal),
     intents: call.intents,
     now
@@ -176,16 +175,17 @@ const verifyInvocation = (
   const root = directory.get(links.success[0]?.claims.iss ?? "")
   const isHis = mayActFor(agent, principal)
   // Who acts for another says so by a chain that this one began, or by the token that this one gave.
-  if (!isHis && (agent.kind !== "agent" || (root === undefined ? principal.kind !== "user" : !mayActFor(root, principal))))
+  if (
+    !isHis &&
+    (agent.kind !== "agent" || (root === undefined ? principal.kind !== "user" : !mayActFor(root, principal)))
+  )
     return Result.fail(`is by an agent that is not ${policyId(principal)}, in a chain that is not his`)
   const acting = [...links.success.map((link) => link.claims.iss), claims.iss].flatMap((id) => {
     const other = directory.get(id)?.principal
     return other === undefined || policyId(other) === policyId(principal) ? [] : [policyId(other)]
   })
   const told = new Set(call.behalf.map(policyId))
-  return acting.every((id) => told.has(id))
-    ? verified
-    : Result.fail("leaves out an agent that it was made through")
+  return acting.every((id) => told.has(id)) ? verified : Result.fail("leaves out an agent that it was made through")
 }
 
 /**
@@ -200,7 +200,10 @@ const mayFollow = (
 ): boolean => {
   if (child.iss === parent.aud || child.iss === parent.iss) return true
   const agent = directory.get(child.iss)
-  return agent !== undefined && (toolResource(agent.app, operationOf(parent.tool)) === parent.tool || mayActFor(agent, principal))
+  return (
+    agent !== undefined &&
+    (toolResource(agent.app, operationOf(parent.tool)) === parent.tool || mayActFor(agent, principal))
+  )
 }
 
 const operationOf = (tool: string): string => tool.slice(tool.indexOf("/") + 1)

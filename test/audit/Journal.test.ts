@@ -329,7 +329,7 @@ describe("Journal", () => {
 
     it("is not gone on with under another key", async () => {
       const disk = await closed()
-      assert.include(failure(() => openLog(disk, { key: generate() })).message, "another log key")
+      assert.include(failure(() => openLog(disk, { key: generate("log") })).message, "another log key")
     })
 
     it("in its leaves alone is gone on with, and they are made anew", async () => {
@@ -369,7 +369,7 @@ describe("Journal", () => {
   describe("in a folder", () => {
     it("is one log for all who open it in one process, until the last closes it", async () => {
       const path = Path.join(folder(), "audit")
-      const options = { path, named: true, key: generate(), disk: nodeFileSystem, opening: [] }
+      const options = { path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] }
       const first = Journal.join(options)
       const second = Journal.join({ ...options, path: `${path}/../audit` })
       assert.strictEqual(first.origin, second.origin)
@@ -380,7 +380,7 @@ describe("Journal", () => {
       second.append(outcome(body.call, appended.seq))
       await durable(second)
       assert.isTrue(Fs.existsSync(Path.join(path, "lock")))
-      assert.throws(() => Journal.join({ ...options, key: generate() }), /another log key/)
+      assert.throws(() => Journal.join({ ...options, key: generate("log") }), /another log key/)
       await second.close()
       assert.isFalse(Fs.existsSync(Path.join(path, "lock")))
       assert.isTrue((await check({ path })).ok)
@@ -392,7 +392,7 @@ describe("Journal", () => {
       const child = ChildProcess.spawn(process.execPath, [Path.join(import.meta.dirname, "writer.ts"), path, "hold"])
       try {
         await new Promise((resolve) => child.stdout.once("data", resolve))
-        const options = { path, key: generate(), disk: nodeFileSystem, opening: [] }
+        const options = { path, key: generate("log"), disk: nodeFileSystem, opening: [] }
         const error = failure(() => Journal.open({ ...options, named: true }))
         assert.include(error.message, `process ${child.pid}`)
         const sibling = Journal.open({ ...options, named: false })
@@ -406,7 +406,7 @@ describe("Journal", () => {
       assert.isTrue(Fs.existsSync(Path.join(path, "lock")))
       // The lock of a process that is gone is nobody's; its log goes on under its own key.
       const error = failure(() =>
-        Journal.open({ path, named: true, key: generate(), disk: nodeFileSystem, opening: [] })
+        Journal.open({ path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] })
       )
       assert.include(error.message, "another log key")
     })
@@ -416,7 +416,7 @@ describe("Journal", () => {
       const lock = Path.join(path, "lock")
       Fs.mkdirSync(path)
       Fs.writeFileSync(lock, JSON.stringify({ boot: "b", pid: process.pid, started: "another boot/1" }))
-      const options = { path, named: true, key: generate(), disk: nodeFileSystem, opening: [] }
+      const options = { path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] }
       const log = Journal.open(options)
       assert.strictEqual(JSON.parse(Fs.readFileSync(lock, "utf8")).boot, log.boot)
       assert.throws(() => Journal.open(options), new RegExp(`process ${process.pid}`))
@@ -430,7 +430,7 @@ describe("Journal", () => {
       Fs.writeFileSync(file, "")
       for (const path of [Path.join(file, "audit"), "/proc/no-such-home/audit"]) {
         const error = failure(() =>
-          Journal.join({ path, named: false, key: generate(), disk: nodeFileSystem, opening: [] })
+          Journal.join({ path, named: false, key: generate("log"), disk: nodeFileSystem, opening: [] })
         )
         assert.include(error.message, "SECURE_OPENAI_HOME")
         assert.include(error.message, 'audit: "memory"')
