@@ -96,7 +96,8 @@ export const rotate = (
   use: KeyName,
   state: KeyEnd["state"]
 ): { readonly old: string; readonly next: string } => {
-  open(directory)
+  if (!Fs.existsSync(at(directory, use))) open(directory)
+  requireFolder(directory)
   const current = identify(use, read(at(directory, use)), at(directory, use))
   const path = at(directory, use, ".next")
   const next = identify(use, load(path, use === "salt" ? newSalt : newPem), path)

@@ -83,7 +83,7 @@ export const makeReceipt = (options: ReceiptOptions): Receipt => {
     },
     sign: async () => {
       try {
-        return await (signed ??= Promise.resolve(Jws.sign(options.key, type, claimsOf(options))).then(({ jws }) => jws))
+        return (signed = await (signed ??= later(options)))
       } catch (cause) {
         signed = undefined
         throw new EnforcementUnavailableError(
@@ -93,6 +93,9 @@ export const makeReceipt = (options: ReceiptOptions): Receipt => {
     }
   }
 }
+
+const later = async (options: ReceiptOptions): Promise<string> =>
+  (await Jws.sign(options.key, type, claimsOf(options))).jws
 
 const toEdit = ({ from, path, policy, to }: RecordEdit): Edit =>
   from === undefined ? { path, to, policy } : { path, from, to, policy }

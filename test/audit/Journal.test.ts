@@ -3,12 +3,13 @@ import * as Result from "effect/Result"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { parseNote, parseVerifierKeys, verifyNote } from "../../src/audit/Checkpoint.ts"
+import { parseNote, parseVerifierKeys, signCheckpointBy, verifyNote } from "../../src/audit/Checkpoint.ts"
 import { type FileSystem, memoryFileSystem, nodeFileSystem } from "../../src/audit/Disk.ts"
 import * as Journal from "../../src/audit/Journal.ts"
-import { hashLength, leafHash, rootOf } from "../../src/audit/MerkleTree.ts"
+import { Frontier, hashLength, leafHash, rootOf } from "../../src/audit/MerkleTree.ts"
+import type { Body } from "../../src/audit/Record.ts"
 import { EnforcementUnavailable } from "../../src/Errors.ts"
-import { generate } from "../../src/Keys.ts"
+import { generate, type RemoteKey } from "../../src/Keys.ts"
 import { check, decision, diskWith, durable, makeCalls, openLog, outcome, temporaryFolder } from "./logs.ts"
 
 const segment = "/log/journal/00000000000000000000.jsonl"
@@ -437,5 +438,51 @@ describe("Journal", () => {
         assert.strictEqual(error.stage, "audit")
       }
     })
+  })
+})
+
+describe("a log whose key is held elsewhere", () => {
+  it("takes no more calls once its checkpoints were not signed for too long, and takes them again once they are", async () => {
+    const { jwk, kid, publicKey, sign, use } = generate("log")
+    let isDown = false
+    const key: RemoteKey<"log"> = {
+      use,
+      kid,
+      jwk,
+      publicKey,
+      signLater: async (bytes) => {
+        if (isDown) throw new Error("the signer is down")
+        return sign(bytes)
+      }
+    }
+    const origin = Journal.newOrigin()
+    const note = await signCheckpointBy({ origin, size: 0, root: new Frontier().root() }, [key])
+    const disk = memoryFileSystem()
+    const common = { path: "/log", named: true, key, first: { origin, note }, disk, opening: [] }
+    const journal = Journal.open({ ...common, unsigned: { ms: 1e9, records: 3 } })
+    await journal.signed
+    isDown = true
+    const decided = { kind: "decision", call: "c" } as unknown as Body
+    const say = () => Result.isSuccess(journal.append(decided))
+    assert.isTrue(say())
+    await durable(journal)
+    // It is noticed where the next checkpoint is due.
+    for (let i = 0; i < 200 && say(); i++) await new Promise((resolve) => setTimeout(resolve, 20))
+    const refused = journal.append(decided)
+    assert.match(
+      Result.isFailure(refused) ? refused.failure.message : "taken",
+      /no more calls until.*the signer is down/
+    )
+    // How calls end is said all the same.
+    assert.isTrue(Result.isSuccess(journal.append({ kind: "outcome", call: "c" } as unknown as Body)))
+    isDown = false
+    let isTaken = false
+    for (let i = 0; i < 200 && !isTaken; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      isTaken = say()
+    }
+    assert.isTrue(isTaken)
+    await journal.close()
+    assert.throws(() => Journal.open({ ...common, path: "/other", first: undefined }), /first checkpoint/)
   })
 })

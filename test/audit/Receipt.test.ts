@@ -132,7 +132,7 @@ describe("receipts of calls", () => {
       leaf: decision.seq,
       lh: leaf,
       dec: "allow",
-      sub: "secure-openai-app"
+      sub: "test-app"
     } as never)
     const [head, body] = receipt.envelope.split(".")
     assert.strictEqual(said.inv, `sha-256:${Crypto.hash("sha256", `${head}.${body}`, "base64url")}`)
@@ -144,7 +144,7 @@ describe("receipts of calls", () => {
   it("of a stream know its end once it has one; what was refused has none", async () => {
     const { client, records } = testClient({
       replies: ["Hi there"],
-      policies: { policy_id: "app:secure-openai-app", resources: ["tool:secure-openai-app/generate"] }
+      policies: { policy_id: "app:test-app", resources: ["tool:test-app/generate"] }
     })
     const ask = { model: "gpt-4o", messages: [{ role: "user" as const, content: "Hello" }], stream: true as const }
     const stream = await client.chat.completions.create(ask)
