@@ -501,8 +501,18 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
     attempt(() => {
       const text = signedText()
       if (typeof text === "string") return write(text)()
-      text.then((signedNote) => attempt(closed ? done(signed) : write(signedNote))(null), notSigned)
+      void whenSigned(text)
     })(null)
+
+    async function whenSigned(note: Promise<string>): Promise<void> {
+      let text: string
+      try {
+        text = await note
+      } catch (cause) {
+        return notSigned(cause)
+      }
+      attempt(closed ? done(signed) : write(text))(null)
+    }
   }
 
   /** Calls go on for a while; it is tried again. */
