@@ -156,6 +156,18 @@ describe("a chain of three agents", () => {
   const late = resign(middle(old), service, { exp: old.claims.exp + 1 })
   const short = root({ now: -59_000 })
   const unended = resign(last(middle(short)), own.digger, { exp: 60 })
+  const longLived = resign(root({ now: 0 }), own.alice, { exp: 300 })
+  const longLink = middle(longLived)
+  const planner = agentOf("planner")
+  const ofPlanner = Envelope.ofCall(asked, planner)
+  const plannersRoot = Envelope.sign({
+    ...Envelope.ofCall(dug, planner),
+    key: own.stranger,
+    iss: "agent:stranger",
+    aud: "app:lab:1",
+    now: 0
+  })
+  const plannersLink = middle(plannersRoot, Envelope.ofCall(dug, planner))
   const undeclared = root({ intents: [{ constraints: {} }] })
 
   const widenings: ReadonlyArray<readonly [string, Parameters<typeof arrive>, RegExp]> = [
@@ -257,6 +269,20 @@ describe("a chain of three agents", () => {
       "without the policies of the agent it came through",
       [third, [first, second], { behalf: [] }],
       /leaves out an agent/
+    ],
+    [
+      "after a root that is good for longer than a minute",
+      [last(longLink), [longLived, longLink]],
+      /good for 1 to 60 seconds/
+    ],
+    [
+      "in a chain that somebody else began",
+      [
+        last(plannersLink, ofPlanner),
+        [plannersRoot, plannersLink],
+        { principal: planner, behalf: [digger, agentOf("bar")] }
+      ],
+      /in a chain that is not his/
     ]
   ]
   it.effect.each(widenings)("is refused %s", ([, args, message]) =>

@@ -240,6 +240,31 @@ describe("Envelope.verify", () => {
     assert.isDefined(fault(forged))
   })
 
+  it("checks in its order: of several faults the first is told", () => {
+    const later = { ...claims, iat: claims.iat + 100, exp: claims.exp + 100, jti: "B".repeat(22) }
+    const good = forge(header, claims)
+    const steps: ReadonlyArray<readonly [string, Partial<Envelope.Expectation>, RegExp]> = [
+      ["x".repeat(65_537), {}, /longer/],
+      ["x.y", {}, /compact/],
+      [`${good}=`, {}, /canonical/],
+      [forge({ ...header, alg: "none" }, {}), {}, /header/],
+      [forge(header, { ...later, exp: "1" }), { publicKey: () => undefined }, /claim/],
+      [forge(header, later), { publicKey: () => undefined, aud: "other" }, /not by an agent/],
+      [forge(header, later), { publicKey: () => generate().publicKey, aud: "other" }, /not signed/],
+      [forge(header, later), { aud: "other" }, /another agent/],
+      [forge(header, later), { tool: "other", bytes: "" }, /future/],
+      [good, { tool: "other", endpoint: "POST https://evil.example", bytes: "" }, /another resource/],
+      [good, { endpoint: "POST https://evil.example", bytes: "", tokenHash: undefined }, /another endpoint/],
+      [good, { bytes: "", tokenHash: undefined, sub: "bob" }, /other params/],
+      [good, { tokenHash: undefined, sub: "bob", intents: [] }, /another token/],
+      [good, { sub: "bob", intents: [] }, /another principal/],
+      [forge(header, { ...claims, dep: 1 }), { intents: [] }, /intent/],
+      [forge(header, { ...claims, dep: 1 }), {}, /chain/]
+    ]
+    for (const [envelope, change, message] of steps) assert.match(fault(envelope, change) ?? "accepted", message)
+    assert.isUndefined(fault(good))
+  })
+
   it("refuses every change of a single character", () => {
     const accepted: Array<string> = []
     for (let at = 0; at < jws.length; at++) {
