@@ -6,7 +6,7 @@
  */
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
-import { type SigningKey, verify as verifySignature } from "../Keys.ts"
+import { type AnyKey, type PublicKey, signAs, type SigningKey, verify as verifySignature } from "../Keys.ts"
 
 /** Size and root of a log. */
 export interface Checkpoint {
@@ -86,11 +86,35 @@ export const parseVerifierKeys = (text: string): Result.Result<ReadonlyArray<Ver
 export const checkpointText = ({ origin, root, size }: Checkpoint): string => `${origin}\n${size}\n${base64(root)}\n`
 
 /** A signed checkpoint, as it is written. */
-export const signCheckpoint = (checkpoint: Checkpoint, key: SigningKey): string => {
-  const text = checkpointText(checkpoint)
-  const signature = key.sign(Buffer.from(text))
-  const line = base64(Buffer.concat([keyId(checkpoint.origin, key.publicKey), signature]))
-  return `${text}\n— ${checkpoint.origin} ${line}\n`
+export const signCheckpoint = (checkpoint: Checkpoint, key: SigningKey<"log">): string =>
+  noteOf(checkpoint, [key], [signAs(key, "checkpoint", Buffer.from(checkpointText(checkpoint))) as Uint8Array])
+
+/**
+ * A checkpoint signed by every key: while a log key rotates by the old and the new one. A promise where a key is held
+ * elsewhere.
+ */
+export const signCheckpointBy = (
+  checkpoint: Checkpoint,
+  keys: ReadonlyArray<AnyKey<"log">>
+): string | Promise<string> => {
+  const text = Buffer.from(checkpointText(checkpoint))
+  const signatures = keys.map((key) => signAs(key, "checkpoint", text))
+  return signatures.every((signature) => signature instanceof Uint8Array)
+    ? noteOf(checkpoint, keys, signatures)
+    : Promise.all(signatures).then((all) => noteOf(checkpoint, keys, all))
+}
+
+const noteOf = (
+  checkpoint: Checkpoint,
+  keys: ReadonlyArray<PublicKey>,
+  signatures: ReadonlyArray<Uint8Array>
+): string => {
+  const { origin } = checkpoint
+  const lines = keys.map((key, i) => {
+    const line = base64(Buffer.concat([keyId(origin, key.publicKey), signatures[i] ?? new Uint8Array()]))
+    return `— ${origin} ${line}\n`
+  })
+  return `${checkpointText(checkpoint)}\n${lines.join("")}`
 }
 
 /** Reads a signed checkpoint. Nothing of it is to be believed before {@link verifyNote}. The failure says what is wrong. */

@@ -11,8 +11,8 @@ import * as Path from "node:path"
 import { EnforcementUnavailable } from "../Errors.ts"
 import { nextTurn } from "../EventLoop.ts"
 import { newId } from "../Id.ts"
-import type { SigningKey } from "../Keys.ts"
-import { formatVerifierKey, parseVerifierKeys, signCheckpoint, verifierKey } from "./Checkpoint.ts"
+import type { AnyKey } from "../Keys.ts"
+import { formatVerifierKey, parseVerifierKeys, signCheckpointBy, verifierKey } from "./Checkpoint.ts"
 import type { File, FileSystem } from "./Disk.ts"
 import * as Lock from "./Lock.ts"
 import { Frontier, hashLength, leafHash } from "./MerkleTree.ts"
@@ -29,7 +29,13 @@ export interface JournalOptions {
   /** A path that was named is this path or none; a default path gives way to a sibling where another process has it. */
   readonly named: boolean
   /** The log key: signs checkpoints. */
-  readonly key: SigningKey
+  readonly key: AnyKey<"log">
+  /** The key that takes its place: until then both sign. */
+  readonly next?: AnyKey<"log"> | undefined
+  /** A checkpoint of an empty log, for one that is made; needed where a key is held elsewhere and cannot sign at once. */
+  readonly first?: { readonly origin: string; readonly note: string } | undefined
+  /** How long the log goes on while its key signs nothing: in ms, and in records. Default: 5 minutes, 100,000. */
+  readonly unsigned?: { readonly ms: number; readonly records: number } | undefined
   readonly disk: FileSystem
   /** Records to write at once, after `log.open`. */
   readonly opening: ReadonlyArray<Body>
@@ -60,6 +66,8 @@ export interface Journal {
   readonly whenDurable: (settled: Settled) => void
   /** Called before the log closes, to say what must still be said. */
   readonly closing: Set<() => void>
+  /** Settles once a checkpoint of this boot is signed; rejects where the key cannot sign. */
+  readonly signed: Promise<void>
   /** Every record so far, oldest first. Throws what the disk throws. */
   readonly records: () => ReadonlyArray<ReadRecord>
   /** Ends well: `log.close`, a checkpoint that covers it, the lock given back. */
@@ -181,16 +189,21 @@ const cannotOpen = (path: string, error: unknown): EnforcementUnavailable =>
     error
   )
 
+/** A name for a log, which no other has. */
+export const newOrigin = (): string => `secure-openai/${Crypto.randomBytes(8).toString("hex")}`
+
 /** Makes an empty log: its key, then a checkpoint of nothing. The journal follows. */
-const create = ({ disk, key, path }: JournalOptions): Found => {
+const create = ({ disk, first, key, next, path }: JournalOptions): Found => {
   const vkey = disk.read(Path.join(path, "vkey"))
   const known = vkey === undefined ? undefined : Result.getOrUndefined(parseVerifierKeys(vkey.toString("utf8")))
   const origin =
-    known?.find(({ publicKey }) => Buffer.compare(publicKey, key.publicKey) === 0)?.name ??
-    `secure-openai/${Crypto.randomBytes(8).toString("hex")}`
+    first?.origin ?? known?.find(({ publicKey }) => Buffer.compare(publicKey, key.publicKey) === 0)?.name ?? newOrigin()
   const frontier = new Frontier()
-  replace(disk, path, "vkey", `${formatVerifierKey(verifierKey(origin, key.publicKey))}\n`)
-  replace(disk, path, "checkpoint", signCheckpoint({ origin, size: 0, root: frontier.root() }, key))
+  const note = first?.note ?? signCheckpointBy({ origin, size: 0, root: frontier.root() }, keysOf({ key, next }))
+  if (typeof note !== "string")
+    throw new TypeError("a log whose key is held elsewhere is made with its first checkpoint")
+  replace(disk, path, "vkey", verifierKeys(origin, keysOf({ key, next })))
+  replace(disk, path, "checkpoint", note)
   return {
     origin,
     frontier,
@@ -203,6 +216,13 @@ const create = ({ disk, key, path }: JournalOptions): Found => {
     open: []
   }
 }
+
+const keysOf = ({ key, next }: Pick<JournalOptions, "key" | "next">): ReadonlyArray<AnyKey<"log">> =>
+  next === undefined ? [key] : [key, next]
+
+/** The file `vkey`: a line for each key, the newest last. */
+const verifierKeys = (origin: string, keys: ReadonlyArray<AnyKey<"log">>): string =>
+  keys.map(({ publicKey }) => `${formatVerifierKey(verifierKey(origin, publicKey))}\n`).join("")
 
 /** Writes a small file so that it is either the old one or the new one, whatever happens. */
 const replace = (disk: FileSystem, folder: string, name: string, text: string): void => {
@@ -233,6 +253,17 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
   const { frontier, origin } = found
   const folder = Path.join(path, "journal")
   const limit = options.segmentSize ?? segmentSize
+
+  const keys = keysOf(options)
+  const isRemote = keys.some((one) => "signLater" in one)
+  const vkeys = verifierKeys(origin, keys)
+  // Before the next checkpoint, which is signed by these.
+  if (disk.read(Path.join(path, "vkey"))?.toString("utf8") !== vkeys) replace(disk, path, "vkey", vkeys)
+  const patience = options.unsigned ?? { ms: 300_000, records: 100_000 }
+  const firstSigned = Promise.withResolvers<void>()
+  firstSigned.promise.catch(() => {})
+  /** Since when the key signs nothing, in ms since 1970, and what it said. */
+  let unsigned: { readonly since: number; readonly cause: unknown } | undefined
 
   disk.makeFolder(folder)
   let file: File
@@ -275,6 +306,14 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
   const append = (body: Body): Result.Result<Appended, EnforcementUnavailable> => {
     if (fault !== undefined) return Result.fail(fault)
     const ts = Date.now()
+    if (unsigned !== undefined && (body.kind === "decision" || body.kind === "passthrough"))
+      if (ts - unsigned.since > patience.ms || next - signed > patience.records)
+        return Result.fail(
+          unavailable(
+            `The log at ${path} takes no more calls until its checkpoints are signed again. ${messageOf(unsigned.cause)}`,
+            unsigned.cause
+          )
+        )
     const line = encode({ ...body, v: 1, seq: next, id: newId(ts), ts, boot })
     const leaf = leafHash(line)
     pending.lines.push(line)
@@ -411,10 +450,10 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
     unsaved = []
   }
 
-  const signedText = (): string => {
+  const signedText = (): string | Promise<string> => {
     // The tree only grows while this process holds the lock; nothing smaller than before is ever signed.
     if (frontier.size < signed) throw new RangeError(`the log has shrunk from ${signed} to ${frontier.size} records`)
-    return signCheckpoint({ origin, size: frontier.size, root: frontier.root() }, key)
+    return signCheckpointBy({ origin, size: frontier.size, root: frontier.root() }, keys)
   }
 
   const checkpoint = (): void => {
@@ -425,6 +464,8 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
     const done = (size: number) => (): void => {
       signing = false
       signed = size
+      unsigned = undefined
+      firstSigned.resolve()
       if (frontier.size > signed && !closed && fault === undefined)
         checkpointTimer ??= setTimeout(checkpoint, checkpointDelay).unref()
     }
@@ -437,9 +478,8 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
         poison(cause)
       }
     }
-    attempt(() => {
-      const size = frontier.size
-      const text = signedText()
+    const size = frontier.size
+    const write = (text: string) => (): void => {
       saveLeaves()
       const note = disk.open(draft)
       note.truncate(0)
@@ -457,10 +497,33 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
           )
         )
       )
+    }
+    attempt(() => {
+      const text = signedText()
+      if (typeof text === "string") return write(text)()
+      void whenSigned(text)
     })(null)
+
+    async function whenSigned(note: Promise<string>): Promise<void> {
+      let text: string
+      try {
+        text = await note
+      } catch (cause) {
+        return notSigned(cause)
+      }
+      attempt(closed ? done(signed) : write(text))(null)
+    }
   }
 
-  /** Everything that was taken in is written, synced and signed when this returns. */
+  /** Calls go on for a while; it is tried again. */
+  const notSigned = (cause: unknown): void => {
+    signing = false
+    unsigned ??= { since: Date.now(), cause }
+    firstSigned.reject(cause)
+    if (!closed && fault === undefined) checkpointTimer ??= setTimeout(checkpoint, checkpointDelay).unref()
+  }
+
+  /** Everything that was taken in is written, synced and, where the key is here, signed when this returns. */
   const flush = (): void => {
     if (writing !== undefined) {
       file.writeSync(writing.bytes, writing.position)
@@ -479,14 +542,30 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
     }
     file.syncSync()
     acknowledge()
-    if (frontier.size > signed) {
-      saveLeaves()
-      replace(disk, path, "checkpoint", signedText())
-      signed = frontier.size
-    }
+    const text = frontier.size > signed && !isRemote ? signedText() : undefined
+    if (typeof text === "string") signedWith(text, frontier.size)
     const settled = [...waiting, ...group.settled]
     waiting = []
     for (const tell of settled) tell(undefined)
+  }
+
+  const signedWith = (text: string, size: number): void => {
+    saveLeaves()
+    replace(disk, path, "checkpoint", text)
+    signed = size
+    firstSigned.resolve()
+  }
+
+  /** A key that is held elsewhere signs the end of the log too, where it can. */
+  const signEnd = async (): Promise<void> => {
+    if (!isRemote || fault !== undefined) return
+    try {
+      flush()
+      const size = frontier.size
+      signedWith(await signedText(), size)
+    } catch {
+      // What is not signed is there all the same, and is signed when the log is opened again.
+    }
   }
 
   /** The last words. `idle` is false where a write may still be under way: its file must stay open then. */
@@ -525,6 +604,7 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
     if (closed) return
     lastWords()
     while (busy || signing) await new Promise((resolve) => setTimeout(resolve, 1))
+    await signEnd()
     finish(true)
   }
 
@@ -548,10 +628,15 @@ const run = (options: JournalOptions, boot: string, found: Found): Journal => {
         ms: Math.max(0, Date.now() - ts)
       })
   }
+  if (options.next !== undefined) {
+    const { jwk, kid, publicKey } = options.next
+    append({ kind: "key.active", use: "log", kid, jwk, vkey: formatVerifierKey(verifierKey(origin, publicKey)) })
+  }
   for (const body of options.opening) append(body)
   flush()
+  if (isRemote) checkpoint()
   openJournals.add(exit)
-  return { path, origin, boot, append, whenDurable, closing, records, close }
+  return { signed: firstSigned.promise, path, origin, boot, append, whenDurable, closing, records, close }
 }
 
 const bytesOf = (group: Group): Buffer => Buffer.from(`${group.lines.join("\n")}\n`)

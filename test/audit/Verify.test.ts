@@ -259,7 +259,7 @@ describe("Verify", () => {
   it("checks against a key that is known from elsewhere", async () => {
     const [own] = Result.getOrThrow(parseVerifierKeys(Fs.readFileSync(Path.join(small, "vkey"), "utf8")))
     assert.deepInclude(await check({ path: small, keys: [own!] }), { ok: true, key: "given" })
-    const other = verifierKey(own?.name ?? "", generate().publicKey)
+    const other = verifierKey(own?.name ?? "", generate("log").publicKey)
     assert.deepStrictEqual(await codesOf({ path: small, keys: [other] }), ["signature_invalid"])
     // A log that was made anew as a whole is consistent in itself; only the key tells.
     const forged = forge([open(), close])
@@ -269,7 +269,7 @@ describe("Verify", () => {
 
   it("accepts a note that one of two keys signed", async () => {
     const path = forge([open(), close])
-    const older = `${formatVerifierKey(verifierKey("secure-openai/0123456789abcdef", generate().publicKey))}\n`
+    const older = `${formatVerifierKey(verifierKey("secure-openai/0123456789abcdef", generate("log").publicKey))}\n`
     Fs.writeFileSync(Path.join(path, "vkey"), older + Fs.readFileSync(Path.join(path, "vkey"), "utf8"))
     assert.deepStrictEqual(await codesOf({ path }), [])
     Fs.writeFileSync(Path.join(path, "vkey"), older)
@@ -292,7 +292,7 @@ describe("Verify", () => {
     const note = Result.getOrThrow(parseNote(since))
     const fork = signCheckpoint({ ...note, root: leafHash("another") }, key)
     assert.deepStrictEqual(await codesOf({ path, since: fork }), ["forked"])
-    const foreign = signCheckpoint(note, generate())
+    const foreign = signCheckpoint(note, generate("log"))
     assert.deepStrictEqual(await codesOf({ path, since: foreign }), ["signature_invalid"])
     assert.deepStrictEqual(await codesOf({ path, since: "nothing" }), ["checkpoint_invalid"])
     const empty = signCheckpoint({ ...note, size: 0, root: rootOf([]) }, key)

@@ -74,7 +74,7 @@ const call = (n: number, append: (body: Body) => number): void => {
 }
 
 const make = async (path: string): Promise<void> => {
-  const journal = Journal.open({ path, named: true, key: generate(), disk: nodeFileSystem, opening: [] })
+  const journal = Journal.open({ path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] })
   let last = 0
   for (let n = 0; last < count - 8; n++) {
     call(n, (body) => (last = Result.getOrThrow(journal.append(body)).seq))

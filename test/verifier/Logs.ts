@@ -21,7 +21,7 @@ export type Files = ReadonlyMap<string, Buffer>
 /** A log, and the key that signs it. */
 export interface Log {
   readonly files: Files
-  readonly key: SigningKey
+  readonly key: SigningKey<"log">
 }
 
 export const first = "journal/00000000000000000000.jsonl"
@@ -86,7 +86,7 @@ export const recordsOf = (files: Files): ReadonlyArray<Record<string, unknown>> 
   linesOf(files).map((line) => JSON.parse(line) as Record<string, unknown>)
 
 /** A checkpoint with the signatures of several keys. */
-export const signedByAll = (checkpoint: string, keys: ReadonlyArray<SigningKey>): string => {
+export const signedByAll = (checkpoint: string, keys: ReadonlyArray<SigningKey<"log">>): string => {
   const note = parseNote(checkpoint)
   if (note._tag === "Failure") throw new Error(note.failure)
   const lines = keys.map((key) => signCheckpoint(note.success, key).split("\n\n")[1] ?? "")
@@ -94,10 +94,10 @@ export const signedByAll = (checkpoint: string, keys: ReadonlyArray<SigningKey>)
 }
 
 /** A line of a note by which a key signs its text under a name. */
-export const signatureLine = (name: string, text: string, key: SigningKey): string =>
+export const signatureLine = (name: string, text: string, key: SigningKey<"log">): string =>
   `— ${name} ${Buffer.concat([keyId(name, key.publicKey), key.sign(Buffer.from(text))]).toString("base64")}\n`
 
-export const vkeyOf = (name: string, key: SigningKey): string =>
+export const vkeyOf = (name: string, key: SigningKey<"log">): string =>
   `${formatVerifierKey(verifierKey(name, key.publicKey))}\n`
 
 const policies = [
@@ -180,12 +180,12 @@ export const live = async (
   logs.set("torn", readLog(path(crashed)))
   await (await day(crashed)).close()
   logs.set("recovered", readLog(path(crashed)))
-  const keyOf = async (folder: string): Promise<SigningKey> =>
+  const keyOf = async (folder: string): Promise<SigningKey<"log">> =>
     (
       await Effect.runPromise(
         Effect.provide(Effect.flatMap(Keys, Effect.succeed), Keys.layerDirectory(Path.join(folder, "keys")))
       )
-    ).log
+    ).log as SigningKey<"log">
   const key = await keyOf(one)
   return { logs: new Map([...logs].map(([name, files]) => [name, { files, key }])), receipts }
 }
@@ -196,7 +196,7 @@ const eventually = async (holds: () => boolean): Promise<void> => {
 
 /** Journals that the library wrote, without the application: many segments, an open call, hundreds of records, nothing at all. */
 export const journals = async (home: string): Promise<ReadonlyMap<string, Log>> => {
-  const key = generate()
+  const key = generate("log")
   const logs = new Map<string, Log>()
   const openAt = (name: string, more: Partial<Journal.JournalOptions> = {}): Journal.Journal =>
     Journal.open({ path: Path.join(home, name), named: true, key, disk: nodeFileSystem, opening: [], ...more })
@@ -232,11 +232,11 @@ export const stillOpen = (files: Files): ReadonlyArray<Record<string, unknown>> 
 
 /** The log while its key changes, with both keys in `vkey` and both signatures; and after, with the new one alone. */
 export const forgedRotation = (log: Log): { readonly during: Log; readonly after: Log } => {
-  const next = generate()
+  const next = generate("log")
   const origin = originOf(log.files)
   const records = stillOpen(log.files)
   const head = records.at(-1) ?? {}
-  const said = (kind: string, key: SigningKey) => ({
+  const said = (kind: string, key: SigningKey<"log">) => ({
     v: 1,
     id: "018f0000-0000-7000-8000-000000000000",
     ts: head["ts"],

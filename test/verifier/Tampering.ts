@@ -335,7 +335,7 @@ export function* notes(name: string, log: Log, foreign: Log): Generator<Case> {
   const origin = originOf(files)
   const size = sizeOf(files)
   const [text = "", line = ""] = note.split("\n\n")
-  const stranger = generate()
+  const stranger = generate("log")
   const witness =
     signCheckpoint({ origin: "witness.example/w", size, root: new Uint8Array(32) }, stranger).split("\n\n")[1] ?? ""
   const strange = signCheckpoint({ origin, size, root: new Uint8Array(32) }, stranger).split("\n\n")[1] ?? ""
@@ -499,7 +499,7 @@ export function* history(name: string, log: Log, foreign: Log): Generator<Case> 
     ["without a newline", now.slice(0, -1)],
     [
       "by a stranger",
-      signCheckpoint({ origin: originOf(log.files), size: 1, root: leafHash(lines[0] ?? "") }, generate())
+      signCheckpoint({ origin: originOf(log.files), size: 1, root: leafHash(lines[0] ?? "") }, generate("log"))
     ],
     ["for another root", signCheckpoint({ origin: originOf(log.files), size: 1, root: new Uint8Array(32) }, log.key)],
     [
@@ -563,7 +563,7 @@ export function* rotation(name: string, log: Log): Generator<Case> {
     ],
     [
       "with two keys under one name, the other's",
-      changed(during.files, { vkey: newest + vkeyOf(origin, generate()) }),
+      changed(during.files, { vkey: newest + vkeyOf(origin, generate("log")) }),
       undefined,
       undefined,
       "good"
