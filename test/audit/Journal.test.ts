@@ -205,7 +205,7 @@ describe("Journal", () => {
       const [recovered, unknown] = linesIn(disk)
         .slice(-3)
         .map((line) => JSON.parse(line))
-      assert.include(recovered, { dropped: 6, open: 1, previous: log.boot })
+      assert.include(recovered, { dropped: 6, open: 1, previous: log.current().boot })
       assert.include(unknown, { call: "left-open", result: "unknown", decision: 5 })
       const torn = disk.list("/log/journal").filter((name) => name.includes(".torn-"))
       assert.strictEqual(torn.length, 1)
@@ -418,7 +418,7 @@ describe("Journal", () => {
       Fs.writeFileSync(lock, JSON.stringify({ boot: "b", pid: process.pid, started: "another boot/1" }))
       const options = { path, named: true, key: generate(), disk: nodeFileSystem, opening: [] }
       const log = Journal.open(options)
-      assert.strictEqual(JSON.parse(Fs.readFileSync(lock, "utf8")).boot, log.boot)
+      assert.strictEqual(JSON.parse(Fs.readFileSync(lock, "utf8")).boot, log.current().boot)
       assert.throws(() => Journal.open(options), new RegExp(`process ${process.pid}`))
       await log.close()
       Fs.writeFileSync(lock, "not a lock")
