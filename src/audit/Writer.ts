@@ -33,6 +33,8 @@ export interface WriterOptions {
   readonly opening: ReadonlyArray<Body>
   /** Bytes of a segment. Default: {@link segmentSize}. */
   readonly segmentSize?: number | undefined
+  /** How long a durable record may wait for a checkpoint, in ms. Default 500. */
+  readonly checkpointDelay?: number | undefined
   /** Told of each checkpoint that was signed, once it is on the disk; `last` where the process may end at once after it. */
   readonly signed?: ((note: SignedNote, last: boolean) => void) | undefined
   /** Told when a write has failed. */
@@ -83,8 +85,8 @@ export interface Writer {
 const writeDelay = 4
 /** How long a record may wait for its sync where nobody waits for it, in ms. */
 const syncDelay = 80
-/** How long a durable record may wait for a checkpoint, in ms. */
-const checkpointDelay = 500
+/** How long a durable record may wait for a checkpoint, in ms, unless it is said. */
+const usualCheckpointDelay = 500
 
 export const unavailable = (message: string, cause?: unknown): EnforcementUnavailable =>
   new EnforcementUnavailable(cause === undefined ? { stage: "audit", message } : { stage: "audit", message, cause })
@@ -128,6 +130,7 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
   const { frontier, origin } = found
   const folder = Path.join(path, "journal")
   const limit = options.segmentSize ?? segmentSize
+  const checkpointDelay = options.checkpointDelay ?? usualCheckpointDelay
 
   disk.makeFolder(folder)
   let file: File = disk.open(Path.join(folder, found.segment?.name ?? segmentName(0)))
