@@ -35,7 +35,9 @@ export interface Chance {
 
 const apply = (bytes: Buffer, change: Write | number): Buffer => {
   if (typeof change === "number")
-    return change <= bytes.length ? Buffer.from(bytes.subarray(0, change)) : Buffer.concat([bytes, Buffer.alloc(change - bytes.length)])
+    return change <= bytes.length
+      ? Buffer.from(bytes.subarray(0, change))
+      : Buffer.concat([bytes, Buffer.alloc(change - bytes.length)])
   const end = change.position + change.bytes.length
   const larger = Buffer.alloc(Math.max(bytes.length, end))
   bytes.copy(larger)
@@ -110,7 +112,9 @@ export class FaultyDisk implements FileSystem {
           const isTorn = typeof change !== "number" && chance.next() < 0.3
           bytes = apply(
             bytes,
-            isTorn ? { ...change, bytes: change.bytes.subarray(0, Math.floor(chance.next() * change.bytes.length)) } : change
+            isTorn
+              ? { ...change, bytes: change.bytes.subarray(0, Math.floor(chance.next() * change.bytes.length)) }
+              : change
           )
         }
         copy = { cache: bytes, durable: bytes, unsynced: [] }
@@ -194,11 +198,7 @@ export class FaultyDisk implements FileSystem {
     const name = Path.basename(path)
     const writeSync = (bytes: Uint8Array, position: number): void => {
       const whole = Buffer.from(bytes)
-      this.#ask(
-        `write ${name}`,
-        true,
-        () => change(file, { bytes: whole.subarray(0, whole.length >> 1), position })
-      )
+      this.#ask(`write ${name}`, true, () => change(file, { bytes: whole.subarray(0, whole.length >> 1), position }))
       change(file, { bytes: whole, position })
     }
     const syncSync = (): void => {

@@ -6,17 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Journal } from "../../src/audit/Journal.ts"
 import { EnforcementUnavailable } from "../../src/Errors.ts"
 import { type Fault, FaultyDisk } from "./FaultyDisk.ts"
-import {
-  type Acknowledged,
-  assertWhole,
-  begin,
-  chanceOf,
-  inspect,
-  makeCall,
-  pause,
-  reopen,
-  script
-} from "./faults.ts"
+import { type Acknowledged, assertWhole, begin, chanceOf, inspect, makeCall, pause, reopen, script } from "./faults.ts"
 
 /** What the run asks of the disk before it closes. */
 const operations = async (found: FaultyDisk): Promise<ReadonlyArray<string>> => {
@@ -151,32 +141,38 @@ describe("a disk that fails", () => {
       ["a new log", async () => ({ disk: new FaultyDisk(), acknowledged: [] as Array<Acknowledged> })],
       ["a log that crashed", crashed]
     ] as const)
-      it(`by ${fault} at any operation of ${name} loses nothing that was acknowledged`, { timeout: 120_000 }, async () => {
-        const plain = await before()
-        const from = plain.disk.asked.length
-        const asked = (await operations(plain.disk)).slice(from)
-        assert.isAbove(asked.filter(isWrite).length, 60)
-        const failures: Array<string> = []
-        // Turns of the event loop fall differently: a few operations at the end may not be reached again.
-        const met = { running: 0, closing: 0, "not met": 0 }
-        // Runs side by side: most of a run is waiting.
-        const places = [...asked.keys()]
-        await Promise.all(
-          Array.from({ length: 8 }, async () => {
-            for (let at = places.shift(); at !== undefined; at = places.shift()) {
-              const { acknowledged, disk } = await before()
-              try {
-                met[await strike(disk, disk.asked.length + at, fault, acknowledged)]++
-              } catch (error) {
-                failures.push(`${at} ${disk.asked[from + at]}: ${error instanceof Error ? error.message : String(error)}`)
+      it(
+        `by ${fault} at any operation of ${name} loses nothing that was acknowledged`,
+        { timeout: 120_000 },
+        async () => {
+          const plain = await before()
+          const from = plain.disk.asked.length
+          const asked = (await operations(plain.disk)).slice(from)
+          assert.isAbove(asked.filter(isWrite).length, 60)
+          const failures: Array<string> = []
+          // Turns of the event loop fall differently: a few operations at the end may not be reached again.
+          const met = { running: 0, closing: 0, "not met": 0 }
+          // Runs side by side: most of a run is waiting.
+          const places = [...asked.keys()]
+          await Promise.all(
+            Array.from({ length: 8 }, async () => {
+              for (let at = places.shift(); at !== undefined; at = places.shift()) {
+                const { acknowledged, disk } = await before()
+                try {
+                  met[await strike(disk, disk.asked.length + at, fault, acknowledged)]++
+                } catch (error) {
+                  failures.push(
+                    `${at} ${disk.asked[from + at]}: ${error instanceof Error ? error.message : String(error)}`
+                  )
+                }
               }
-            }
-          })
-        )
-        assert.deepStrictEqual(failures, [])
-        assert.isAbove(met.running, 60)
-        assert.isAbove(met.closing, 3)
-      })
+            })
+          )
+          assert.deepStrictEqual(failures, [])
+          assert.isAbove(met.running, 60)
+          assert.isAbove(met.closing, 3)
+        }
+      )
 })
 
 const siteOf = (operation: string): string =>

@@ -25,7 +25,10 @@ export const begin = (disk: FileSystem): Journal => openLog(disk, { segmentSize,
  * Makes a call: its decision, waited for, then its outcome. Gives why it was refused; `acknowledged` gains the decision only
  * once the log has said that it is on the disk.
  */
-export const makeCall = (log: Journal, acknowledged: Array<Acknowledged>): Promise<EnforcementUnavailable | undefined> =>
+export const makeCall = (
+  log: Journal,
+  acknowledged: Array<Acknowledged>
+): Promise<EnforcementUnavailable | undefined> =>
   new Promise((resolve) => {
     const writer = log.current()
     const body = decision()

@@ -15,7 +15,10 @@ interface Cut {
  * Runs a log and cuts the power `states` times: once before each operation, then again from the start with other chances. Every
  * third run has a fault that goes away, every second goes on from a cut one. Gives what went wrong.
  */
-export const powerCuts = async (states: number, seed: number): Promise<{ readonly wrong: ReadonlyArray<string>; readonly states: number }> => {
+export const powerCuts = async (
+  states: number,
+  seed: number
+): Promise<{ readonly wrong: ReadonlyArray<string>; readonly states: number }> => {
   const wrong: Array<string> = []
   let done = 0
   for (let run = 0; done < states; run++) {
