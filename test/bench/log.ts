@@ -96,7 +96,11 @@ const measure = async (work: () => Promise<void>) => {
   )
   delay.disable()
   const took = (performance.now() - start) / 1000
-  return { rate: done / took, took, loop: { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 } }
+  return {
+    rate: done / took,
+    took,
+    loop: { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 }
+  }
 }
 
 const tell = (name: string, rate: number, loop: { p50: number; p99: number; max: number }, more: string): void =>
@@ -117,7 +121,12 @@ try {
       })
   )
   const group = (records.rate * records.took) / seen.syncs
-  tell("records", records.rate, records.loop, `disk ${seen.longest.toFixed(1)} ms (${seen.what})   ${group.toFixed(0)} a group`)
+  tell(
+    "records",
+    records.rate,
+    records.loop,
+    `disk ${seen.longest.toFixed(1)} ms (${seen.what})   ${group.toFixed(0)} a group`
+  )
   await log.close()
 
   const calls = timed()
@@ -146,14 +155,21 @@ try {
   const start = performance.now()
   while (performance.now() < until) {
     await new Promise<void>((resolve, reject) =>
-      file.write(bytes, position, (error) => (error === null ? file.sync((fault) => (fault === null ? resolve() : reject(fault))) : reject(error)))
+      file.write(bytes, position, (error) =>
+        error === null ? file.sync((fault) => (fault === null ? resolve() : reject(fault))) : reject(error)
+      )
     )
     position += bytes.length
     groups++
   }
   delay.disable()
   const rate = (groups * Math.max(1, Math.round(group))) / ((performance.now() - start) / 1000)
-  tell("bare", rate, { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 }, "append and fdatasync alone")
+  tell(
+    "bare",
+    rate,
+    { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 },
+    "append and fdatasync alone"
+  )
   file.close()
 } finally {
   Fs.rmSync(home, { recursive: true, force: true })
