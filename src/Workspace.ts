@@ -12,6 +12,7 @@ import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Path from "node:path"
 import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
+import { type Place, type Target, urlOf } from "./audit/Copies.ts"
 import { refusalOf } from "./audit/Failure.ts"
 import type { ReadRecord } from "./audit/Record.ts"
 import type { Call, Credentials, IntentPolicy, PassThrough } from "./Call.ts"
@@ -43,6 +44,23 @@ import { Replay } from "./signing/Replay.ts"
 import { Signer } from "./Signer.ts"
 import { Signing } from "./signing/Signing.ts"
 
+/** Where and how a log is kept on a disk. */
+export interface AuditPlace {
+  /** The log's folder. Default: `<home>/audit`. */
+  readonly path?: string
+  /**
+   * `durable`, the default: a call waits until its decision is on the disk. `batched`: it does not, and a crash may lose the
+   * last records.
+   */
+  readonly durability?: "durable" | "batched"
+  /**
+   * Where each newest checkpoint is copied to as it is signed: a folder, a URL (POST), or a function. Somebody who has this
+   * disk and its keys can rebuild the log whole; `audit verify --since` with a copy shows it. `{ to, withinMinutes,
+   * withinRecords }` says how long calls go on while copying fails (default 5 minutes, 100,000 records).
+   */
+  readonly checkpoints?: Place | Target
+}
+
 /** What a workspace is opened with. */
 export interface WorkspaceOptions {
   /**
@@ -63,9 +81,9 @@ export interface WorkspaceOptions {
   /** Issuers whose tokens are trusted. None: user mode and binding are refused. */
   readonly issuers?: IssuerOptions | ReadonlyArray<IssuerOptions>
   /**
-   * The log: a path of one's own, or `"memory"` for a log that ends with the process. Default: `<home>/audit`.
+   * The log: where and how it is kept, or `"memory"` for a log that ends with the process. Default: `<home>/audit`.
    */
-  readonly audit?: "memory" | { readonly path?: string }
+  readonly audit?: "memory" | AuditPlace
   /**
    * Signers of keys that are held elsewhere, by a KMS for instance: `Signer.layer({ agent, log })`. Default: the keys of the
    * home.
@@ -135,7 +153,7 @@ export class Workspace {
     return workspace
   }
 
-  /** The default workspace of this process, from `SECURE_OPENAI_POLICIES`, `_ISSUER`, `_AUDIENCE`, `_JWKS_URI`, `_AUDIT`, `_POLICY_MODE`. */
+  /** The default workspace of this process, from `SECURE_OPENAI_POLICIES`, `_ISSUER`, `_AUDIENCE`, `_JWKS_URI`, `_AUDIT`, `_CHECKPOINTS`, `_POLICY_MODE`. */
   static default(): Workspace {
     if (defaultWorkspace === undefined || defaultWorkspace.#closed) defaultWorkspace = new Workspace(fromEnvironment())
     return defaultWorkspace
@@ -145,7 +163,7 @@ export class Workspace {
   static layer(options: WorkspaceOptions = {}): Layer.Layer<WorkspaceServices, Configuration | EnforcementUnavailable> {
     const inMemory = options.audit === "memory"
     const home = Path.resolve(options.home ?? (process.env["SECURE_OPENAI_HOME"] || ".secure-openai"))
-    const named = options.audit === "memory" ? undefined : options.audit?.path
+    const { checkpoints, durability, path: named } = options.audit === "memory" ? {} : (options.audit ?? {})
     const held = inMemory
       ? Keys.layerMemory
       : Layer.unwrap(Effect.as(makeHome(home), Keys.layerDirectory(Path.join(home, "keys"))))
@@ -154,7 +172,9 @@ export class Workspace {
       ? Audit.layerMemory()
       : Audit.layer({
           path: Path.resolve(named ?? Path.join(home, "audit")),
-          named: named !== undefined
+          named: named !== undefined,
+          durability,
+          checkpoints: checkpoints === undefined ? undefined : targetOf(checkpoints)
         })
     const issuers = options.issuers === undefined ? [] : [options.issuers].flat()
     const stages = Layer.mergeAll(
@@ -382,6 +402,47 @@ const requireKnown = (options: WorkspaceOptions): void => {
   const { policyMode } = options
   if (policyMode !== undefined && policyMode !== "enforce" && policyMode !== "observe")
     throw new ConfigurationError(`policyMode is "enforce" or "observe", not ${JSON.stringify(policyMode)}.`)
+  requireAudit(options.audit)
+}
+
+const knownOfAudit: ReadonlySet<string> = new Set(["path", "durability", "checkpoints"])
+
+const requireAudit = (audit: WorkspaceOptions["audit"]): void => {
+  if (audit === undefined || audit === "memory") return
+  const what = 'audit is "memory", or { path, durability, checkpoints }'
+  if (typeof audit !== "object" || audit === null)
+    throw new ConfigurationError(`The option ${what}, not ${JSON.stringify(audit)}.`)
+  for (const key of Object.keys(audit))
+    if (!knownOfAudit.has(key)) throw new ConfigurationError(`Unknown option "${key}" of audit; ${what}.`)
+  const { checkpoints, durability, path } = audit
+  if (path !== undefined && (typeof path !== "string" || path === ""))
+    throw new ConfigurationError("audit.path names a folder.")
+  if (durability !== undefined && durability !== "durable" && durability !== "batched")
+    throw new ConfigurationError(`audit.durability is "durable" or "batched", not ${JSON.stringify(durability)}.`)
+  if (checkpoints !== undefined) requireTarget(targetOf(checkpoints))
+}
+
+const targetOf = (checkpoints: Place | Target): Target =>
+  typeof checkpoints === "object" && checkpoints !== null && "to" in checkpoints ? checkpoints : { to: checkpoints }
+
+const requireTarget = ({ to, withinMinutes, withinRecords, ...unknown }: Target): void => {
+  const what = "audit.checkpoints is a folder, an http(s) URL, a function, or { to, withinMinutes, withinRecords }"
+  const [other] = Object.keys(unknown)
+  if (other !== undefined) throw new ConfigurationError(`Unknown option "${other}" of audit.checkpoints; ${what}.`)
+  for (const bound of [withinMinutes, withinRecords])
+    if (bound !== undefined && !(bound > 0)) throw new ConfigurationError(`${what}; its bounds are above 0.`)
+  if (typeof to === "function") return
+  if (!(to instanceof URL) && (typeof to !== "string" || to === "")) throw new ConfigurationError(`${what}.`)
+  let url: URL | undefined
+  try {
+    url = urlOf(to)
+  } catch (error) {
+    throw new ConfigurationError(`${what}; ${JSON.stringify(to)} is not a URL.`, { cause: error })
+  }
+  if (url === undefined) return
+  if (url.protocol !== "http:" && url.protocol !== "https:") throw new ConfigurationError(`${what}.`)
+  if (url.username !== "" || url.password !== "")
+    throw new ConfigurationError("audit.checkpoints: a URL with a user and password is not sent to; use a function.")
 }
 
 const fromEnvironment = (): WorkspaceOptions => {
@@ -391,7 +452,10 @@ const fromEnvironment = (): WorkspaceOptions => {
   const audience = env("AUDIENCE")
   const jwksUri = env("JWKS_URI")
   const audit = env("AUDIT")
+  const checkpoints = env("CHECKPOINTS")
   const policyMode = env("POLICY_MODE")
+  if (audit === "memory" && checkpoints !== undefined)
+    throw new ConfigurationError("SECURE_OPENAI_CHECKPOINTS has no use with SECURE_OPENAI_AUDIT=memory; unset one.")
   if ((issuer === undefined) !== (audience === undefined))
     throw new ConfigurationError("SECURE_OPENAI_ISSUER and SECURE_OPENAI_AUDIENCE go together; set both or neither.")
   return {
@@ -401,6 +465,13 @@ const fromEnvironment = (): WorkspaceOptions => {
     ...(issuer === undefined || audience === undefined
       ? {}
       : { issuers: { issuer, audience, ...(jwksUri === undefined ? {} : { jwksUri }) } }),
-    ...(audit === undefined ? {} : { audit: audit === "memory" ? audit : { path: audit } })
+    ...(audit === "memory"
+      ? { audit }
+      : {
+          audit: {
+            ...(audit === undefined ? {} : { path: audit }),
+            ...(checkpoints === undefined ? {} : { checkpoints })
+          }
+        })
   }
 }

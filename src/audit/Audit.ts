@@ -20,6 +20,7 @@ import * as Redacted from "effect/Redacted"
 import { saltId } from "../KeyFolder.ts"
 import { type AnyKey, Keys } from "../Keys.ts"
 import type { Principal } from "../Principal.ts"
+import type { Target } from "./Copies.ts"
 import { canonicalText, makeSalts, salted } from "./Digest.ts"
 import { Disk, memoryFileSystem } from "./Disk.ts"
 import { endOf, endOfStream, pathsOf, type Refusal, refusalOf } from "./Failure.ts"
@@ -28,6 +29,7 @@ import { join, newOrigin } from "./Journal.ts"
 import { Frontier } from "./MerkleTree.ts"
 import type { Body, Ending, ReadRecord } from "./Record.ts"
 import { type Ground, quantitiesOf, recordPrincipal, Trail } from "./Trail.ts"
+import type { Writer } from "./Writer.ts"
 
 /** How a pass-through request ended. */
 export interface Outcome {
@@ -56,6 +58,8 @@ export interface AuditOptions {
   readonly server?: string | undefined
   /** `durable`, the default: a call waits until its decision is on the disk. `batched`: it does not. */
   readonly durability?: "durable" | "batched" | undefined
+  /** Where checkpoints are copied to as they are signed. */
+  readonly checkpoints?: Target | undefined
 }
 
 /**
@@ -154,6 +158,7 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
             next: keys.nextLog,
             first,
             disk,
+            checkpoints: options.checkpoints,
             opening: openingRecords(keys)
           }),
         catch: asUnavailable
@@ -184,11 +189,12 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
 
     /** Waits until what was said is on the disk, unless the log does not make calls wait. */
     const durable = <A>(
-      say: () => Result.Result<A, EnforcementUnavailable>,
+      say: (writer: Writer) => Result.Result<A, EnforcementUnavailable>,
       known?: (a: A) => void
     ): Effect.Effect<A, EnforcementUnavailable> =>
       Effect.callback((resume) => {
-        const said = say()
+        const writer = journal.current()
+        const said = say(writer)
         if (Result.isFailure(said)) return resume(Effect.fail(said.failure))
         const settled = (fault: EnforcementUnavailable | undefined): void => {
           if (fault !== undefined) return resume(Effect.fail(fault))
@@ -196,19 +202,21 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
           resume(Effect.succeed(said.success))
         }
         if (options.durability === "batched") settled(undefined)
-        else journal.whenDurable(settled)
+        else writer.whenDurable(settled)
       })
 
     const write = (body: Body): Effect.Effect<void, EnforcementUnavailable> =>
-      Effect.asVoid(durable(() => journal.append(body)))
+      Effect.asVoid(durable((writer) => writer.append(body)))
 
     const commit = (prepared: Prepared): Effect.Effect<Committed, EnforcementUnavailable> =>
       Effect.suspend(() => {
         const trail = underWay.get(prepared.call.id) ?? begin(prepared.call.id)
         return Effect.map(
           durable(
-            () => {
-              const entry = trail.decide(prepared)
+            (writer) => {
+              const overdue = journal.overdue()
+              if (overdue !== undefined) return Result.fail(overdue)
+              const entry = trail.decide(prepared, writer)
               if (Result.isSuccess(entry)) open.set(trail.id, trail)
               return entry
             },
@@ -288,8 +296,10 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       passThrough: (request, principal, observed) =>
         Effect.suspend(() => {
           const trail = begin(request.id)
-          const passed = durable(() => {
-            const said = trail.pass(request, principal, observed)
+          const passed = durable((writer) => {
+            const overdue = journal.overdue()
+            if (overdue !== undefined) return Result.fail(overdue)
+            const said = trail.pass(request, principal, observed, writer)
             if (Result.isSuccess(said)) open.set(trail.id, trail)
             return said
           })
