@@ -135,7 +135,7 @@ describe("Journal", () => {
       ["a write", { write: (_: Uint8Array, __: number, done: (error: Error) => void) => done(new Error("ENOSPC")) }],
       ["a sync", { sync: (done: (error: Error) => void) => done(new Error("EIO")) }]
     ] as const)
-      it(`in ${name} refuses everything from then on, also when the disk is well again`, async () => {
+      it(`in ${name} refuses everything from then on, until the log is opened anew`, async () => {
         let failing = false
         const disk = diskWith((file, path) =>
           path !== segment
