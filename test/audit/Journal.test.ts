@@ -212,6 +212,14 @@ describe("Journal", () => {
       assert.strictEqual(disk.read(`/log/journal/${torn[0]}`)?.toString(), '{"torn')
     })
 
+    it("leaves nothing of a torn tail that is longer than what follows", async () => {
+      const disk = memoryFileSystem()
+      await durable(openLog(disk))
+      append(disk, segment, `{"torn":"${"x".repeat(20_000)}`)
+      await openLog(crash(disk)).close()
+      assert.notInclude(disk.read(segment)?.toString() ?? "", "xxx")
+    })
+
     it("moves whole lines aside that are no records, where they were not signed", async () => {
       const disk = memoryFileSystem()
       const log = openLog(disk)
