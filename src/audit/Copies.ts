@@ -51,7 +51,9 @@ export class Copies {
   /** Takes in a checkpoint. At the `last` one of a process what can be done at once is done at once. */
   offer(note: SignedNote, last: boolean): void {
     this.#newest = note
-    for (const copier of this.#copiers.values()) last ? copier.finish(note) : copier.offer(note)
+    for (const copier of this.#copiers.values())
+      if (last) copier.finish(note)
+      else copier.offer(note)
   }
 
   /** Why no more calls may begin; undefined where every place is close enough behind. */
@@ -74,7 +76,7 @@ class Copier {
   #next: SignedNote | undefined
   /** Since when a checkpoint has been waiting, in ms of the monotonic clock. */
   #behindSince: number | undefined
-  /** Records that were signed and that the last copy does not cover. */
+  /** Size of the last checkpoint that was copied. */
   #copied: number | undefined
   #offered = 0
   #running: Promise<void> | undefined

@@ -224,7 +224,6 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
     pending = emptyGroup()
     waiting.push(...group.settled)
     if (group.lines.length === 0) return sync()
-    // Groups are bounded by who waits for them: what is pushed here fits a call's arguments.
     const bytes = bytesOf(group)
     writing = { bytes, position, leaves: group.leaves }
     if (position < limit) write()

@@ -136,7 +136,7 @@ describe("Journal", () => {
       ["a write", { write: (_: Uint8Array, __: number, done: (error: Error) => void) => done(new Error("ENOSPC")) }],
       ["a sync", { sync: (done: (error: Error) => void) => done(new Error("EIO")) }]
     ] as const)
-      it(`in ${name} refuses everything from then on, also when the disk is well again`, async () => {
+      it(`in ${name} refuses everything from then on, until the log is opened anew`, async () => {
         let failing = false
         const disk = diskWith((file, path) =>
           path !== segment
@@ -211,6 +211,14 @@ describe("Journal", () => {
       const torn = disk.list("/log/journal").filter((name) => name.includes(".torn-"))
       assert.strictEqual(torn.length, 1)
       assert.strictEqual(disk.read(`/log/journal/${torn[0]}`)?.toString(), '{"torn')
+    })
+
+    it("leaves nothing of a torn tail that is longer than what follows", async () => {
+      const disk = memoryFileSystem()
+      await durable(openLog(disk))
+      append(disk, segment, `{"torn":"${"x".repeat(20_000)}`)
+      await openLog(crash(disk)).close()
+      assert.notInclude(disk.read(segment)?.toString() ?? "", "xxx")
     })
 
     it("moves whole lines aside that are no records, where they were not signed", async () => {

@@ -9,7 +9,7 @@ import { parseNote, parseVerifierKeys, verifyNote } from "../../src/audit/Checkp
 import { leafHash, rootOf } from "../../src/audit/MerkleTree.ts"
 import { Sequence } from "../../src/audit/Sequence.ts"
 import { linesOf, recordAt, segmentsOf } from "../../src/audit/Segment.ts"
-import { EnforcementUnavailable } from "../../src/Errors.ts"
+import type { EnforcementUnavailable } from "../../src/Errors.ts"
 import type { FaultyDisk } from "./FaultyDisk.ts"
 import { decision, openLog, outcome } from "./logs.ts"
 
