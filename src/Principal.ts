@@ -24,6 +24,8 @@ export interface Principal {
   readonly expiresAt?: number
   /** base64url SHA-256 of the token as received (RFC 9449 `ath`); absent for an application. */
   readonly tokenHash?: string
+  /** True where the issuer could not be reached and its key counted by grace alone. */
+  readonly degraded?: true
 }
 
 /** An application that calls in its own name. */

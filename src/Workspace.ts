@@ -29,7 +29,7 @@ import {
 import { createFile, makeFolders } from "./Files.ts"
 import { scheduler } from "./EventLoop.ts"
 import { Identity } from "./identity/Identity.ts"
-import type { IssuerOptions } from "./identity/Jwt.ts"
+import type { IssuerOptions } from "./identity/Issuer.ts"
 import { Keys, type SigningKey } from "./Keys.ts"
 import type { Limits } from "./policy/Limits.ts"
 import { Policy, type PolicyMode, type Revision } from "./policy/Policy.ts"

@@ -137,7 +137,7 @@ const callerOf = (who: string): Principal => {
   const pairs = listed === "" ? [] : listed.split(", ").map((claim) => claim.split(" ") as [string, string])
   const all = (claim: string) => pairs.filter(([key]) => key === claim).map(([, value]) => value)
   const claims = { sub: name, roles: all("role"), team: all("team"), amr: all("amr") }
-  return principal(claims, {}, { issuer: "https://issuer.test", expiresAt: 0, tokenHash: "" })
+  return principal(claims, Claims.mapping(), { issuer: "https://issuer.test", expiresAt: 0, tokenHash: "" })
 }
 
 const requestOf = (request: string) => {

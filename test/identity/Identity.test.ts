@@ -109,7 +109,7 @@ describe("Identity.resolve", () => {
       const token = Redacted.make(mint({}, { expiresIn: 60 }))
       const first = yield* resolve(user(token))
       yield* TestClock.adjust("89 seconds")
-      assert.strictEqual((yield* resolve(user(token))).principal, first.principal)
+      assert.deepStrictEqual((yield* resolve(user(token))).principal, first.principal)
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* refusal(user(token))).reason, "expired")
       assert.strictEqual((yield* refusal(user(Redacted.value(token)))).reason, "expired")
