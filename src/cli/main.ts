@@ -18,6 +18,7 @@ import * as Layer from "effect/Layer"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import { CannotRun, CheckFailed } from "./Ending.ts"
+import { identity } from "./identity/identity.ts"
 import { prove } from "./prove.ts"
 import { policy } from "./policy/policy.ts"
 import { show } from "./show.ts"
@@ -55,7 +56,7 @@ const exitCode = (exit: Exit.Exit<unknown, unknown>): number => {
 }
 
 Command.make("secure-openai").pipe(
-  Command.withSubcommands([audit, policy]),
+  Command.withSubcommands([audit, policy, identity]),
   Command.run({ version: "0.1.0" }),
   Effect.tapError((error) => (error instanceof CannotRun ? Console.error(error.message) : Effect.void)),
   Effect.provide(NodeChildProcessSpawner.layer.pipe(Layer.provideMerge(platform))),

@@ -15,7 +15,7 @@ export interface Time {
 /** The clocks of an Effect. */
 export const timeOf = (clock: Clock.Clock): Time => ({
   wall: () => clock.currentTimeMillisUnsafe(),
-  steady: () => Number(clock.currentTimeNanosUnsafe() / 1000n) / 1000
+  steady: () => Number(clock.monotonicTimeNanosUnsafe() / 1000n) / 1000
 })
 
 /** How far the wall clock may leave the steady one, in ms. */

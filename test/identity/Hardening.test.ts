@@ -24,6 +24,8 @@ const clockAt = (at: number): Clock.Clock => ({
   currentTimeMillis: Effect.sync(() => at),
   currentTimeNanosUnsafe: () => BigInt(at) * 1_000_000n,
   currentTimeNanos: Effect.sync(() => BigInt(at) * 1_000_000n),
+  monotonicTimeNanosUnsafe: () => 0n,
+  monotonicTimeNanos: Effect.succeed(0n),
   sleep: () => Effect.void
 })
 
