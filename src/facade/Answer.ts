@@ -9,7 +9,7 @@ import { APIError, type OpenAI } from "openai"
 import { APIPromise } from "openai/api-promise"
 import type { Receipt } from "../Call.ts"
 import { rememberReceipt } from "./Receipts.ts"
-import { bodiless } from "./transport/ReceivedResponse.ts"
+import { bodiless } from "./transport/Head.ts"
 
 /** What the SDK knows of a response. */
 export type ResponseProps = Awaited<ConstructorParameters<typeof APIPromise>[1]>

@@ -1,68 +1,110 @@
 /**
- * The body of a message that `node:http` received, read by read and only as fast as it is read, its content codings undone
+ * The body of a response as a dispatcher receives it, read by read and only as fast as it is read, its content codings undone
  * (RFC 9110 §8.4). It ends once, or fails as `fetch` says it.
  *
  * @since 0.2.0
  */
-import type * as Http from "node:http"
-import { pipeline, type Readable, Transform } from "node:stream"
+import { pipeline, Transform } from "node:stream"
 import * as Zlib from "node:zlib"
 import type { Reads } from "../../invocation/Sse.ts"
 
-/** See the file's first paragraph. Nothing is asked of the network before the first {@link Body.next}. */
+/** How much may lie unread before the network has to wait, in bytes. */
+const highWaterMark = 64 * 1024
+
+/** See the file's first paragraph. */
 export class Body implements Reads {
-  readonly #message: Http.IncomingMessage
-  readonly #source: Readable
-  #begun = false
+  /** The codings' streams, first to last; none where the body is not coded. */
+  readonly #coders: ReadonlyArray<Transform>
+  readonly #resume: () => void
+  readonly #abort: () => void
+  #parts: Array<Buffer> = []
+  #size = 0
+  #received = false
+  #ended = false
   #fault: { readonly error: unknown } | undefined
   #wake: (() => void) | undefined
 
-  constructor(message: Http.IncomingMessage) {
-    this.#message = message
-    this.#source = decoded(message, (cause) => this.#terminate(cause))
-    let broken: unknown
-    message.on("error", (error) => (broken = error))
-    message.once("close", () => {
-      if (!message.complete) this.#terminate(broken)
-    })
+  /** `resume` asks the network for more after a {@link Body.receive} that was false; `abort` closes its connection. */
+  constructor(codings: ReadonlyArray<string>, resume: () => void, abort: () => void) {
+    this.#abort = abort
+    this.#coders = codersOf(codings)
+    const last = this.#coders.at(-1)
+    this.#resume = last === undefined ? resume : () => last.resume()
+    if (last !== undefined) this.#decode(last, resume)
   }
 
-  /** What has come in since the last read; undefined at the end. Rejects with what the body failed with. */
-  async next(): Promise<Buffer | undefined> {
-    if (!this.#begun) {
-      this.#begun = true
-      for (const event of ["readable", "end", "close"]) this.#source.on(event, () => this.#wakeUp())
-    }
-    for (;;) {
-      if (this.#fault !== undefined) throw this.#fault.error
-      const data = this.#source.read() as Buffer | null
-      if (data !== null) return data
-      if (this.#source.readableEnded) return undefined
-      await new Promise<void>((resolve) => (this.#wake = resolve))
-    }
+  /** Takes what came in from the network; false where it has to wait. */
+  receive(bytes: Buffer): boolean {
+    const first = this.#coders[0]
+    return first === undefined ? this.#push(bytes) : first.write(bytes)
   }
 
-  /** Nobody will read on: a connection that holds nothing more is kept, any other closed. */
-  cancel(): void {
-    this.#fault ??= { error: new TypeError("terminated") }
-    if (this.#message.complete) this.#message.resume()
-    else this.#message.destroy()
-    this.#wakeUp()
+  /** All has come in. */
+  complete(): void {
+    this.#received = true
+    const first = this.#coders[0]
+    if (first === undefined) this.#end()
+    else first.end()
   }
 
   /** Ends it from outside: what was not read yet is lost. */
   fail(error: unknown): void {
     this.#fault ??= { error }
     this.#wakeUp()
+    for (const coder of this.#coders) coder.destroy()
   }
 
-  /** There is none, whatever comes. */
-  discard(): void {
-    this.#message.resume()
+  /** What has come in since the last read; undefined at the end. Rejects with what the body failed with. */
+  async next(): Promise<Buffer | undefined> {
+    for (;;) {
+      if (this.#fault !== undefined) throw this.#fault.error
+      if (this.#parts.length > 0) return this.#shift()
+      if (this.#ended) return undefined
+      await new Promise<void>((resolve) => (this.#wake = resolve))
+    }
   }
 
-  #terminate(cause: unknown): void {
-    this.fail(new TypeError("terminated", { cause: asFetch(cause) }))
+  /** Nobody will read on: a connection that holds nothing more is kept, any other closed. */
+  cancel(): void {
+    this.fail(new TypeError("terminated"))
+    if (!this.#received) this.#abort()
+  }
+
+  #decode(last: Transform, resume: () => void): void {
+    this.#coders[0]!.on("drain", resume)
+    last.on("data", (bytes: Buffer) => {
+      if (!this.#push(bytes)) last.pause()
+    })
+    last.once("end", () => this.#end())
+    const failed = (cause: unknown): void => {
+      if (this.#fault !== undefined || cause === null || cause === undefined) return
+      this.fail(new TypeError("terminated", { cause }))
+      if (!this.#received) this.#abort()
+    }
+    if (this.#coders.length === 1) last.on("error", failed)
+    else pipeline(this.#coders, failed)
+  }
+
+  #push(bytes: Buffer): boolean {
+    this.#parts.push(bytes)
+    this.#size += bytes.length
+    this.#wakeUp()
+    return this.#size < highWaterMark
+  }
+
+  #shift(): Buffer {
+    const [first] = this.#parts
+    const all = this.#parts.length === 1 ? first! : Buffer.concat(this.#parts)
+    const full = this.#size >= highWaterMark
+    this.#parts = []
+    this.#size = 0
+    if (full) this.#resume()
+    return all
+  }
+
+  #end(): void {
+    this.#ended = true
+    this.#wakeUp()
   }
 
   #wakeUp(): void {
@@ -70,15 +112,6 @@ export class Body implements Reads {
     this.#wake = undefined
   }
 }
-
-/** An error of `node:http` as the cause that `fetch` gives: it says by another one that the server closed the connection. */
-export const asFetch = (error: unknown): unknown =>
-  error === undefined ||
-  (error instanceof Error && "code" in error && error.code === "ECONNRESET" && hungUp.has(error.message))
-    ? Object.assign(new Error("other side closed"), { name: "SocketError", code: "UND_ERR_SOCKET" })
-    : error
-
-const hungUp: ReadonlySet<string> = new Set(["socket hang up", "aborted"])
 
 /** As lenient as `fetch`: what was decoded counts, where the end is missing. */
 const lenient = { flush: Zlib.constants.Z_SYNC_FLUSH, finishFlush: Zlib.constants.Z_SYNC_FLUSH }
@@ -114,24 +147,9 @@ const decoders: Readonly<Record<string, () => Transform>> = {
   br: () => Zlib.createBrotliDecompress(lenientBrotli)
 }
 
-/** The message with its codings undone, the last one first; where one of them is unknown, as it came. */
-const decoded = (message: Http.IncomingMessage, failed: (cause: unknown) => void): Readable => {
-  const codings = codingsOf(message.rawHeaders)
-  if (codings === undefined) return message
-  const makers = codings.split(",").map((coding) => decoders[coding.trim().toLowerCase()])
-  const undo = makers.reverse().flatMap((make) => (make === undefined ? [] : [make()]))
-  const last = undo.at(-1)
-  if (undo.length < makers.length || last === undefined) return message
-  pipeline([message, ...undo], (error) => {
-    if (error !== null && error !== undefined) failed(error)
-  })
-  return last
-}
-
-/** The content codings, as named; `message.headers` would look at every field to find the one. */
-const codingsOf = (raw: ReadonlyArray<string>): string | undefined => {
-  const found: Array<string> = []
-  for (let i = 0; i + 1 < raw.length; i += 2)
-    if (raw[i]!.length === 16 && raw[i]!.toLowerCase() === "content-encoding") found.push(raw[i + 1]!)
-  return found.length === 0 ? undefined : found.join(",")
+/** What undoes the codings, the last one first; nothing where one of them is unknown. */
+const codersOf = (codings: ReadonlyArray<string>): ReadonlyArray<Transform> => {
+  if (codings.length === 0) return []
+  const makers = codings.map((coding) => decoders[coding])
+  return makers.includes(undefined) ? [] : makers.reverse().map((make) => make!())
 }

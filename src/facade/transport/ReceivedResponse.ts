@@ -1,36 +1,32 @@
 /**
- * A `Response` over a message that `node:http` received: genuine for whoever reads it, and free of what most readers never
- * ask for. Text and network reads come straight from the message; a web stream is there once it is asked for.
+ * A `Response` over what a dispatcher received: genuine for whoever reads it, and free of what most readers never
+ * ask for. Text and network reads come straight from the network; a web stream is there once it is asked for.
  *
  * @since 0.2.0
  */
-import type * as Http from "node:http"
 import { Readable } from "node:stream"
 import { reads, type ReadableResponse, type Reads } from "../../invocation/Sse.ts"
 import type { Body } from "./Body.ts"
+import { bodiless, fieldsOf, type Head } from "./Head.ts"
 
 type Bytes = Uint8Array<ArrayBuffer>
-
-/** Statuses that have no body (Fetch standard, §2.2.3). */
-export const bodiless: ReadonlySet<number> = new Set([101, 204, 205, 304])
 
 /** See the file's first paragraph. */
 export class ReceivedResponse extends Response implements ReadableResponse {
   readonly #url: string
-  readonly #message: Http.IncomingMessage
+  readonly #head: Head
   #body: Body | undefined
   #headers: ReceivedHeaders | undefined
   /** The body as a web stream, once somebody asked for it; of a clone, its half. */
   #stream: ReadableStream<Bytes> | undefined
   #used = false
 
-  constructor(url: string, message: Http.IncomingMessage, body: Body | ReadableStream<Bytes> | null) {
+  constructor(url: string, head: Head, body: Body | ReadableStream<Bytes> | null) {
     super()
     this.#url = url
-    this.#message = message
+    this.#head = head
     if (body instanceof ReadableStream) this.#stream = body
-    else if (bodiless.has(this.status)) body?.discard()
-    else this.#body = body ?? undefined
+    else if (!bodiless.has(head.status)) this.#body = body ?? undefined
   }
 
   override get url(): string {
@@ -40,16 +36,16 @@ export class ReceivedResponse extends Response implements ReadableResponse {
     return "basic"
   }
   override get status(): number {
-    return this.#message.statusCode ?? 0
+    return this.#head.status
   }
   override get statusText(): string {
-    return this.#message.statusMessage ?? ""
+    return this.#head.statusText
   }
   override get ok(): boolean {
     return this.status >= 200 && this.status < 300
   }
   override get headers(): Headers {
-    return (this.#headers ??= new ReceivedHeaders(this.#message.rawHeaders))
+    return (this.#headers ??= new ReceivedHeaders(this.#head))
   }
   override get bodyUsed(): boolean {
     return this.#used || (this.#stream !== undefined && isDisturbed(this.#stream))
@@ -94,11 +90,11 @@ export class ReceivedResponse extends Response implements ReadableResponse {
   override clone(): Response {
     const { body } = this
     if (this.bodyUsed || body?.locked === true) throw new TypeError("Response.clone: Body has already been consumed.")
-    if (body === null) return new ReceivedResponse(this.#url, this.#message, null)
+    if (body === null) return new ReceivedResponse(this.#url, this.#head, null)
     const [one, other] = body.tee()
     this.#stream = one
     this.#body = undefined
-    return new ReceivedResponse(this.#url, this.#message, other)
+    return new ReceivedResponse(this.#url, this.#head, other)
   }
 
   /** True once: the body is the caller's to read, and looks it to whoever has the web stream. */
@@ -144,10 +140,9 @@ const utf8 = new TextDecoder()
 
 /** Header fields as received: read-only, as those of any response of `fetch`. */
 class ReceivedHeaders extends Headers {
-  /** `raw` holds names and values in turn. */
-  constructor(raw: ReadonlyArray<string>) {
+  constructor(head: Head) {
     super()
-    for (let i = 0; i + 1 < raw.length; i += 2) super.append(raw[i]!, raw[i + 1]!)
+    for (const [name, value] of fieldsOf(head)) super.append(name, value)
   }
 
   override append(): void {

@@ -1,14 +1,13 @@
 /**
- * The default transport of protected calls: `node:http` where `fetch` would do the same for two and a half times the price.
- * It stands in only for Node's own `fetch`, with nothing set that is `fetch`'s alone: a `fetch` that was given or patched, a
- * dispatcher, a proxy from the environment, or any option that is not known here goes to `fetch` as it is.
+ * The default transport of protected calls: the dispatcher under Node's `fetch`, called as `fetch` calls it and for a fifth of
+ * the price. Connections, time limits, proxies, interceptors and what observes them are the same. It stands in only for Node's
+ * own `fetch`, with nothing set that is `fetch`'s alone: a `fetch` that was given or patched, and any option that is not known
+ * here, goes to `fetch` as it is.
  *
  * @since 0.1.0
  */
-import * as Http from "node:http"
-import * as Https from "node:https"
-import { types } from "node:util"
-import { asFetch, Body } from "./Body.ts"
+import { Body } from "./Body.ts"
+import { bodiless, codingsOf, type Head } from "./Head.ts"
 import { ReceivedResponse } from "./ReceivedResponse.ts"
 
 type Fetch = typeof globalThis.fetch
@@ -33,22 +32,19 @@ const lean: Fetch = (input, init = {}) => {
   return plain === undefined ? own(input, init) : send(plain, init)
 }
 
-/** Where a request goes, as `node:http` takes it. */
+/** Where a request goes, as a dispatcher takes it. */
 interface Target {
   readonly href: string
-  readonly hostname: string
-  readonly port: string
+  readonly origin: string
   readonly path: string
-  /** The `host` header. */
-  readonly host: string
-  readonly secure: boolean
 }
 
 /** What a request must be made of: anything else is `fetch`'s to understand. */
 interface Plain {
+  readonly dispatcher: Dispatcher
   readonly target: Target
   readonly body: string
-  /** The header fields as they are sent, name after name, so that `node:http` has nothing to look up. */
+  /** Names and values of the header fields in turn. */
   readonly fields: Array<string>
 }
 
@@ -59,14 +55,14 @@ const plainOf = (input: Parameters<Fetch>[0], init: RequestInit): Plain | undefi
   if (typeof input !== "string" || typeof body !== "string" || !(headers instanceof Headers) || redirect !== "manual")
     return undefined
   for (const key in init) if (!understood.has(key)) return undefined
-  if (!dispatchesByDefault() || proxied) return undefined
+  const dispatcher = globalDispatcher()
   const target = targetOf(input)
-  const fields = target && fieldsOf(target, headers, body)
-  return target && fields && { target, body, fields }
+  const fields = target && fieldsOf(target, headers)
+  return dispatcher && target && fields && { dispatcher, target, body, fields }
 }
 
-const fieldsOf = ({ host, secure }: Target, headers: Headers, body: string): Array<string> | undefined => {
-  const fields = ["host", host, "connection", "keep-alive"]
+const fieldsOf = ({ origin }: Target, headers: Headers): Array<string> | undefined => {
+  const fields: Array<string> = []
   const given = new Set<string>()
   let own = false
   headers.forEach((value, name) => {
@@ -77,8 +73,8 @@ const fieldsOf = ({ host, secure }: Target, headers: Headers, body: string): Arr
   if (own) return undefined
   if (!given.has("accept-language")) fields.push("accept-language", "*")
   if (!given.has("sec-fetch-mode")) fields.push("sec-fetch-mode", "cors")
-  if (!given.has("accept-encoding")) fields.push("accept-encoding", secure ? "br, gzip, deflate" : "gzip, deflate")
-  fields.push("content-length", String(Buffer.byteLength(body)))
+  if (!given.has("accept-encoding"))
+    fields.push("accept-encoding", origin.startsWith("https:") ? "br, gzip, deflate" : "gzip, deflate")
   return fields
 }
 
@@ -97,18 +93,10 @@ const connectionHeaders: ReadonlySet<string> = new Set([
 const targetOf = (input: string): Target | undefined => {
   const known = targets.get(input)
   if (known !== undefined) return known
-  const { host, hostname, href, password, pathname, port, protocol, search, username } = new URL(input)
+  const { href, origin, password, pathname, port, protocol, search, username } = new URL(input)
   if ((protocol !== "http:" && protocol !== "https:") || username !== "" || password !== "" || !isOpen(port))
     return undefined
-  const target = {
-    href: href.split("#", 1)[0] ?? href,
-    // An IPv6 address stands in brackets in a URL, and without in a socket's address.
-    hostname: hostname.startsWith("[") ? hostname.slice(1, -1) : hostname,
-    port,
-    path: pathname + search,
-    host,
-    secure: protocol === "https:"
-  }
+  const target = { href: href.split("#", 1)[0] ?? href, origin, path: pathname + search }
   if (targets.size === 256) targets.clear()
   targets.set(input, target)
   return target
@@ -122,66 +110,94 @@ const refusedPorts: ReadonlySet<number> = new Set([
   1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080
 ])
 
-/** Node 24 can be told to take proxies from the environment. */
-const proxied =
-  Boolean(process.env["NODE_USE_ENV_PROXY"]) ||
-  [...process.execArgv, process.env["NODE_OPTIONS"] ?? ""].some((option) => option.includes("use-env-proxy"))
-
-/** True while `fetch` dispatches as it does where nobody set anything: by no dispatcher yet, or by a plain agent. */
-const dispatchesByDefault = (): boolean => {
-  const dispatcher: unknown = Reflect.get(globalThis, dispatcherKey)
-  if (dispatcher === known) return true
-  if (!isPlainAgent(dispatcher)) return false
-  known = dispatcher
-  return true
+/** What a dispatcher of undici 6 and 7 is here; undici 8 leaves one of this kind in the same place. */
+interface Dispatcher {
+  readonly dispatch: (
+    request: {
+      readonly origin: string
+      readonly path: string
+      readonly method: string
+      readonly headers: ReadonlyArray<string>
+      readonly body: string
+    },
+    handler: Exchange
+  ) => unknown
 }
+
+/** What `fetch` sends by; undefined before it was first loaded. */
+const globalDispatcher = (): Dispatcher | undefined => Reflect.get(globalThis, dispatcherKey) as Dispatcher | undefined
 const dispatcherKey = Symbol.for("undici.globalDispatcher.1")
-let known: unknown
 
-/** True for an agent without options, interceptors or methods of its own. */
-const isPlainAgent = (dispatcher: unknown): boolean => {
-  if (typeof dispatcher !== "object" || dispatcher === null || types.isProxy(dispatcher)) return false
-  const symbol = Object.getOwnPropertySymbols(dispatcher).find(({ description }) => description === "options")
-  const options: unknown = symbol === undefined ? undefined : Reflect.get(dispatcher, symbol)
-  return (
-    dispatcher.constructor.name === "Agent" &&
-    !Object.hasOwn(dispatcher, "dispatch") &&
-    typeof options === "object" &&
-    options !== null &&
-    Object.values(options).every((option) => option === undefined || option === Infinity)
-  )
-}
-
-// Idle connections are dropped after as long as `fetch` would.
-const agents = {
-  http: new Http.Agent({ keepAlive: true, timeout: 4000 }),
-  https: new Https.Agent({ keepAlive: true, timeout: 4000 })
-}
-
-const send = ({ body, fields, target }: Plain, { method = "GET", signal }: RequestInit): Promise<Response> =>
+const send = (
+  { body, dispatcher, fields, target }: Plain,
+  { method = "GET", signal }: RequestInit
+): Promise<Response> =>
   new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)
-    const { hostname, path, port, secure } = target
-    const options = { method, hostname, port, path, headers: fields }
-    const request = secure
-      ? Https.request({ ...options, agent: agents.https })
-      : Http.request({ ...options, agent: agents.http })
-    let received: Body | undefined
-    const abort = (): void => {
-      received?.fail(signal?.reason)
-      request.destroy()
-      reject(signal?.reason)
-    }
-    const release = (): void => signal?.removeEventListener("abort", abort)
-    signal?.addEventListener("abort", abort, { once: true })
-    request.on("error", (cause) => {
-      release()
-      reject(new TypeError("fetch failed", { cause: asFetch(cause) }))
-    })
-    request.once("response", (message) => {
-      message.once("close", release)
-      received = new Body(message)
-      resolve(new ReceivedResponse(target.href, message, received))
-    })
-    request.end(body)
+    const exchange = new Exchange(target.href, signal ?? undefined, resolve, reject)
+    dispatcher.dispatch({ origin: target.origin, path: target.path, method, headers: fields, body }, exchange)
   })
+
+/** One request and its response, as a dispatcher tells of them. */
+class Exchange {
+  readonly #url: string
+  readonly #signal: AbortSignal | undefined
+  readonly #resolve: (response: Response) => void
+  readonly #reject: (error: unknown) => void
+  #abort: ((error: unknown) => void) | undefined
+  #body: Body | undefined
+
+  constructor(
+    url: string,
+    signal: AbortSignal | undefined,
+    resolve: (response: Response) => void,
+    reject: (error: unknown) => void
+  ) {
+    this.#url = url
+    this.#signal = signal
+    this.#resolve = resolve
+    this.#reject = reject
+    signal?.addEventListener("abort", this.#aborted, { once: true })
+  }
+
+  readonly #aborted = (): void => {
+    this.#body?.fail(this.#signal?.reason)
+    this.#reject(this.#signal?.reason)
+    this.#abort?.(this.#signal?.reason)
+  }
+
+  onConnect(abort: (error: unknown) => void): void {
+    this.#abort = abort
+    if (this.#signal?.aborted === true) abort(this.#signal.reason)
+  }
+
+  onHeaders(status: number, fields: Head["fields"], resume: () => void, statusText: string): boolean {
+    if (status < 200) return false
+    const head = { status, statusText, fields }
+    this.#body = new Body(bodiless.has(status) ? [] : codingsOf(head), resume, () => this.#abort?.(left()))
+    this.#resolve(new ReceivedResponse(this.#url, head, this.#body))
+    return true
+  }
+
+  onData(bytes: Buffer): boolean {
+    return this.#body!.receive(bytes)
+  }
+
+  onComplete(): void {
+    this.#release()
+    this.#body!.complete()
+  }
+
+  onError(cause: unknown): void {
+    this.#release()
+    if (this.#body === undefined) this.#reject(new TypeError("fetch failed", { cause }))
+    else this.#body.fail(new TypeError("terminated", { cause }))
+  }
+
+  #release(): void {
+    this.#signal?.removeEventListener("abort", this.#aborted)
+  }
+}
+
+/** With what a connection is closed whose answer nobody wants any more. */
+const left = (): DOMException => new DOMException("The operation was aborted.", "AbortError")
