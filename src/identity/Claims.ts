@@ -134,6 +134,7 @@ export const principal = (
     readonly issuer: string
     readonly expiresAt: number
     readonly tokenHash: string
+    readonly validUntil?: number
     readonly degraded?: boolean
   }
 ): Principal => {
@@ -157,6 +158,7 @@ export const principal = (
     claims,
     expiresAt: credential.expiresAt,
     tokenHash: credential.tokenHash,
+    ...(credential.validUntil !== undefined && { validUntil: credential.validUntil }),
     ...(credential.degraded === true && { degraded: true })
   })
 }

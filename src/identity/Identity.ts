@@ -182,7 +182,13 @@ const makeSessions = (issuers: ReadonlyMap<string, Issuer>) => {
     const { claims, degraded, expiresAt, issuer, until } = await Jwt.verify(token, issuers, time)
     const session: Session = {
       token: Redacted.make(token),
-      principal: Claims.principal(claims, issuer.claims, { issuer: issuer.issuer, expiresAt, tokenHash, degraded }),
+      principal: Claims.principal(claims, issuer.claims, {
+        issuer: issuer.issuer,
+        expiresAt,
+        validUntil: expiresAt + issuer.clockTolerance,
+        tokenHash,
+        degraded
+      }),
       issuer,
       expiresAt,
       until: Math.min(until, time.steady() + verificationAge)

@@ -11,6 +11,8 @@ import { makeIssuer } from "../../src/testing/Tokens.ts"
 /** Both clocks of a test; the steady one can be moved on. */
 let moved = 0
 const steady = () => performance.now() + moved
+/** The steady clock, moved by the test alone. */
+const frozen = () => moved
 const time = { wall: () => Date.now(), steady }
 
 /** A server on this machine whose answers a test can change. */
@@ -193,6 +195,106 @@ describe("Jwks.make", () => {
       assert.strictEqual(await outcome(keys.key(header, steady)), "keys_unavailable")
     })
   )
+
+  it.each<readonly [string, Http.RequestListener]>([
+    [
+      "is HTML by its type",
+      (_, response) => void response.setHeader("content-type", "text/html").end(JSON.stringify(options.jwks))
+    ],
+    ["has no type", (_, response) => void response.end(JSON.stringify(options.jwks))],
+    [
+      "says something twice",
+      (_, response) =>
+        void response
+          .setHeader("content-type", "application/json")
+          .end(`{"keys":[],${JSON.stringify(options.jwks).slice(1)}`)
+    ],
+    ["has 200,000 keys", json({ keys: Array.from({ length: 200_000 }, () => 0) })]
+  ])("J31, J34: fails closed when the set %s", (_, answer) =>
+    with_(answer, async (server) => {
+      assert.strictEqual(await outcome(at(server.url).key(header, steady)), "keys_unavailable")
+    })
+  )
+
+  it("J32, J35: asks once in ten seconds for a thousand unknown key ids, however empty the set is", () =>
+    with_(json({ keys: [] }), async (server) => {
+      const keys = at(server.url)
+      const flood = () =>
+        Promise.all(Array.from({ length: 1000 }, (_, i) => outcome(keys.key({ alg: "Ed25519", kid: `x${i}` }, steady))))
+      assert.deepStrictEqual(new Set(await flood()), new Set(["unknown_key"]))
+      assert.strictEqual(server.requests(), 1)
+      moved += 9000
+      await flood()
+      assert.strictEqual(server.requests(), 1)
+    }))
+
+  it("J32: a key id that a fetch did not bring causes no other for 20 s", () =>
+    with_(json({ keys: [] }), async (server) => {
+      const keys = at(server.url)
+      const ask = (kid: string) => outcome(keys.key({ alg: "Ed25519", kid }, steady))
+      await ask("a")
+      moved += 11_000
+      await ask("a")
+      assert.strictEqual(server.requests(), 1)
+      moved += 10_000
+      server.answer(json({ keys: [{ ...options.jwks.keys[0], kid: "a" }] }))
+      assert.strictEqual(await ask("a"), "accepted")
+      assert.strictEqual(server.requests(), 2)
+    }))
+
+  it("J33: asks less and less often while the issuer fails", () =>
+    with_(json({}, 500), async (server) => {
+      const keys = at(server.url)
+      for (const [wait, requests] of [
+        [0, 1],
+        [999, 1],
+        [1, 2],
+        [1999, 2],
+        [1, 3],
+        [3999, 3],
+        [1, 4],
+        [8000, 5],
+        [16_000, 6],
+        [30_000, 7],
+        [29_000, 7],
+        [1000, 8]
+      ] as const) {
+        moved += wait
+        await Promise.all(Array.from({ length: 50 }, () => outcome(keys.key(header, frozen))))
+        assert.strictEqual(server.requests(), requests)
+      }
+    }))
+
+  it("J36: a withdrawn key is refused after five minutes", () =>
+    with_(json(options.jwks), async (server) => {
+      const keys = at(server.url)
+      await keys.key(header, frozen)
+      server.answer(json({ keys: [] }))
+      moved += Jwks.maximumAge - 1
+      assert.strictEqual(await outcome(keys.key(header, frozen)), "accepted")
+      moved += 1
+      assert.strictEqual(await outcome(keys.key(header, frozen)), "unknown_key")
+    }))
+
+  it("gives grace to known keys alone, for as long as was configured, and says so", () =>
+    with_(json(options.jwks), async (server) => {
+      const source = { issuer: "https://id.example", jwksUri: `${server.url}/jwks` }
+      const strict = Jwks.make(source)
+      const lenient = Jwks.make({ ...source, grace: 600 })
+      assert.isFalse((await lenient.key(header, frozen)).degraded)
+      await strict.key(header, frozen)
+      server.answer(json({}, 500))
+      moved += Jwks.maximumAge
+      assert.strictEqual(await outcome(strict.key(header, frozen)), "keys_unavailable")
+      const found = await lenient.key(header, frozen)
+      assert.isTrue(found.degraded)
+      assert.isAtMost(found.until, frozen() + Jwks.cooldown)
+      assert.strictEqual(await outcome(lenient.key({ ...header, kid: "other" }, frozen)), "keys_unavailable")
+      moved += 599_999
+      assert.strictEqual(await outcome(lenient.key(header, frozen)), "accepted")
+      moved += 1
+      assert.strictEqual(await outcome(lenient.key(header, frozen)), "keys_unavailable")
+    }))
 
   it("fails closed when nobody answers", async () => {
     assert.strictEqual(await outcome(at("http://127.0.0.1:1").ready(steady)), "keys_unavailable")

@@ -203,7 +203,7 @@ describe("tokens as providers make them", () => {
     const mapped = Claims.map(claims as never, Claims.mapping(options.claims))
     const roles = mapped.find(({ field }) => field === "roles")
     assert.deepStrictEqual(roles?.dropped, ["offline_access"])
-    assert.deepStrictEqual(roles.from.map(Claims.wayText), [
+    assert.deepStrictEqual(roles?.from.map(Claims.wayText), [
       "realm_access → roles",
       "resource_access → assistant → roles"
     ])
