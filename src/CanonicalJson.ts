@@ -38,9 +38,9 @@ export const canonicalize = (value: unknown): string => {
 /**
  * Reads text that must be exactly one JSON object, and read the same by every parser: no duplicate keys (compared after
  * unescaping), no `__proto__`, no integer beyond 2^53 − 1, no number beyond what a double holds (`1e999`), no half of a
- * surrogate pair (which has no UTF-8), at most 64 levels and 64 MiB. The failure is a sentence that says what is wrong.
+ * surrogate pair (which has no UTF-8), at most `levels` (64) levels and 64 MiB. The failure is a sentence that says what is wrong.
  */
-export const parseStrictObject = (text: string): Result.Result<JsonObject, string> => {
+export const parseStrictObject = (text: string, levels = maximumDepth): Result.Result<JsonObject, string> => {
   if (text.length > maximumLength) return Result.fail(`it is longer than ${maximumLength} characters`)
   let value: unknown
   try {
@@ -51,7 +51,7 @@ export const parseStrictObject = (text: string): Result.Result<JsonObject, strin
   if (!isObject(value)) return Result.fail("it is not a JSON object")
   if (!text.isWellFormed() || (surrogate.test(text) && !isWellFormed(value)))
     return Result.fail("a text in it was cut inside a character (a lone surrogate); `toWellFormed()` mends it")
-  if (depthOf(text) > maximumDepth) return Result.fail(`it is nested deeper than ${maximumDepth} levels`)
+  if (depthOf(text) > levels) return Result.fail(`it is nested deeper than ${levels} levels`)
   // What `JSON.stringify` wrote reads back to the same text; only other spellings can hide a second reading.
   if (!text.includes("__proto__") && !largeNumber.test(text) && stringify(value) === text) return Result.succeed(value)
   const ambiguity = findAmbiguity(parseWithLocations(text).body)

@@ -74,7 +74,9 @@ export const IdentityReason = Schema.Literals([
   "keys_unavailable",
   "name_mismatch",
   "envelope",
-  "replayed"
+  "replayed",
+  "revoked",
+  "clock"
 ])
 export type IdentityReason = typeof IdentityReason.Type
 

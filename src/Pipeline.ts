@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -100,7 +101,9 @@ export class Pipeline extends Context.Service<
           audit: {
             commit: progress.stage(
               "audit",
-              checked(Prepared, (prepared) => Effect.flatMap(counted(prepared), audit.commit))
+              checked(Prepared, (prepared) =>
+                Effect.flatMap(Effect.andThen(stillValid(prepared.principal), counted(prepared)), audit.commit)
+              )
             )
           },
           invocation: {
@@ -145,6 +148,21 @@ export class Pipeline extends Context.Service<
           )
   )
 }
+
+/** The token may have ended while stages waited: it is looked at again before anything leaves, a stream's start included. */
+const stillValid = ({ validUntil }: Principal): Effect.Effect<void, IdentityInvalid> =>
+  validUntil === undefined
+    ? Effect.void
+    : Effect.withFiber((fiber) =>
+        fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() < validUntil * 1000
+          ? Effect.void
+          : Effect.fail(
+              new IdentityInvalid({
+                reason: "expired",
+                message: "The token expired while the call waited, and nothing was sent. Get a new one and call again."
+              })
+            )
+      )
 
 /**
  * The call once it counts against the rate limits: whichever stages there are, nothing but the log comes after that. Limits

@@ -22,8 +22,12 @@ export interface Principal {
   readonly attestations: ReadonlyArray<string>
   readonly claims: Readonly<Record<string, unknown>>
   readonly expiresAt?: number
+  /** When calls end, in seconds since 1970: `expiresAt` and the issuer's clock tolerance. */
+  readonly validUntil?: number
   /** base64url SHA-256 of the token as received (RFC 9449 `ath`); absent for an application. */
   readonly tokenHash?: string
+  /** True where the issuer could not be reached and its key counted by grace alone. */
+  readonly degraded?: true
 }
 
 /** An application that calls in its own name. */

@@ -30,7 +30,7 @@ import {
 import { createFile, makeFolders } from "./Files.ts"
 import { scheduler } from "./EventLoop.ts"
 import { Identity } from "./identity/Identity.ts"
-import type { IssuerOptions } from "./identity/Jwt.ts"
+import type { IssuerOptions } from "./identity/Issuer.ts"
 import { Keys, type PublicKey } from "./Keys.ts"
 import type { Limits } from "./policy/Limits.ts"
 import { Policy, type PolicyMode, type Revision } from "./policy/Policy.ts"
@@ -153,7 +153,7 @@ export class Workspace {
     return workspace
   }
 
-  /** The default workspace of this process, from `SECURE_OPENAI_POLICIES`, `_ISSUER`, `_AUDIENCE`, `_JWKS_URI`, `_AUDIT`, `_CHECKPOINTS`, `_POLICY_MODE`. */
+  /** The default workspace of this process, from `SECURE_OPENAI_POLICIES`, `_ISSUER`, `_AUDIENCE`, `_JWKS_URI`, `_CLAIMS`, `_AUDIT`, `_CHECKPOINTS`, `_POLICY_MODE`. */
   static default(): Workspace {
     if (defaultWorkspace === undefined || defaultWorkspace.#closed) defaultWorkspace = new Workspace(fromEnvironment())
     return defaultWorkspace
@@ -445,26 +445,46 @@ const requireTarget = ({ to, withinMinutes, withinRecords, ...unknown }: Target)
     throw new ConfigurationError("audit.checkpoints: a URL with a user and password is not sent to; use a function.")
 }
 
-const fromEnvironment = (): WorkspaceOptions => {
+/**
+ * The issuer that `SECURE_OPENAI_ISSUER`, `_AUDIENCE`, `_JWKS_URI` and `_CLAIMS` (a preset's name, or a mapping as JSON)
+ * describe. Throws a `ConfigurationError`.
+ */
+export const issuerFromEnvironment = (): IssuerOptions | undefined => {
   const env = (name: string): string | undefined => process.env[`SECURE_OPENAI_${name}`] || undefined
-  const policies = env("POLICIES")
   const issuer = env("ISSUER")
   const audience = env("AUDIENCE")
   const jwksUri = env("JWKS_URI")
+  const claims = env("CLAIMS")
+  if ((issuer === undefined) !== (audience === undefined))
+    throw new ConfigurationError("SECURE_OPENAI_ISSUER and SECURE_OPENAI_AUDIENCE go together; set both or neither.")
+  if (issuer === undefined || audience === undefined) return undefined
+  try {
+    return {
+      issuer,
+      audience,
+      ...(jwksUri !== undefined && { jwksUri }),
+      // What is neither a preset nor a mapping is refused with the option.
+      ...(claims !== undefined && { claims: claims.startsWith("{") ? JSON.parse(claims) : claims })
+    }
+  } catch {
+    throw new ConfigurationError("SECURE_OPENAI_CLAIMS is neither the name of a preset nor JSON.")
+  }
+}
+
+const fromEnvironment = (): WorkspaceOptions => {
+  const env = (name: string): string | undefined => process.env[`SECURE_OPENAI_${name}`] || undefined
+  const policies = env("POLICIES")
   const audit = env("AUDIT")
   const checkpoints = env("CHECKPOINTS")
   const policyMode = env("POLICY_MODE")
   if (audit === "memory" && checkpoints !== undefined)
     throw new ConfigurationError("SECURE_OPENAI_CHECKPOINTS has no use with SECURE_OPENAI_AUDIT=memory; unset one.")
-  if ((issuer === undefined) !== (audience === undefined))
-    throw new ConfigurationError("SECURE_OPENAI_ISSUER and SECURE_OPENAI_AUDIENCE go together; set both or neither.")
+  const issuers = issuerFromEnvironment()
   return {
     ...(policies === undefined ? {} : { policies }),
     // Any other word is refused with the option.
     ...(policyMode === undefined ? {} : { policyMode: policyMode as PolicyMode }),
-    ...(issuer === undefined || audience === undefined
-      ? {}
-      : { issuers: { issuer, audience, ...(jwksUri === undefined ? {} : { jwksUri }) } }),
+    ...(issuers === undefined ? {} : { issuers }),
     ...(audit === "memory"
       ? { audit }
       : {

@@ -13,7 +13,7 @@ import * as Util from "node:util"
 import { Call } from "../src/Call.ts"
 import { type JsonObject, parseStrictObject } from "../src/CanonicalJson.ts"
 import { ViolationCode } from "../src/Decision.ts"
-import { principal } from "../src/identity/Claims.ts"
+import { mapping, principal } from "../src/identity/Claims.ts"
 import { PolicyDeniedError, SecureOpenAI } from "../src/index.ts"
 import { Pipeline } from "../src/Pipeline.ts"
 import { showDiagnostic } from "../src/policy/Diagnostic.ts"
@@ -137,7 +137,7 @@ const callerOf = (who: string): Principal => {
   const pairs = listed === "" ? [] : listed.split(", ").map((claim) => claim.split(" ") as [string, string])
   const all = (claim: string) => pairs.filter(([key]) => key === claim).map(([, value]) => value)
   const claims = { sub: name, roles: all("role"), team: all("team"), amr: all("amr") }
-  return principal(claims, {}, { issuer: "https://issuer.test", expiresAt: 0, tokenHash: "" })
+  return principal(claims, mapping(), { issuer: "https://issuer.test", expiresAt: 0, tokenHash: "" })
 }
 
 const requestOf = (request: string) => {

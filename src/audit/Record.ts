@@ -29,6 +29,8 @@ export interface RecordPrincipal {
   readonly attestations?: ReadonlyArray<string> | undefined
   /** Policy ids that its claims name, at most 32. */
   readonly documents?: ReadonlyArray<string> | undefined
+  /** Its issuer could not be reached: a known key counted by the grace that was configured. */
+  readonly degraded?: true | undefined
 }
 
 /** A quantity that was asked for: the JSON text of a number, boolean or model name. */

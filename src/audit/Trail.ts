@@ -429,6 +429,7 @@ const mostDocuments = 32
 /** A caller as records name it: no claims but the names that policies are bound to, no token. */
 export const recordPrincipal = (principal: Principal): RecordPrincipal => ({
   attestations: principal.attestations.length === 0 ? undefined : principal.attestations,
+  degraded: principal.degraded,
   documents: principal.documents.length === 0 ? undefined : principal.documents.slice(0, mostDocuments),
   id: principal.id,
   iss: principal.issuer,

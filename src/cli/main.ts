@@ -19,6 +19,7 @@ import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import { checkProof } from "./checkProof.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
+import { identity } from "./identity/identity.ts"
 import { keys } from "./keys/keys.ts"
 import { prove } from "./prove.ts"
 import { receipt } from "./receipt.ts"
@@ -58,7 +59,7 @@ const exitCode = (exit: Exit.Exit<unknown, unknown>): number => {
 }
 
 Command.make("secure-openai").pipe(
-  Command.withSubcommands([audit, policy, keys]),
+  Command.withSubcommands([audit, policy, identity, keys]),
   Command.run({ version: "0.1.0" }),
   Effect.tapError((error) => (error instanceof CannotRun ? Console.error(error.message) : Effect.void)),
   Effect.provide(NodeChildProcessSpawner.layer.pipe(Layer.provideMerge(platform))),

@@ -1,86 +1,198 @@
 /**
  * From verified claims to a principal: its name, its roles and groups, the policy documents that it comes under, and what
- * its login proved.
+ * its login proved. Which claim means what is data: a preset of an identity provider, a mapping of one's own, or a preset
+ * with changes.
  *
  * @since 0.1.0
  */
+import * as Schema from "effect/Schema"
 import type { JsonObject } from "../CanonicalJson.ts"
 import { IdentityInvalid } from "../Errors.ts"
 import type { Principal } from "../Principal.ts"
+import { isName, maximumName } from "./Name.ts"
+
+const Path = Schema.NonEmptyArray(Schema.String)
 
 /**
- * Which claims mean what: each is the literal name of a top-level claim (`https://acme.example/roles` is one name, a dot
- * reaches nowhere). `name` has no single default: it is `preferred_username`, else `sub`.
+ * Where a claim is: text is the literal name of a top-level claim (`https://acme.example/roles` is one name, a dot reaches
+ * nowhere); an array of texts is a way into objects, each step a literal name; an array of those ways takes all of them (the
+ * first that is there, for the user).
  */
-export interface ClaimNames {
-  readonly name?: string | undefined
-  /** Default `roles`. */
-  readonly roles?: string | undefined
-  /** Default `groups`. */
-  readonly groups?: string | undefined
-  /** Default `company`. */
-  readonly company?: string | undefined
-  /** Default `bu`. */
-  readonly bu?: string | undefined
-  /** Default `team`. */
-  readonly team?: string | undefined
+export const ClaimSource = Schema.Union([Schema.String, Path, Schema.NonEmptyArray(Path)])
+export type ClaimSource = typeof ClaimSource.Type
+
+/** Identity providers whose tokens are known. */
+export const Preset = Schema.Literals(["keycloak", "auth0", "okta", "entra", "google"])
+export type Preset = typeof Preset.Type
+
+/** Which claims mean what. A field that is not named is the preset's, else the claim of that name. */
+export const ClaimMapping = Schema.Struct({
+  preset: Schema.optional(Preset),
+  /** The name that policies know the user by. Default: `preferred_username`, else `sub`. */
+  user: Schema.optional(ClaimSource),
+  company: Schema.optional(ClaimSource),
+  bu: Schema.optional(ClaimSource),
+  team: Schema.optional(ClaimSource),
+  roles: Schema.optional(ClaimSource),
+  groups: Schema.optional(ClaimSource),
+  /** The roles that count; others are dropped. Default: all. */
+  allowedRoles: Schema.optional(Schema.Array(Schema.String))
+})
+export type ClaimMapping = typeof ClaimMapping.Type
+
+/** What the issuer's option `claims` takes. */
+export const ClaimOptions = Schema.Union([Preset, ClaimMapping])
+export type ClaimOptions = typeof ClaimOptions.Type
+
+/** The fields of a mapping, the widest first. */
+export const fields = ["company", "bu", "team", "user", "roles", "groups"] as const
+export type Field = (typeof fields)[number]
+
+const presets: Readonly<Record<Preset, Omit<ClaimMapping, "preset">>> = {
+  keycloak: { user: [["preferred_username"], ["sub"]], roles: ["realm_access", "roles"] },
+  // Roles of Auth0 come by an Action of one's own, under a name of one's own.
+  auth0: { user: "sub", company: "org_id" },
+  okta: { user: "sub" },
+  // preferred_username, upn and email change hands; oid and tid do not.
+  entra: { user: "oid", company: "tid" },
+  google: { user: "email", company: "hd" }
+}
+
+/** A mapping with every field settled. */
+export type Mapping = Readonly<Record<Field, ReadonlyArray<ReadonlyArray<string>>>> & {
+  readonly preset?: Preset | undefined
+  readonly allowedRoles?: ReadonlyArray<string> | undefined
+}
+
+const defaults: Readonly<Record<Field, ClaimSource>> = {
+  company: "company",
+  bu: "bu",
+  team: "team",
+  user: [["preferred_username"], ["sub"]],
+  roles: "roles",
+  groups: "groups"
+}
+
+/** The mapping that options describe. */
+export const mapping = (options: ClaimOptions = {}): Mapping => {
+  const { preset, ...own } = typeof options === "string" ? { preset: options } : options
+  const given: Omit<ClaimMapping, "preset"> = { ...(preset === undefined ? {} : presets[preset]), ...defined(own) }
+  const waysOf = (field: Field) => ways(given[field] ?? defaults[field])
+  return {
+    preset,
+    allowedRoles: given.allowedRoles,
+    company: waysOf("company"),
+    bu: waysOf("bu"),
+    team: waysOf("team"),
+    user: waysOf("user"),
+    roles: waysOf("roles"),
+    groups: waysOf("groups")
+  }
+}
+
+const defined = <A extends object>(value: A): A =>
+  Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as A
+
+const ways = (source: ClaimSource): ReadonlyArray<ReadonlyArray<string>> =>
+  typeof source === "string"
+    ? [[source]]
+    : source.flatMap((step) => (typeof step === "string" ? [] : [step])).length > 0
+      ? source.filter((step) => typeof step !== "string")
+      : [source.filter((step) => typeof step === "string")]
+
+/** One field as a token gives it: `from` says where each name came from, `dropped` what was not taken over. */
+export interface Mapped {
+  readonly field: Field
+  readonly values: ReadonlyArray<string>
+  readonly from: ReadonlyArray<ReadonlyArray<string>>
+  readonly dropped: ReadonlyArray<string>
 }
 
 /** Authentication methods (RFC 8176 `amr`, and what identity providers add) that phishing does not defeat. */
 const phishingResistant: ReadonlySet<string> = new Set(["fido", "fido2", "hwk", "ngcmfa", "phr", "phrh"])
 
-const maximumName = 256
-
 /**
- * The principal that verified claims describe, frozen. Throws {@link IdentityInvalid} (`claim`) for a claim that is there
- * and says something else than names: one text, or an array of texts, each of 1 to 256 characters without control or
+ * What a mapping makes of verified claims, field by field. Throws {@link IdentityInvalid} (`claim`) for a claim that is
+ * there and says something else than names: one text, or an array of texts, each of 1 to 256 characters without control or
  * bidirectional ones. Names are compared to the byte, never trimmed, folded or normalised.
  */
+export const map = (claims: JsonObject, mapping: Mapping): ReadonlyArray<Mapped> =>
+  fields.map((field) => {
+    if (field === "user") return userIn(claims, mapping.user)
+    const from = mapping[field].filter((way) => at(claims, way) !== undefined)
+    const names = [...new Set(mapping[field].flatMap((way) => namesIn(claims, way)))]
+    const { allowedRoles } = mapping
+    const counts = (name: string) => field !== "roles" || allowedRoles === undefined || allowedRoles.includes(name)
+    return { field, from, values: names.filter(counts), dropped: names.filter((name) => !counts(name)) }
+  })
+
+/** The principal that verified claims describe, frozen. Throws as {@link map}. */
 export const principal = (
   claims: JsonObject,
-  names: ClaimNames,
-  credential: { readonly issuer: string; readonly expiresAt: number; readonly tokenHash: string }
+  mapping: Mapping,
+  credential: {
+    readonly issuer: string
+    readonly expiresAt: number
+    readonly tokenHash: string
+    readonly validUntil?: number
+    readonly degraded?: boolean
+  }
 ): Principal => {
-  const named = (claim: string) => namesIn(claims, claim)
-  const roles = named(names.roles ?? "roles")
-  const groups = named(names.groups ?? "groups")
+  const mapped = map(claims, mapping)
+  const named = (field: Field) => mapped.find((entry) => entry.field === field)?.values ?? []
   const documents = [
-    ...named(names.company ?? "company").map((name) => `company:${name}`),
-    ...named(names.bu ?? "bu").map((name) => `bu:${name}`),
-    ...named(names.team ?? "team").map((name) => `team:${name}`),
-    ...roles.map((name) => `role:${name}`),
-    ...groups.map((name) => `group:${name}`)
+    ...named("company").map((name) => `company:${name}`),
+    ...named("bu").map((name) => `bu:${name}`),
+    ...named("team").map((name) => `team:${name}`),
+    ...named("roles").map((name) => `role:${name}`),
+    ...named("groups").map((name) => `group:${name}`)
   ]
   return deepFreeze({
     kind: "user",
-    id: nameOf(claims, names.name),
+    id: named("user")[0] ?? "",
     issuer: credential.issuer,
-    roles,
-    groups,
+    roles: named("roles"),
+    groups: named("groups"),
     documents,
     attestations: isPhishingResistant(claims["amr"]) ? ["phishing_resistant"] : [],
     claims,
     expiresAt: credential.expiresAt,
-    tokenHash: credential.tokenHash
+    tokenHash: credential.tokenHash,
+    ...(credential.validUntil !== undefined && { validUntil: credential.validUntil }),
+    ...(credential.degraded === true && { degraded: true })
   })
 }
 
-const nameOf = (claims: JsonObject, mapped: string | undefined): string => {
-  const claim = mapped ?? (has(claims, "preferred_username") ? "preferred_username" : "sub")
-  const name = has(claims, claim) ? claims[claim] : undefined
+const userIn = (claims: JsonObject, ways: ReadonlyArray<ReadonlyArray<string>>): Mapped => {
+  const way = ways.find((way) => at(claims, way) !== undefined) ?? ways[0] ?? ["sub"]
+  const name = at(claims, way)
   if (!isName(name))
-    throw invalid(claim, `must be a name of 1 to ${maximumName} characters, for policies know the user by it`)
-  return name
+    throw invalid(way, `must be a name of 1 to ${maximumName} characters, for policies know the user by it`)
+  if (way.join() === "email" && Object.hasOwn(claims, "email_verified") && claims["email_verified"] !== true)
+    throw invalid(["email_verified"], "is not true, so the e-mail address names nobody")
+  return { field: "user", values: [name], from: [way], dropped: [] }
 }
 
-const namesIn = (claims: JsonObject, claim: string): ReadonlyArray<string> => {
-  if (isElsewhere(claims, claim))
-    throw invalid(claim, "is not in the token but elsewhere (_claim_names); have the issuer put it into the token")
-  const value = has(claims, claim) ? claims[claim] : []
+const namesIn = (claims: JsonObject, way: ReadonlyArray<string>): ReadonlyArray<string> => {
+  if (isElsewhere(claims, way[0] ?? ""))
+    throw invalid(way, "is not in the token but elsewhere (_claim_names); have the issuer put it into the token")
+  const value = at(claims, way)
+  if (value === undefined) return []
   const names = Array.isArray(value) ? value : [value]
   if (!names.every(isName))
-    throw invalid(claim, `must be a name or an array of names, each of 1 to ${maximumName} characters`)
-  return [...new Set(names)]
+    throw invalid(way, `must be a name or an array of names, each of 1 to ${maximumName} characters`)
+  return names
+}
+
+/** The value at the end of a way of literal names; `undefined` where a step is not there. */
+const at = (claims: JsonObject, way: ReadonlyArray<string>): unknown => {
+  let value: unknown = claims
+  for (const step of way) {
+    if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.hasOwn(value, step))
+      return undefined
+    value = Object.entries(value).find(([name]) => name === step)?.[1]
+  }
+  return value
 }
 
 /** A claim that the token only points to (OpenID Connect Core 1.0 §5.6.2): without it a restriction would be missed. */
@@ -89,23 +201,18 @@ const isElsewhere = (claims: JsonObject, claim: string): boolean => {
   return typeof elsewhere === "object" && elsewhere !== null && Object.hasOwn(elsewhere, claim)
 }
 
-const isName = (value: unknown): value is string =>
-  typeof value === "string" &&
-  value.length >= 1 &&
-  value.length <= maximumName &&
-  !/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(value)
-
 const isPhishingResistant = (amr: unknown): boolean =>
   (Array.isArray(amr) ? amr : [amr]).some(
     (method) => typeof method === "string" && phishingResistant.has(method.toLowerCase())
   )
 
-const has = (claims: JsonObject, claim: string): boolean => Object.hasOwn(claims, claim)
+/** A way as people write it: `realm_access → roles`. */
+export const wayText = (way: ReadonlyArray<string>): string => way.join(" → ")
 
-const invalid = (claim: string, what: string): IdentityInvalid =>
+const invalid = (way: ReadonlyArray<string>, what: string): IdentityInvalid =>
   new IdentityInvalid({
     reason: "claim",
-    message: `The token's claim "${claim}" ${what}. Correct it at the issuer, or map another claim with the issuer's option "claims".`
+    message: `The token's claim "${wayText(way)}" ${what}. Correct it at the issuer, or map another claim with the issuer's option "claims".`
   })
 
 const deepFreeze = <A>(value: A): A => {

@@ -12,13 +12,17 @@ import * as Redacted from "effect/Redacted"
 import * as Crypto from "node:crypto"
 import { type Call, type Credentials, Identified, type TokenSource } from "../Call.ts"
 import { Configuration, IdentityInvalid } from "../Errors.ts"
+import type { JsonObject } from "../CanonicalJson.ts"
 import { agent, app, type Principal } from "../Principal.ts"
 import * as Claims from "./Claims.ts"
+import { type Issuer, issuers, type IssuerOptions } from "./Issuer.ts"
 import * as Jwt from "./Jwt.ts"
+import { makeGuard, type Time, timeOf } from "./Time.ts"
 
-export type { ClaimNames } from "./Claims.ts"
+export type { ClaimMapping, ClaimOptions } from "./Claims.ts"
+export type { IssuerOptions, Revoked } from "./Issuer.ts"
+export type { Algorithm } from "./Jwk.ts"
 export type { JsonWebKeySet } from "./Jwks.ts"
-export type { Algorithm, IssuerOptions } from "./Jwt.ts"
 
 /**
  * The identity stage.
@@ -43,13 +47,13 @@ export class Identity extends Context.Service<
    * @category layers
    */
   static readonly layer = (options: {
-    readonly issuers: ReadonlyArray<Jwt.IssuerOptions>
+    readonly issuers: ReadonlyArray<IssuerOptions>
   }): Layer.Layer<Identity, Configuration> =>
     Layer.effect(
       Identity,
       Effect.suspend(() => {
         try {
-          return Effect.succeed(Identity.of(make(Jwt.issuers(options.issuers))))
+          return Effect.succeed(Identity.of(make(issuers(options.issuers))))
         } catch (error) {
           return error instanceof Configuration ? Effect.fail(error) : Effect.die(error)
         }
@@ -59,16 +63,23 @@ export class Identity extends Context.Service<
 
 type UserCredentials = Extract<Credentials, { readonly _tag: "User" }>
 
-const make = (issuers: ReadonlyMap<string, Jwt.Issuer>): Identity["Service"] => {
+const make = (issuers: ReadonlyMap<string, Issuer>): Identity["Service"] => {
   const sessions = makeSessions(issuers)
+  const guard = makeGuard()
   const user = (credentials: UserCredentials): Effect.Effect<Principal, IdentityInvalid> =>
     Effect.withFiber((fiber) => {
       if (issuers.size === 0) return Effect.fail(noIssuer())
-      const clock = fiber.getRef(Clock.Clock)
-      const kept = sessions.kept(credentials.token, clock.currentTimeMillisUnsafe())
-      if (kept !== undefined) return asNamed(kept, credentials)
+      const time = timeOf(fiber.getRef(Clock.Clock))
+      const jump = guard(time)
+      if (jump !== undefined) return Effect.fail(clockSuspect(jump))
+      const kept = sessions.kept(credentials.token, time)
+      if (kept !== undefined && kept.issuer.revoked === undefined) return asNamed(kept.principal, credentials)
       return Effect.flatMap(
-        attempt(() => sessions.open(credentials.token, () => clock.currentTimeMillisUnsafe())),
+        attempt(async () => {
+          const session = kept ?? (await sessions.open(credentials.token, time))
+          await notRevoked(session)
+          return session.principal
+        }),
         (principal) => asNamed(principal, credentials)
       )
     })
@@ -96,9 +107,12 @@ const make = (issuers: ReadonlyMap<string, Jwt.Issuer>): Identity["Service"] => 
           return user(credentials)
       }
     },
-    ready: Effect.forEach(issuers.values(), (issuer) => attempt(issuer.keys.ready), {
-      concurrency: "unbounded",
-      discard: true
+    ready: Effect.withFiber((fiber) => {
+      const { steady } = timeOf(fiber.getRef(Clock.Clock))
+      return Effect.forEach(issuers.values(), (issuer) => attempt(() => issuer.keys.ready(steady)), {
+        concurrency: "unbounded",
+        discard: true
+      })
     })
   }
 }
@@ -116,62 +130,68 @@ const maximumSessions = 10_000
 /** How long a token function may take, in ms. */
 const renewalTimeout = 10_000
 
+/** How long a revocation hook may take, in ms. */
+const revocationTimeout = 5_000
+
 interface Session {
   readonly token: Redacted.Redacted<string>
   readonly principal: Principal
+  readonly issuer: Issuer
   readonly expiresAt: number
-  readonly clockTolerance: number
-  readonly verifiedAt: number
+  /** Until when the verification counts, in ms of the steady clock. */
+  readonly until: number
 }
 
 /**
  * Sessions by the SHA-256 of the whole token, and by the source that gave it, so that a source that was used before costs
- * no hashing. A function is asked again only once the last token that it gave has ended; calls that need it meanwhile
+ * no hashing. A verification counts for five minutes, no longer than the key set that it rests on, and never past the end
+ * of the token. A function is asked again only once the last token that it gave has ended; calls that need it meanwhile
  * share the answer.
  */
-const makeSessions = (issuers: ReadonlyMap<string, Jwt.Issuer>) => {
+const makeSessions = (issuers: ReadonlyMap<string, Issuer>) => {
   const byToken = new Map<string, Session>()
   const bySource = new WeakMap<TokenSource, Session>()
-  const opening = new WeakMap<TokenSource, Promise<Principal>>()
+  const opening = new WeakMap<TokenSource, Promise<Session>>()
 
-  const kept = (source: TokenSource, now: number): Principal | undefined => {
+  const kept = (source: TokenSource, time: Time): Session | undefined => {
     const session = bySource.get(source)
-    return session !== undefined && isVerified(session, now) && !isOver(session, source, now)
-      ? session.principal
-      : undefined
+    return session !== undefined && isVerified(session, time) ? session : undefined
   }
 
-  const open = (source: TokenSource, clock: () => number): Promise<Principal> => {
+  const open = (source: TokenSource, time: Time): Promise<Session> => {
     const shared = opening.get(source)
     if (shared !== undefined) return shared
-    const opened = renew(source, clock).finally(() => opening.delete(source))
+    const opened = renew(source, time).finally(() => opening.delete(source))
     opening.set(source, opened)
     return opened
   }
 
-  const renew = async (source: TokenSource, clock: () => number): Promise<Principal> => {
+  const renew = async (source: TokenSource, time: Time): Promise<Session> => {
     const last = bySource.get(source)
-    const token = last !== undefined && !isOver(last, source, clock()) ? Redacted.value(last.token) : await take(source)
-    const session = await verified(token, clock)
+    const token =
+      last !== undefined && !isOver(last, source, time.wall()) ? Redacted.value(last.token) : await take(source)
+    const session = await verified(token, time)
     bySource.set(source, session)
-    return session.principal
+    return session
   }
 
-  const verified = async (token: string, clock: () => number): Promise<Session> => {
+  const verified = async (token: string, time: Time): Promise<Session> => {
     const tokenHash = Crypto.hash("sha256", token, "base64url")
     const known = byToken.get(tokenHash)
-    const now = clock()
-    if (known !== undefined && isVerified(known, now)) {
-      if (Jwt.isExpired(known.expiresAt, known.clockTolerance, now)) throw Jwt.expired()
-      return known
-    }
-    const { claims, expiresAt, issuer } = await Jwt.verify(token, issuers, clock)
+    if (known !== undefined && isVerified(known, time)) return known
+    const { claims, degraded, expiresAt, issuer, until } = await Jwt.verify(token, issuers, time)
     const session: Session = {
       token: Redacted.make(token),
-      principal: Claims.principal(claims, issuer.claims, { issuer: issuer.issuer, expiresAt, tokenHash }),
+      principal: Claims.principal(claims, issuer.claims, {
+        issuer: issuer.issuer,
+        expiresAt,
+        validUntil: expiresAt + issuer.clockTolerance,
+        tokenHash,
+        degraded
+      }),
+      issuer,
       expiresAt,
-      clockTolerance: issuer.clockTolerance,
-      verifiedAt: now
+      until: Math.min(until, time.steady() + verificationAge)
     }
     byToken.delete(tokenHash)
     byToken.set(tokenHash, session)
@@ -183,12 +203,32 @@ const makeSessions = (issuers: ReadonlyMap<string, Jwt.Issuer>) => {
   return { kept, open }
 }
 
-const isVerified = (session: Session, now: number): boolean =>
-  now >= session.verifiedAt && now - session.verifiedAt < verificationAge
+/** True while a verification counts. After its end a token that the tolerance still admits is verified at every call. */
+const isVerified = (session: Session, { steady, wall }: Time): boolean =>
+  steady() < session.until && !Jwt.isExpired(session.expiresAt, 0, wall())
+
+/** Asks the issuer's hook; rejects where it says so, fails or does not answer. */
+const notRevoked = async ({ issuer, principal }: Session): Promise<void> => {
+  if (issuer.revoked === undefined) return
+  const presented = {
+    claims: principal.claims as JsonObject,
+    issuer: issuer.issuer,
+    tokenHash: principal.tokenHash ?? ""
+  }
+  let answer: unknown
+  try {
+    answer = await within(revocationTimeout, Promise.resolve(issuer.revoked(presented)))
+  } catch (cause) {
+    throw revoked("whether it is revoked cannot be told: the option revoked failed. Its error is the cause", cause)
+  }
+  if (answer === true) throw revoked("it is revoked. Log in again")
+  if (answer !== false)
+    throw revoked("whether it is revoked cannot be told: the option revoked gave neither true nor false")
+}
 
 /** A function is asked for the next token at the end of the last one, with no tolerance: it costs nothing to be early. */
 const isOver = (session: Session, source: TokenSource, now: number): boolean =>
-  Jwt.isExpired(session.expiresAt, typeof source === "function" ? 0 : session.clockTolerance, now)
+  Jwt.isExpired(session.expiresAt, typeof source === "function" ? 0 : session.issuer.clockTolerance, now)
 
 const take = async (source: TokenSource): Promise<string> => {
   let token: unknown
@@ -228,9 +268,22 @@ const asNamed = (principal: Principal, { userName }: UserCredentials): Effect.Ef
     : Effect.fail(
         new IdentityInvalid({
           reason: "name_mismatch",
-          message: `userName is ${JSON.stringify(userName)}, but the token says ${JSON.stringify(principal.id)}. Leave userName out, or map another claim with the issuer's option "claims": { "name": … }.`
+          message: `userName is ${JSON.stringify(userName)}, but the token says ${JSON.stringify(principal.id)}. Leave userName out, or map another claim with the issuer's option "claims": { "user": … }.`
         })
       )
+
+const revoked = (why: string, cause?: unknown): IdentityInvalid =>
+  new IdentityInvalid({
+    reason: "revoked",
+    message: `The token is refused: ${why}.`,
+    ...(cause !== undefined && { cause })
+  })
+
+const clockSuspect = (jump: number): IdentityInvalid =>
+  new IdentityInvalid({
+    reason: "clock",
+    message: `The clock of this machine was set ${jump > 0 ? "forward" : "back"} by ${Math.round(Math.abs(jump) / 1000)} s, so the end of a token cannot be told. ${jump > 0 ? "It counts again once it has run evenly for 30 s." : "It counts again once it has caught up; if it is right now, restart this process."}`
+  })
 
 const noIssuer = (): IdentityInvalid =>
   new IdentityInvalid({

@@ -1,13 +1,14 @@
 /**
  * The key set of an issuer: given in the configuration, or fetched from the issuer and kept for a while. A set is fetched
- * from https or from this machine only, without following redirects, and what cannot be fetched verifies nothing.
+ * from https or from this machine only, without following redirects, and what cannot be fetched verifies nothing. However
+ * many tokens arrive, an issuer is asked at most once in ten seconds, and less often while it fails.
  *
  * @since 0.1.0
  */
-import { createLocalJWKSet } from "jose/jwks/local"
-import { createRemoteJWKSet, customFetch } from "jose/jwks/remote"
-import { JWKSMultipleMatchingKeys, JWKSNoMatchingKey } from "jose/errors"
+import * as Result from "effect/Result"
+import { parseStrictObject } from "../CanonicalJson.ts"
 import { Configuration, IdentityInvalid } from "../Errors.ts"
+import { type Algorithm, vet, type VettedKey } from "./Jwk.ts"
 
 /**
  * Where the keys of an issuer are. `jwks` is the set itself, `jwksUri` its address; without either the address comes from
@@ -18,6 +19,8 @@ export interface KeySource {
   readonly issuer: string
   readonly jwksUri?: string | undefined
   readonly jwks?: JsonWebKeySet | undefined
+  /** How long known keys count beyond their five minutes while the issuer cannot be reached, in seconds. Default 0. */
+  readonly grace?: number | undefined
 }
 
 /** A JSON Web Key Set (RFC 7517 §5) of public keys. */
@@ -25,12 +28,19 @@ export interface JsonWebKeySet {
   readonly keys: ReadonlyArray<JsonWebKey & { readonly kid?: string }>
 }
 
+/** A key, until when (ms of the steady clock) what it verified counts, and whether it counts by grace alone. */
+export interface Found {
+  readonly key: CryptoKey
+  readonly until: number
+  readonly degraded: boolean
+}
+
 /** The keys of one issuer. Both functions reject with {@link IdentityInvalid} (`unknown_key`, `keys_unavailable`). */
 export interface KeySet {
-  /** The key of that id, fit for that algorithm. */
-  readonly key: (header: { readonly alg: string; readonly kid: string }) => Promise<CryptoKey>
+  /** The key of that id, fit for that algorithm, at a time of the steady clock. */
+  readonly key: (header: { readonly alg: Algorithm; readonly kid: string }, steady: () => number) => Promise<Found>
   /** Settles once the set can be used. */
-  readonly ready: () => Promise<void>
+  readonly ready: (steady: () => number) => Promise<void>
 }
 
 /** How long a fetched set is used, in ms. A key that its issuer withdrew counts for at most that long. */
@@ -39,7 +49,11 @@ export const maximumAge = 300_000
 /** How soon after a fetch an unknown key id may cause another, in ms. */
 export const cooldown = 10_000
 
-/** How many keys, and how many bytes, a fetched document may have. */
+/** How long a key id that a fetch did not bring causes no other, in ms, and how many are remembered. */
+export const absence = 20_000
+export const maximumAbsent = 256
+
+/** How many keys, and how many bytes, a document may have. */
 export const maximumKeys = 64
 export const maximumBytes = 256 * 1024
 
@@ -51,46 +65,117 @@ export const make = (source: KeySource): KeySet =>
   source.jwks === undefined ? remote(source) : local(source, source.jwks)
 
 const local = (source: KeySource, jwks: JsonWebKeySet): KeySet => {
-  if (!Array.isArray(jwks.keys))
-    throw new Configuration({ message: `The jwks of issuer ${source.issuer} is no key set: it has no array "keys".` })
-  const find = createLocalJWKSet({ keys: usableKeys(jwks.keys) })
+  const read = Result.map(keysIn(jwks), vetted)
+  if (Result.isFailure(read))
+    throw new Configuration({ message: `The jwks of issuer ${source.issuer} is no key set: it ${read.failure}.` })
   return {
-    key: (header) => find(header).catch((error: unknown) => Promise.reject(keyFault(source, error))),
+    key: async ({ alg, kid }) => {
+      const key = await keyIn(source, read.success, alg, kid)
+      return { key, until: Infinity, degraded: false }
+    },
     ready: () => Promise.resolve()
   }
 }
 
+/** The keys of a set by id; a text in a key's place says why there is none. */
+type Keys = ReadonlyMap<string, VettedKey | string>
+
 const remote = (source: KeySource): KeySet => {
+  const grace = (source.grace ?? 0) * 1000
+  const load = loader(source)
+  const absent = new Map<string, number>()
+  let set: { readonly keys: Keys; readonly at: number } | undefined
+  let failures = 0
+  let notBefore = 0
+  let failure: unknown
+  let loading: Promise<void> | undefined
+
+  /** Fetches the set; within the back-off after a failure, fails as it did. Who asks meanwhile shares the answer. */
+  const refresh = (steady: () => number): Promise<void> => {
+    if (loading !== undefined) return loading
+    if (failures > 0 && steady() < notBefore) return Promise.reject(failure)
+    loading = load(AbortSignal.timeout(timeout))
+      .then(
+        (keys) => {
+          set = { keys, at: steady() }
+          failures = 0
+        },
+        (error: unknown) => {
+          failure = error
+          notBefore = steady() + Math.min(longestBackOff, 1000 * 2 ** failures++)
+          throw error
+        }
+      )
+      .finally(() => {
+        loading = undefined
+      })
+    return loading
+  }
+
+  const isFresh = (now: number) => set !== undefined && now - set.at < maximumAge
+
+  /** True where an unknown key id may cause a fetch. */
+  const mayAsk = (kid: string, now: number): boolean =>
+    set === undefined || (now - set.at >= cooldown && !(now < (absent.get(kid) ?? -Infinity)))
+
+  const missed = (kid: string, now: number): void => {
+    absent.delete(kid)
+    absent.set(kid, now + absence)
+    const oldest = absent.size > maximumAbsent ? absent.keys().next().value : undefined
+    if (oldest !== undefined) absent.delete(oldest)
+  }
+
+  return {
+    key: async ({ alg, kid }, steady) => {
+      let degraded = false
+      if (!isFresh(steady()))
+        await refresh(steady).catch((error: unknown) => {
+          degraded = set?.keys.has(kid) === true && steady() - set.at < maximumAge + grace
+          if (!degraded) throw unavailable(source, error)
+        })
+      else if (set?.keys.has(kid) === false && mayAsk(kid, steady()))
+        await refresh(steady).catch((error: unknown) => Promise.reject(unavailable(source, error)))
+      const keys = set?.keys ?? new Map()
+      if (!keys.has(kid)) missed(kid, steady())
+      const key = await keyIn(source, keys, alg, kid)
+      const now = steady()
+      return { key, degraded, until: degraded ? now + cooldown : (set?.at ?? now) + maximumAge }
+    },
+    ready: (steady) =>
+      isFresh(steady())
+        ? Promise.resolve()
+        : refresh(steady).catch((error: unknown) => Promise.reject(unavailable(source, error)))
+  }
+}
+
+const keyIn = async (source: KeySource, keys: Keys, alg: Algorithm, kid: string): Promise<CryptoKey> => {
+  const found = keys.get(kid)
+  if (found === undefined) throw unknownKey(source, "has no public key for the token's kid")
+  if (typeof found === "string")
+    throw unknownKey(source, `has a key for the token's kid that must not be used: ${found}`)
+  return found
+    .for(alg)
+    .catch(() => Promise.reject(unknownKey(source, "has a key for the token's kid, but not one for the token's alg")))
+}
+
+const loader = (source: KeySource): ((signal: AbortSignal) => Promise<Keys>) => {
   const address = source.jwksUri ?? `${source.issuer.replace(/\/$/, "")}/.well-known/openid-configuration`
   const url = trusted(address, "loopback")
   if (typeof url === "string")
     throw new Configuration({
       message: `The keys of issuer ${source.issuer} cannot be fetched from ${address}: ${url}. Set jwksUri or jwks.`
     })
-  const load = source.jwksUri === undefined ? (signal: AbortSignal) => discover(source, url, signal) : () => url
-  const fetchSet = spaced(async (signal) => {
-    const from = await load(signal)
-    const document = await fetchJson(from, signal)
-    if (!isRecord(document) || !Array.isArray(document["keys"])) throw new Error(`${from} holds no key set`)
-    if (document["keys"].length > maximumKeys) throw new Error(`${from} holds more than ${maximumKeys} keys`)
-    return { keys: usableKeys(document["keys"]) }
-  })
-  const find = createRemoteJWKSet(url, {
-    timeoutDuration: timeout,
-    cooldownDuration: cooldown,
-    cacheMaxAge: maximumAge,
-    [customFetch]: async (_url, { signal }) => Response.json(await fetchSet(signal))
-  })
-  return {
-    key: (header) => find(header).catch((error: unknown) => Promise.reject(keyFault(source, error))),
-    ready: () =>
-      find.fresh ? Promise.resolve() : find.reload().catch((error: unknown) => Promise.reject(keyFault(source, error)))
+  return async (signal) => {
+    const from = source.jwksUri === undefined ? await discover(source, url, signal) : url
+    const read = Result.map(keysIn(await fetchJson(from, signal)), vetted)
+    if (Result.isFailure(read)) throw new Error(`${from} is no key set: it ${read.failure}`)
+    return read.success
   }
 }
 
 const discover = async (source: KeySource, url: URL, signal: AbortSignal): Promise<URL> => {
   const document = await fetchJson(url, signal)
-  if (!isRecord(document) || document["issuer"] !== source.issuer)
+  if (document["issuer"] !== source.issuer)
     throw new Error(`${url} is the discovery document of another issuer; the configured one must be equal to the byte`)
   const address = document["jwks_uri"]
   const found =
@@ -112,14 +197,18 @@ const trusted = (address: string, scope: "https" | "loopback"): URL | string => 
 const isLoopback = (hostname: string): boolean =>
   hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname)
 
-const fetchJson = async (url: URL, signal: AbortSignal): Promise<unknown> => {
+const fetchJson = async (url: URL, signal: AbortSignal): Promise<Readonly<Record<string, unknown>>> => {
   const response = await fetch(url, { redirect: "manual", signal, headers: { accept: "application/json" } }).catch(
     (cause: unknown) => Promise.reject(new Error(`${url} did not answer`, { cause }))
   )
-  if (response.status !== 200 || response.body === null) {
+  const refuse = async (why: string) => {
     await response.body?.cancel()
-    throw new Error(`${url} answered ${response.status}`)
+    throw new Error(`${url} ${why}`)
   }
+  if (response.status !== 200 || response.body === null) return refuse(`answered ${response.status}`)
+  const type = response.headers.get("content-type") ?? "none"
+  if (!/^application\/([\w.+-]+\+)?json\s*(;|$)/i.test(type))
+    return refuse(`answered with content-type ${JSON.stringify(type.slice(0, 60))}, which is not JSON`)
   const parts: Array<Uint8Array> = []
   let size = 0
   for await (const part of response.body) {
@@ -127,46 +216,41 @@ const fetchJson = async (url: URL, signal: AbortSignal): Promise<unknown> => {
     if (size > maximumBytes) throw new Error(`${url} is longer than ${maximumBytes} bytes`)
     parts.push(part)
   }
-  return JSON.parse(Buffer.concat(parts).toString("utf8"))
+  const read = parseStrictObject(Buffer.concat(parts).toString("utf8"), 32)
+  if (Result.isFailure(read)) throw new Error(`${url} holds no unambiguous JSON object: ${read.failure}`)
+  return read.success
 }
 
-/** After a failure, the same failure for 1, 2, 4 … 30 s, and no request: an issuer that is down is not flooded. */
-const spaced = <A>(load: (signal: AbortSignal) => Promise<A>): ((signal: AbortSignal) => Promise<A>) => {
-  let failures = 0
-  let notBefore = 0
-  let last: unknown
-  return async (signal) => {
-    if (failures > 0 && performance.now() < notBefore) throw last
-    try {
-      const loaded = await load(signal)
-      failures = 0
-      return loaded
-    } catch (error) {
-      last = error
-      notBefore = performance.now() + Math.min(longestBackOff, 1000 * 2 ** failures++)
-      throw error
-    }
+const keysIn = (document: object): Result.Result<ReadonlyArray<unknown>, string> => {
+  const keys: unknown = "keys" in document ? document.keys : undefined
+  if (!Array.isArray(keys)) return Result.fail(`has no array "keys"`)
+  return keys.length > maximumKeys ? Result.fail(`holds more than ${maximumKeys} keys`) : Result.succeed(keys)
+}
+
+/** The keys by id. An id that two keys for signatures share belongs to none of them. */
+const vetted = (values: ReadonlyArray<unknown>): Keys => {
+  const keys = new Map<string, VettedKey | string>()
+  for (const value of values) {
+    const kid: unknown = typeof value === "object" && value !== null && "kid" in value ? value.kid : undefined
+    if (typeof kid !== "string") continue
+    const key = vet(value)
+    const other = keys.get(kid)
+    if (Result.isFailure(key)) {
+      if (other === undefined) keys.set(kid, key.failure)
+    } else keys.set(kid, other === twice || typeof other === "object" ? twice : key.success)
   }
+  return keys
 }
 
-/** The public, asymmetric keys with an id; RSA ones only with exponent 65537. */
-const usableKeys = (keys: ReadonlyArray<unknown>): Array<JsonWebKey & { kty: string; kid: string }> =>
-  keys.filter((key): key is JsonWebKey & { kty: string; kid: string } => {
-    if (!isRecord(key) || typeof key["kid"] !== "string" || "d" in key) return false
-    return key["kty"] === "OKP" || key["kty"] === "EC" || (key["kty"] === "RSA" && key["e"] === "AQAB")
+const twice = "more than one key has this id; key ids must be unique"
+
+const unknownKey = (source: KeySource, what: string): IdentityInvalid =>
+  new IdentityInvalid({
+    reason: "unknown_key",
+    message: `Issuer ${source.issuer} ${what}. Get a new token, or check that the issuer's key set holds the key that it signs with.`
   })
 
-const keyFault = (source: KeySource, cause: unknown): IdentityInvalid => {
-  if (cause instanceof JWKSNoMatchingKey)
-    return new IdentityInvalid({
-      reason: "unknown_key",
-      message: `Issuer ${source.issuer} has no public key for the token's kid and alg. Get a new token, or check that the issuer's key set holds the key that it signs with.`
-    })
-  if (cause instanceof JWKSMultipleMatchingKeys)
-    return new IdentityInvalid({
-      reason: "unknown_key",
-      message: `Issuer ${source.issuer} has more than one key for the token's kid and alg; key ids must be unique.`
-    })
+const unavailable = (source: KeySource, cause: unknown): IdentityInvalid => {
   const why = cause instanceof Error ? cause.message : String(cause)
   return new IdentityInvalid({
     reason: "keys_unavailable",
@@ -174,5 +258,3 @@ const keyFault = (source: KeySource, cause: unknown): IdentityInvalid => {
     cause
   })
 }
-
-const isRecord = (u: unknown): u is Record<string, unknown> => typeof u === "object" && u !== null && !Array.isArray(u)

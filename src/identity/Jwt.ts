@@ -6,112 +6,57 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { JOSEAlgNotAllowed, JOSENotSupported, JWTClaimValidationFailed, JWTExpired, JWTInvalid } from "jose/errors"
-import { jwtVerify } from "jose/jwt/verify"
+import { JOSEAlgNotAllowed, JOSENotSupported } from "jose/errors"
+import { compactVerify } from "jose/jws/compact/verify"
 import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
-import { Configuration, IdentityInvalid, type IdentityReason } from "../Errors.ts"
-import type { ClaimNames } from "./Claims.ts"
-import * as Jwks from "./Jwks.ts"
+import { IdentityInvalid, type IdentityReason } from "../Errors.ts"
+import type { Issuer } from "./Issuer.ts"
+import { algorithms, isKeyId } from "./Jwk.ts"
+import { isName, maximumName } from "./Name.ts"
+import type { Time } from "./Time.ts"
 
-/** Signature algorithms that an issuer may use: asymmetric ones (RFC 7518 §3.1, RFC 9864). */
-export type Algorithm = "Ed25519" | "EdDSA" | "ES256" | "ES384" | "ES512" | "RS256" | "PS256"
-
-/** Whose tokens are accepted, and for whom they must be. */
-export interface IssuerOptions extends Jwks.KeySource {
-  /** The one audience that a token must be for. There is no default. */
-  readonly audience: string
-  /** Default: Ed25519, ES256, RS256, PS256. */
-  readonly algorithms?: ReadonlyArray<Algorithm> | undefined
-  /** How far the clocks may be apart, in seconds: 0 to 300, default 30. */
-  readonly clockTolerance?: number | undefined
-  readonly claims?: ClaimNames | undefined
-}
-
-/** A configured issuer, with its keys. */
-export interface Issuer {
-  readonly issuer: string
-  readonly audience: string
-  readonly algorithms: ReadonlyArray<Algorithm>
-  /** Seconds. */
-  readonly clockTolerance: number
-  readonly claims: ClaimNames
-  readonly keys: Jwks.KeySet
-}
-
-/** What a token says, once it is verified. `expiresAt` is `exp`, in seconds since 1970. */
+/**
+ * What a token says, once it is verified. `expiresAt` is when it ends, in seconds since 1970: `exp`, or the issuer's
+ * `maximumAge` after `iat` where that is sooner. `until`: how long its key counts, in ms of the steady clock.
+ */
 export interface Verified {
   readonly issuer: Issuer
   readonly claims: JsonObject
   readonly expiresAt: number
+  readonly until: number
+  readonly degraded: boolean
 }
 
-/** How long a token may be, in characters. */
+/** The checks of {@link verify}, in order. */
+export const checks = ["form", "header", "issuer", "type", "algorithm", "key", "signature", "claims"] as const
+export type Check = (typeof checks)[number]
+
+/** How long a token may be, in characters, and how deep its JSON may nest. */
 export const maximumLength = 8192
+export const maximumDepth = 32
 
-const known: ReadonlySet<string> = new Set<Algorithm>(["Ed25519", "EdDSA", "ES256", "ES384", "ES512", "RS256", "PS256"])
-const defaultAlgorithms: ReadonlyArray<Algorithm> = ["Ed25519", "ES256", "RS256", "PS256"]
-
-const optionNames: ReadonlySet<string> = new Set<keyof IssuerOptions>([
-  "issuer",
-  "audience",
-  "jwksUri",
-  "jwks",
-  "algorithms",
-  "clockTolerance",
-  "claims"
-])
-const claimOptionNames: ReadonlySet<string> = new Set<keyof ClaimNames>([
-  "name",
-  "roles",
-  "groups",
-  "company",
-  "bu",
-  "team"
-])
+const known: ReadonlySet<string> = new Set(algorithms)
 
 /** Headers that would choose a key, or another reading of the token, from inside the token. */
-const refusedHeaders = ["jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "cty"] as const
+const refusedHeaders = "jwk,jku,x5u,x5c,crit,b64,zip,cty,enc,epk,p2c,p2s,iv,tag,apu,apv".split(",")
 
 /** Claims that only an id token has (OpenID Connect Core 1.0 §2, §3.3.2.11). */
 const idTokenClaims = ["nonce", "at_hash", "c_hash"] as const
 
-/** The issuers by name, ready to verify. Throws {@link Configuration} for options that would accept too much. */
-export const issuers = (options: ReadonlyArray<IssuerOptions>): ReadonlyMap<string, Issuer> => {
-  const configured = new Map<string, Issuer>()
-  for (const option of options) {
-    const unknown = [
-      ...Object.keys(option).filter((name) => !optionNames.has(name)),
-      ...Object.keys(option.claims ?? {}).filter((name) => !claimOptionNames.has(name))
-    ]
-    if (unknown.length > 0) throw misconfigured(`issuer ${option.issuer} has the unknown option ${unknown.join(", ")}`)
-    const { algorithms = defaultAlgorithms, audience, claims = {}, clockTolerance = 30, issuer } = option
-    if (typeof issuer !== "string" || issuer === "") throw misconfigured("an issuer needs its name, as `iss` gives it")
-    if (typeof audience !== "string" || audience === "")
-      throw misconfigured(`issuer ${issuer} needs the audience that its tokens must be for`)
-    if (algorithms.length === 0 || !algorithms.every((algorithm) => known.has(algorithm)))
-      throw misconfigured(`issuer ${issuer}: algorithms must be some of ${[...known].join(", ")}`)
-    if (!(clockTolerance >= 0 && clockTolerance <= 300))
-      throw misconfigured(`issuer ${issuer}: clockTolerance must be 0 to 300 seconds`)
-    if (configured.has(issuer)) throw misconfigured(`issuer ${issuer} is there twice`)
-    configured.set(issuer, { issuer, audience, algorithms, clockTolerance, claims, keys: Jwks.make(option) })
-  }
-  return configured
-}
-
 /**
- * Verifies a token at a time (ms since 1970). Rejects with {@link IdentityInvalid}; its message never quotes the token.
- * `iss` is read before it is verified only to find the configuration of its issuer.
+ * Verifies a token now. Rejects with {@link IdentityInvalid}; its message never quotes the token. `iss` is read before it is
+ * verified only to find the configuration of its issuer. `passed` is told each check that holds.
  */
 export const verify = async (
   token: string,
   configured: ReadonlyMap<string, Issuer>,
-  clock: () => number
+  time: Time,
+  passed: (check: Check) => void = () => {}
 ): Promise<Verified> => {
   const { claims, header } = parse(token)
+  passed("form")
   const alg = checkHeader(header)
-  const marker = idTokenClaims.find((claim) => Object.hasOwn(claims, claim))
-  if (marker !== undefined)
-    throw refused("type", `The token is an id token (it has "${marker}"). Send the access token instead.`)
+  passed("header")
   const iss = claims["iss"]
   const issuer = typeof iss === "string" ? configured.get(iss) : undefined
   if (issuer === undefined)
@@ -119,27 +64,27 @@ export const verify = async (
       "issuer",
       `The token is of an issuer that is not configured. Use a token of ${[...configured.keys()].join(" or ")}, or add its issuer to the option "issuers".`
     )
+  passed("issuer")
+  checkType(header, claims, issuer)
+  passed("type")
   const allowed = issuer.algorithms.find((algorithm) => algorithm === alg)
   if (allowed === undefined)
     throw refused(
       "algorithm",
       `The token is signed with an algorithm that issuer ${issuer.issuer} may not use here. Allowed: ${issuer.algorithms.join(", ")}.`
     )
-  const key = await issuer.keys.key({ alg: allowed, kid: keyId(header) })
-  const now = clock()
+  passed("algorithm")
+  const { degraded, key, until } = await issuer.keys.key({ alg: allowed, kid: keyId(header) }, time.steady)
+  passed("key")
   try {
-    await jwtVerify(token, key, {
-      algorithms: [allowed],
-      issuer: issuer.issuer,
-      audience: issuer.audience,
-      clockTolerance: issuer.clockTolerance,
-      currentDate: new Date(now),
-      requiredClaims: ["iss", "sub", "aud", "exp", "iat"]
-    })
+    await compactVerify(token, key, { algorithms: [allowed] })
   } catch (cause) {
     throw fault(cause, issuer)
   }
-  return { issuer, claims, expiresAt: checkClaims(claims, issuer, seconds(now)) }
+  passed("signature")
+  const expiresAt = checkClaims(claims, issuer, seconds(time.wall()))
+  passed("claims")
+  return { issuer, claims, expiresAt, until, degraded }
 }
 
 /** True once a token that ends at `expiresAt` is over, by the rule that {@link verify} uses. */
@@ -151,7 +96,7 @@ export const expired = (): IdentityInvalid =>
   refused("expired", "The token has expired. Get a new one, or give the token as a function that gets a new one.")
 
 /** The one reading of a token: canonical base64url, strict UTF-8, strict JSON. Nothing in it is verified. */
-const parse = (token: string): { readonly header: JsonObject; readonly claims: JsonObject } => {
+export const parse = (token: string): { readonly header: JsonObject; readonly claims: JsonObject } => {
   if (token.length > maximumLength)
     throw refused("malformed", `The token is longer than ${maximumLength} characters; have the issuer make it smaller.`)
   const parts = token.split(".")
@@ -171,7 +116,7 @@ const parsePart = (part: string, name: string): JsonObject => {
   if (bytes === undefined)
     throw refused("malformed", `The ${name} of the token is not base64url; pass the token as the issuer gave it.`)
   const parsed = utf8(bytes)
-  const read = parsed === undefined ? Result.fail("") : parseStrictObject(parsed)
+  const read = parsed === undefined ? Result.fail("") : parseStrictObject(parsed, maximumDepth)
   if (Result.isFailure(read))
     throw refused("malformed", `The ${name} of the token is not one unambiguous JSON object; get a token that is.`)
   return read.success
@@ -198,50 +143,98 @@ const checkHeader = (header: JsonObject): string => {
       "malformed",
       `The token's header has "${present}", which is refused; keys come from the issuer alone.`
     )
-  const { alg, typ } = header
+  const { alg } = header
   if (typeof alg !== "string" || !known.has(alg))
     throw refused(
       "algorithm",
       "The token is not signed with an asymmetric algorithm; have the issuer use ES256 or Ed25519."
     )
-  if (typeof typ !== "string" || !/^(application\/)?(at\+jwt|jwt)$/i.test(typ))
-    throw refused("type", `The token's typ must be "at+jwt" or "JWT"; send an access token (RFC 9068).`)
   return alg
+}
+
+/** A token of another kind, which the same issuer signs with the same key, is none. */
+const checkType = ({ typ }: JsonObject, claims: JsonObject, issuer: Issuer): void => {
+  // Okta's access tokens have no typ; what only they have tells them apart.
+  const untyped = issuer.claims.preset === "okta" && typ === undefined && typeof claims["cid"] === "string"
+  const wanted = issuer.tokens === "id" ? /^(application\/)?jwt$/i : /^(application\/)?(at\+jwt|jwt)$/i
+  if (!untyped && (typeof typ !== "string" || !wanted.test(typ)))
+    throw refused(
+      "type",
+      issuer.tokens === "id"
+        ? `The token's typ must be "JWT"; send the id token.`
+        : `The token's typ must be "at+jwt" or "JWT"; send an access token (RFC 9068).`
+    )
+  if (issuer.claims.preset === "keycloak" && claims["typ"] !== "Bearer")
+    throw refused("type", `The token is not an access token of Keycloak: its claim typ is not "Bearer".`)
+  const marker = issuer.tokens === "id" ? undefined : idTokenClaims.find((claim) => Object.hasOwn(claims, claim))
+  if (marker !== undefined)
+    throw refused("type", `The token is an id token (it has "${marker}"). Send the access token instead.`)
 }
 
 const keyId = (header: JsonObject): string => {
   const { kid } = header
-  if (typeof kid !== "string" || !/^[\x21-\x7e]{1,128}$/.test(kid))
-    throw refused("unknown_key", "The token does not say which key signed it; have the issuer set the header kid.")
+  if (!isKeyId(kid))
+    throw refused(
+      "unknown_key",
+      "The token does not say which key signed it: its header kid is missing, or has characters that no key id needs."
+    )
   return kid
 }
 
-/** What `jose` leaves open. Gives `exp`. */
+/** Every claim that decides, after the signature. Gives when the token ends. */
 const checkClaims = (claims: JsonObject, issuer: Issuer, now: number): number => {
-  const { aud, exp, iat, nbf, sub } = claims
-  if (aud !== issuer.audience) throw wrongAudience(issuer)
-  if (typeof sub !== "string" || sub === "") throw badClaim("sub", "must be text that is not empty")
+  const { exp, iat, nbf, sub } = claims
+  checkAudience(claims["aud"], issuer)
+  checkClient(claims, issuer)
+  if (!isName(sub)) throw badClaim("sub", `must be text of 1 to ${maximumName} characters without control characters`)
   if (!isTime(exp)) throw badClaim("exp", "must be a time in seconds")
   if (!isTime(iat)) throw badClaim("iat", "must be a time in seconds")
   if (nbf !== undefined && !isTime(nbf)) throw badClaim("nbf", "must be a time in seconds")
   if (exp <= Math.max(iat, nbf ?? iat)) throw badClaim("exp", "must be later than iat and nbf")
-  if (iat > now + issuer.clockTolerance) throw notYetValid()
-  return exp
+  if (exp - Math.min(iat, nbf ?? iat) > issuer.maximumLifetime)
+    throw refused(
+      "claim",
+      `The token lives for longer than ${issuer.maximumLifetime} seconds. Have ${issuer.issuer} issue shorter ones, or raise the issuer's option "maximumLifetime".`
+    )
+  if (Math.max(iat, nbf ?? iat) > now + issuer.clockTolerance) throw notYetValid()
+  const expiresAt = Math.min(exp, iat + issuer.maximumAge)
+  if (expiresAt <= now - issuer.clockTolerance) throw expired()
+  return expiresAt
+}
+
+const checkAudience = (aud: unknown, issuer: Issuer): void => {
+  const { audience, otherAudiences } = issuer
+  if (aud === audience) return
+  const isAmong =
+    otherAudiences !== undefined &&
+    Array.isArray(aud) &&
+    new Set(aud).size === aud.length &&
+    aud.includes(audience) &&
+    aud.every((name) => name === audience || otherAudiences.includes(name))
+  if (!isAmong) throw wrongAudience(issuer)
+}
+
+/** The claims with which issuers name the client that a token was issued to. */
+const clientClaims = ["azp", "client_id", "cid", "appid"] as const
+
+const checkClient = (claims: JsonObject, { audience, clients, tokens }: Issuer): void => {
+  const allowed = clients ?? (tokens === "id" ? [audience] : undefined)
+  if (allowed === undefined) return
+  const named = clientClaims.filter((claim) => Object.hasOwn(claims, claim)).map((claim) => claims[claim])
+  const isAllowed = named.every((client) => typeof client === "string" && allowed.includes(client))
+  if (!isAllowed || (clients !== undefined && named.length === 0))
+    throw refused(
+      "audience",
+      `The token was issued to another client than the issuer's option "clients" allows, or names none. Allowed: ${allowed.join(", ")}.`
+    )
 }
 
 const isTime = (value: unknown): value is number =>
-  typeof value === "number" && value >= 0 && value <= Number.MAX_SAFE_INTEGER
+  Number.isFinite(value) && typeof value === "number" && value >= 0 && value <= 253_402_300_799
 
 const fault = (cause: unknown, issuer: Issuer): IdentityInvalid => {
-  if (cause instanceof JWTExpired) return expired()
-  if (cause instanceof JWTClaimValidationFailed) {
-    if (cause.claim === "aud") return wrongAudience(issuer)
-    if (cause.claim === "nbf" && cause.reason === "check_failed") return notYetValid()
-    return badClaim(cause.claim, cause.reason === "missing" ? "is missing" : "is not what it must be")
-  }
   if (cause instanceof JOSEAlgNotAllowed || cause instanceof JOSENotSupported)
     return refused("algorithm", "The token's algorithm is refused; have the issuer use ES256 or Ed25519.")
-  if (cause instanceof JWTInvalid) return refused("malformed", "The token's payload is not a JSON object.")
   return refused(
     "signature",
     `The token was not signed by the key of issuer ${issuer.issuer} that it names. Get a new token from the issuer.`
@@ -267,8 +260,5 @@ const badClaim = (claim: string, what: string): IdentityInvalid =>
   )
 
 const refused = (reason: IdentityReason, message: string): IdentityInvalid => new IdentityInvalid({ reason, message })
-
-const misconfigured = (what: string): Configuration =>
-  new Configuration({ message: `The option "issuers" is wrong: ${what}.` })
 
 const seconds = (milliseconds: number): number => Math.floor(milliseconds / 1000)

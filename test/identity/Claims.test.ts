@@ -4,8 +4,8 @@ import { IdentityInvalid } from "../../src/Errors.ts"
 import * as Claims from "../../src/identity/Claims.ts"
 
 const credential = { issuer: "https://id.example", expiresAt: 100, tokenHash: "hash" }
-const principal = (claims: JsonObject, names: Claims.ClaimNames = {}) =>
-  Claims.principal({ sub: "s-1", ...claims }, names, credential)
+const principal = (claims: JsonObject, names: Claims.ClaimOptions = {}) =>
+  Claims.principal({ sub: "s-1", ...claims }, Claims.mapping(names), credential)
 
 describe("Claims.principal", () => {
   it("names the user by preferred_username, else by sub", () => {
@@ -15,10 +15,10 @@ describe("Claims.principal", () => {
 
   it("names the user by another claim where one is mapped, and by no other", () => {
     assert.strictEqual(
-      principal({ preferred_username: "alice", email: "a@x.example" }, { name: "email" }).id,
+      principal({ preferred_username: "alice", email: "a@x.example" }, { user: "email" }).id,
       "a@x.example"
     )
-    assert.throws(() => principal({ preferred_username: "alice" }, { name: "email" }), IdentityInvalid, /"email"/)
+    assert.throws(() => principal({ preferred_username: "alice" }, { user: "email" }), IdentityInvalid, /"email"/)
   })
 
   it("turns company, bu, team, roles and groups into documents", () => {

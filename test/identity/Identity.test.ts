@@ -1,4 +1,5 @@
 import { assert, describe, it, vi } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
@@ -109,7 +110,7 @@ describe("Identity.resolve", () => {
       const token = Redacted.make(mint({}, { expiresIn: 60 }))
       const first = yield* resolve(user(token))
       yield* TestClock.adjust("89 seconds")
-      assert.strictEqual((yield* resolve(user(token))).principal, first.principal)
+      assert.deepStrictEqual((yield* resolve(user(token))).principal, first.principal)
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* refusal(user(token))).reason, "expired")
       assert.strictEqual((yield* refusal(user(Redacted.value(token)))).reason, "expired")
@@ -216,6 +217,126 @@ describe("Identity.resolve", () => {
       for (const part of token.split(".")) assert.notInclude(`${error.message}${JSON.stringify(error)}`, part)
     }).pipe(Effect.provide(layer))
   )
+})
+
+describe("J63: a revocation hook", () => {
+  const answers: ReadonlyArray<readonly [string, () => unknown]> = [
+    ["true", () => true],
+    ["a promise of true", () => Promise.resolve(true)],
+    ["nothing", () => undefined],
+    ["0", () => 0],
+    [
+      "an error",
+      () => {
+        throw new Error("down")
+      }
+    ],
+    ["a rejection", () => Promise.reject(new Error("down"))]
+  ]
+  it.each(answers)("refuses where it gives %s, also a token that was served before", async (_, answer) => {
+    let current: () => unknown = () => false
+    const presented: Array<unknown> = []
+    const revoked = (token: unknown) => {
+      presented.push(token)
+      return current() as boolean
+    }
+    await Effect.gen(function* () {
+      const credentials = user(issuer.mint({ sub: "alice" }))
+      const { principal } = yield* resolve(credentials)
+      assert.deepStrictEqual(presented, [
+        { claims: principal.claims, issuer: principal.issuer, tokenHash: principal.tokenHash }
+      ])
+      current = answer
+      assert.strictEqual((yield* refusal(credentials)).reason, "revoked")
+      assert.strictEqual((yield* refusal(credentials)).reason, "revoked")
+      current = () => Promise.resolve(false)
+      yield* resolve(credentials)
+      assert.strictEqual(presented.length, 4)
+    }).pipe(Effect.provide(Identity.layer({ issuers: [{ ...issuer.options, revoked }] })), Effect.runPromise)
+  })
+})
+
+describe("J67, J69: tokens and clocks", () => {
+  /** Both clocks of a test, in seconds, each set alone. */
+  const clocks = () => {
+    const at = { wall: 0, steady: 0 }
+    const clock: Clock.Clock = {
+      currentTimeMillisUnsafe: () => at.wall * 1000,
+      currentTimeMillis: Effect.sync(() => at.wall * 1000),
+      currentTimeNanosUnsafe: () => BigInt(at.wall) * 1_000_000_000n,
+      currentTimeNanos: Effect.sync(() => BigInt(at.wall) * 1_000_000_000n),
+      monotonicTimeNanosUnsafe: () => BigInt(at.steady) * 1_000_000_000n,
+      monotonicTimeNanos: Effect.sync(() => BigInt(at.steady) * 1_000_000_000n),
+      sleep: () => Effect.void
+    }
+    return { at, clock }
+  }
+  const during = (test: (at: { wall: number; steady: number }) => Effect.Effect<void, unknown, Identity>) => {
+    const { at, clock } = clocks()
+    return test(at).pipe(Effect.provide(layer), Effect.provideService(Clock.Clock, clock), Effect.runPromise)
+  }
+
+  it("refuses while the clock is set back by more than 30 s, and accepts once it has caught up", () =>
+    during((at) =>
+      Effect.gen(function* () {
+        at.wall = at.steady = 3600
+        const credentials = user(mint({}, { expiresIn: 9000 }))
+        yield* resolve(credentials)
+        at.wall = 3570
+        yield* resolve(credentials)
+        at.wall = 3569
+        assert.strictEqual((yield* refusal(credentials)).reason, "clock")
+        at.wall = 0
+        at.steady = 3700
+        const error = yield* refusal(credentials)
+        assert.strictEqual(error.reason, "clock")
+        assert.include(error.message, "back by 3700 s")
+        at.steady = 9999
+        assert.strictEqual((yield* refusal(credentials)).reason, "clock")
+        at.wall = 9970
+        at.steady = 9990
+        assert.strictEqual((yield* refusal(credentials)).reason, "expired")
+      })
+    ))
+
+  it("refuses after a jump forward until the clock has run evenly for 30 s", () =>
+    during((at) =>
+      Effect.gen(function* () {
+        const credentials = user(mint({}, { expiresIn: 9000 }))
+        yield* resolve(credentials)
+        at.wall = 30
+        yield* resolve(credentials)
+        at.wall = 600
+        assert.strictEqual((yield* refusal(credentials)).reason, "clock")
+        at.wall = 629
+        at.steady = 29
+        assert.strictEqual((yield* refusal(credentials)).reason, "clock")
+        at.wall = 700
+        at.steady = 30
+        assert.strictEqual((yield* refusal(credentials)).reason, "clock")
+        at.wall = 730
+        at.steady = 60
+        yield* resolve(credentials)
+        at.wall = 600
+        assert.strictEqual((yield* refusal(credentials)).reason, "clock")
+      })
+    ))
+
+  it("keeps nothing past exp: within the tolerance a token is verified at every call", () =>
+    during((at) =>
+      Effect.gen(function* () {
+        const token = Redacted.make(mint({}, { expiresIn: 60 }))
+        const { principal } = yield* resolve(user(token))
+        at.wall = at.steady = 59
+        assert.strictEqual((yield* resolve(user(token))).principal, principal)
+        at.wall = at.steady = 60
+        assert.notStrictEqual((yield* resolve(user(token))).principal, principal)
+        at.wall = at.steady = 89
+        yield* resolve(user(token))
+        at.wall = at.steady = 90
+        assert.strictEqual((yield* refusal(user(token))).reason, "expired")
+      })
+    ))
 })
 
 describe("Identity.principal", () => {

@@ -4,8 +4,16 @@ import * as Http from "node:http"
 import { Provider } from "oidc-provider"
 import { IdentityInvalid } from "../../src/Errors.ts"
 import * as Jwks from "../../src/identity/Jwks.ts"
+import * as Issuer from "../../src/identity/Issuer.ts"
 import * as Jwt from "../../src/identity/Jwt.ts"
 import { makeIssuer } from "../../src/testing/Tokens.ts"
+
+/** Both clocks of a test; the steady one can be moved on. */
+let moved = 0
+const steady = () => performance.now() + moved
+/** The steady clock, moved by the test alone. */
+const frozen = () => moved
+const time = { wall: () => Date.now(), steady }
 
 /** A server on this machine whose answers a test can change. */
 const serve = async (answer: Http.RequestListener) => {
@@ -104,42 +112,36 @@ describe("a real OpenID provider", () => {
   })
 
   it("is discovered, its at+jwt is accepted, and a forged one is not", async () => {
-    const issuers = Jwt.issuers([{ issuer: server.url, audience }])
+    const issuers = Issuer.issuers([{ issuer: server.url, audience }])
     const real = await token()
-    const { claims } = await Jwt.verify(real, issuers, Date.now)
+    const { claims } = await Jwt.verify(real, issuers, time)
     assert.strictEqual(claims["preferred_username"], "alice")
     const forged = makeIssuer(server.url, audience).mint({}, { header: { kid: "one", alg: "ES256" } })
-    assert.strictEqual(await outcome(Jwt.verify(forged, issuers, Date.now)), "signature")
-    const elsewhere = Jwt.issuers([{ issuer: server.url, audience: "https://other.example" }])
-    assert.strictEqual(await outcome(Jwt.verify(real, elsewhere, Date.now)), "audience")
+    assert.strictEqual(await outcome(Jwt.verify(forged, issuers, time)), "signature")
+    const elsewhere = Issuer.issuers([{ issuer: server.url, audience: "https://other.example" }])
+    assert.strictEqual(await outcome(Jwt.verify(real, elsewhere, time)), "audience")
   })
 
   it("may change its key: the new one counts within 30 s, the old one no longer than the set is kept", async () => {
-    const issuers = Jwt.issuers([{ issuer: server.url, audience }])
+    const issuers = Issuer.issuers([{ issuer: server.url, audience }])
     const before = await token()
-    await Jwt.verify(before, issuers, Date.now)
+    await Jwt.verify(before, issuers, time)
     provide([await newKey("two")])
     const after = await token()
-    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 30_000 })
-    try {
-      assert.strictEqual(await outcome(Jwt.verify(after, issuers, Date.now)), "accepted")
-      assert.strictEqual(await outcome(Jwt.verify(before, issuers, Date.now)), "unknown_key")
-      vi.setSystemTime(Date.now() + Jwks.maximumAge)
-      assert.strictEqual(await outcome(Jwt.verify(after, issuers, Date.now)), "accepted")
-    } finally {
-      vi.useRealTimers()
-    }
+    moved += 10_000
+    assert.strictEqual(await outcome(Jwt.verify(after, issuers, time)), "accepted")
+    assert.strictEqual(await outcome(Jwt.verify(before, issuers, time)), "unknown_key")
+    moved += Jwks.maximumAge
+    assert.strictEqual(await outcome(Jwt.verify(after, issuers, time)), "accepted")
   })
 
   it("is not asked for every unknown key id", async () => {
-    const issuers = Jwt.issuers([{ issuer: server.url, audience }])
-    await Jwt.verify(await token(), issuers, Date.now)
+    const issuers = Issuer.issuers([{ issuer: server.url, audience }])
+    await Jwt.verify(await token(), issuers, time)
     const asked = server.requests()
     const mint = makeIssuer(server.url, audience).mint
     const reasons = await Promise.all(
-      Array.from({ length: 50 }, (_, i) =>
-        outcome(Jwt.verify(mint({}, { header: { kid: `x${i}` } }), issuers, Date.now))
-      )
+      Array.from({ length: 50 }, (_, i) => outcome(Jwt.verify(mint({}, { header: { kid: `x${i}` } }), issuers, time)))
     )
     assert.deepStrictEqual(new Set(reasons), new Set(["unknown_key"]))
     assert.strictEqual(server.requests(), asked)
@@ -149,7 +151,7 @@ describe("a real OpenID provider", () => {
 describe("Jwks.make", () => {
   const { options } = makeIssuer()
   const kid = options.jwks.keys[0]?.kid ?? ""
-  const header = { alg: "Ed25519", kid }
+  const header = { alg: "Ed25519", kid } as const
   const with_ = async (
     answer: Http.RequestListener,
     test: (server: Awaited<ReturnType<typeof serve>>) => Promise<void>
@@ -166,8 +168,8 @@ describe("Jwks.make", () => {
   it("fetches a set once for many tokens at once", () =>
     with_(json(options.jwks), async (server) => {
       const keys = at(server.url)
-      await Promise.all(Array.from({ length: 20 }, () => keys.key(header)))
-      await keys.ready()
+      await Promise.all(Array.from({ length: 20 }, () => keys.key(header, steady)))
+      await keys.ready(steady)
       assert.strictEqual(server.requests(), 1)
     }))
 
@@ -189,23 +191,123 @@ describe("Jwks.make", () => {
   ])("fails closed when the set %s", (_, answer) =>
     with_(answer, async (server) => {
       const keys = at(server.url)
-      assert.strictEqual(await outcome(keys.ready()), "keys_unavailable")
-      assert.strictEqual(await outcome(keys.key(header)), "keys_unavailable")
+      assert.strictEqual(await outcome(keys.ready(steady)), "keys_unavailable")
+      assert.strictEqual(await outcome(keys.key(header, steady)), "keys_unavailable")
     })
   )
 
+  it.each<readonly [string, Http.RequestListener]>([
+    [
+      "is HTML by its type",
+      (_, response) => void response.setHeader("content-type", "text/html").end(JSON.stringify(options.jwks))
+    ],
+    ["has no type", (_, response) => void response.end(JSON.stringify(options.jwks))],
+    [
+      "says something twice",
+      (_, response) =>
+        void response
+          .setHeader("content-type", "application/json")
+          .end(`{"keys":[],${JSON.stringify(options.jwks).slice(1)}`)
+    ],
+    ["has 200,000 keys", json({ keys: Array.from({ length: 200_000 }, () => 0) })]
+  ])("J31, J34: fails closed when the set %s", (_, answer) =>
+    with_(answer, async (server) => {
+      assert.strictEqual(await outcome(at(server.url).key(header, steady)), "keys_unavailable")
+    })
+  )
+
+  it("J32, J35: asks once in ten seconds for a thousand unknown key ids, however empty the set is", () =>
+    with_(json({ keys: [] }), async (server) => {
+      const keys = at(server.url)
+      const flood = () =>
+        Promise.all(Array.from({ length: 1000 }, (_, i) => outcome(keys.key({ alg: "Ed25519", kid: `x${i}` }, steady))))
+      assert.deepStrictEqual(new Set(await flood()), new Set(["unknown_key"]))
+      assert.strictEqual(server.requests(), 1)
+      moved += 9000
+      await flood()
+      assert.strictEqual(server.requests(), 1)
+    }))
+
+  it("J32: a key id that a fetch did not bring causes no other for 20 s", () =>
+    with_(json({ keys: [] }), async (server) => {
+      const keys = at(server.url)
+      const ask = (kid: string) => outcome(keys.key({ alg: "Ed25519", kid }, steady))
+      await ask("a")
+      moved += 11_000
+      await ask("a")
+      assert.strictEqual(server.requests(), 1)
+      moved += 10_000
+      server.answer(json({ keys: [{ ...options.jwks.keys[0], kid: "a" }] }))
+      assert.strictEqual(await ask("a"), "accepted")
+      assert.strictEqual(server.requests(), 2)
+    }))
+
+  it("J33: asks less and less often while the issuer fails", () =>
+    with_(json({}, 500), async (server) => {
+      const keys = at(server.url)
+      for (const [wait, requests] of [
+        [0, 1],
+        [999, 1],
+        [1, 2],
+        [1999, 2],
+        [1, 3],
+        [3999, 3],
+        [1, 4],
+        [8000, 5],
+        [16_000, 6],
+        [30_000, 7],
+        [29_000, 7],
+        [1000, 8]
+      ] as const) {
+        moved += wait
+        await Promise.all(Array.from({ length: 50 }, () => outcome(keys.key(header, frozen))))
+        assert.strictEqual(server.requests(), requests)
+      }
+    }))
+
+  it("J36: a withdrawn key is refused after five minutes", () =>
+    with_(json(options.jwks), async (server) => {
+      const keys = at(server.url)
+      await keys.key(header, frozen)
+      server.answer(json({ keys: [] }))
+      moved += Jwks.maximumAge - 1
+      assert.strictEqual(await outcome(keys.key(header, frozen)), "accepted")
+      moved += 1
+      assert.strictEqual(await outcome(keys.key(header, frozen)), "unknown_key")
+    }))
+
+  it("gives grace to known keys alone, for as long as was configured, and says so", () =>
+    with_(json(options.jwks), async (server) => {
+      const source = { issuer: "https://id.example", jwksUri: `${server.url}/jwks` }
+      const strict = Jwks.make(source)
+      const lenient = Jwks.make({ ...source, grace: 600 })
+      assert.isFalse((await lenient.key(header, frozen)).degraded)
+      await strict.key(header, frozen)
+      server.answer(json({}, 500))
+      moved += Jwks.maximumAge
+      assert.strictEqual(await outcome(strict.key(header, frozen)), "keys_unavailable")
+      const found = await lenient.key(header, frozen)
+      assert.isTrue(found.degraded)
+      assert.isAtMost(found.until, frozen() + Jwks.cooldown)
+      assert.strictEqual(await outcome(lenient.key({ ...header, kid: "other" }, frozen)), "keys_unavailable")
+      moved += 599_999
+      assert.strictEqual(await outcome(lenient.key(header, frozen)), "accepted")
+      moved += 1
+      assert.strictEqual(await outcome(lenient.key(header, frozen)), "keys_unavailable")
+    }))
+
   it("fails closed when nobody answers", async () => {
-    assert.strictEqual(await outcome(at("http://127.0.0.1:1").ready()), "keys_unavailable")
+    assert.strictEqual(await outcome(at("http://127.0.0.1:1").ready(steady)), "keys_unavailable")
   })
 
   it("leaves an issuer that is down in peace, and recovers", () =>
     with_(json({}, 500), async (server) => {
       const keys = at(server.url)
-      for (let i = 0; i < 50; i++) assert.strictEqual(await outcome(keys.key(header)), "keys_unavailable")
+      for (let i = 0; i < 50; i++) assert.strictEqual(await outcome(keys.key(header, steady)), "keys_unavailable")
       assert.strictEqual(server.requests(), 1)
       server.answer(json(options.jwks))
-      await new Promise((done) => setTimeout(done, 1050))
-      assert.strictEqual(await outcome(keys.key(header)), "accepted")
+      moved += 1000
+      assert.strictEqual(await outcome(keys.key(header, steady)), "accepted")
     }))
 
   const discovery =
@@ -218,7 +320,7 @@ describe("Jwks.make", () => {
       const jwks_uri = `${server.url}/jwks`
       const ready = (issuer: unknown) => {
         server.answer(discovery({ issuer, jwks_uri }))
-        return outcome(Jwks.make({ issuer: server.url }).ready())
+        return outcome(Jwks.make({ issuer: server.url }).ready(steady))
       }
       assert.strictEqual(await ready(server.url), "accepted")
       for (const issuer of [`${server.url}/`, "https://other.example", [server.url], undefined])
@@ -229,7 +331,7 @@ describe("Jwks.make", () => {
     with_(json({}), async (server) => {
       for (const jwks_uri of ["http://id.example/jwks", "file:///etc/passwd", "/jwks", undefined]) {
         server.answer(discovery({ issuer: server.url, jwks_uri }))
-        assert.strictEqual(await outcome(Jwks.make({ issuer: server.url }).ready()), "keys_unavailable")
+        assert.strictEqual(await outcome(Jwks.make({ issuer: server.url }).ready(steady)), "keys_unavailable")
       }
     }))
 
@@ -241,7 +343,7 @@ describe("Jwks.make", () => {
       return Promise.resolve(Response.json({ issuer, jwks_uri: "http://127.0.0.1:8080/jwks", ...options.jwks }))
     })
     try {
-      assert.strictEqual(await outcome(Jwks.make({ issuer }).ready()), "keys_unavailable")
+      assert.strictEqual(await outcome(Jwks.make({ issuer }).ready(steady)), "keys_unavailable")
       assert.deepStrictEqual(asked, [`${issuer}/.well-known/openid-configuration`])
     } finally {
       spy.mockRestore()
@@ -255,8 +357,8 @@ describe("Jwks.make", () => {
       issuer: "i",
       jwks: { keys: [secret, { kty: "oct", k: "c2VjcmV0", kid: "oct" }, ...options.jwks.keys] }
     })
-    assert.strictEqual(await outcome(keys.key({ alg: "Ed25519", kid: "private" })), "unknown_key")
-    assert.strictEqual(await outcome(keys.key({ alg: "HS256", kid: "oct" })), "keys_unavailable")
-    assert.strictEqual(await outcome(keys.key(header)), "accepted")
+    assert.strictEqual(await outcome(keys.key({ alg: "Ed25519", kid: "private" }, steady)), "unknown_key")
+    assert.strictEqual(await outcome(keys.key({ alg: "ES256", kid: "oct" }, steady)), "unknown_key")
+    assert.strictEqual(await outcome(keys.key(header, steady)), "accepted")
   })
 })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { generateKeyPair, SignJWT } from "jose"
 import * as Crypto from "node:crypto"
 import { Configuration, IdentityInvalid, type IdentityReason } from "../../src/Errors.ts"
+import * as Issuer from "../../src/identity/Issuer.ts"
 import * as Jwt from "../../src/identity/Jwt.ts"
 import { makeIssuer } from "../../src/testing/Tokens.ts"
 
@@ -12,7 +13,7 @@ const rsa = Crypto.generateKeyPairSync("rsa", { modulusLength: 2048 })
 const rsa3 = Crypto.generateKeyPairSync("rsa", { modulusLength: 2048, publicExponent: 3 })
 const ec = Crypto.generateKeyPairSync("ec", { namedCurve: "P-256" })
 
-const options: Jwt.IssuerOptions = {
+const options: Issuer.IssuerOptions = {
   issuer: "https://id.example",
   audience: "https://api.example",
   jwks: {
@@ -27,7 +28,7 @@ const options: Jwt.IssuerOptions = {
     ]
   }
 }
-const configured = Jwt.issuers([options])
+const configured = Issuer.issuers([options])
 const claims = { iss: options.issuer, aud: options.audience, sub: "alice", iat: seconds - 10, exp: seconds + 3600 }
 const header = { alg: "Ed25519", typ: "at+jwt", kid: "ed" }
 
@@ -42,7 +43,7 @@ const parts = (jwt: string) => jwt.split(".") as [string, string, string]
 
 const outcome = async (jwt: string, at = now, issuers = configured): Promise<IdentityReason | "accepted"> => {
   try {
-    await Jwt.verify(jwt, issuers, () => at)
+    await Jwt.verify(jwt, issuers, { wall: () => at, steady: () => 0 })
     return "accepted"
   } catch (error) {
     assert.instanceOf(error, IdentityInvalid)
@@ -109,7 +110,7 @@ const refusals: ReadonlyArray<readonly [string, string, IdentityReason]> = [
   ["no time of issue", token({ iat: undefined }), "claim"],
   ["a time of issue as text", token({ iat: "now" }), "claim"],
   ["a start as text", token({ nbf: "now" }), "claim"],
-  ["an end before its start", token({ nbf: claims.exp }), "not_yet_valid"],
+  ["an end before its start", token({ nbf: claims.exp }), "claim"],
   ["issued in the future", token({ iat: seconds + 31 }), "not_yet_valid"],
   ["a start in the future", token({ nbf: seconds + 31 }), "not_yet_valid"],
   ["expired", token({ exp: seconds - 30, iat: seconds - 60 }), "expired"],
@@ -165,7 +166,7 @@ const refusals: ReadonlyArray<readonly [string, string, IdentityReason]> = [
 
 describe("Jwt.verify", () => {
   it("accepts a good access token and gives its claims", async () => {
-    const verified = await Jwt.verify(token(), configured, () => now)
+    const verified = await Jwt.verify(token(), configured, { wall: () => now, steady: () => 0 })
     assert.deepStrictEqual(verified.claims, { ...claims })
     assert.strictEqual(verified.expiresAt, claims.exp)
     assert.strictEqual(verified.issuer.issuer, options.issuer)
@@ -200,7 +201,7 @@ describe("Jwt.verify", () => {
   })
 
   it("allows only the algorithms that the issuer's configuration names", async () => {
-    const psOnly = Jwt.issuers([{ ...options, algorithms: ["PS256"] }])
+    const psOnly = Issuer.issuers([{ ...options, algorithms: ["PS256"] }])
     const rs = await new SignJWT(claims)
       .setProtectedHeader({ alg: "RS256", kid: "rsa", typ: "JWT" })
       .sign(rsa.privateKey)
@@ -209,39 +210,15 @@ describe("Jwt.verify", () => {
 
   it("does not let the key of one issuer sign for another", async () => {
     const other = makeIssuer("https://other.example", options.audience)
-    const both = Jwt.issuers([options, other.options])
+    const both = Issuer.issuers([options, other.options])
     const kid = other.options.jwks.keys[0]?.kid
     assert.strictEqual(await outcome(token({ iss: "https://other.example" }), now, both), "unknown_key")
     assert.strictEqual(await outcome(token({ iss: "https://other.example" }, { kid }), now, both), "signature")
     assert.strictEqual(await outcome(other.mint({}, { now }), now, both), "accepted")
   })
-
-  it("refuses every change of a single byte", { timeout: 120_000 }, async () => {
-    const short = signed(JSON.stringify(header), JSON.stringify(claims))
-    let tried = 0
-    for (let at = 0; at < short.length; at++) {
-      const batch: Array<Promise<string>> = []
-      for (let byte = 0; byte < 256; byte++) {
-        const character = String.fromCharCode(byte)
-        if (character === short[at]) continue
-        tried++
-        batch.push(
-          Jwt.verify(short.slice(0, at) + character + short.slice(at + 1), configured, () => now).then(
-            () => `byte ${at} as ${byte} was accepted`,
-            (error: unknown) => (error instanceof IdentityInvalid ? "" : `byte ${at} as ${byte}: ${String(error)}`)
-          )
-        )
-      }
-      assert.deepStrictEqual(
-        (await Promise.all(batch)).filter((fault) => fault !== ""),
-        []
-      )
-    }
-    assert.isAbove(tried, 70_000)
-  })
 })
 
-describe("Jwt.issuers", () => {
+describe("Issuer.issuers", () => {
   const wrong: ReadonlyArray<readonly [string, object]> = [
     ["no audience", { audience: "" }],
     ["no issuer", { issuer: "" }],
@@ -259,11 +236,11 @@ describe("Jwt.issuers", () => {
     ["discovery of what is no URL", { jwks: undefined, issuer: "my issuer" }]
   ]
   it.each(wrong)("refuses %s", (_, change) => {
-    assert.throws(() => Jwt.issuers([{ ...options, ...change }]), Configuration)
+    assert.throws(() => Issuer.issuers([{ ...options, ...change }]), Configuration)
   })
 
   it("refuses one issuer twice", () => {
-    assert.throws(() => Jwt.issuers([options, options]), Configuration, /twice/)
+    assert.throws(() => Issuer.issuers([options, options]), Configuration, /twice/)
   })
 })
 

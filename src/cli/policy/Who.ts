@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Flag from "effect/cli/Flag"
 import type { JsonObject } from "../../CanonicalJson.ts"
-import { principal as ofClaims } from "../../identity/Claims.ts"
+import { mapping, principal as ofClaims } from "../../identity/Claims.ts"
 import { agent, app, type Principal } from "../../Principal.ts"
 import { CannotRun } from "../Ending.ts"
 
@@ -64,10 +64,10 @@ export const principalOf = (who: Who): Effect.Effect<Principal, CannotRun> => {
 export const userOf = (name: string, claims: JsonObject): Effect.Effect<Principal, string> =>
   Effect.try({
     try: () =>
-      ofClaims(
-        { ...claims, sub: name, preferred_username: name },
-        {},
-        { issuer: "https://issuer.invalid", expiresAt: Number.MAX_SAFE_INTEGER, tokenHash: "" }
-      ),
+      ofClaims({ ...claims, sub: name, preferred_username: name }, mapping(), {
+        issuer: "https://issuer.invalid",
+        expiresAt: Number.MAX_SAFE_INTEGER,
+        tokenHash: ""
+      }),
     catch: (cause) => (cause instanceof Error ? cause.message : String(cause))
   })

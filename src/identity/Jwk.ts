@@ -1,0 +1,128 @@
+/**
+ * Vets a published key before anything is verified with it: public, for signatures, of a kind and strength that its
+ * algorithm asks for (RFC 7517, RFC 7518 §3.3, RFC 8037, RFC 8725 §3.5).
+ *
+ * @since 0.2.0
+ */
+import * as Result from "effect/Result"
+import type { JWK } from "jose"
+import { importJWK } from "jose/key/import"
+
+/** Signature algorithms that an issuer may use: asymmetric ones (RFC 7518 §3.1, RFC 9864). */
+export const algorithms = ["Ed25519", "EdDSA", "ES256", "ES384", "ES512", "RS256", "PS256"] as const
+export type Algorithm = (typeof algorithms)[number]
+
+/** A key that was vetted, and imported when an algorithm first asks for it. */
+export interface VettedKey {
+  readonly kid: string
+  /** The key for an algorithm; rejects where it does not fit, or is no point of its curve. */
+  readonly for: (alg: Algorithm) => Promise<CryptoKey>
+}
+
+/** A key id: compared, never looked up elsewhere. No path, no control character, no quote. */
+export const isKeyId = (value: unknown): value is string =>
+  typeof value === "string" && /^(?!.*\.\.)[A-Za-z0-9._~+/=-]{1,128}$/.test(value)
+
+const curves: Readonly<Record<string, string>> = { ES256: "P-256", ES384: "P-384", ES512: "P-521" }
+
+/** Least and most bits of an RSA modulus: below it is weak, above it only costs time. */
+export const minimumBits = 2048
+export const maximumBits = 8192
+
+const privateMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
+
+/** The key, or why it must not be used. */
+export const vet = (value: unknown): Result.Result<VettedKey, string> => {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return Result.fail("it is not an object")
+  const jwk: Record<string, unknown> = { ...value }
+  const { alg, kid } = jwk
+  if (!isKeyId(kid)) return Result.fail("its kid is missing or has characters that no key id needs")
+  const fault = faultOf(jwk)
+  if (fault !== undefined) return Result.fail(fault)
+  const imported = new Map<Algorithm, Promise<CryptoKey>>()
+  return Result.succeed({
+    kid,
+    for: (asked) => {
+      if ((alg !== undefined && alg !== asked) || !fits(jwk, asked))
+        return Promise.reject(new Error(`key ${kid} is not for ${asked}`))
+      const known = imported.get(asked)
+      if (known !== undefined) return known
+      const { kty, crv, x, y, n, e } = jwk as Record<string, string>
+      const members = kty === "RSA" ? { kty, n, e } : kty === "EC" ? { kty, crv, x, y } : { kty, crv, x }
+      const key = importJWK(members as JWK, asked).then((found) => {
+        if (!(found instanceof CryptoKey) || found.type !== "public") throw new Error(`key ${kid} is not public`)
+        return found
+      })
+      imported.set(asked, key)
+      return key
+    }
+  })
+}
+
+const faultOf = (jwk: Record<string, unknown>): string | undefined => {
+  const held = privateMembers.find((name) => Object.hasOwn(jwk, name))
+  if (held !== undefined)
+    return "it holds private or shared key material: whoever publishes that has to replace the key"
+  if (jwk["use"] !== undefined && jwk["use"] !== "sig") return `its use is not "sig"`
+  const operations = jwk["key_ops"]
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes("verify")))
+    return `its key_ops are without "verify"`
+  switch (jwk["kty"]) {
+    case "RSA":
+      return rsaFault(jwk)
+    case "EC":
+      return Object.values(curves).includes(String(jwk["crv"])) && isBytes(jwk["x"]) && isBytes(jwk["y"])
+        ? undefined
+        : "it is on a curve that no allowed algorithm uses"
+    case "OKP":
+      return okpFault(jwk)
+    default:
+      return "it is of a kind that no allowed algorithm uses"
+  }
+}
+
+const rsaFault = ({ e, n }: Record<string, unknown>): string | undefined => {
+  if (e !== "AQAB") return "its RSA exponent is not 65537"
+  if (!isBytes(n)) return "its RSA modulus is not base64url"
+  const bytes = Buffer.from(n, "base64url")
+  const bits = bytes.length * 8 - Math.clz32(bytes[0] ?? 0) + 24
+  if (bits < minimumBits || bits > maximumBits)
+    return `its RSA modulus has ${bits} bits; ${minimumBits} to ${maximumBits} are allowed`
+  return (bytes.at(-1) ?? 0) % 2 === 0 ? "its RSA modulus is even" : undefined
+}
+
+const okpFault = ({ crv, x }: Record<string, unknown>): string | undefined => {
+  if (crv !== "Ed25519" || !isBytes(x)) return "it is on a curve that no allowed algorithm uses"
+  const bytes = Buffer.from(x, "base64url")
+  if (bytes.length !== 32) return "an Ed25519 key has 32 bytes"
+  return isSmallOrder(bytes) ? "it is a point of small order, for which anyone can sign" : undefined
+}
+
+const prime = 2n ** 255n - 19n
+
+/** The y of the points whose order divides 8, but for those that are 0, 1 or −1. */
+const orderEight = [
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"
+].map((hex) => littleEndian(Buffer.from(hex, "hex")))
+
+function littleEndian(bytes: Buffer): bigint {
+  return BigInt(`0x${Buffer.from(bytes).reverse().toString("hex")}`)
+}
+
+/** True for a point of small order, and for any y that is not reduced: no honest key has one (RFC 8032 §5.1.3). */
+const isSmallOrder = (bytes: Buffer): boolean => {
+  const unsigned = Buffer.from(bytes)
+  unsigned[31] = (unsigned[31] ?? 0) & 0x7f
+  const y = littleEndian(unsigned)
+  return y >= prime || y === 0n || y === 1n || y === prime - 1n || orderEight.includes(y)
+}
+
+const fits = ({ crv, kty }: Record<string, unknown>, alg: Algorithm): boolean => {
+  if (alg === "RS256" || alg === "PS256") return kty === "RSA"
+  if (alg === "Ed25519" || alg === "EdDSA") return kty === "OKP"
+  return kty === "EC" && crv === curves[alg]
+}
+
+const isBytes = (value: unknown): value is string =>
+  typeof value === "string" && value !== "" && Buffer.from(value, "base64url").toString("base64url") === value
