@@ -16,7 +16,7 @@ import type { Decision } from "./Decision.ts"
 import {
   type ApprovalPending,
   EnforcementUnavailable,
-  type IdentityInvalid,
+  IdentityInvalid,
   type PipelineError,
   policyDenied,
   type PolicyDenied,
@@ -28,6 +28,7 @@ import { Identity } from "./identity/Identity.ts"
 import { Invocation } from "./invocation/Invocation.ts"
 import { gated } from "./invocation/output/OutputGate.ts"
 import { Policy } from "./policy/Policy.ts"
+import type { Principal } from "./Principal.ts"
 import { Rewriting } from "./rewriting/Rewriting.ts"
 import { Signing } from "./signing/Signing.ts"
 
@@ -45,7 +46,7 @@ export interface Stages {
   readonly signing: { readonly sign: Step<Identified, Signed, IdentityInvalid> }
   readonly policy: { readonly evaluate: Step<Signed, Decided, PolicyDenied | ApprovalPending> }
   readonly rewriting: { readonly apply: Step<Decided, Prepared, PolicyDenied> }
-  readonly audit: { readonly commit: Step<Prepared, Committed, PolicyRateLimited> }
+  readonly audit: { readonly commit: Step<Prepared, Committed, PolicyRateLimited | IdentityInvalid> }
   readonly invocation: { readonly invoke: Step<Committed, Reply, PipelineError> }
 }
 

@@ -128,6 +128,7 @@ const remote = (source: KeySource): KeySet => {
   return {
     key: async ({ alg, kid }, steady) => {
       let degraded = false
+      const before = set?.at
       if (!isFresh(steady()))
         await refresh(steady).catch((error: unknown) => {
           degraded = set?.keys.has(kid) === true && steady() - set.at < maximumAge + grace
@@ -136,7 +137,8 @@ const remote = (source: KeySource): KeySet => {
       else if (set?.keys.has(kid) === false && mayAsk(kid, steady()))
         await refresh(steady).catch((error: unknown) => Promise.reject(unavailable(source, error)))
       const keys = set?.keys ?? new Map()
-      if (!keys.has(kid)) missed(kid, steady())
+      // A key id that is asked for again must not put off its own fetch.
+      if (set?.at !== before && !keys.has(kid)) missed(kid, steady())
       const key = await keyIn(source, keys, alg, kid)
       const now = steady()
       return { key, degraded, until: degraded ? now + cooldown : (set?.at ?? now) + maximumAge }
