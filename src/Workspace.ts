@@ -31,7 +31,7 @@ import { createFile, makeFolders } from "./Files.ts"
 import { scheduler } from "./EventLoop.ts"
 import { Identity } from "./identity/Identity.ts"
 import type { IssuerOptions } from "./identity/Jwt.ts"
-import { Keys, type SigningKey } from "./Keys.ts"
+import { Keys, type PublicKey } from "./Keys.ts"
 import type { Limits } from "./policy/Limits.ts"
 import { Policy, type PolicyMode, type Revision } from "./policy/Policy.ts"
 import type { PolicySource } from "./policy/PolicyStore.ts"
@@ -41,6 +41,7 @@ import * as Revisions from "./Revisions.ts"
 import { Rewriting } from "./rewriting/Rewriting.ts"
 import { Directory } from "./signing/Directory.ts"
 import { Replay } from "./signing/Replay.ts"
+import { Signer } from "./Signer.ts"
 import { Signing } from "./signing/Signing.ts"
 
 /** Where and how a log is kept on a disk. */
@@ -83,6 +84,11 @@ export interface WorkspaceOptions {
    * The log: where and how it is kept, or `"memory"` for a log that ends with the process. Default: `<home>/audit`.
    */
   readonly audit?: "memory" | AuditPlace
+  /**
+   * Signers of keys that are held elsewhere, by a KMS for instance: `Signer.layer({ agent, log })`. Default: the keys of the
+   * home.
+   */
+  readonly signer?: Layer.Layer<Signer, Configuration | EnforcementUnavailable>
   /** Folder of keys and log. Default: env `SECURE_OPENAI_HOME`, else `.secure-openai` in the working directory. */
   readonly home?: string
 }
@@ -100,8 +106,13 @@ export interface Message {
   readonly stream: boolean
   readonly credentials: Credentials
   readonly intents: ReadonlyArray<IntentPolicy>
-  /** The caller's signed envelope, a compact JWS. */
+  /** The caller's signed envelope, a compact JWS, and those that it follows, root first. */
   readonly invocation: string
+  readonly chain: ReadonlyArray<string>
+  /** Those besides the caller because of whom the call is made. */
+  readonly behalf: ReadonlyArray<Principal>
+  /** Id of the call that this one is made because of. */
+  readonly parent: string | undefined
   readonly signal?: AbortSignal
 }
 
@@ -111,6 +122,8 @@ export interface Service {
   readonly app: string
   /** How the service's operations are reached; part of what a caller signs. */
   readonly endpoint: (operation: string, params: object) => Promise<string>
+  /** The arguments of a tool that hold a prompt. */
+  readonly prompts: (operation: string) => ReadonlyArray<string>
   readonly deliver: (message: Message) => Promise<unknown>
 }
 
@@ -151,9 +164,10 @@ export class Workspace {
     const inMemory = options.audit === "memory"
     const home = Path.resolve(options.home ?? (process.env["SECURE_OPENAI_HOME"] || ".secure-openai"))
     const { checkpoints, durability, path: named } = options.audit === "memory" ? {} : (options.audit ?? {})
-    const keys = inMemory
+    const held = inMemory
       ? Keys.layerMemory
       : Layer.unwrap(Effect.as(makeHome(home), Keys.layerDirectory(Path.join(home, "keys"))))
+    const keys = options.signer === undefined ? held : Layer.provide(Signer.keys(held), options.signer)
     const audit = inMemory
       ? Audit.layerMemory()
       : Audit.layer({
@@ -215,7 +229,7 @@ export class Workspace {
     readonly id: string
     readonly kind: "user" | "agent"
     readonly app: string
-    readonly key: SigningKey
+    readonly key: PublicKey<"agent">
     readonly principal: Principal
   }): Promise<void> {
     const { app, id, key, kind, principal } = agent
@@ -230,9 +244,16 @@ export class Workspace {
     )
   }
 
-  /** Takes an agent out of the directory. */
+  /** Takes an agent out of the directory, and says in the log that its key is in use no more. */
   leave(id: string): Promise<void> {
-    return this.#run(Effect.map(Directory, (directory) => void directory.remove(id)))
+    return this.#run(
+      Effect.gen(function* () {
+        const directory = yield* Directory
+        const agent = directory.get(id)
+        directory.remove(id)
+        if (agent !== undefined) yield* (yield* Audit).keyRetired({ kid: agent.kid })
+      })
+    )
   }
 
   /** What policy says of a call, with the edits that it would make. Nothing is sent, counted or recorded. */
@@ -372,7 +393,7 @@ const makeHome = (home: string): Effect.Effect<void, Configuration> =>
       })
   })
 
-const known: ReadonlySet<string> = new Set(["policies", "policyMode", "models", "issuers", "audit", "home"])
+const known: ReadonlySet<string> = new Set(["policies", "policyMode", "models", "issuers", "audit", "signer", "home"])
 
 const requireKnown = (options: WorkspaceOptions): void => {
   for (const key of Object.keys(options))

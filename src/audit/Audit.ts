@@ -16,13 +16,17 @@ import { type Call, Committed, type Identified, type PassThrough, type Prepared,
 import type { Decision } from "../Decision.ts"
 import { EnforcementUnavailable, type PipelineError } from "../Errors.ts"
 import { newId } from "../Id.ts"
-import { Keys } from "../Keys.ts"
+import * as Redacted from "effect/Redacted"
+import { saltId } from "../KeyFolder.ts"
+import { type AnyKey, Keys } from "../Keys.ts"
 import type { Principal } from "../Principal.ts"
 import type { Target } from "./Copies.ts"
 import { canonicalText, makeSalts, salted } from "./Digest.ts"
 import { Disk, memoryFileSystem } from "./Disk.ts"
 import { endOf, endOfStream, pathsOf, type Refusal, refusalOf } from "./Failure.ts"
-import { join } from "./Journal.ts"
+import { signCheckpointBy } from "./Checkpoint.ts"
+import { join, newOrigin } from "./Journal.ts"
+import { Frontier } from "./MerkleTree.ts"
 import type { Body, Ending, ReadRecord } from "./Record.ts"
 import { type Ground, quantitiesOf, recordPrincipal, Trail } from "./Trail.ts"
 import type { Writer } from "./Writer.ts"
@@ -88,6 +92,8 @@ export class Audit extends Context.Service<
       readonly kid: string
       readonly jwk: JsonWebKey
     }) => Effect.Effect<void, EnforcementUnavailable>
+    /** Writes that an agent's key is in use no more (`key.retired`): what it signs from here on does not count. */
+    readonly keyRetired: (key: { readonly kid: string }) => Effect.Effect<void, EnforcementUnavailable>
     /** Writes that a policy set came into force (`policy.activated`). */
     readonly policyActivated: (policies: {
       readonly revision: string
@@ -138,6 +144,10 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
   Effect.gen(function* () {
     const keys = yield* Keys
     const disk = yield* Disk
+    const logKeys = keys.nextLog === undefined ? [keys.log] : [keys.log, keys.nextLog]
+    const first = logKeys.some((key) => "signLater" in key)
+      ? yield* Effect.tryPromise({ try: async () => signedEmpty(logKeys), catch: unsigned })
+      : undefined
     const journal = yield* Effect.acquireRelease(
       Effect.try({
         try: () =>
@@ -145,14 +155,17 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
             path: options.path,
             named: options.named,
             key: keys.log,
+            next: keys.nextLog,
+            first,
             disk,
             checkpoints: options.checkpoints,
-            opening: [keyRecord("log", keys.log), keyRecord("agent", keys.agent)]
+            opening: openingRecords(keys)
           }),
         catch: asUnavailable
       }),
       (opened) => Effect.promise(opened.close)
     )
+    yield* Effect.tryPromise({ try: () => journal.signed, catch: unsigned })
     const ground: Ground = { journal, salts: makeSalts(keys.salt), agent: keys.agent, server: options.server }
     /** Calls whose pipeline runs, by the id that the pipeline knows them by. */
     const underWay = new Map<string, Trail>()
@@ -311,6 +324,7 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
           principal: principal === undefined ? undefined : recordPrincipal(principal)
         }),
       keyActive: (key) => write(keyRecord("agent", key)),
+      keyRetired: ({ kid }) => write({ kind: "key.retired", use: "agent", kid }),
       policyActivated: ({ count, mode, previous, revision }) =>
         write({
           kind: "policy.activated",
@@ -356,6 +370,36 @@ const followed = (
     )
   })
 }
+
+/** A checkpoint of an empty log under a new origin. */
+const signedEmpty = async (
+  keys: ReadonlyArray<AnyKey<"log">>
+): Promise<{ readonly origin: string; readonly note: string }> => {
+  const origin = newOrigin()
+  return { origin, note: await signCheckpointBy({ origin, size: 0, root: new Frontier().root() }, keys) }
+}
+
+const unsigned = (cause: unknown): EnforcementUnavailable =>
+  new EnforcementUnavailable({
+    stage: "audit",
+    message: `The log's checkpoint could not be signed. ${cause instanceof Error ? cause.message : String(cause)}`,
+    cause
+  })
+
+/** What a log says of its keys when it is opened: which are in use no more, then which are. */
+const openingRecords = ({ agent, ended = [], log, salt }: Keys["Service"]): ReadonlyArray<Body> => [
+  ...ended.map(({ kid, state, use, x }): Body => ({
+    kind: state === "revoked" ? "key.revoked" : "key.retired",
+    use,
+    kid,
+    jwk: x === undefined ? undefined : { kty: "OKP", crv: "Ed25519", x }
+  })),
+  keyRecord("log", log),
+  keyRecord("agent", agent),
+  ...(ended.some(({ use }) => use === "salt")
+    ? [{ kind: "key.active", use: "salt", kid: saltId(Redacted.value(salt)) } as const]
+    : [])
+]
 
 const keyRecord = (use: "agent" | "log", key: { readonly kid: string; readonly jwk: JsonWebKey }): Body => ({
   kind: "key.active",

@@ -9,7 +9,8 @@ import * as Crypto from "node:crypto"
 import * as Path from "node:path"
 import { EnforcementUnavailable } from "../Errors.ts"
 import { newId } from "../Id.ts"
-import { formatVerifierKey, parseVerifierKeys, signCheckpoint, verifierKey } from "./Checkpoint.ts"
+import type { AnyKey } from "../Keys.ts"
+import { parseVerifierKeys, signCheckpointBy } from "./Checkpoint.ts"
 import { Copies, type Target } from "./Copies.ts"
 import { type FileSystem, replace } from "./Disk.ts"
 import * as Lock from "./Lock.ts"
@@ -17,7 +18,7 @@ import { Frontier } from "./MerkleTree.ts"
 import type { Body, ReadRecord } from "./Record.ts"
 import { Damaged, examine, type Found, type Head } from "./Recovery.ts"
 import { decodeLine, linesOf, recordAt, segmentsOf } from "./Segment.ts"
-import { begin, messageOf, unavailable, type Writer, type WriterOptions } from "./Writer.ts"
+import { begin, keysOf, messageOf, unavailable, verifierKeys, type Writer, type WriterOptions } from "./Writer.ts"
 
 export { software } from "./Writer.ts"
 
@@ -25,6 +26,8 @@ export { software } from "./Writer.ts"
 export interface JournalOptions extends Omit<WriterOptions, "signed" | "failed"> {
   /** A path that was named is this path or none; a default path gives way to a sibling where another process has it. */
   readonly named: boolean
+  /** A checkpoint of an empty log, for one that is made; needed where a key is held elsewhere and cannot sign at once. */
+  readonly first?: { readonly origin: string; readonly note: string } | undefined
   /** How long a log that could not be written is left alone before it is opened anew, in ms. Default 1000. */
   readonly retryDelay?: number | undefined
   /** Where checkpoints are copied to as they are signed. */
@@ -39,6 +42,8 @@ export interface Journal extends Pick<Writer, "append" | "whenDurable"> {
   readonly current: () => Writer
   /** Why no call may begin although the log can be written: checkpoints have not been copied for too long. */
   readonly overdue: () => EnforcementUnavailable | undefined
+  /** Settles once a checkpoint of this process is signed; rejects where the key cannot sign. */
+  readonly signed: Promise<void>
   /** Called before the log closes, to say what must still be said. */
   readonly closing: Set<() => void>
   /** Every record so far, oldest first. Throws what the disk throws. */
@@ -176,7 +181,8 @@ const start = (options: JournalOptions, holder: string, copies: Copies): Journal
     current,
     append: (body) => current().append(body),
     whenDurable: (settled) => current().whenDurable(settled),
-    overdue: () => copies.overdue(),
+    overdue: () => copies.overdue() ?? current().overdue(),
+    signed: first.writer.signed,
     closing,
     records: () => readRecords(disk, Path.join(path, "journal")),
     close: async () => {
@@ -268,16 +274,22 @@ const realPath = ({ disk, path }: JournalOptions): string => {
   }
 }
 
+/** A name for a log, which no other has. */
+export const newOrigin = (): string => `secure-openai/${Crypto.randomBytes(8).toString("hex")}`
+
 /** Makes an empty log: its key, then a checkpoint of nothing. The journal follows. */
-const create = ({ disk, key, path }: JournalOptions): Found => {
+const create = ({ disk, first, key, next, path }: JournalOptions): Found => {
   const vkey = disk.read(Path.join(path, "vkey"))
   const known = vkey === undefined ? undefined : Result.getOrUndefined(parseVerifierKeys(vkey.toString("utf8")))
   const origin =
-    known?.find(({ publicKey }) => Buffer.compare(publicKey, key.publicKey) === 0)?.name ??
-    `secure-openai/${Crypto.randomBytes(8).toString("hex")}`
+    first?.origin ?? known?.find(({ publicKey }) => Buffer.compare(publicKey, key.publicKey) === 0)?.name ?? newOrigin()
   const frontier = new Frontier()
-  replace(disk, path, "vkey", `${formatVerifierKey(verifierKey(origin, key.publicKey))}\n`)
-  replace(disk, path, "checkpoint", signCheckpoint({ origin, size: 0, root: frontier.root() }, key))
+  const keys: ReadonlyArray<AnyKey<"log">> = keysOf({ key, next })
+  const note = first?.note ?? signCheckpointBy({ origin, size: 0, root: frontier.root() }, keys)
+  if (typeof note !== "string")
+    throw new TypeError("a log whose key is held elsewhere is made with its first checkpoint")
+  replace(disk, path, "vkey", verifierKeys(origin, keys))
+  replace(disk, path, "checkpoint", note)
   return {
     origin,
     frontier,

@@ -9,7 +9,7 @@ import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } fr
 import { parseStrictObject } from "../CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "../Decision.ts"
 import { EnforcementUnavailable } from "../Errors.ts"
-import type { SigningKey } from "../Keys.ts"
+import type { AnyKey } from "../Keys.ts"
 import { isOperation, quantities, toolResource } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
 import { canonicalText, Chain, salted, type Salts } from "./Digest.ts"
@@ -25,7 +25,7 @@ export interface Ground {
   readonly journal: Journal
   readonly salts: Salts
   /** Signs receipts. */
-  readonly agent: SigningKey
+  readonly agent: AnyKey<"agent">
   /** Issuer of receipts; where absent, the service that was called. */
   readonly server: string | undefined
 }
@@ -137,6 +137,7 @@ export class Trail {
       issuer: server ?? call.server,
       subject: prepared.principal.id,
       key: agent,
+      envelope: from.from.envelope,
       salts: () => this.#salts(edits),
       out: () => this.#out
     })

@@ -11,8 +11,8 @@ import { EnforcementUnavailable } from "../Errors.ts"
 import { nextTurn } from "../EventLoop.ts"
 import { errorCode } from "../Files.ts"
 import { newId } from "../Id.ts"
-import type { SigningKey } from "../Keys.ts"
-import { formatVerifierKey, signCheckpoint, verifierKey } from "./Checkpoint.ts"
+import type { AnyKey } from "../Keys.ts"
+import { formatVerifierKey, signCheckpointBy, verifierKey } from "./Checkpoint.ts"
 import { type File, type FileSystem, replace } from "./Disk.ts"
 import { hashLength, leafHash } from "./MerkleTree.ts"
 import { type Body, encode } from "./Record.ts"
@@ -27,7 +27,11 @@ export interface WriterOptions {
   /** The log's folder. */
   readonly path: string
   /** The log key: signs checkpoints. */
-  readonly key: SigningKey
+  readonly key: AnyKey<"log">
+  /** The key that takes its place: until then both sign. */
+  readonly next?: AnyKey<"log"> | undefined
+  /** How long calls go on while a key signs nothing: in ms, and in records. Default: 5 minutes, 100,000. */
+  readonly unsigned?: { readonly ms: number; readonly records: number } | undefined
   readonly disk: FileSystem
   /** Records to write at once, after `log.open`. */
   readonly opening: ReadonlyArray<Body>
@@ -62,6 +66,10 @@ export type Settled = (fault: EnforcementUnavailable | undefined) => void
 
 /** A boot of a log. What follows on a record is told to the boot that took it in: another one has closed its call. */
 export interface Writer {
+  /** Settles once a checkpoint of this boot is signed; rejects where the key cannot sign. */
+  readonly signed: Promise<void>
+  /** Why no call may begin although the log can be written: checkpoints have not been signed for too long. */
+  readonly overdue: () => EnforcementUnavailable | undefined
   readonly boot: string
   /** Takes in a record; it is written with the next group or within 5 ms, and synced with the next or within 100 ms. */
   readonly append: (body: Body) => Result.Result<Appended, EnforcementUnavailable>
@@ -130,6 +138,13 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
   const { frontier, origin } = found
   const folder = Path.join(path, "journal")
   const limit = options.segmentSize ?? segmentSize
+  const keys = keysOf(options)
+  const isRemote = keys.some((one) => "signLater" in one)
+  const patience = options.unsigned ?? { ms: 300_000, records: 100_000 }
+  const firstSigned = Promise.withResolvers<void>()
+  firstSigned.promise.catch(() => {})
+  /** Since when a key signs nothing, in ms since 1970, and what it said. */
+  let unsigned: { readonly since: number; readonly cause: unknown } | undefined
   const checkpointDelay = options.checkpointDelay ?? usualCheckpointDelay
 
   disk.makeFolder(folder)
@@ -326,10 +341,10 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
     for (const tell of settled) tell(fault)
   }
 
-  const signedText = (): string => {
+  const signedText = (): string | Promise<string> => {
     // The tree only grows while this process holds the lock; nothing smaller than before is ever signed.
     if (frontier.size < signed) throw new RangeError(`the log has shrunk from ${signed} to ${frontier.size} records`)
-    return signCheckpoint({ origin, size: frontier.size, root: frontier.root() }, key)
+    return signCheckpointBy({ origin, size: frontier.size, root: frontier.root() }, keys)
   }
 
   const checkpoint = (): void => {
@@ -348,9 +363,8 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
           poison(cause)
         }
       }
-    attempt(() => {
-      const size = frontier.size
-      const text = signedText()
+    const size = frontier.size
+    const write = (text: string) => (): void => {
       const hashes = Buffer.concat(unsaved)
       const from = saved
       saved += unsaved.length
@@ -359,6 +373,8 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
       const named = (): void => {
         signing = false
         signed = size
+        unsigned = undefined
+        firstSigned.resolve()
         if (!closed) options.signed?.({ origin, size, text }, false)
         if (frontier.size > signed && !closed && fault === undefined)
           checkpointTimer ??= setTimeout(checkpoint, checkpointDelay).unref()
@@ -382,8 +398,40 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
         from * hashLength,
         failing(() => note.write(Buffer.from(text), 0, written))
       )
+    }
+    attempt(() => {
+      const text = signedText()
+      if (typeof text === "string") return write(text)()
+      void whenSigned(text)
     })(null)
+
+    async function whenSigned(note: Promise<string>): Promise<void> {
+      let text: string
+      try {
+        text = await note
+      } catch (cause) {
+        return notSigned(cause)
+      }
+      // A boot that ended meanwhile signs no more.
+      attempt(closed || fault !== undefined ? () => void (signing = false) : write(text))(null)
+    }
   }
+
+  /** Calls go on for a while; it is tried again. */
+  const notSigned = (cause: unknown): void => {
+    signing = false
+    unsigned ??= { since: Date.now(), cause }
+    firstSigned.reject(cause)
+    if (!closed && fault === undefined) checkpointTimer ??= setTimeout(checkpoint, checkpointDelay).unref()
+  }
+
+  const overdue = (): EnforcementUnavailable | undefined =>
+    unsigned !== undefined && (Date.now() - unsigned.since > patience.ms || next - signed > patience.records)
+      ? unavailable(
+          `The log at ${path} takes no more calls until its checkpoints are signed again. ${messageOf(unsigned.cause)}`,
+          unsigned.cause
+        )
+      : undefined
 
   const openLeaves = (): File => {
     if (leavesFile === undefined) {
@@ -413,18 +461,32 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
     }
     file.syncSync()
     acknowledge()
-    if (frontier.size > signed) {
-      openLeaves().writeSync(Buffer.concat(unsaved), saved * hashLength)
-      saved += unsaved.length
-      unsaved = []
-      const text = signedText()
-      replace(disk, path, "checkpoint", text)
-      signed = frontier.size
-      options.signed?.({ origin, size: signed, text }, last)
-    }
+    const text = frontier.size > signed && !isRemote ? signedText() : undefined
+    if (typeof text === "string") signedWith(text, last)
     const settled = [...waiting, ...group.settled]
     waiting = []
     for (const tell of settled) tell(undefined)
+  }
+
+  const signedWith = (text: string, last: boolean): void => {
+    openLeaves().writeSync(Buffer.concat(unsaved), saved * hashLength)
+    saved += unsaved.length
+    unsaved = []
+    replace(disk, path, "checkpoint", text)
+    signed = frontier.size
+    firstSigned.resolve()
+    options.signed?.({ origin, size: signed, text }, last)
+  }
+
+  /** A key that is held elsewhere signs the end of the log too, where it can. */
+  const signEnd = async (): Promise<void> => {
+    if (!isRemote || fault !== undefined) return
+    try {
+      flush(false)
+      signedWith(await signedText(), false)
+    } catch {
+      // What is not signed is there all the same, and is signed when the log is opened again.
+    }
   }
 
   /** The last words. `idle` is false where a write may still be under way: its file must stay open then. */
@@ -464,6 +526,9 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
       if (found.torn.length > 0) moveAside(disk, folder, name, found.torn, file, size)
       if (unsigned.length > 0) file.writeSync(unsigned, size - unsigned.length)
     }
+    const vkeys = verifierKeys(origin, keys)
+    // Before the next checkpoint, which is signed by these.
+    if (disk.read(Path.join(path, "vkey"))?.toString("utf8") !== vkeys) replace(disk, path, "vkey", vkeys)
     append({ kind: "log.open", origin, vkey: formatVerifierKey(verifierKey(origin, key.publicKey)), software })
     if (found.crashed !== undefined) {
       append({
@@ -482,8 +547,13 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
           ms: Math.max(0, Date.now() - ts)
         })
     }
+    if (options.next !== undefined) {
+      const { jwk, kid, publicKey } = options.next
+      append({ kind: "key.active", use: "log", kid, jwk, vkey: formatVerifierKey(verifierKey(origin, publicKey)) })
+    }
     for (const body of options.opening) append(body)
     flush(false)
+    if (isRemote) checkpoint()
   } catch (error) {
     poison(error)
     release()
@@ -492,6 +562,8 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
 
   return {
     boot,
+    signed: firstSigned.promise,
+    overdue,
     append,
     whenDurable,
     fault: () => fault,
@@ -507,10 +579,19 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
       if (closed) return
       lastWords()
       while (!isIdle()) await new Promise((resolve) => setTimeout(resolve, 1))
+      await signEnd()
       finish(true)
     }
   }
 }
+
+/** The keys that sign: while a log key rotates the old and the new one. */
+export const keysOf = ({ key, next }: Pick<WriterOptions, "key" | "next">): ReadonlyArray<AnyKey<"log">> =>
+  next === undefined ? [key] : [key, next]
+
+/** The file `vkey`: a line for each key, the newest last. */
+export const verifierKeys = (origin: string, keys: ReadonlyArray<AnyKey<"log">>): string =>
+  keys.map(({ publicKey }) => `${formatVerifierKey(verifierKey(origin, publicKey))}\n`).join("")
 
 const bytesOf = (group: Group): Buffer => Buffer.from(`${group.lines.join("\n")}\n`)
 

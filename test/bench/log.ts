@@ -110,7 +110,7 @@ const tell = (name: string, rate: number, loop: { p50: number; p99: number; max:
 
 try {
   const { disk, reset, seen } = timed()
-  const log = Journal.open({ path: Path.join(home, "records"), named: true, key: generate(), disk, opening: [] })
+  const log = Journal.open({ path: Path.join(home, "records"), named: true, key: generate("log"), disk, opening: [] })
   reset()
   const records = await measure(
     () =>
