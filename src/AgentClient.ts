@@ -8,13 +8,14 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { APIUserAbortError, type OpenAI } from "openai"
 import { snapshot } from "./CanonicalJson.ts"
-import { Call, type Credentials, type IntentPolicy, type TokenSource } from "./Call.ts"
-import { BindError, ConfigurationError, IdentityError, refusal, toSdkError } from "./Errors.ts"
+import { Call, type Credentials, type IntentPolicy, type Lineage, type TokenSource } from "./Call.ts"
+import { BindError, ConfigurationError, IdentityError, IdentityInvalid, refusal, toSdkError } from "./Errors.ts"
 import { newId } from "./Id.ts"
 import { generate, type SigningKey } from "./Keys.ts"
 import { parseIntent } from "./policy/Mapl.ts"
 import { agent as agentPrincipal, type Principal } from "./Principal.ts"
-import { signInvocation } from "./signing/Envelope.ts"
+import { currentLineage } from "./CurrentCall.ts"
+import { lifetime, type Link, linkOf, signInvocation } from "./signing/Envelope.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** What an agent is made of. */
@@ -78,7 +79,7 @@ export class AgentClient {
   readonly intentPolicy: IntentPolicy | undefined
   /** In whose name this agent calls. */
   readonly credentials: Credentials
-  #key: SigningKey | undefined
+  #key: SigningKey<"agent"> | undefined
 
   /** Throws `ConfigurationError` for an option that is unknown or missing. Nothing is verified before {@link register}. */
   constructor(options: AgentClientOptions) {
@@ -153,7 +154,17 @@ export class AgentClient {
     const intents = [this.intentPolicy, options.intentPolicy && requireIntent(options.intentPolicy)].filter(
       (intent) => intent !== undefined
     )
-    const principal = await this.#principal()
+    const lineage = currentLineage()
+    // An agent that is asked by somebody acts for that one, with its own limits beside his.
+    const delegated = this.agentType === "agent" && lineage !== undefined && lineage.principal.kind !== "app"
+    const own = await this.#principal()
+    const principal = delegated ? lineage.principal : own
+    const credentials = delegated ? lineage.credentials : this.credentials
+    const behalf = [
+      ...(lineage === undefined ? [] : [...lineage.behalf, lineage.principal]),
+      ...(delegated ? [own] : [])
+    ]
+    const parent = lineage && parentOf(lineage)
     const asked = options.stream === true ? { ...params, stream: true } : params
     const endpoint = await service.endpoint(operation, asked)
     const call = made(() =>
@@ -161,8 +172,11 @@ export class AgentClient {
         app: service.app,
         server: service.id,
         endpoint,
-        credentials: this.credentials,
-        intents
+        credentials,
+        intents,
+        lineage,
+        behalf,
+        prompts: service.prompts(operation)
       })
     )
     return service.deliver({
@@ -170,9 +184,12 @@ export class AgentClient {
       params: call.params,
       bytes: call.bytes,
       stream: call.stream,
-      credentials: this.credentials,
-      intents,
-      invocation: signInvocation({ key, agentId: this.agentId, principal, call }),
+      credentials,
+      intents: call.intents,
+      behalf,
+      parent: call.parent,
+      invocation: signInvocation({ key, agentId: this.agentId, principal, call, parent }),
+      chain: parent === undefined || lineage === undefined ? [] : [...lineage.chain, lineage.envelope],
       ...(options.signal === undefined ? {} : { signal: options.signal })
     })
   }
@@ -204,6 +221,19 @@ export const requireIntent = (policy: IntentPolicy): IntentPolicy => {
   const plain = Result.flatMap(snapshot(policy), (copy) => Result.map(parseIntent(copy), () => copy as IntentPolicy))
   if (Result.isFailure(plain)) throw new ConfigurationError(`The intentPolicy does not hold: ${plain.failure}`)
   return plain.success
+}
+
+/** The envelope that a call follows. Throws an `IdentityError` where it is too late for that. */
+const parentOf = ({ envelope }: Lineage): Link | undefined => {
+  const parent = linkOf(envelope)
+  if (parent !== undefined && parent.claims.exp <= Date.now() / 1000)
+    throw toSdkError(
+      new IdentityInvalid({
+        reason: "envelope",
+        message: `The call that this one is made because of expired: its chain of agents is good for ${lifetime} s from its first call. Call other agents sooner, or begin a chain of its own outside of the tool's handler.`
+      })
+    )
+  return parent
 }
 
 /** A token as the pipeline takes it; an empty one stays a user's, and is refused as missing. */

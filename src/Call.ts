@@ -41,6 +41,23 @@ export type Credentials =
 /** A MAPL document that restricts a call: the service's, the caller's, or the call's own intent. Kept by reference. */
 export type IntentPolicy = Readonly<Record<string, unknown>>
 
+/**
+ * The call that another is made because of, as that one carries it on: what it may do stays within what this one may.
+ *
+ * - `call`: its id, `principal`: in whose name it is, with the `credentials` that showed it, `intents`: what restricts it.
+ * - `behalf`: those besides the principal whose policies take part, for the call went through them.
+ * - `envelope`: its own, a compact JWS; `chain`: those before it, root first.
+ */
+export interface Lineage {
+  readonly call: string
+  readonly principal: Principal
+  readonly credentials: Credentials
+  readonly intents: ReadonlyArray<IntentPolicy>
+  readonly behalf: ReadonlyArray<Principal>
+  readonly envelope: string
+  readonly chain: ReadonlyArray<string>
+}
+
 /** What a {@link Call} is made of besides its operation and params. */
 export interface CallOptions {
   /** Name of the service that is called; policies know it as `app:<app>`. Default `secure-openai-app`. */
@@ -57,8 +74,16 @@ export interface CallOptions {
   readonly intents?: ReadonlyArray<IntentPolicy> | undefined
   /** Id of the call that this one was made because of. */
   readonly parent?: string | undefined
+  /** The call of this process that this one was made because of. */
+  readonly lineage?: Lineage | undefined
+  /** Those besides the caller whose policies take part. Default: those of `lineage`. */
+  readonly behalf?: ReadonlyArray<Principal> | undefined
   /** The compact JWS with which another agent made this call. */
   readonly invocation?: string | undefined
+  /** The envelopes that `invocation` follows, root first. */
+  readonly chain?: ReadonlyArray<string> | undefined
+  /** Of a tool: its arguments that hold a prompt. */
+  readonly prompts?: ReadonlyArray<string> | undefined
   /** The text that `params` was parsed from, where there was one. */
   readonly bytes?: string | undefined
   /** UUIDv7. Default: a new one. */
@@ -87,7 +112,11 @@ export class Call {
   readonly credentials: Credentials
   readonly intents: ReadonlyArray<IntentPolicy>
   readonly parent: string | undefined
+  readonly lineage: Lineage | undefined
+  readonly behalf: ReadonlyArray<Principal>
   readonly invocation: string | undefined
+  readonly chain: ReadonlyArray<string>
+  readonly prompts: ReadonlyArray<string>
 
   private constructor(operation: string, params: JsonObject, options: CallOptions) {
     this.id = options.id ?? newId()
@@ -100,9 +129,14 @@ export class Call {
     this.bytes = options.bytes ?? jsonText(params)
     this.params = this.deployment === undefined ? params : { ...params, model: this.deployment.model }
     this.credentials = options.credentials ?? { _tag: "App" }
-    this.intents = options.intents ?? []
-    this.parent = options.parent
+    const { lineage } = options
+    this.intents = narrowed(options.intents ?? none, lineage)
+    this.parent = options.parent ?? lineage?.call
+    this.lineage = lineage
+    this.behalf = options.behalf ?? (lineage === undefined ? none : [...lineage.behalf, lineage.principal])
     this.invocation = options.invocation
+    this.chain = options.chain ?? none
+    this.prompts = options.prompts ?? none
   }
 
   /** The resource that policies judge. */
@@ -178,6 +212,14 @@ export class Call {
     return typeof u === "object" && u !== null && #state in u
   }
 }
+
+const none: ReadonlyArray<never> = []
+
+/** Every intent that restricts the call before restricts this one. */
+const narrowed = (intents: ReadonlyArray<IntentPolicy>, lineage: Lineage | undefined): ReadonlyArray<IntentPolicy> =>
+  lineage === undefined || lineage.intents.every((intent) => intents.includes(intent))
+    ? intents
+    : [...new Set([...lineage.intents, ...intents])]
 
 const deployed = (call: Call, model: Json | undefined): Deployment | undefined => {
   const found = deploymentOf(call.endpoint, model, call.deployments)
@@ -273,11 +315,22 @@ export class Signed {
   readonly envelope: string
   readonly kid: string
   readonly digest: string
-  constructor(from: Identified, envelope: { readonly jws: string; readonly kid: string; readonly digest: string }) {
+  /** The envelopes that it follows, root first. */
+  readonly chain: ReadonlyArray<string>
+  constructor(
+    from: Identified,
+    envelope: {
+      readonly jws: string
+      readonly kid: string
+      readonly digest: string
+      readonly chain?: ReadonlyArray<string>
+    }
+  ) {
     this.from = from
     this.envelope = envelope.jws
     this.kid = envelope.kid
     this.digest = envelope.digest
+    this.chain = envelope.chain ?? none
   }
   get call(): Call {
     return this.from.call
@@ -469,6 +522,13 @@ export class Committed {
   get endpoint(): string {
     return this.from.endpoint
   }
+  /** As a call that is made because of this one carries it. */
+  get lineage(): Lineage {
+    const { call, principal } = this
+    const { chain, envelope } = this.from.from.from
+    const { behalf, credentials, id, intents } = call
+    return { call: id, principal, credentials, intents, behalf, envelope, chain }
+  }
   /** True the first time, false ever after. */
   spend(): boolean {
     const first = !this.#spent
@@ -499,7 +559,15 @@ export interface Receipt {
   readonly requested: string
   readonly effective: string
   readonly salts: Readonly<Record<string, string>>
+  /**
+   * Signed on first use. Throws an `EnforcementUnavailableError` where the agent key is with a signer of its own: then
+   * {@link sign} is the way.
+   */
   readonly jws: string
+  /** The same, by any signer: resolves with the compact JWS. */
+  readonly sign: () => Promise<string>
+  /** The call's envelope, the compact JWS whose digest is the claim `inv`: proves what was asked, and holds no prompt. */
+  readonly envelope: string
 }
 
 /**

@@ -12,6 +12,7 @@ import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Path from "node:path"
 import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
+import { type Place, type Target, urlOf } from "./audit/Copies.ts"
 import { refusalOf } from "./audit/Failure.ts"
 import type { ReadRecord } from "./audit/Record.ts"
 import type { Call, Credentials, IntentPolicy, PassThrough } from "./Call.ts"
@@ -29,8 +30,9 @@ import {
 import { createFile, makeFolders } from "./Files.ts"
 import { scheduler } from "./EventLoop.ts"
 import { Identity } from "./identity/Identity.ts"
+import { issuerFromEnvironment } from "./identity/Environment.ts"
 import type { IssuerOptions } from "./identity/Issuer.ts"
-import { Keys, type SigningKey } from "./Keys.ts"
+import { Keys, type PublicKey } from "./Keys.ts"
 import type { Limits } from "./policy/Limits.ts"
 import { Policy, type PolicyMode, type Revision } from "./policy/Policy.ts"
 import type { PolicySource } from "./policy/PolicyStore.ts"
@@ -40,7 +42,25 @@ import * as Revisions from "./Revisions.ts"
 import { Rewriting } from "./rewriting/Rewriting.ts"
 import { Directory } from "./signing/Directory.ts"
 import { Replay } from "./signing/Replay.ts"
+import { Signer } from "./Signer.ts"
 import { Signing } from "./signing/Signing.ts"
+
+/** Where and how a log is kept on a disk. */
+export interface AuditPlace {
+  /** The log's folder. Default: `<home>/audit`. */
+  readonly path?: string
+  /**
+   * `durable`, the default: a call waits until its decision is on the disk. `batched`: it does not, and a crash may lose the
+   * last records.
+   */
+  readonly durability?: "durable" | "batched"
+  /**
+   * Where each newest checkpoint is copied to as it is signed: a folder, a URL (POST), or a function. Somebody who has this
+   * disk and its keys can rebuild the log whole; `audit verify --since` with a copy shows it. `{ to, withinMinutes,
+   * withinRecords }` says how long calls go on while copying fails (default 5 minutes, 100,000 records).
+   */
+  readonly checkpoints?: Place | Target
+}
 
 /** What a workspace is opened with. */
 export interface WorkspaceOptions {
@@ -62,9 +82,14 @@ export interface WorkspaceOptions {
   /** Issuers whose tokens are trusted. None: user mode and binding are refused. */
   readonly issuers?: IssuerOptions | ReadonlyArray<IssuerOptions>
   /**
-   * The log: a path of one's own, or `"memory"` for a log that ends with the process. Default: `<home>/audit`.
+   * The log: where and how it is kept, or `"memory"` for a log that ends with the process. Default: `<home>/audit`.
    */
-  readonly audit?: "memory" | { readonly path?: string }
+  readonly audit?: "memory" | AuditPlace
+  /**
+   * Signers of keys that are held elsewhere, by a KMS for instance: `Signer.layer({ agent, log })`. Default: the keys of the
+   * home.
+   */
+  readonly signer?: Layer.Layer<Signer, Configuration | EnforcementUnavailable>
   /** Folder of keys and log. Default: env `SECURE_OPENAI_HOME`, else `.secure-openai` in the working directory. */
   readonly home?: string
 }
@@ -82,8 +107,13 @@ export interface Message {
   readonly stream: boolean
   readonly credentials: Credentials
   readonly intents: ReadonlyArray<IntentPolicy>
-  /** The caller's signed envelope, a compact JWS. */
+  /** The caller's signed envelope, a compact JWS, and those that it follows, root first. */
   readonly invocation: string
+  readonly chain: ReadonlyArray<string>
+  /** Those besides the caller because of whom the call is made. */
+  readonly behalf: ReadonlyArray<Principal>
+  /** Id of the call that this one is made because of. */
+  readonly parent: string | undefined
   readonly signal?: AbortSignal
 }
 
@@ -93,6 +123,8 @@ export interface Service {
   readonly app: string
   /** How the service's operations are reached; part of what a caller signs. */
   readonly endpoint: (operation: string, params: object) => Promise<string>
+  /** The arguments of a tool that hold a prompt. */
+  readonly prompts: (operation: string) => ReadonlyArray<string>
   readonly deliver: (message: Message) => Promise<unknown>
 }
 
@@ -122,7 +154,7 @@ export class Workspace {
     return workspace
   }
 
-  /** The default workspace of this process, from `SECURE_OPENAI_POLICIES`, `_ISSUER`, `_AUDIENCE`, `_JWKS_URI`, `_CLAIMS`, `_AUDIT`, `_POLICY_MODE`. */
+  /** The default workspace of this process, from `SECURE_OPENAI_POLICIES`, `_ISSUER`, `_AUDIENCE`, `_JWKS_URI`, `_CLAIMS`, `_AUDIT`, `_CHECKPOINTS`, `_POLICY_MODE`. */
   static default(): Workspace {
     if (defaultWorkspace === undefined || defaultWorkspace.#closed) defaultWorkspace = new Workspace(fromEnvironment())
     return defaultWorkspace
@@ -132,15 +164,18 @@ export class Workspace {
   static layer(options: WorkspaceOptions = {}): Layer.Layer<WorkspaceServices, Configuration | EnforcementUnavailable> {
     const inMemory = options.audit === "memory"
     const home = Path.resolve(options.home ?? (process.env["SECURE_OPENAI_HOME"] || ".secure-openai"))
-    const named = options.audit === "memory" ? undefined : options.audit?.path
-    const keys = inMemory
+    const { checkpoints, durability, path: named } = options.audit === "memory" ? {} : (options.audit ?? {})
+    const held = inMemory
       ? Keys.layerMemory
       : Layer.unwrap(Effect.as(makeHome(home), Keys.layerDirectory(Path.join(home, "keys"))))
+    const keys = options.signer === undefined ? held : Layer.provide(Signer.keys(held), options.signer)
     const audit = inMemory
       ? Audit.layerMemory()
       : Audit.layer({
           path: Path.resolve(named ?? Path.join(home, "audit")),
-          named: named !== undefined
+          named: named !== undefined,
+          durability,
+          checkpoints: checkpoints === undefined ? undefined : targetOf(checkpoints)
         })
     const issuers = options.issuers === undefined ? [] : [options.issuers].flat()
     const stages = Layer.mergeAll(
@@ -195,7 +230,7 @@ export class Workspace {
     readonly id: string
     readonly kind: "user" | "agent"
     readonly app: string
-    readonly key: SigningKey
+    readonly key: PublicKey<"agent">
     readonly principal: Principal
   }): Promise<void> {
     const { app, id, key, kind, principal } = agent
@@ -210,9 +245,16 @@ export class Workspace {
     )
   }
 
-  /** Takes an agent out of the directory. */
+  /** Takes an agent out of the directory, and says in the log that its key is in use no more. */
   leave(id: string): Promise<void> {
-    return this.#run(Effect.map(Directory, (directory) => void directory.remove(id)))
+    return this.#run(
+      Effect.gen(function* () {
+        const directory = yield* Directory
+        const agent = directory.get(id)
+        directory.remove(id)
+        if (agent !== undefined) yield* (yield* Audit).keyRetired({ kid: agent.kid })
+      })
+    )
   }
 
   /** What policy says of a call, with the edits that it would make. Nothing is sent, counted or recorded. */
@@ -352,7 +394,7 @@ const makeHome = (home: string): Effect.Effect<void, Configuration> =>
       })
   })
 
-const known: ReadonlySet<string> = new Set(["policies", "policyMode", "models", "issuers", "audit", "home"])
+const known: ReadonlySet<string> = new Set(["policies", "policyMode", "models", "issuers", "audit", "signer", "home"])
 
 const requireKnown = (options: WorkspaceOptions): void => {
   for (const key of Object.keys(options))
@@ -361,45 +403,70 @@ const requireKnown = (options: WorkspaceOptions): void => {
   const { policyMode } = options
   if (policyMode !== undefined && policyMode !== "enforce" && policyMode !== "observe")
     throw new ConfigurationError(`policyMode is "enforce" or "observe", not ${JSON.stringify(policyMode)}.`)
+  requireAudit(options.audit)
 }
 
-/**
- * The issuer that `SECURE_OPENAI_ISSUER`, `_AUDIENCE`, `_JWKS_URI` and `_CLAIMS` (a preset's name, or a mapping as JSON)
- * describe. Throws a `ConfigurationError`.
- */
-export const issuerFromEnvironment = (): IssuerOptions | undefined => {
-  const env = (name: string): string | undefined => process.env[`SECURE_OPENAI_${name}`] || undefined
-  const issuer = env("ISSUER")
-  const audience = env("AUDIENCE")
-  const jwksUri = env("JWKS_URI")
-  const claims = env("CLAIMS")
-  if ((issuer === undefined) !== (audience === undefined))
-    throw new ConfigurationError("SECURE_OPENAI_ISSUER and SECURE_OPENAI_AUDIENCE go together; set both or neither.")
-  if (issuer === undefined || audience === undefined) return undefined
+const knownOfAudit: ReadonlySet<string> = new Set(["path", "durability", "checkpoints"])
+
+const requireAudit = (audit: WorkspaceOptions["audit"]): void => {
+  if (audit === undefined || audit === "memory") return
+  const what = 'audit is "memory", or { path, durability, checkpoints }'
+  if (typeof audit !== "object" || audit === null)
+    throw new ConfigurationError(`The option ${what}, not ${JSON.stringify(audit)}.`)
+  for (const key of Object.keys(audit))
+    if (!knownOfAudit.has(key)) throw new ConfigurationError(`Unknown option "${key}" of audit; ${what}.`)
+  const { checkpoints, durability, path } = audit
+  if (path !== undefined && (typeof path !== "string" || path === ""))
+    throw new ConfigurationError("audit.path names a folder.")
+  if (durability !== undefined && durability !== "durable" && durability !== "batched")
+    throw new ConfigurationError(`audit.durability is "durable" or "batched", not ${JSON.stringify(durability)}.`)
+  if (checkpoints !== undefined) requireTarget(targetOf(checkpoints))
+}
+
+const targetOf = (checkpoints: Place | Target): Target =>
+  typeof checkpoints === "object" && checkpoints !== null && "to" in checkpoints ? checkpoints : { to: checkpoints }
+
+const requireTarget = ({ to, withinMinutes, withinRecords, ...unknown }: Target): void => {
+  const what = "audit.checkpoints is a folder, an http(s) URL, a function, or { to, withinMinutes, withinRecords }"
+  const [other] = Object.keys(unknown)
+  if (other !== undefined) throw new ConfigurationError(`Unknown option "${other}" of audit.checkpoints; ${what}.`)
+  for (const bound of [withinMinutes, withinRecords])
+    if (bound !== undefined && !(bound > 0)) throw new ConfigurationError(`${what}; its bounds are above 0.`)
+  if (typeof to === "function") return
+  if (!(to instanceof URL) && (typeof to !== "string" || to === "")) throw new ConfigurationError(`${what}.`)
+  let url: URL | undefined
   try {
-    return {
-      issuer,
-      audience,
-      ...(jwksUri !== undefined && { jwksUri }),
-      // What is neither a preset nor a mapping is refused with the option.
-      ...(claims !== undefined && { claims: claims.startsWith("{") ? JSON.parse(claims) : claims })
-    }
-  } catch {
-    throw new ConfigurationError("SECURE_OPENAI_CLAIMS is neither the name of a preset nor JSON.")
+    url = urlOf(to)
+  } catch (error) {
+    throw new ConfigurationError(`${what}; ${JSON.stringify(to)} is not a URL.`, { cause: error })
   }
+  if (url === undefined) return
+  if (url.protocol !== "http:" && url.protocol !== "https:") throw new ConfigurationError(`${what}.`)
+  if (url.username !== "" || url.password !== "")
+    throw new ConfigurationError("audit.checkpoints: a URL with a user and password is not sent to; use a function.")
 }
 
 const fromEnvironment = (): WorkspaceOptions => {
   const env = (name: string): string | undefined => process.env[`SECURE_OPENAI_${name}`] || undefined
   const policies = env("POLICIES")
   const audit = env("AUDIT")
+  const checkpoints = env("CHECKPOINTS")
   const policyMode = env("POLICY_MODE")
+  if (audit === "memory" && checkpoints !== undefined)
+    throw new ConfigurationError("SECURE_OPENAI_CHECKPOINTS has no use with SECURE_OPENAI_AUDIT=memory; unset one.")
   const issuers = issuerFromEnvironment()
   return {
     ...(policies === undefined ? {} : { policies }),
     // Any other word is refused with the option.
     ...(policyMode === undefined ? {} : { policyMode: policyMode as PolicyMode }),
     ...(issuers === undefined ? {} : { issuers }),
-    ...(audit === undefined ? {} : { audit: audit === "memory" ? audit : { path: audit } })
+    ...(audit === "memory"
+      ? { audit }
+      : {
+          audit: {
+            ...(audit === undefined ? {} : { path: audit }),
+            ...(checkpoints === undefined ? {} : { checkpoints })
+          }
+        })
   }
 }

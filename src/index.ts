@@ -23,7 +23,6 @@ export {
   type IntentPolicy,
   type Meta,
   type Prepared,
-  type Receipt,
   Reply,
   type Signed
 } from "./Call.ts"
@@ -62,11 +61,15 @@ export {
 } from "./facade/SecureOpenAI.ts"
 export { secureFetch } from "./facade/SecureFetch.ts"
 export type { LayerOptions, SecureOptions } from "./facade/Options.ts"
-export type { ToolContext, ToolHandler } from "./facade/Tool.ts"
+export type { ToolContext, ToolHandler, ToolOptions } from "./facade/Tool.ts"
 export type { ToolCall, ToolMessage } from "./facade/Tools.ts"
 export { Identity, type IssuerOptions } from "./identity/Identity.ts"
 export { Invocation } from "./invocation/Invocation.ts"
-export { Keys, type SigningKey } from "./Keys.ts"
+export { type AnyKey, Keys, type RemoteKey, type SigningKey } from "./Keys.ts"
+export type { PublicJwk, ReceiptClaims, Verified } from "./audit/Receipt.ts"
+export { KeyHistory, type KeyState } from "./audit/KeyHistory.ts"
+export { Prompt, type PromptProof, Receipt } from "./Proof.ts"
+export { type RemoteSigner, Signer } from "./Signer.ts"
 export { Pipeline, type Sentence, type Stage, type Stages } from "./Pipeline.ts"
 export type { Limits, ParameterLimits } from "./policy/Limits.ts"
 export type { Document as PolicyDocument } from "./policy/Mapl.ts"

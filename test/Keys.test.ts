@@ -8,7 +8,10 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { promisify } from "node:util"
-import { generate, Keys, thumbprint, verify } from "../src/Keys.ts"
+import { signCheckpoint } from "../src/audit/Checkpoint.ts"
+import { createFile } from "../src/Files.ts"
+import * as KeyFolder from "../src/KeyFolder.ts"
+import { generate, Keys, type KeyUse, signAs, type SigningKey, thumbprint, verify } from "../src/Keys.ts"
 
 let home = ""
 beforeEach(() => {
@@ -106,6 +109,161 @@ describe("Keys.layerDirectory", () => {
     assert.lengthOf(one, 40)
     assert.deepStrictEqual(one, two)
     for (const round of Fs.readdirSync(home)) assert.lengthOf(Fs.readdirSync(Path.join(home, round)), 3)
+  })
+})
+
+describe("files of keys", () => {
+  const names = ["agent.pem", "log.pem", "salt"]
+
+  it.effect.each(names)("refuses a symbolic link, a folder and a pipe in the place of %s", (name) =>
+    Effect.gen(function* () {
+      yield* load()
+      const path = Path.join(home, name)
+      const moved = Path.join(Path.dirname(home), name)
+      Fs.renameSync(path, moved)
+      Fs.symlinkSync(moved, path)
+      assert.match((yield* Effect.flip(load())).message, /symbolic link/)
+      Fs.unlinkSync(path)
+      Fs.symlinkSync(Path.join(home, "nowhere"), path)
+      assert.match((yield* Effect.flip(load())).message, /symbolic link/)
+      assert.isFalse(Fs.existsSync(Path.join(home, "nowhere")))
+      Fs.unlinkSync(path)
+      Fs.mkdirSync(path, { mode: 0o700 })
+      assert.match((yield* Effect.flip(load())).message, /no plain file/)
+      Fs.rmdirSync(path)
+      ChildProcess.execFileSync("mkfifo", ["-m", "600", path])
+      assert.match((yield* Effect.flip(load())).message, /no plain file/)
+      Fs.unlinkSync(path)
+      Fs.renameSync(moved, path)
+      yield* load()
+    })
+  )
+
+  it.effect.each(process.geteuid?.() === 0 ? [...names, "."] : [])("refuses %s of another user", (name) =>
+    Effect.gen(function* () {
+      yield* load()
+      Fs.chownSync(Path.join(home, name), 65_534, 65_534)
+      assert.match((yield* Effect.flip(load())).message, /belongs to the user 65534/)
+    })
+  )
+
+  it.effect("refuses one key for two purposes", () =>
+    Effect.gen(function* () {
+      yield* load()
+      Fs.copyFileSync(Path.join(home, "agent.pem"), Path.join(home, "log.pem"))
+      assert.match((yield* Effect.flip(load())).message, /one purpose/)
+    })
+  )
+
+  it("are never made over others: what is there stays", () => {
+    const path = Path.join(Path.dirname(home), "file")
+    assert.isTrue(createFile(path, "first"))
+    assert.isFalse(createFile(path, "second"))
+    assert.strictEqual(Fs.readFileSync(path, "utf8"), "first")
+    assert.strictEqual(mode(path), 0o600)
+  })
+})
+
+describe("purposes", () => {
+  const bytes = Buffer.from("x")
+  it.each([
+    ["agent", "soai-invoke+jwt", true],
+    ["agent", "soai-receipt+jwt", true],
+    ["agent", "checkpoint", false],
+    ["log", "checkpoint", true],
+    ["log", "soai-invoke+jwt", false],
+    ["log", "soai-receipt+jwt", false]
+  ] as const)("a key for %s and a %s: %s", (use, type, may) => {
+    const key = generate<KeyUse>(use) as SigningKey<never>
+    if (may) assert.isTrue(verify(key.publicKey, bytes, signAs(key, type, bytes) as Uint8Array))
+    else assert.throws(() => signAs(key, type, bytes), TypeError, `a key for ${use} signs no ${type}`)
+  })
+
+  it("do not compile where they mix", () => {
+    const misuse = [
+      // @ts-expect-error: a log key signs no envelope
+      () => signAs(generate("log"), "soai-invoke+jwt", bytes),
+      // @ts-expect-error: an agent key signs no checkpoint
+      () => signAs(generate("agent"), "checkpoint", bytes),
+      // @ts-expect-error: an agent key signs no checkpoint
+      () => signCheckpoint({ origin: "o", size: 0, root: new Uint8Array(32) }, generate("agent"))
+    ]
+    for (const each of misuse) assert.throws(each, TypeError)
+  })
+})
+
+describe("rotation", () => {
+  const kids = () =>
+    Effect.map(load(), (keys) => ({ ...keys, agent: keys.agent.kid, log: keys.log.kid, next: keys.nextLog?.kid }))
+
+  it.effect(
+    "of the agent key is prepared, taken up at the next opening, and leaves the public part of the old one",
+    () =>
+      Effect.gen(function* () {
+        const before = yield* kids()
+        const { next, old } = KeyFolder.rotate(home, "agent", "retired")
+        assert.strictEqual(old, before.agent)
+        assert.deepStrictEqual(KeyFolder.rotate(home, "agent", "retired"), { old, next })
+        const after = yield* kids()
+        assert.strictEqual(after.agent, next)
+        assert.strictEqual(after.log, before.log)
+        assert.deepStrictEqual(
+          after.ended?.map(({ kid, state, use }) => [use, kid, state]),
+          [["agent", old, "retired"]]
+        )
+        assert.deepStrictEqual(Fs.readdirSync(home).sort(), ["agent.pem", "ended.json", "log.pem", "salt"])
+        for (const file of Fs.readdirSync(home)) assert.strictEqual(mode(Path.join(home, file)), 0o600)
+        KeyFolder.rotate(home, "agent", "revoked")
+        assert.deepStrictEqual(
+          (yield* kids()).ended?.map(({ state }) => state),
+          ["retired", "revoked"]
+        )
+      })
+  )
+
+  it.effect("of the log key has both sign until it is finished", () =>
+    Effect.gen(function* () {
+      const before = yield* kids()
+      const { next } = KeyFolder.rotate(home, "log", "retired")
+      const during = yield* kids()
+      assert.deepStrictEqual([during.log, during.next], [before.log, next])
+      assert.deepStrictEqual(during.ended, [])
+      KeyFolder.finish(home, "retired")
+      const after = yield* kids()
+      assert.deepStrictEqual([after.log, after.next], [next, undefined])
+      assert.deepStrictEqual(
+        after.ended?.map(({ kid, use }) => [use, kid]),
+        [["log", before.log]]
+      )
+      assert.throws(() => KeyFolder.finish(home, "retired"), /No rotation/)
+    })
+  )
+
+  it.effect("of the salt gives another one", () =>
+    Effect.gen(function* () {
+      const before = yield* load()
+      KeyFolder.rotate(home, "salt", "retired")
+      const after = yield* load()
+      assert.notDeepEqual(Redacted.value(after.salt), Redacted.value(before.salt))
+      assert.notInclude(JSON.stringify(after.ended), Buffer.from(Redacted.value(before.salt)).toString("base64url"))
+    })
+  )
+
+  it("is taken up by one of many that open at once, and by all of them alike", async () => {
+    await Effect.runPromise(load())
+    const { next } = KeyFolder.rotate(home, "agent", "retired")
+    const code = `
+      import * as Effect from "effect/Effect"
+      import { Keys } from ${JSON.stringify(new URL("../src/Keys.ts", import.meta.url).href)}
+      const keys = await Effect.runPromise(Effect.provide(Keys, Keys.layerDirectory(${JSON.stringify(home)})))
+      console.log(JSON.stringify([keys.agent.kid, keys.ended.length]))`
+    const run = () => promisify(ChildProcess.execFile)(process.execPath, ["--input-type=module", "-e", code])
+    const all = (await Promise.all([run(), run(), run()])).map(({ stdout }) => JSON.parse(stdout))
+    assert.deepStrictEqual(all, [
+      [next, 1],
+      [next, 1],
+      [next, 1]
+    ])
   })
 })
 

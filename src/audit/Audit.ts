@@ -16,14 +16,20 @@ import { type Call, Committed, type Identified, type PassThrough, type Prepared,
 import type { Decision } from "../Decision.ts"
 import { EnforcementUnavailable, type PipelineError } from "../Errors.ts"
 import { newId } from "../Id.ts"
-import { Keys } from "../Keys.ts"
+import * as Redacted from "effect/Redacted"
+import { saltId } from "../KeyFolder.ts"
+import { type AnyKey, Keys } from "../Keys.ts"
 import type { Principal } from "../Principal.ts"
+import type { Target } from "./Copies.ts"
 import { canonicalText, makeSalts, salted } from "./Digest.ts"
 import { Disk, memoryFileSystem } from "./Disk.ts"
 import { endOf, endOfStream, pathsOf, type Refusal, refusalOf } from "./Failure.ts"
-import { join } from "./Journal.ts"
+import { signCheckpointBy } from "./Checkpoint.ts"
+import { join, newOrigin } from "./Journal.ts"
+import { Frontier } from "./MerkleTree.ts"
 import type { Body, Ending, ReadRecord } from "./Record.ts"
 import { type Ground, quantitiesOf, recordPrincipal, Trail } from "./Trail.ts"
+import type { Writer } from "./Writer.ts"
 
 /** How a pass-through request ended. */
 export interface Outcome {
@@ -52,6 +58,8 @@ export interface AuditOptions {
   readonly server?: string | undefined
   /** `durable`, the default: a call waits until its decision is on the disk. `batched`: it does not. */
   readonly durability?: "durable" | "batched" | undefined
+  /** Where checkpoints are copied to as they are signed. */
+  readonly checkpoints?: Target | undefined
 }
 
 /**
@@ -84,6 +92,8 @@ export class Audit extends Context.Service<
       readonly kid: string
       readonly jwk: JsonWebKey
     }) => Effect.Effect<void, EnforcementUnavailable>
+    /** Writes that an agent's key is in use no more (`key.retired`): what it signs from here on does not count. */
+    readonly keyRetired: (key: { readonly kid: string }) => Effect.Effect<void, EnforcementUnavailable>
     /** Writes that a policy set came into force (`policy.activated`). */
     readonly policyActivated: (policies: {
       readonly revision: string
@@ -134,6 +144,10 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
   Effect.gen(function* () {
     const keys = yield* Keys
     const disk = yield* Disk
+    const logKeys = keys.nextLog === undefined ? [keys.log] : [keys.log, keys.nextLog]
+    const first = logKeys.some((key) => "signLater" in key)
+      ? yield* Effect.tryPromise({ try: async () => signedEmpty(logKeys), catch: unsigned })
+      : undefined
     const journal = yield* Effect.acquireRelease(
       Effect.try({
         try: () =>
@@ -141,13 +155,17 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
             path: options.path,
             named: options.named,
             key: keys.log,
+            next: keys.nextLog,
+            first,
             disk,
-            opening: [keyRecord("log", keys.log), keyRecord("agent", keys.agent)]
+            checkpoints: options.checkpoints,
+            opening: openingRecords(keys)
           }),
         catch: asUnavailable
       }),
       (opened) => Effect.promise(opened.close)
     )
+    yield* Effect.tryPromise({ try: () => journal.signed, catch: unsigned })
     const ground: Ground = { journal, salts: makeSalts(keys.salt), agent: keys.agent, server: options.server }
     /** Calls whose pipeline runs, by the id that the pipeline knows them by. */
     const underWay = new Map<string, Trail>()
@@ -171,11 +189,12 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
 
     /** Waits until what was said is on the disk, unless the log does not make calls wait. */
     const durable = <A>(
-      say: () => Result.Result<A, EnforcementUnavailable>,
+      say: (writer: Writer) => Result.Result<A, EnforcementUnavailable>,
       known?: (a: A) => void
     ): Effect.Effect<A, EnforcementUnavailable> =>
       Effect.callback((resume) => {
-        const said = say()
+        const writer = journal.current()
+        const said = say(writer)
         if (Result.isFailure(said)) return resume(Effect.fail(said.failure))
         const settled = (fault: EnforcementUnavailable | undefined): void => {
           if (fault !== undefined) return resume(Effect.fail(fault))
@@ -183,19 +202,21 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
           resume(Effect.succeed(said.success))
         }
         if (options.durability === "batched") settled(undefined)
-        else journal.whenDurable(settled)
+        else writer.whenDurable(settled)
       })
 
     const write = (body: Body): Effect.Effect<void, EnforcementUnavailable> =>
-      Effect.asVoid(durable(() => journal.append(body)))
+      Effect.asVoid(durable((writer) => writer.append(body)))
 
     const commit = (prepared: Prepared): Effect.Effect<Committed, EnforcementUnavailable> =>
       Effect.suspend(() => {
         const trail = underWay.get(prepared.call.id) ?? begin(prepared.call.id)
         return Effect.map(
           durable(
-            () => {
-              const entry = trail.decide(prepared)
+            (writer) => {
+              const overdue = journal.overdue()
+              if (overdue !== undefined) return Result.fail(overdue)
+              const entry = trail.decide(prepared, writer)
               if (Result.isSuccess(entry)) open.set(trail.id, trail)
               return entry
             },
@@ -275,8 +296,10 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       passThrough: (request, principal, observed) =>
         Effect.suspend(() => {
           const trail = begin(request.id)
-          const passed = durable(() => {
-            const said = trail.pass(request, principal, observed)
+          const passed = durable((writer) => {
+            const overdue = journal.overdue()
+            if (overdue !== undefined) return Result.fail(overdue)
+            const said = trail.pass(request, principal, observed, writer)
             if (Result.isSuccess(said)) open.set(trail.id, trail)
             return said
           })
@@ -301,6 +324,7 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
           principal: principal === undefined ? undefined : recordPrincipal(principal)
         }),
       keyActive: (key) => write(keyRecord("agent", key)),
+      keyRetired: ({ kid }) => write({ kind: "key.retired", use: "agent", kid }),
       policyActivated: ({ count, mode, previous, revision }) =>
         write({
           kind: "policy.activated",
@@ -346,6 +370,36 @@ const followed = (
     )
   })
 }
+
+/** A checkpoint of an empty log under a new origin. */
+const signedEmpty = async (
+  keys: ReadonlyArray<AnyKey<"log">>
+): Promise<{ readonly origin: string; readonly note: string }> => {
+  const origin = newOrigin()
+  return { origin, note: await signCheckpointBy({ origin, size: 0, root: new Frontier().root() }, keys) }
+}
+
+const unsigned = (cause: unknown): EnforcementUnavailable =>
+  new EnforcementUnavailable({
+    stage: "audit",
+    message: `The log's checkpoint could not be signed. ${cause instanceof Error ? cause.message : String(cause)}`,
+    cause
+  })
+
+/** What a log says of its keys when it is opened: which are in use no more, then which are. */
+const openingRecords = ({ agent, ended = [], log, salt }: Keys["Service"]): ReadonlyArray<Body> => [
+  ...ended.map(({ kid, state, use, x }): Body => ({
+    kind: state === "revoked" ? "key.revoked" : "key.retired",
+    use,
+    kid,
+    jwk: x === undefined ? undefined : { kty: "OKP", crv: "Ed25519", x }
+  })),
+  keyRecord("log", log),
+  keyRecord("agent", agent),
+  ...(ended.some(({ use }) => use === "salt")
+    ? [{ kind: "key.active", use: "salt", kid: saltId(Redacted.value(salt)) } as const]
+    : [])
+]
 
 const keyRecord = (use: "agent" | "log", key: { readonly kid: string; readonly jwk: JsonWebKey }): Body => ({
   kind: "key.active",

@@ -6,7 +6,7 @@
  */
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
-import { type SigningKey, verify as verifySignature } from "../Keys.ts"
+import { type AnyKey, type PublicKey, signAs, type SigningKey, verify as verifySignature } from "../Keys.ts"
 
 /** Size and root of a log. */
 export interface Checkpoint {
@@ -66,7 +66,7 @@ export const formatVerifierKey = (key: VerifierKey): string =>
 
 /** Reads a vkey, without a newline. The failure says what is wrong. */
 export const parseVerifierKey = (line: string): Result.Result<VerifierKey, string> => {
-  const parts = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)$/u.exec(line)
+  const parts = /^([^+\p{White_Space}\p{Cc}\ufeff]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)$/u.exec(line)
   if (parts === null) return Result.fail("a vkey is <name>+<8 hex digits>+<base64>")
   const [, name = "", id = "", encoded = ""] = parts
   const bytes = fromBase64(encoded)
@@ -86,11 +86,35 @@ export const parseVerifierKeys = (text: string): Result.Result<ReadonlyArray<Ver
 export const checkpointText = ({ origin, root, size }: Checkpoint): string => `${origin}\n${size}\n${base64(root)}\n`
 
 /** A signed checkpoint, as it is written. */
-export const signCheckpoint = (checkpoint: Checkpoint, key: SigningKey): string => {
-  const text = checkpointText(checkpoint)
-  const signature = key.sign(Buffer.from(text))
-  const line = base64(Buffer.concat([keyId(checkpoint.origin, key.publicKey), signature]))
-  return `${text}\n— ${checkpoint.origin} ${line}\n`
+export const signCheckpoint = (checkpoint: Checkpoint, key: SigningKey<"log">): string =>
+  noteOf(checkpoint, [key], [signAs(key, "checkpoint", Buffer.from(checkpointText(checkpoint))) as Uint8Array])
+
+/**
+ * A checkpoint signed by every key: while a log key rotates by the old and the new one. A promise where a key is held
+ * elsewhere.
+ */
+export const signCheckpointBy = (
+  checkpoint: Checkpoint,
+  keys: ReadonlyArray<AnyKey<"log">>
+): string | Promise<string> => {
+  const text = Buffer.from(checkpointText(checkpoint))
+  const signatures = keys.map((key) => signAs(key, "checkpoint", text))
+  return signatures.every((signature) => signature instanceof Uint8Array)
+    ? noteOf(checkpoint, keys, signatures)
+    : Promise.all(signatures).then((all) => noteOf(checkpoint, keys, all))
+}
+
+const noteOf = (
+  checkpoint: Checkpoint,
+  keys: ReadonlyArray<PublicKey>,
+  signatures: ReadonlyArray<Uint8Array>
+): string => {
+  const { origin } = checkpoint
+  const lines = keys.map((key, i) => {
+    const line = base64(Buffer.concat([keyId(origin, key.publicKey), signatures[i] ?? new Uint8Array()]))
+    return `— ${origin} ${line}\n`
+  })
+  return `${checkpointText(checkpoint)}\n${lines.join("")}`
 }
 
 /** Reads a signed checkpoint. Nothing of it is to be believed before {@link verifyNote}. The failure says what is wrong. */
@@ -99,7 +123,7 @@ export const parseNote = (note: string): Result.Result<Note, string> => {
   if (end < 0) return Result.fail("there is no empty line between text and signatures")
   const text = note.slice(0, end + 1)
   const [origin = "", decimal = "", encoded = "", ...more] = text.slice(0, -1).split("\n")
-  if (origin === "" || /[\s+]/u.test(origin)) return Result.fail("the origin is empty or holds a space or a plus")
+  if (!name.test(origin)) return Result.fail("the origin is empty or holds a space or a plus")
   const size = Number(decimal)
   if (!/^(0|[1-9][0-9]*)$/.test(decimal) || !Number.isSafeInteger(size)) return Result.fail("the size is not a number")
   const root = fromBase64(encoded)
@@ -117,7 +141,7 @@ export const parseNote = (note: string): Result.Result<Note, string> => {
 }
 
 const parseSignature = (line: string): Result.Result<Signature, string> => {
-  const parts = /^— ([^\s+]+) ([A-Za-z0-9+/]+=*)$/u.exec(line)
+  const parts = /^— ([^+\p{White_Space}\p{Cc}\ufeff]+) ([A-Za-z0-9+/]+=*)$/u.exec(line)
   const bytes = parts === null ? undefined : fromBase64(parts[2] ?? "")
   return parts === null || bytes === undefined || bytes.length < 5
     ? Result.fail("a signature line is not “— <name> <base64>”")
@@ -128,18 +152,28 @@ const parseSignature = (line: string): Result.Result<Signature, string> => {
       })
 }
 
-/** True where one of `keys` signed the note under its origin; signatures by other names and keys do not count. */
-export const verifyNote = (note: Note, keys: ReadonlyArray<VerifierKey>): boolean =>
-  keys.some(
-    (key) =>
-      key.name === note.origin &&
-      note.signatures.some(
-        ({ keyId, name, signature }) =>
-          name === key.name &&
-          Buffer.compare(keyId, key.keyId) === 0 &&
-          verifySignature(key.publicKey, Buffer.from(note.text), signature)
-      )
-  )
+/**
+ * The keys among `keys` that signed the note under its origin. Signatures by other names and other keys do not count; a
+ * signature of one of `keys` that does not verify spoils the note: then none did (c2sp.org/signed-note).
+ */
+export const signersOf = (note: Note, keys: ReadonlyArray<VerifierKey>): ReadonlyArray<VerifierKey> => {
+  const signers: Array<VerifierKey> = []
+  for (const { keyId, name, signature } of note.signatures) {
+    if (name !== note.origin) continue
+    const held = keys.filter((key) => key.name === name && Buffer.compare(keyId, key.keyId) === 0)
+    if (held.length === 0) continue
+    const signer = held.find((key) => verifySignature(key.publicKey, Buffer.from(note.text), signature))
+    if (signer === undefined) return []
+    signers.push(signer)
+  }
+  return signers
+}
+
+/** True where one of `keys` signed the note under its origin, as {@link signersOf} tells. */
+export const verifyNote = (note: Note, keys: ReadonlyArray<VerifierKey>): boolean => signersOf(note, keys).length > 0
+
+/** A name of a log or of another signer (c2sp.org/signed-note), without control characters and byte order marks. */
+const name = /^[^+\p{White_Space}\p{Cc}\ufeff]+$/u
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 

@@ -158,6 +158,21 @@ export const memoryFileSystem = (): FileSystem => {
   }
 }
 
+/** Writes a small file so that it is either the old one or the new one, whatever happens. */
+export const replace = (disk: FileSystem, folder: string, name: string, text: string): void => {
+  const draft = Path.join(folder, `${name}.new`)
+  const file = disk.open(draft)
+  try {
+    file.truncate(0)
+    file.writeSync(Buffer.from(text), 0)
+    file.syncSync()
+  } finally {
+    file.close()
+  }
+  disk.rename(draft, Path.join(folder, name))
+  disk.syncFolderSync(folder)
+}
+
 /**
  * The file system that logs are kept on: Node's, unless a layer provides another.
  *

@@ -1,7 +1,6 @@
 /**
- * The journal: records in, durable lines out. One process has a log open; what its clients say at one time is written and
- * synced together, acknowledged only when it is on the disk, and signed over soon after. A write that fails ends the log: a
- * disk that failed once may say that it holds what it does not.
+ * The journal: a log that is open in this process, boot after boot. A write that fails ends a boot (see `Writer.ts`); the log
+ * is then opened anew by recovery, under the same lock, as soon as it can be written again. Until then every call is refused.
  *
  * @since 0.1.0
  */
@@ -9,55 +8,42 @@ import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import * as Path from "node:path"
 import { EnforcementUnavailable } from "../Errors.ts"
-import { nextTurn } from "../EventLoop.ts"
 import { newId } from "../Id.ts"
-import type { SigningKey } from "../Keys.ts"
-import { formatVerifierKey, parseVerifierKeys, signCheckpoint, verifierKey } from "./Checkpoint.ts"
-import type { File, FileSystem } from "./Disk.ts"
+import type { AnyKey } from "../Keys.ts"
+import { parseVerifierKeys, signCheckpointBy } from "./Checkpoint.ts"
+import { Copies, type Target } from "./Copies.ts"
+import { type FileSystem, replace } from "./Disk.ts"
 import * as Lock from "./Lock.ts"
-import { Frontier, hashLength, leafHash } from "./MerkleTree.ts"
-import { type Body, encode, type ReadRecord } from "./Record.ts"
-import { Damaged, examine, type Found } from "./Recovery.ts"
-import { decodeLine, linesOf, recordAt, segmentName, segmentSize, segmentsOf } from "./Segment.ts"
+import { Frontier } from "./MerkleTree.ts"
+import type { Body, ReadRecord } from "./Record.ts"
+import { Damaged, examine, type Found, type Head } from "./Recovery.ts"
+import { decodeLine, linesOf, recordAt, segmentsOf } from "./Segment.ts"
+import { begin, keysOf, messageOf, unavailable, verifierKeys, type Writer, type WriterOptions } from "./Writer.ts"
 
-/** What `log.open` says of this program. */
-export const software = "secure-openai/0.1.0"
+export { software } from "./Writer.ts"
 
 /** How a journal is opened. */
-export interface JournalOptions {
-  readonly path: string
+export interface JournalOptions extends Omit<WriterOptions, "signed" | "failed"> {
   /** A path that was named is this path or none; a default path gives way to a sibling where another process has it. */
   readonly named: boolean
-  /** The log key: signs checkpoints. */
-  readonly key: SigningKey
-  readonly disk: FileSystem
-  /** Records to write at once, after `log.open`. */
-  readonly opening: ReadonlyArray<Body>
-  /** Bytes of a segment. Default: {@link segmentSize}. */
-  readonly segmentSize?: number | undefined
+  /** A checkpoint of an empty log, for one that is made; needed where a key is held elsewhere and cannot sign at once. */
+  readonly first?: { readonly origin: string; readonly note: string } | undefined
+  /** How long a log that could not be written is left alone before it is opened anew, in ms. Default 1000. */
+  readonly retryDelay?: number | undefined
+  /** Where checkpoints are copied to as they are signed. */
+  readonly checkpoints?: Target | undefined
 }
-
-/** A record that was taken in. */
-export interface Appended {
-  readonly seq: number
-  /** Leaf hash of its line. */
-  readonly leaf: Uint8Array
-  /** Milliseconds since 1970. */
-  readonly ts: number
-}
-
-/** Called once, when what was said is on the disk, or with the reason why it will never be. */
-export type Settled = (fault: EnforcementUnavailable | undefined) => void
 
 /** A log that is open for writing. */
-export interface Journal {
+export interface Journal extends Pick<Writer, "append" | "whenDurable"> {
   readonly path: string
   readonly origin: string
-  readonly boot: string
-  /** Takes in a record; it is written with the next group or within 5 ms, and synced with the next or within 100 ms. */
-  readonly append: (body: Body) => Result.Result<Appended, EnforcementUnavailable>
-  /** Syncs everything taken in so far, then calls back. */
-  readonly whenDurable: (settled: Settled) => void
+  /** The boot that takes records in. What belongs to one call is told to one boot. */
+  readonly current: () => Writer
+  /** Why no call may begin although the log can be written: checkpoints have not been copied for too long. */
+  readonly overdue: () => EnforcementUnavailable | undefined
+  /** Settles once a checkpoint of this process is signed; rejects where the key cannot sign. */
+  readonly signed: Promise<void>
   /** Called before the log closes, to say what must still be said. */
   readonly closing: Set<() => void>
   /** Every record so far, oldest first. Throws what the disk throws. */
@@ -66,12 +52,10 @@ export interface Journal {
   readonly close: () => Promise<void>
 }
 
-/** How long a record may wait for others to be written with, where nobody waits for it, in ms. */
-const writeDelay = 4
-/** How long a record may wait for its sync where nobody waits for it, in ms. */
-const syncDelay = 80
-/** How long a durable record may wait for a checkpoint, in ms. */
-const checkpointDelay = 500
+/** How long a log that could not be written is left alone, in ms. */
+const retryDelay = 1000
+/** A log that cannot be opened anew is tried again after so many times as long as the last attempt took. */
+const patience = 20
 /** How many siblings of a default path are tried. */
 const maximumSiblings = 64
 
@@ -79,42 +63,153 @@ const maximumSiblings = 64
  * Opens a log, made where there is none, and holds it for this process. Throws {@link EnforcementUnavailable} with what to
  * do about it.
  */
-export const open = (options: JournalOptions): Journal => {
+export const open = (options: JournalOptions): Journal => hold(options, new Copies())
+
+const hold = (options: JournalOptions, copies: Copies): Journal => {
   let folder = options.path
   try {
-    const boot = newId()
-    let holder: Lock.Holder | undefined
+    const holder = newId()
+    let other: Lock.Holder | undefined
     for (let n = 1; n <= (options.named ? 1 : maximumSiblings); n++) {
       folder = options.disk.makeFolder(n === 1 ? options.path : `${options.path}-${n}`)
-      holder = Lock.take(options.disk, folder, boot)
-      if (holder === undefined) return start({ ...options, path: folder }, boot)
+      other = Lock.take(options.disk, folder, holder)
+      if (other === undefined) return start({ ...options, path: folder }, holder, copies)
     }
     throw unavailable(
-      `The log at ${folder} is open in process ${holder?.pid ?? "unknown"}. Close it there, or give this process another audit path.`
+      `The log at ${folder} is open in process ${other?.pid ?? "unknown"}. Close it there, or give this process another audit path.`
     )
   } catch (error) {
-    if (error instanceof EnforcementUnavailable) throw error
-    throw error instanceof Damaged
-      ? unavailable(
-          `The log at ${folder} cannot be continued: ${error.message}. Run "secure-openai audit verify ${folder}", keep that folder as evidence, and give this process another audit path.`,
-          error
-        )
-      : cannotOpen(folder, error)
+    throw error instanceof EnforcementUnavailable
+      ? error
+      : error instanceof Damaged
+        ? damaged(folder, error)
+        : cannotOpen(folder, error)
   }
 }
 
-const unavailable = (message: string, cause?: unknown): EnforcementUnavailable =>
-  new EnforcementUnavailable(cause === undefined ? { stage: "audit", message } : { stage: "audit", message, cause })
+const damaged = (folder: string, error: Damaged): EnforcementUnavailable =>
+  unavailable(
+    `The log at ${folder} cannot be continued: ${error.message}. Run "secure-openai audit verify ${folder}", keep that folder as evidence, and give this process another audit path.`,
+    error
+  )
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+const cannotOpen = (path: string, error: unknown): EnforcementUnavailable =>
+  unavailable(
+    `The log at ${path} cannot be opened: ${messageOf(error)}. Set SECURE_OPENAI_HOME to a folder that this process may write, or use audit: "memory".`,
+    error
+  )
 
-const start = (options: JournalOptions, boot: string): Journal => {
+/** Opens the log whose lock `holder` has. */
+const start = (options: JournalOptions, holder: string, copies: Copies): Journal => {
+  const { disk, path } = options
+  if (options.checkpoints !== undefined) copies.add(options.checkpoints)
+  const delay = options.retryDelay ?? retryDelay
+  let retryAt = 0
+  let isFinal = false
+  let closed = false
+  const closing = new Set<() => void>()
+
+  const boot = (id: string, known?: Head): { readonly writer: Writer; readonly origin: string } => {
+    const found = examine(disk, path, options.key.publicKey, known) ?? create(options)
+    const writer = begin(
+      {
+        ...options,
+        signed: (note, last) => copies.offer(note, last),
+        failed: () => void (retryAt = performance.now() + delay)
+      },
+      id,
+      found
+    )
+    return { writer, origin: found.origin }
+  }
+
+  const first = (() => {
+    try {
+      return boot(holder)
+    } catch (error) {
+      releaseQuietly(disk, path, holder)
+      throw error
+    }
+  })()
+  let { writer } = first
+  let known = writer.head()
+
+  /** The boot that takes records in; one that failed is followed by another, once it is time and nothing of it is under way. */
+  const current = (): Writer => {
+    const failed = writer.fault()
+    if (failed === undefined || closed || isFinal || performance.now() < retryAt || !writer.isIdle()) return writer
+    const began = performance.now()
+    known = writer.head()
+    try {
+      if (!Lock.isHeld(disk, path, holder)) {
+        const other = Lock.take(disk, path, holder)
+        if (other !== undefined) throw unavailable(`The log at ${path} was taken over by process ${other.pid}.`)
+      }
+      const next = boot(newId(), known).writer
+      writer.release()
+      writer = next
+    } catch (error) {
+      isFinal = error instanceof Damaged
+      retryAt = performance.now() + Math.max(delay, patience * (performance.now() - began))
+      writer.release()
+      writer = refusing(writer, error instanceof Damaged ? damaged(path, error) : failed)
+    }
+    return writer
+  }
+
+  const sayLast = (): void => {
+    for (const say of closing) say()
+    closed = true
+  }
+
+  const letGo = (): void => {
+    releaseQuietly(disk, path, holder)
+    openJournals.delete(exit)
+  }
+
+  const exit = (): void => {
+    if (closed) return
+    sayLast()
+    writer.exit()
+    letGo()
+  }
+  openJournals.add(exit)
+
+  return {
+    path,
+    origin: first.origin,
+    current,
+    append: (body) => current().append(body),
+    whenDurable: (settled) => current().whenDurable(settled),
+    overdue: () => copies.overdue() ?? current().overdue(),
+    signed: first.writer.signed,
+    closing,
+    records: () => readRecords(disk, Path.join(path, "journal")),
+    close: async () => {
+      if (closed) return
+      sayLast()
+      await writer.close()
+      letGo()
+      await copies.settled()
+    }
+  }
+}
+
+/** A boot that failed, with another reason. */
+const refusing = (failed: Writer, reason: EnforcementUnavailable): Writer => ({
+  ...failed,
+  append: () => Result.fail(reason),
+  whenDurable: (settled) => settled(reason),
+  fault: () => reason,
+  release: () => {}
+})
+
+/** Gives the lock back; one that cannot be removed names a process that is gone soon. */
+const releaseQuietly = (disk: FileSystem, path: string, holder: string): void => {
   try {
-    const found = examine(options.disk, options.path, options.key.publicKey) ?? create(options)
-    return run(options, boot, found)
-  } catch (error) {
-    Lock.release(options.disk, options.path, boot)
-    throw error
+    Lock.release(disk, path, holder)
+  } catch {
+    // The disk's failure is told by what failed before.
   }
 }
 
@@ -122,8 +217,9 @@ interface Shared {
   readonly journal: Journal
   /** Key id of the log key. */
   readonly key: string
-  /** The opening records that are in it. */
-  readonly said: Set<string>
+  /** The opening records that are in it, said again by every boot. */
+  readonly opening: Array<Body>
+  readonly copies: Copies
   users: number
 }
 
@@ -140,19 +236,16 @@ export const join = (options: JournalOptions): Journal => {
   const there = logs.get(real)
   if (there !== undefined && there.key !== options.key.kid)
     throw unavailable(`The log at ${real} is open in this process with another log key; name another audit path.`)
-  const entry: Shared = there ?? {
-    journal: open({ ...options, path: real }),
-    key: options.key.kid,
-    said: new Set(options.opening.map((body) => JSON.stringify(body))),
-    users: 0
-  }
+  const entry: Shared = there ?? share({ ...options, path: real })
   entry.users++
   // A sibling is found by the path that was asked for, and by its own.
   for (const path of [real, entry.journal.path]) logs.set(path, entry)
+  if (options.checkpoints !== undefined) entry.copies.add(options.checkpoints)
+  const said = new Set(entry.opening.map((body) => JSON.stringify(body)))
   for (const body of options.opening) {
-    const text = JSON.stringify(body)
-    if (!entry.said.has(text)) entry.journal.append(body)
-    entry.said.add(text)
+    if (said.has(JSON.stringify(body))) continue
+    entry.journal.append(body)
+    entry.opening.push(body)
   }
   let joined = true
   return {
@@ -167,6 +260,12 @@ export const join = (options: JournalOptions): Journal => {
   }
 }
 
+const share = (options: JournalOptions): Shared => {
+  const opening = [...options.opening]
+  const copies = new Copies()
+  return { journal: hold({ ...options, opening }, copies), key: options.key.kid, opening, copies, users: 0 }
+}
+
 const realPath = ({ disk, path }: JournalOptions): string => {
   try {
     return disk.makeFolder(path)
@@ -175,22 +274,22 @@ const realPath = ({ disk, path }: JournalOptions): string => {
   }
 }
 
-const cannotOpen = (path: string, error: unknown): EnforcementUnavailable =>
-  unavailable(
-    `The log at ${path} cannot be opened: ${messageOf(error)}. Set SECURE_OPENAI_HOME to a folder that this process may write, or use audit: "memory".`,
-    error
-  )
+/** A name for a log, which no other has. */
+export const newOrigin = (): string => `secure-openai/${Crypto.randomBytes(8).toString("hex")}`
 
 /** Makes an empty log: its key, then a checkpoint of nothing. The journal follows. */
-const create = ({ disk, key, path }: JournalOptions): Found => {
+const create = ({ disk, first, key, next, path }: JournalOptions): Found => {
   const vkey = disk.read(Path.join(path, "vkey"))
   const known = vkey === undefined ? undefined : Result.getOrUndefined(parseVerifierKeys(vkey.toString("utf8")))
   const origin =
-    known?.find(({ publicKey }) => Buffer.compare(publicKey, key.publicKey) === 0)?.name ??
-    `secure-openai/${Crypto.randomBytes(8).toString("hex")}`
+    first?.origin ?? known?.find(({ publicKey }) => Buffer.compare(publicKey, key.publicKey) === 0)?.name ?? newOrigin()
   const frontier = new Frontier()
-  replace(disk, path, "vkey", `${formatVerifierKey(verifierKey(origin, key.publicKey))}\n`)
-  replace(disk, path, "checkpoint", signCheckpoint({ origin, size: 0, root: frontier.root() }, key))
+  const keys: ReadonlyArray<AnyKey<"log">> = keysOf({ key, next })
+  const note = first?.note ?? signCheckpointBy({ origin, size: 0, root: frontier.root() }, keys)
+  if (typeof note !== "string")
+    throw new TypeError("a log whose key is held elsewhere is made with its first checkpoint")
+  replace(disk, path, "vkey", verifierKeys(origin, keys))
+  replace(disk, path, "checkpoint", note)
   return {
     origin,
     frontier,
@@ -202,368 +301,6 @@ const create = ({ disk, key, path }: JournalOptions): Found => {
     crashed: undefined,
     open: []
   }
-}
-
-/** Writes a small file so that it is either the old one or the new one, whatever happens. */
-const replace = (disk: FileSystem, folder: string, name: string, text: string): void => {
-  const draft = Path.join(folder, `${name}.new`)
-  const file = disk.open(draft)
-  try {
-    file.truncate(0)
-    file.writeSync(Buffer.from(text), 0)
-    file.syncSync()
-  } finally {
-    file.close()
-  }
-  disk.rename(draft, Path.join(folder, name))
-  disk.syncFolderSync(folder)
-}
-
-/** Lines that are written together, and those who wait for them. */
-interface Group {
-  readonly lines: Array<string>
-  readonly leaves: Array<Uint8Array>
-  readonly settled: Array<Settled>
-}
-
-const emptyGroup = (): Group => ({ lines: [], leaves: [], settled: [] })
-
-const run = (options: JournalOptions, boot: string, found: Found): Journal => {
-  const { disk, key, path } = options
-  const { frontier, origin } = found
-  const folder = Path.join(path, "journal")
-  const limit = options.segmentSize ?? segmentSize
-
-  disk.makeFolder(folder)
-  let file: File
-  let position = 0
-  if (found.segment === undefined) {
-    file = disk.open(Path.join(folder, segmentName(0)))
-    disk.syncFolderSync(folder)
-    disk.syncFolderSync(path)
-  } else {
-    file = disk.open(Path.join(folder, found.segment.name))
-    position = found.segment.size
-    if (found.torn.length > 0) moveAside(disk, folder, found.segment.name, found.torn, file, position)
-  }
-  const leavesFile = disk.open(Path.join(path, "leaves"))
-  leavesFile.truncate(found.saved * hashLength)
-
-  let next = frontier.size
-  let pending = emptyGroup()
-  /** Being written now; written again, to the same place, where the process exits meanwhile. */
-  let writing: { readonly bytes: Buffer; readonly position: number; readonly leaves: Array<Uint8Array> } | undefined
-  /** Written, not synced. */
-  let unsynced: Array<Uint8Array> = []
-  let waiting: Array<Settled> = []
-  /** Synced, not in the leaves file. */
-  let unsaved = [...found.unsaved]
-  let saved = found.saved
-  let signed = found.signed
-  let fault: EnforcementUnavailable | undefined
-  let closed = false
-  let busy = false
-  let signing = false
-  let scheduled = false
-  let mustSync = false
-  let mustWrite = false
-  let writeTimer: NodeJS.Timeout | undefined
-  let syncTimer: NodeJS.Timeout | undefined
-  let checkpointTimer: NodeJS.Timeout | undefined
-  const closing = new Set<() => void>()
-
-  const append = (body: Body): Result.Result<Appended, EnforcementUnavailable> => {
-    if (fault !== undefined) return Result.fail(fault)
-    const ts = Date.now()
-    const line = encode({ ...body, v: 1, seq: next, id: newId(ts), ts, boot })
-    const leaf = leafHash(line)
-    pending.lines.push(line)
-    pending.leaves.push(leaf)
-    if (!busy && !scheduled) gather()
-    return Result.succeed({ seq: next++, leaf, ts })
-  }
-
-  const whenDurable = (settled: Settled): void => {
-    if (fault !== undefined) return settled(fault)
-    pending.settled.push(settled)
-    schedule()
-  }
-
-  /** What nobody waits for is written with what somebody does: at a busy time an outcome costs no write of its own. */
-  const gather = (): void => {
-    writeTimer ??= setTimeout(() => {
-      mustWrite = true
-      pump()
-    }, writeDelay).unref()
-  }
-
-  // What is said in one turn of the event loop goes into one group.
-  const schedule = (): void => {
-    if (scheduled || busy) return
-    scheduled = true
-    nextTurn(() => {
-      scheduled = false
-      pump()
-    })
-  }
-
-  const pump = (): void => {
-    if (busy || closed || fault !== undefined) return
-    if (pending.settled.length === 0 && !mustSync && !mustWrite) {
-      if (pending.lines.length > 0) gather()
-      return
-    }
-    clearTimeout(writeTimer)
-    writeTimer = undefined
-    mustWrite = false
-    if (pending.lines.length === 0 && pending.settled.length === 0 && !mustSync) return
-    busy = true
-    const group = pending
-    pending = emptyGroup()
-    waiting.push(...group.settled)
-    if (group.lines.length === 0) return sync()
-    try {
-      rotate(next - group.lines.length)
-    } catch (error) {
-      busy = false
-      return poison(error)
-    }
-    const bytes = bytesOf(group)
-    writing = { bytes, position, leaves: group.leaves }
-    file.write(bytes, position, (error) => {
-      busy = false
-      if (error !== null) return poison(error)
-      if (closed) return
-      writing = undefined
-      position += bytes.length
-      unsynced.push(...group.leaves)
-      if (waiting.length > 0 || mustSync) return sync()
-      syncTimer ??= setTimeout(() => {
-        syncTimer = undefined
-        mustSync = true
-        pump()
-      }, syncDelay).unref()
-      pump()
-    })
-  }
-
-  const sync = (): void => {
-    busy = true
-    mustSync = false
-    clearTimeout(syncTimer)
-    syncTimer = undefined
-    file.sync((error) => {
-      busy = false
-      if (error !== null) return poison(error)
-      if (closed) return
-      acknowledge()
-      const settled = waiting
-      waiting = []
-      // The next group is on its way before anybody is told of this one.
-      pump()
-      for (const tell of settled) tell(undefined)
-      if (frontier.size > signed) checkpointTimer ??= setTimeout(checkpoint, checkpointDelay).unref()
-    })
-  }
-
-  /** What is on the disk is in the tree, and may be signed. */
-  const acknowledge = (): void => {
-    for (const leaf of unsynced) {
-      frontier.append(leaf)
-      unsaved.push(leaf)
-    }
-    unsynced = []
-  }
-
-  const rotate = (first: number): void => {
-    if (position < limit) return
-    file.syncSync()
-    file.close()
-    file = disk.open(Path.join(folder, segmentName(first)))
-    disk.syncFolderSync(folder)
-    position = 0
-  }
-
-  const poison = (error: unknown): void => {
-    end(
-      unavailable(
-        `The log at ${path} could not be written (${messageOf(error)}), and takes no more calls. See to the disk, then restart the process.`,
-        error
-      )
-    )
-  }
-
-  /** From here on every append is refused with `reason`. */
-  const end = (reason: EnforcementUnavailable): void => {
-    fault ??= reason
-    clearTimeout(writeTimer)
-    clearTimeout(syncTimer)
-    clearTimeout(checkpointTimer)
-    const settled = [...waiting, ...pending.settled]
-    waiting = []
-    pending = emptyGroup()
-    for (const tell of settled) tell(fault)
-  }
-
-  const saveLeaves = (): void => {
-    leavesFile.writeSync(Buffer.concat(unsaved), saved * hashLength)
-    saved += unsaved.length
-    unsaved = []
-  }
-
-  const signedText = (): string => {
-    // The tree only grows while this process holds the lock; nothing smaller than before is ever signed.
-    if (frontier.size < signed) throw new RangeError(`the log has shrunk from ${signed} to ${frontier.size} records`)
-    return signCheckpoint({ origin, size: frontier.size, root: frontier.root() }, key)
-  }
-
-  const checkpoint = (): void => {
-    checkpointTimer = undefined
-    if (signing || closed || fault !== undefined) return
-    signing = true
-    const draft = Path.join(path, "checkpoint.draft")
-    const done = (size: number) => (): void => {
-      signing = false
-      signed = size
-      if (frontier.size > signed && !closed && fault === undefined)
-        checkpointTimer ??= setTimeout(checkpoint, checkpointDelay).unref()
-    }
-    const attempt = (step: () => void) => (error: Error | null) => {
-      try {
-        if (error !== null) throw error
-        step()
-      } catch (cause) {
-        signing = false
-        poison(cause)
-      }
-    }
-    attempt(() => {
-      const size = frontier.size
-      const text = signedText()
-      saveLeaves()
-      const note = disk.open(draft)
-      note.truncate(0)
-      note.write(
-        Buffer.from(text),
-        0,
-        attempt(() =>
-          note.sync(
-            attempt(() => {
-              note.close()
-              // Not in the background: a rename that is under way at exit would undo the last one.
-              disk.rename(draft, Path.join(path, "checkpoint"))
-              disk.syncFolder(path, attempt(done(size)))
-            })
-          )
-        )
-      )
-    })(null)
-  }
-
-  /** Everything that was taken in is written, synced and signed when this returns. */
-  const flush = (): void => {
-    if (writing !== undefined) {
-      file.writeSync(writing.bytes, writing.position)
-      position = writing.position + writing.bytes.length
-      unsynced.push(...writing.leaves)
-      writing = undefined
-    }
-    const group = pending
-    pending = emptyGroup()
-    if (group.lines.length > 0) {
-      rotate(next - group.lines.length)
-      const bytes = bytesOf(group)
-      file.writeSync(bytes, position)
-      position += bytes.length
-      unsynced.push(...group.leaves)
-    }
-    file.syncSync()
-    acknowledge()
-    if (frontier.size > signed) {
-      saveLeaves()
-      replace(disk, path, "checkpoint", signedText())
-      signed = frontier.size
-    }
-    const settled = [...waiting, ...group.settled]
-    waiting = []
-    for (const tell of settled) tell(undefined)
-  }
-
-  /** The last words. `idle` is false where a write may still be under way: its file must stay open then. */
-  const finish = (idle: boolean): void => {
-    try {
-      if (fault === undefined) flush()
-    } catch (error) {
-      poison(error)
-    } finally {
-      end(unavailable(`The log at ${path} is closed.`))
-      if (idle) {
-        file.close()
-        leavesFile.close()
-      }
-      Lock.release(disk, path, boot)
-      openJournals.delete(exit)
-    }
-  }
-
-  const lastWords = (): void => {
-    for (const say of closing) say()
-    append({ kind: "log.close" })
-    closed = true
-    clearTimeout(writeTimer)
-    clearTimeout(syncTimer)
-    clearTimeout(checkpointTimer)
-  }
-
-  const exit = (): void => {
-    if (closed) return
-    lastWords()
-    finish(false)
-  }
-
-  const close = async (): Promise<void> => {
-    if (closed) return
-    lastWords()
-    while (busy || signing) await new Promise((resolve) => setTimeout(resolve, 1))
-    finish(true)
-  }
-
-  const records = (): ReadonlyArray<ReadRecord> => readRecords(disk, folder)
-
-  append({ kind: "log.open", origin, vkey: formatVerifierKey(verifierKey(origin, key.publicKey)), software })
-  if (found.crashed !== undefined) {
-    append({
-      kind: "log.recovered",
-      previous: found.crashed,
-      dropped: found.torn.length,
-      open: found.open.length
-    })
-    for (const { call, decision, ts } of found.open)
-      append({
-        kind: "outcome",
-        call,
-        decision,
-        result: "unknown",
-        attempts: 0,
-        ms: Math.max(0, Date.now() - ts)
-      })
-  }
-  for (const body of options.opening) append(body)
-  flush()
-  openJournals.add(exit)
-  return { path, origin, boot, append, whenDurable, closing, records, close }
-}
-
-const bytesOf = (group: Group): Buffer => Buffer.from(`${group.lines.join("\n")}\n`)
-
-const moveAside = (disk: FileSystem, folder: string, name: string, torn: Buffer, segment: File, size: number): void => {
-  const aside = disk.open(Path.join(folder, `${name}.torn-${Date.now()}`))
-  aside.writeSync(torn, 0)
-  aside.syncSync()
-  aside.close()
-  disk.syncFolderSync(folder)
-  segment.truncate(size)
-  segment.syncSync()
 }
 
 const readRecords = (disk: FileSystem, folder: string): ReadonlyArray<ReadRecord> => {

@@ -43,6 +43,10 @@ export const take = (disk: FileSystem, folder: string, boot: string): Holder | u
   }
 }
 
+/** True where `boot` holds the lock. */
+export const isHeld = (disk: FileSystem, folder: string, boot: string): boolean =>
+  readHolder(disk, Path.join(folder, "lock"))?.boot === boot
+
 /** Gives the lock back, where `boot` holds it. */
 export const release = (disk: FileSystem, folder: string, boot: string): void => {
   const path = Path.join(folder, "lock")

@@ -6,17 +6,17 @@
 import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { parseLine, type ReadRecord } from "./Record.ts"
+import { maximumLine, parseLine, type ReadRecord } from "./Record.ts"
 import { decodeLine, linesOf, type Segment, segmentsOf } from "./Segment.ts"
 
-/** Some whole lines of a segment, without their newlines, in order. */
+/** Some whole lines of a segment, without their newlines, in order. Of a line that is too long there is only the beginning. */
 export interface Batch {
   readonly segment: Segment
   /** True for the first batch of its segment; a segment has at least one. */
   readonly begins: boolean
   readonly lines: ReadonlyArray<Buffer>
-  /** Bytes after the last newline of the segment; none but in its last batch. */
-  readonly rest: Buffer
+  /** How many bytes are after the last newline of the segment; 0 but in its last batch. */
+  readonly torn: number
   /** True for a batch of the last segment. */
   readonly last: boolean
 }
@@ -44,6 +44,7 @@ export async function* readBatches(path: string, from = 0): AsyncGenerator<Batch
   for (const [i, segment] of segments.slice(start).entries()) {
     const last = start + i === segments.length - 1
     let rest: Buffer = Buffer.alloc(0)
+    let dropped = 0
     let begins = true
     const file = Path.join(path, "journal", segment.name)
     for await (const block of Fs.createReadStream(file, { highWaterMark: blockSize })) {
@@ -54,11 +55,14 @@ export async function* readBatches(path: string, from = 0): AsyncGenerator<Batch
         lines.push(found.line)
         next = found.next
       }
-      rest = bytes.subarray(next)
-      yield { segment, begins, lines, rest: Buffer.alloc(0), last }
+      if (next > 0) dropped = 0
+      // A line of any length takes no more memory than one that may be.
+      rest = bytes.subarray(next, next + maximumLine + 1)
+      dropped += bytes.length - next - rest.length
+      yield { segment, begins, lines, torn: 0, last }
       begins = false
     }
-    yield { segment, begins, lines: [], rest, last }
+    yield { segment, begins, lines: [], torn: rest.length + dropped, last }
   }
 }
 

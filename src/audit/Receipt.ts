@@ -4,11 +4,18 @@
  *
  * @since 0.1.0
  */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import type { Edit } from "../Decision.ts"
 import { newId } from "../Id.ts"
 import type { Receipt } from "../Call.ts"
-import type { SigningKey } from "../Keys.ts"
-import type { Ending, RecordEdit } from "./Record.ts"
+import { canonicalize } from "../CanonicalJson.ts"
+import { EnforcementUnavailableError } from "../Errors.ts"
+import * as Jws from "../Jws.ts"
+import { type AnyKey, publicKeyOf, verify as verifySignature } from "../Keys.ts"
+import { KeyHistory } from "./KeyHistory.ts"
+import { leafHash } from "./MerkleTree.ts"
+import type { Ending, ReadRecord, RecordEdit } from "./Record.ts"
 
 /** What is known of a call's end, for the claim `out`. */
 export interface Out {
@@ -39,7 +46,9 @@ export interface ReceiptOptions {
   /** Principal id. */
   readonly subject: string
   /** The agent key. */
-  readonly key: SigningKey
+  readonly key: AnyKey<"agent">
+  /** The envelope that `invocation` is the digest of. */
+  readonly envelope: string
   /** The salts of this call, base64url by field. */
   readonly salts: () => Readonly<Record<string, string>>
   /** The call's end, once it is known. */
@@ -49,7 +58,7 @@ export interface ReceiptOptions {
 /** A receipt; `salts` and `jws` are made on first use. */
 export const makeReceipt = (options: ReceiptOptions): Receipt => {
   let salts: Readonly<Record<string, string>> | undefined
-  let jws: string | undefined
+  let signed: string | Promise<string> | undefined
   return {
     call: options.call,
     index: options.index,
@@ -58,22 +67,43 @@ export const makeReceipt = (options: ReceiptOptions): Receipt => {
     changes: options.edits.map(toEdit),
     requested: options.requested,
     effective: options.effective,
+    envelope: options.envelope,
     get salts() {
       return (salts ??= options.salts())
     },
     get jws() {
-      return (jws ??= sign(options))
+      if (typeof signed === "string") return signed
+      if ("signLater" in options.key)
+        throw new EnforcementUnavailableError(
+          "The agent key is with a signer of its own, and signs no receipt at once: await receipt.sign()."
+        )
+      const { jws } = Jws.sign(options.key, type, claimsOf(options))
+      signed = jws
+      return jws
+    },
+    sign: async () => {
+      try {
+        return (signed = await (signed ??= later(options)))
+      } catch (cause) {
+        signed = undefined
+        throw new EnforcementUnavailableError(
+          `The receipt could not be signed. ${cause instanceof Error ? cause.message : ""}`.trimEnd()
+        )
+      }
     }
   }
 }
 
+const later = async (options: ReceiptOptions): Promise<string> =>
+  (await Jws.sign(options.key, type, claimsOf(options))).jws
+
 const toEdit = ({ from, path, policy, to }: RecordEdit): Edit =>
   from === undefined ? { path, to, policy } : { path, from, to, policy }
 
-/** The receipt as a compact JWS (RFC 7515) with EdDSA over Ed25519 (RFC 9864: `Ed25519`). */
-const sign = (options: ReceiptOptions): string => {
-  const header = JSON.stringify({ alg: "Ed25519", kid: options.key.kid, typ: "soai-receipt+jwt" })
-  const claims = JSON.stringify({
+const type = "soai-receipt+jwt"
+
+const claimsOf = (options: ReceiptOptions): string =>
+  JSON.stringify({
     iss: options.issuer,
     sub: options.subject,
     iat: Math.floor(Date.now() / 1000),
@@ -89,9 +119,114 @@ const sign = (options: ReceiptOptions): string => {
     leaf: options.index,
     lh: base64url(options.leaf),
     out: options.out()
-  })
-  const signed = `${base64url(Buffer.from(header))}.${base64url(Buffer.from(claims))}`
-  return `${signed}.${base64url(options.key.sign(Buffer.from(signed)))}`
-}
+  } satisfies ReceiptClaims)
 
 const base64url = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url")
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Verifying
+// ---------------------------------------------------------------------------------------------------------------------
+
+const Claims = Schema.Struct({
+  iss: Schema.String,
+  sub: Schema.String,
+  iat: Schema.Int,
+  jti: Schema.String,
+  call: Schema.String,
+  tool: Schema.String,
+  dec: Schema.Literals(["allow", "rewrite"]),
+  chg: Schema.Array(Schema.String),
+  req: Schema.String,
+  eff: Schema.String,
+  inv: Schema.String,
+  log: Schema.String,
+  leaf: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
+  lh: Schema.String,
+  out: Schema.optional(
+    Schema.Struct({
+      result: Schema.Literals(["complete", "failed", "cut", "abandoned", "aborted", "refused", "unknown"]),
+      status: Schema.optional(Schema.Int),
+      rdh: Schema.optional(Schema.String),
+      usage: Schema.optional(Schema.Struct({ input: Schema.Int, output: Schema.Int }))
+    })
+  )
+})
+
+/** What a receipt says (audit format, "Receipts"). */
+export interface ReceiptClaims extends Schema.Struct.Type<typeof Claims.fields> {}
+
+/** What was verified says, or why it does not hold. */
+export type Verified<Claims> =
+  | { readonly valid: true; readonly claims: Claims }
+  | { readonly valid: false; readonly reason: string }
+
+const decodeClaims = Schema.decodeUnknownResult(Claims, { onExcessProperty: "error" })
+
+/** How long a receipt may be, in characters. */
+const maximumLength = 64 * 1024
+
+/** A public Ed25519 key (RFC 8037), as `secure-openai keys export` prints it. */
+export type PublicJwk = { readonly kty?: unknown; readonly crv?: unknown; readonly x?: unknown }
+
+/**
+ * Verifies a receipt, a compact JWS, with the public key of the agent key that signed it and nothing else: no log, no network.
+ * That the log holds the record is for a proof of its own to say, and whether the key was in use for {@link verifyInLog}.
+ */
+export const verify = (jws: string, jwk: PublicJwk): Verified<ReceiptClaims> => {
+  const { crv, kty, x } = jwk
+  if (kty !== "OKP" || crv !== "Ed25519" || typeof x !== "string")
+    return { valid: false, reason: "the key is no public Ed25519 JWK" }
+  const read = Jws.read(jws, type, maximumLength)
+  if (Result.isFailure(read)) return { valid: false, reason: `the receipt ${read.failure}` }
+  const { kid, publicKey } = publicKeyOf("agent", x)
+  const { claims, signature, signed } = read.success
+  if (read.success.kid !== kid)
+    return { valid: false, reason: `the receipt is by the key ${read.success.kid}, not ${kid}` }
+  if (!verifySignature(publicKey, Buffer.from(signed), signature))
+    return { valid: false, reason: "the receipt was not signed by this key" }
+  const decoded = decodeClaims(claims)
+  return Result.isFailure(decoded)
+    ? { valid: false, reason: "the receipt lacks a claim, or has one of another form" }
+    : { valid: true, claims: decoded.success }
+}
+
+/**
+ * Verifies a receipt against the records of its log, oldest first: its key is an agent key that the log says is in use at the
+ * record that the receipt names, and that record says what the receipt says. Verify the log itself first.
+ */
+export const verifyInLog = (jws: string, records: Iterable<ReadRecord>): Verified<ReceiptClaims> => {
+  const read = Jws.read(jws, type, maximumLength)
+  if (Result.isFailure(read)) return { valid: false, reason: `the receipt ${read.failure}` }
+  const { kid } = read.success
+  const place = read.success.claims["leaf"]
+  const history = new KeyHistory()
+  let record: ReadRecord | undefined
+  let origin: unknown
+  for (const each of records) {
+    history.take(each)
+    if (each.kind === "log.open") origin ??= each["origin"]
+    if (each.seq === place) record = each
+  }
+  const jwk = history.jwk(kid)
+  if (jwk === undefined) return { valid: false, reason: `the log names no agent key ${kid}` }
+  const verified = verify(jws, jwk)
+  if (!verified.valid) return verified
+  const { claims } = verified
+  if (record === undefined) return { valid: false, reason: `the log has no record ${claims.leaf}` }
+  const state = history.stateAt(kid, claims.leaf)
+  if (state !== "active") return { valid: false, reason: `the key ${kid} is ${state} at record ${claims.leaf}` }
+  const said: ReadonlyArray<readonly [string, unknown, unknown]> = [
+    ["log", claims.log, origin],
+    ["leaf hash", claims.lh, base64url(leafHash(canonicalize(record)))],
+    ["kind", "decision", record.kind],
+    ["call", claims.call, record["call"]],
+    ["tool", claims.tool, record["tool"]],
+    ["verdict", claims.dec, record["verdict"]],
+    ["requested", claims.req, record["requested"]],
+    ["effective", claims.eff, record["effective"]],
+    ["inv", claims.inv, record["inv"]],
+    ["principal", claims.sub, (record["principal"] as { readonly id?: unknown } | undefined)?.id]
+  ]
+  const other = said.find(([, receipt, log]) => receipt !== log)
+  return other === undefined ? verified : { valid: false, reason: `record ${claims.leaf} has another ${other[0]}` }
+}

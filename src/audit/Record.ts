@@ -13,6 +13,9 @@ const { parse, stringify } = JSON
 /** Longest line, in bytes, without its newline. */
 export const maximumLine = 61_440
 
+/** How deep a record's objects and lists may nest; the record itself is the first. */
+export const maximumNesting = 64
+
 /** How a call ended. */
 export type Ending = "complete" | "failed" | "cut" | "abandoned" | "aborted" | "refused" | "unknown"
 
@@ -326,8 +329,8 @@ export const parseLine = (line: string): Result.Result<ReadRecord, string> => {
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     return Result.fail("the line is not a JSON object")
-  const scan = { inOrder: true }
-  const fault = findFault(value, scan)
+  const scan = { inOrder: true, ascii: ascii.test(line) }
+  const fault = findFault(value, scan, 1)
   if (fault !== undefined) return Result.fail(fault)
   // With keys in order JSON.stringify is RFC 8785, but for escaped lone surrogates, which it lets pass.
   const canonical = scan.inOrder && !line.includes("\\ud") ? stringify(value) === line : line === tryCanonicalize(value)
@@ -343,24 +346,39 @@ const tryCanonicalize = (value: unknown): string | undefined => {
   }
 }
 
-const findFault = (value: unknown, scan: { inOrder: boolean }): string | undefined => {
-  if (typeof value === "number")
-    return Number.isSafeInteger(value) ? undefined : "a number is not an integer within ±(2^53 − 1)"
+/** What is noticed on the way through a value: keys that are not in order; and whether the whole line is ASCII. */
+interface Scan {
+  inOrder: boolean
+  readonly ascii: boolean
+}
+
+const findFault = (value: unknown, scan: Scan, depth: number): string | undefined => {
+  switch (typeof value) {
+    case "number":
+      return Number.isSafeInteger(value) ? undefined : "a number is not an integer within ±(2^53 − 1)"
+    case "object":
+      break
+    default:
+      return undefined
+  }
   if (value === null) return "a value is null"
-  if (typeof value !== "object") return undefined
+  if (depth > maximumNesting) return `it is nested deeper than ${maximumNesting} levels`
   if (Array.isArray(value)) {
     for (const item of value) {
-      const fault = findFault(item, scan)
+      const fault = findFault(item, scan, depth + 1)
       if (fault !== undefined) return fault
     }
     return undefined
   }
+  const members = value as Readonly<Record<string, unknown>>
   let before = ""
-  for (const [key, member] of Object.entries(value)) {
+  for (const key of Object.keys(members)) {
     if (key < before) scan.inOrder = false
     before = key
-    if (!ascii.test(key)) return "a key is not ASCII"
-    const fault = findFault(member, scan)
+    if (!scan.ascii && !ascii.test(key)) return "a key is not ASCII"
+    const member = members[key]
+    if (typeof member === "string") continue
+    const fault = findFault(member, scan, depth + 1)
     if (fault !== undefined) return fault
   }
   return undefined

@@ -20,6 +20,12 @@ export interface OpenCall {
   readonly ts: number
 }
 
+/** How much of a log there is: a size, and the root of so many records. */
+export interface Head {
+  readonly size: number
+  readonly root: Uint8Array
+}
+
 /** A log as it was found. */
 export interface Found {
   readonly origin: string
@@ -30,8 +36,8 @@ export interface Found {
   readonly saved: number
   /** Leaf hashes from there on. */
   readonly unsaved: ReadonlyArray<Uint8Array>
-  /** The segment to go on with, and how many of its bytes are whole lines. */
-  readonly segment: { readonly name: string; readonly size: number } | undefined
+  /** The segment to go on with, how many of its bytes are whole lines, and those of them that no checkpoint covers. */
+  readonly segment: { readonly name: string; readonly size: number; readonly unsigned: Buffer } | undefined
   /** Bytes past the last whole line, to be moved aside. */
   readonly torn: Buffer
   /** The boot that wrote the last record and did not close; undefined where all is well. */
@@ -43,16 +49,24 @@ export interface Found {
 export class Damaged extends Error {}
 
 /**
- * Reads the log in `folder`, whose key is `publicKey`; undefined where there is none yet. Only reads. Throws
- * {@link Damaged}.
+ * Reads the log in `folder`, whose key is `publicKey`; undefined where there is none yet. `known` is what this process has
+ * had on the disk before, which must still be there. Only reads. Throws {@link Damaged}.
  */
-export const examine = (disk: FileSystem, folder: string, publicKey: Uint8Array): Found | undefined => {
+export const examine = (
+  disk: FileSystem,
+  folder: string,
+  publicKey: Uint8Array,
+  known: Head = { size: 0, root: new Frontier().root() }
+): Found | undefined => {
   const journal = Path.join(folder, "journal")
   const segments = segmentsOf(disk.list(journal))
   const note = disk.read(Path.join(folder, "checkpoint"))?.toString("utf8")
   const vkey = disk.read(Path.join(folder, "vkey"))?.toString("utf8")
   // The key comes first, then an empty checkpoint, then the journal: a key alone is a log that was never begun.
-  if (note === undefined && segments.length === 0) return undefined
+  if (note === undefined && segments.length === 0) {
+    if (known.size > 0) throw new Damaged(`it is gone, and ${known.size} records were acknowledged`)
+    return undefined
+  }
   if (note === undefined) throw new Damaged("the checkpoint is missing")
   if (vkey === undefined) throw new Damaged("the vkey is missing")
   const keys = expect("the vkey", parseVerifierKeys(vkey))
@@ -61,7 +75,7 @@ export const examine = (disk: FileSystem, folder: string, publicKey: Uint8Array)
     throw new Damaged("it belongs to another log key than the one in this home; restore that key, or name another path")
   const checkpoint = expect("the checkpoint", parseNote(note))
   if (!verifyNote(checkpoint, keys)) throw new Damaged("the checkpoint is not signed by the log's key")
-  return scan(disk, folder, segments, checkpoint, mine)
+  return scan(disk, folder, segments, checkpoint, mine, known)
 }
 
 const scan = (
@@ -69,7 +83,8 @@ const scan = (
   folder: string,
   segments: ReadonlyArray<Segment>,
   checkpoint: Note,
-  keys: ReadonlyArray<VerifierKey>
+  keys: ReadonlyArray<VerifierKey>,
+  known: Head
 ): Found => {
   if (!keys.some((key) => key.name === checkpoint.origin))
     throw new Damaged("the checkpoint has another origin than the vkey")
@@ -78,7 +93,10 @@ const scan = (
   const cached = grow(leaves, checkpoint.size)
   const trusted = cached !== undefined && sameHash(cached.root(), checkpoint.root) ? checkpoint.size : 0
   const frontier = trusted > 0 && cached !== undefined ? cached : new Frontier()
+  if (known.size <= trusted && !sameHash(grow(leaves, known.size)?.root() ?? known.root, known.root))
+    throw new Damaged(`the first ${known.size} records are not those that were acknowledged`)
   const unsaved: Array<Uint8Array> = []
+  const floor = Math.max(checkpoint.size, known.size)
   const start = Math.max(
     0,
     segments.findLastIndex((segment) => segment.first <= trusted)
@@ -87,11 +105,14 @@ const scan = (
   if (start === 0 && index !== 0) throw new Damaged("the first segment is missing")
   let torn: Buffer = Buffer.alloc(0)
   let whole = 0
+  let covered = 0
+  let bytes: Buffer = Buffer.alloc(0)
   for (const [i, segment] of segments.slice(start).entries()) {
     const last = start + i === segments.length - 1
     if (segment.first !== index) throw new Damaged(`segment ${segment.name} should begin with record ${index}`)
-    const bytes = disk.read(Path.join(folder, "journal", segment.name)) ?? Buffer.alloc(0)
+    bytes = disk.read(Path.join(folder, "journal", segment.name)) ?? Buffer.alloc(0)
     whole = 0
+    covered = 0
     for (const { line, next } of linesOf(bytes)) {
       const text = decodeLine(line)
       if (index < trusted) {
@@ -99,7 +120,7 @@ const scan = (
       } else {
         const record = recordAt(text, index)
         if (text === undefined || Result.isFailure(record)) {
-          if (last && index >= checkpoint.size) break
+          if (last && index >= floor) break
           throw new Damaged(`record ${index}: ${Result.isFailure(record) ? record.failure.message : "it is not UTF-8"}`)
         }
         const leaf = leafHash(text)
@@ -107,14 +128,18 @@ const scan = (
         unsaved.push(leaf)
         if (frontier.size === checkpoint.size && !sameHash(frontier.root(), checkpoint.root))
           throw new Damaged(`the first ${checkpoint.size} records do not have the signed root`)
+        if (frontier.size === known.size && !sameHash(frontier.root(), known.root))
+          throw new Damaged(`the first ${known.size} records are not those that were acknowledged`)
       }
       index++
       whole = next
+      if (index <= checkpoint.size) covered = next
     }
     if (whole < bytes.length && !last) throw new Damaged(`segment ${segment.name} does not end with a whole line`)
     torn = bytes.subarray(whole)
   }
   if (index < checkpoint.size) throw new Damaged(`it has ${index} records, and ${checkpoint.size} were signed`)
+  if (index < known.size) throw new Damaged(`it has ${index} records, and ${known.size} were acknowledged`)
   const last = segments.at(-1)
   return {
     origin: checkpoint.origin,
@@ -122,7 +147,8 @@ const scan = (
     signed: checkpoint.size,
     saved: trusted,
     unsaved,
-    segment: last === undefined ? undefined : { name: last.name, size: whole },
+    segment:
+      last === undefined ? undefined : { name: last.name, size: whole, unsigned: bytes.subarray(covered, whole) },
     torn,
     ...leftOpen(disk, folder, segments, whole)
   }

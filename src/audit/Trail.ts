@@ -9,14 +9,15 @@ import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } fr
 import { parseStrictObject } from "../CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "../Decision.ts"
 import { EnforcementUnavailable } from "../Errors.ts"
-import type { SigningKey } from "../Keys.ts"
+import type { AnyKey } from "../Keys.ts"
 import { isOperation, quantities, toolResource } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
 import { canonicalText, Chain, salted, type Salts } from "./Digest.ts"
 import { type End, recordViolations } from "./Failure.ts"
-import type { Appended, Journal } from "./Journal.ts"
+import type { Journal } from "./Journal.ts"
+import type { Appended, Writer } from "./Writer.ts"
 import { makeReceipt, type Out } from "./Receipt.ts"
-import type { RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity, RecordViolation } from "./Record.ts"
+import type { Body, RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity, RecordViolation } from "./Record.ts"
 import { Finish, type ToolCall, ToolCallDeltas, toolCallsOf, usageOf } from "./Answers.ts"
 
 /** What the trails of one client have in common. */
@@ -24,7 +25,7 @@ export interface Ground {
   readonly journal: Journal
   readonly salts: Salts
   /** Signs receipts. */
-  readonly agent: SigningKey
+  readonly agent: AnyKey<"agent">
   /** Issuer of receipts; where absent, the service that was called. */
   readonly server: string | undefined
 }
@@ -49,6 +50,8 @@ export class Trail {
   /** Told once, at the end. */
   readonly #ended: (trail: Trail) => void
   #opened: Appended | undefined
+  /** The boot that took the decision in. After it the call is over: the next one has recorded its end as unknown. */
+  #writer: Writer | undefined
   #prepared: Prepared | undefined
   #entry: Entry | undefined
   #out: Out | undefined
@@ -80,7 +83,7 @@ export class Trail {
   }
 
   /** Takes in the decision, once. */
-  decide(prepared: Prepared): Result.Result<Entry, EnforcementUnavailable> {
+  decide(prepared: Prepared, writer: Writer): Result.Result<Entry, EnforcementUnavailable> {
     if (this.#opened !== undefined) return Result.fail(misuse(`The call ${this.id} was committed before.`))
     const { agent, journal, salts, server } = this.#ground
     const { call, edits, from } = prepared
@@ -95,7 +98,7 @@ export class Trail {
     const changes = edits.map((edit) => recordEdit(edit, salts, this.id))
     const invocation = `sha-256:${from.from.digest}`
     const model = isOperation(call.operation) ? prepared.params["model"] : undefined
-    const appended = journal.append({
+    const appended = writer.append({
       kind: "decision",
       call: this.id,
       tool: call.resource,
@@ -118,6 +121,7 @@ export class Trail {
     })
     if (Result.isFailure(appended)) return Result.fail(appended.failure)
     this.#opened = appended.success
+    this.#writer = writer
     this.#prepared = prepared
     const receipt = makeReceipt({
       call: this.id,
@@ -133,6 +137,7 @@ export class Trail {
       issuer: server ?? call.server,
       subject: prepared.principal.id,
       key: agent,
+      envelope: from.from.envelope,
       salts: () => this.#salts(edits),
       out: () => this.#out
     })
@@ -154,10 +159,12 @@ export class Trail {
   pass(
     request: PassThrough,
     principal: Principal,
-    observed: Decision | undefined
+    observed: Decision | undefined,
+    writer: Writer
   ): Result.Result<void, EnforcementUnavailable> {
+    this.#writer = writer
     return Result.map(
-      this.#ground.journal.append({
+      writer.append({
         kind: "passthrough",
         call: this.id,
         tool: request.resource,
@@ -189,15 +196,12 @@ export class Trail {
   /** Takes in that a stream begins. Its chunks are told by {@link handed}, its end by {@link end}. */
   streamed(meta: Meta): Result.Result<Meta, EnforcementUnavailable> {
     const decision = this.#opened?.seq ?? 0
-    return Result.map(
-      this.#ground.journal.append({ kind: "stream.open", call: this.id, decision, status: meta.status }),
-      () => {
-        this.#streaming = true
-        const stream = this.#streamTrail()
-        stream.opened(meta)
-        return { ...this.#withReceipt(meta), consumed: () => stream.consumed() }
-      }
-    )
+    return Result.map(this.#append({ kind: "stream.open", call: this.id, decision, status: meta.status }), () => {
+      this.#streaming = true
+      const stream = this.#streamTrail()
+      stream.opened(meta)
+      return { ...this.#withReceipt(meta), consumed: () => stream.consumed() }
+    })
   }
 
   /** Takes in chunks that are about to be handed on. */
@@ -222,7 +226,7 @@ export class Trail {
     }
     this.#out = { result, status, rdh: response, usage }
     this.#ended(this)
-    const said = this.#ground.journal.append({
+    const said = this.#append({
       kind: "outcome",
       call: this.id,
       decision: this.#opened.seq,
@@ -254,14 +258,18 @@ export class Trail {
   }
 
   #streamTrail(): StreamTrail {
-    return (this.#stream ??= new StreamTrail(this.#ground, this.id))
+    return (this.#stream ??= new StreamTrail((body) => this.#append(body), this.#ground.salts, this.id))
+  }
+
+  #append(body: Body): Result.Result<Appended, EnforcementUnavailable> {
+    return this.#writer?.append(body) ?? Result.fail(misuse(`The call ${this.id} has no decision in the log.`))
   }
 
   #tools(calls: ReadonlyArray<ToolCall>): void {
     const prepared = this.#prepared
     if (prepared === undefined) return
     for (const { args, name } of calls)
-      this.#ground.journal.append({
+      this.#append({
         kind: "tool_call",
         call: this.id,
         tool: toolResource(prepared.call.app, name.slice(0, longestName)),
@@ -284,7 +292,7 @@ export class Trail {
 
 /** The chunks of one stream: their chain, their count, and the tools, usage and end that they tell of. */
 class StreamTrail {
-  readonly #journal: Journal
+  readonly #append: (body: Body) => void
   readonly #call: string
   readonly #chain: Chain
   readonly #tools = new ToolCallDeltas()
@@ -306,8 +314,8 @@ class StreamTrail {
   /** What the answer's beginning told, for the outcome. */
   known: Partial<End> = {}
 
-  constructor({ journal, salts }: Ground, call: string) {
-    this.#journal = journal
+  constructor(append: (body: Body) => void, salts: Salts, call: string) {
+    this.#append = append
     this.#call = call
     this.#chain = new Chain(salts(call, "stream"))
   }
@@ -377,7 +385,7 @@ class StreamTrail {
 
   close(reason: End["result"]): void {
     if (this.#received > this.#from) this.#segment()
-    this.#journal.append({
+    this.#append({
       kind: "stream.close",
       call: this.#call,
       reason,
@@ -394,7 +402,7 @@ class StreamTrail {
 
   #segment(): void {
     this.stop()
-    this.#journal.append({
+    this.#append({
       kind: "stream.segment",
       call: this.#call,
       from: this.#from,

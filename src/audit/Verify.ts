@@ -7,11 +7,14 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { isUtf8 } from "node:buffer"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { type Note, parseNote, parseVerifierKeys, type VerifierKey, verifyNote } from "./Checkpoint.ts"
-import { Frontier, hashLength, inclusionProof, leafHash, sameHash } from "./MerkleTree.ts"
+import { type Note, parseNote, parseVerifierKeys, signersOf, type VerifierKey } from "./Checkpoint.ts"
+import { isSameKey, LogKeys } from "./LogKeys.ts"
+import { Frontier, hashLength, leafHash, sameHash } from "./MerkleTree.ts"
 import { readBatches } from "./Reader.ts"
+import { maximumLine } from "./Record.ts"
 import { decodeLine, recordAt } from "./Segment.ts"
 import { Sequence } from "./Sequence.ts"
 
@@ -67,8 +70,8 @@ export interface Report {
 /** What a log is verified against besides itself. */
 export interface VerifyOptions {
   readonly path: string
-  /** A vkey that is known from elsewhere. */
-  readonly key?: VerifierKey | undefined
+  /** Keys of the log that are known from elsewhere: one, or those of a time when they changed. */
+  readonly keys?: ReadonlyArray<VerifierKey> | undefined
   /** The text of a checkpoint that was kept from before. */
   readonly since?: string | undefined
 }
@@ -107,14 +110,17 @@ class Problems {
   }
 }
 
-const check = async ({ key, path, since }: VerifyOptions): Promise<Report> => {
+const check = async ({ keys: given, path, since }: VerifyOptions): Promise<Report> => {
   const identity = new Problems()
-  const { keys, note } = await readIdentity(path, key, identity)
+  const { keys, note, signers } = await readIdentity(path, given, identity)
   const journal = await readJournal(path, note, sinceSize(since))
   const tree = new Problems()
-  if (note !== undefined) await checkTree(path, note, journal, tree)
+  if (note !== undefined) {
+    await checkTree(path, note, journal, tree)
+    checkSigners(note, signers, journal, tree)
+  }
   const history = new Problems()
-  if (since !== undefined) checkSince(since, note, keys, journal, history)
+  if (since !== undefined) checkSince({ since, note, keys, signers, given: given !== undefined }, journal, history)
   // Records that cannot be read make no sense; that says nothing new.
   const sense = journal.lines.count === 0 ? journal.sense : new Problems()
   const all = [identity, journal.lines, tree, history, sense]
@@ -129,7 +135,7 @@ const check = async ({ key, path, since }: VerifyOptions): Promise<Report> => {
     unsigned: Math.max(0, journal.records - (note?.size ?? 0)),
     torn: journal.torn,
     open: journal.open,
-    key: key === undefined ? "own" : "given",
+    key: given === undefined ? "own" : "given",
     ...(journal.from !== undefined && { from: journal.from }),
     ...(journal.to !== undefined && { to: journal.to }),
     problems: list,
@@ -141,42 +147,59 @@ const check = async ({ key, path, since }: VerifyOptions): Promise<Report> => {
 // 1. Key and checkpoint
 // ---------------------------------------------------------------------------------------------------------------------
 
+interface Identity {
+  /** The keys that are held: those that were given, or else the log's own. */
+  readonly keys: ReadonlyArray<VerifierKey>
+  readonly note: Note | undefined
+  /** Which of them signed the note. */
+  readonly signers: ReadonlyArray<VerifierKey>
+}
+
 const readIdentity = async (
   path: string,
-  given: VerifierKey | undefined,
+  given: ReadonlyArray<VerifierKey> | undefined,
   problems: Problems
-): Promise<{ readonly keys: ReadonlyArray<VerifierKey>; readonly note: Note | undefined }> => {
+): Promise<Identity> => {
   const vkey = await readText(Path.join(path, "vkey"))
   const checkpoint = await readText(Path.join(path, "checkpoint"))
   if (vkey === undefined && checkpoint === undefined && !Fs.existsSync(Path.join(path, "journal")))
     throw new CannotVerify({ message: `There is no log at ${path}.` })
-  const own = vkey === undefined ? undefined : parseVerifierKeys(vkey)
+  const own = vkey === undefined ? undefined : Result.flatMap(vkey, parseVerifierKeys)
   if (own === undefined) problems.add("checkpoint_missing", "the file vkey is missing")
   else if (Result.isFailure(own)) problems.add("checkpoint_invalid", `the file vkey cannot be read: ${own.failure}`)
   const listed = own === undefined ? [] : Result.getOrElse(own, () => [])
-  if (given !== undefined && listed.length > 0 && !listed.some((key) => isSameKey(key, given)))
-    problems.add("signature_invalid", `the log's vkey does not hold the given key of ${given.name}`)
-  const keys = given === undefined ? listed : [given]
+  if (given !== undefined && listed.length > 0 && !listed.some((key) => given.some((one) => isSameKey(key, one))))
+    problems.add(
+      "signature_invalid",
+      `the log's vkey does not hold the given key of ${given.map(({ name }) => name).join(", ")}`
+    )
+  const keys = given ?? listed
   if (checkpoint === undefined) {
     problems.add("checkpoint_missing", "the file checkpoint is missing")
-    return { keys, note: undefined }
+    return { keys, note: undefined, signers: [] }
   }
-  const note = parseNote(checkpoint)
-  if (Result.isFailure(note)) {
-    problems.add("checkpoint_invalid", `the checkpoint cannot be read: ${note.failure}`)
-    return { keys, note: undefined }
+  const read = Result.flatMap(checkpoint, parseNote)
+  if (Result.isFailure(read)) {
+    problems.add("checkpoint_invalid", `the checkpoint cannot be read: ${read.failure}`)
+    return { keys, note: undefined, signers: [] }
   }
-  if (!verifyNote(note.success, keys))
-    problems.add("signature_invalid", `the checkpoint of ${note.success.origin} is not signed by a key that is held`)
-  return { keys, note: note.success }
+  const note = read.success
+  const signers = signersOf(note, keys)
+  if (signers.length === 0)
+    problems.add("signature_invalid", `the checkpoint of ${note.origin} is not signed by a key that is held`)
+  return { keys, note, signers }
 }
 
-const isSameKey = (a: VerifierKey, b: VerifierKey): boolean =>
-  a.name === b.name && Buffer.compare(a.publicKey, b.publicKey) === 0
+/** How long a checkpoint or a vkey file may be, in bytes. */
+const maximumText = 1024 * 1024
 
-const readText = async (file: string): Promise<string | undefined> => {
+/** A small file's text; undefined where it is missing. The failure says why it is none. */
+const readText = async (file: string): Promise<Result.Result<string, string> | undefined> => {
   try {
-    return await Fs.promises.readFile(file, "utf8")
+    const { size } = await Fs.promises.stat(file)
+    if (size > maximumText) return Result.fail(`it is longer than ${maximumText} bytes`)
+    const bytes = await Fs.promises.readFile(file)
+    return isUtf8(bytes) ? Result.succeed(bytes.toString("utf8")) : Result.fail("it is not UTF-8")
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined
     throw error
@@ -195,6 +218,7 @@ interface JournalRead {
   readonly to: number | undefined
   /** Roots of the first records, by how many. */
   readonly roots: ReadonlyMap<number, Uint8Array>
+  readonly logKeys: LogKeys
   readonly lines: Problems
   readonly sense: Problems
 }
@@ -207,9 +231,11 @@ const readJournal = async (
   const lines = new Problems()
   const sense = new Problems()
   const sequence = new Sequence(note?.origin)
+  const logKeys = new LogKeys()
   const frontier = new Frontier()
   const roots = new Map([[0, frontier.root()]])
   let torn = 0
+  let cut = false
   let from: number | undefined
   let to: number | undefined
   for await (const batch of readBatches(path)) {
@@ -223,7 +249,10 @@ const readJournal = async (
       const index = frontier.size
       const text = decodeLine(line)
       frontier.append(leafHash(text ?? line))
-      if (frontier.size === note?.size || frontier.size === sinceSize) roots.set(frontier.size, frontier.root())
+      // Of a line that is too long there is only the beginning: it has no leaf, and what comes after it no root.
+      cut ||= line.length > maximumLine
+      if (!cut && (frontier.size === note?.size || frontier.size === sinceSize))
+        roots.set(frontier.size, frontier.root())
       const record = recordAt(text, index)
       if (Result.isFailure(record)) {
         lines.add(record.failure.code, record.failure.message, index)
@@ -231,14 +260,15 @@ const readJournal = async (
       }
       from ??= record.success.ts
       to = record.success.ts
+      logKeys.take(record.success)
       const senseless = sequence.take(record.success)
       if (senseless !== undefined) sense.add(senseless.code, senseless.message, index)
     }
-    if (batch.rest.length === 0) continue
-    if (batch.last && frontier.size >= (note?.size ?? 0)) torn = batch.rest.length
+    if (batch.torn === 0) continue
+    if (batch.last && frontier.size >= (note?.size ?? 0)) torn = batch.torn
     else lines.add("line_invalid", "the line does not end", frontier.size)
   }
-  return { records: frontier.size, torn, open: sequence.open, from, to, roots, lines, sense }
+  return { records: frontier.size, torn, open: sequence.open, from, to, roots, logKeys, lines, sense }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -277,68 +307,69 @@ const changedRecords = async (path: string, note: Note): Promise<ReadonlyArray<n
   return changed
 }
 
+/** A key that had ended at the note's size signs nothing there. */
+const checkSigners = (
+  note: Note,
+  signers: ReadonlyArray<VerifierKey>,
+  { logKeys }: JournalRead,
+  problems: Problems
+): void => {
+  const ends = signers.map((key) => logKeys.endOf(key, note.size))
+  const [end] = ends
+  if (end !== undefined && !ends.includes(undefined))
+    problems.add("signature_invalid", `the checkpoint is signed by a key that record ${end} ended`, end)
+}
+
 const sinceSize = (since: string | undefined): number | undefined =>
   since === undefined ? undefined : Result.getOrUndefined(parseNote(since))?.size
 
-const checkSince = (
-  since: string,
-  note: Note | undefined,
-  keys: ReadonlyArray<VerifierKey>,
-  journal: JournalRead,
-  problems: Problems
-): void => {
-  const parsed = parseNote(since)
+interface Earlier {
+  readonly since: string
+  readonly note: Note | undefined
+  readonly keys: ReadonlyArray<VerifierKey>
+  readonly signers: ReadonlyArray<VerifierKey>
+  /** Whether the keys were given. */
+  readonly given: boolean
+}
+
+const checkSince = (options: Earlier, journal: JournalRead, problems: Problems): void => {
+  const { note } = options
+  const parsed = parseNote(options.since)
   if (Result.isFailure(parsed)) {
     problems.add("checkpoint_invalid", `the earlier checkpoint cannot be read: ${parsed.failure}`)
     return
   }
   const earlier = parsed.success
-  if (!verifyNote(earlier, keys)) {
+  const named = journal.logKeys.namedBy(earlier.size)
+  const known = [...options.keys, ...named.filter((key) => !options.keys.some((held) => isSameKey(held, key)))]
+  const authors = signersOf(earlier, known).filter((key) => journal.logKeys.endOf(key, earlier.size) === undefined)
+  if (authors.length === 0) {
     problems.add("signature_invalid", `the earlier checkpoint of ${earlier.origin} is not signed by a key that is held`)
     return
   }
   if (note !== undefined && earlier.size > note.size)
     problems.add("rolled_back", `${earlier.size} records were signed before, and ${note.size} are signed now`)
   const root = journal.roots.get(earlier.size)
-  if (root === undefined) {
+  if (journal.records < earlier.size) {
     if (note === undefined || earlier.size <= note.size)
       problems.add("rolled_back", `${earlier.size} records were signed before, and there are ${journal.records}`)
-  } else if (!sameHash(root, earlier.root)) {
+  } else if (root !== undefined && !sameHash(root, earlier.root)) {
     problems.add(
       "forked",
       `the first ${earlier.size} records have the root ${base64(root)}, and ${base64(earlier.root)} was signed before`
     )
   }
+  // Whoever has the folder can add records and a key of their own; the key must be one that the earlier checkpoint knows.
+  const vouched = [...authors, ...named]
+  if (
+    !options.given &&
+    options.signers.length > 0 &&
+    !options.signers.some((key) => vouched.some((k) => isSameKey(k, key)))
+  )
+    problems.add(
+      "signature_invalid",
+      "the log's key was not its key when the earlier checkpoint was signed; give the new key with --key"
+    )
 }
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64")
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Proofs
-// ---------------------------------------------------------------------------------------------------------------------
-
-/**
- * Proof that record `index` is in the log, as text (c2sp.org/tlog-proof@v1): with it, the record's line and the vkey,
- * anybody can check that, and needs no log. Fails where the newest checkpoint does not cover the record.
- */
-export const prove = (path: string, index: number): Effect.Effect<string, CannotVerify> =>
-  Effect.tryPromise({
-    try: async () => {
-      const checkpoint = await readText(Path.join(path, "checkpoint"))
-      if (checkpoint === undefined) throw new CannotVerify({ message: `There is no checkpoint at ${path}.` })
-      const note = Result.getOrThrowWith(
-        parseNote(checkpoint),
-        (fault) => new CannotVerify({ message: `The checkpoint at ${path} cannot be read: ${fault}` })
-      )
-      if (index >= note.size)
-        throw new CannotVerify({ message: `Record ${index} is not signed yet: the checkpoint covers ${note.size}.` })
-      const leaves: Array<Uint8Array> = []
-      for await (const { lines } of readBatches(path))
-        for (const line of lines) if (leaves.length < note.size) leaves.push(leafHash(line))
-      if (leaves.length < note.size)
-        throw new CannotVerify({ message: `The log at ${path} has lost records: verify it.` })
-      const hashes = inclusionProof(leaves, index).map((hash) => `${base64(hash)}\n`)
-      return `c2sp.org/tlog-proof@v1\nindex ${index}\n${hashes.join("")}\n${checkpoint}`
-    },
-    catch: cannot(path)
-  })

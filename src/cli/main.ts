@@ -17,9 +17,12 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
+import { checkProof } from "./checkProof.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
 import { identity } from "./identity/identity.ts"
+import { keys } from "./keys/keys.ts"
 import { prove } from "./prove.ts"
+import { receipt } from "./receipt.ts"
 import { policy } from "./policy/policy.ts"
 import { show } from "./show.ts"
 import { tail } from "./tail.ts"
@@ -27,7 +30,7 @@ import { verify } from "./verify.ts"
 
 const audit = Command.make("audit").pipe(
   Command.withDescription("Reads and verifies the log"),
-  Command.withSubcommands([verify, show, tail, prove])
+  Command.withSubcommands([verify, show, tail, prove, checkProof, receipt])
 )
 
 /** Help where it is asked for; what is wrong with an invocation in one line. */
@@ -56,7 +59,7 @@ const exitCode = (exit: Exit.Exit<unknown, unknown>): number => {
 }
 
 Command.make("secure-openai").pipe(
-  Command.withSubcommands([audit, policy, identity]),
+  Command.withSubcommands([audit, policy, identity, keys]),
   Command.run({ version: "0.1.0" }),
   Effect.tapError((error) => (error instanceof CannotRun ? Console.error(error.message) : Effect.void)),
   Effect.provide(NodeChildProcessSpawner.layer.pipe(Layer.provideMerge(platform))),

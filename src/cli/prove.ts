@@ -6,7 +6,7 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
-import { prove as proveRecord } from "../audit/Verify.ts"
+import { prove as proveRecord } from "../audit/Proof.ts"
 import { CannotRun } from "./Ending.ts"
 import { logPath, path } from "./LogPath.ts"
 import { index } from "./show.ts"

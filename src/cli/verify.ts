@@ -9,10 +9,10 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Fs from "node:fs"
-import { parseVerifierKey, parseVerifierKeys, type VerifierKey } from "../audit/Checkpoint.ts"
+import { decodeLine } from "../audit/Segment.ts"
 import { verify as verifyLog } from "../audit/Verify.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
+import { key, readFile, readKeys } from "./LogKey.ts"
 import { logPaths, path } from "./LogPath.ts"
 import { reportLines } from "./Words.ts"
 
@@ -21,10 +21,7 @@ export const verify = Command.make(
   "verify",
   {
     path,
-    key: Flag.String("key").pipe(
-      Flag.withDescription("The log's vkey, or a file that holds it, as known from elsewhere"),
-      Flag.optional
-    ),
+    key: key.pipe(Flag.optional),
     since: Flag.String("since").pipe(
       Flag.withDescription("A file with a checkpoint that was kept from before"),
       Flag.optional
@@ -32,13 +29,17 @@ export const verify = Command.make(
     json: Flag.Boolean("json").pipe(Flag.withDescription("One JSON object a log"), Flag.withDefault(false))
   },
   Effect.fnUntraced(function* ({ json, key, path, since }) {
-    const given = yield* Effect.transposeOption(Option.map(key, readKey))
+    const given = yield* Effect.transposeOption(Option.map(key, readKeys))
     const earlier = yield* Effect.transposeOption(Option.map(since, readFile))
     let failed: CannotRun | undefined
     let intact = true
     for (const log of logPaths(path)) {
       const result = yield* Effect.result(
-        verifyLog({ path: log, key: Option.getOrUndefined(given), since: Option.getOrUndefined(earlier) })
+        verifyLog({
+          path: log,
+          keys: Option.getOrUndefined(given),
+          since: Option.isNone(earlier) ? undefined : (decodeLine(earlier.value) ?? "")
+        })
       )
       if (Result.isFailure(result)) {
         failed ??= new CannotRun({ message: result.failure.message })
@@ -56,22 +57,3 @@ export const verify = Command.make(
     "Verifies a log. Exits with 0 where it holds, 1 where it does not, 2 where it cannot be verified"
   )
 )
-
-const readFile = (file: string): Effect.Effect<string, CannotRun> =>
-  Effect.try({
-    try: () => Fs.readFileSync(file, "utf8"),
-    catch: (cause) => new CannotRun({ message: cause instanceof Error ? cause.message : String(cause) })
-  })
-
-const readKey = (given: string): Effect.Effect<VerifierKey, CannotRun> => {
-  const key = parseVerifierKey(given)
-  if (Result.isSuccess(key)) return Effect.succeed(key.success)
-  if (!Fs.existsSync(given))
-    return Effect.fail(new CannotRun({ message: `--key is neither a vkey (${key.failure}) nor a file.` }))
-  return Effect.flatMap(readFile(given), (text) => {
-    const newest = Result.map(parseVerifierKeys(text.endsWith("\n") ? text : `${text}\n`), (keys) => keys.at(-1))
-    return Result.isSuccess(newest) && newest.success !== undefined
-      ? Effect.succeed(newest.success)
-      : Effect.fail(new CannotRun({ message: `The file ${given} holds no vkey.` }))
-  })
-}

@@ -15,8 +15,9 @@ import { APIError, APIUserAbortError, type OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
-import { Call, type Credentials, type IntentPolicy, type Meta, Reply } from "../Call.ts"
+import { Call, type Credentials, type Lineage, type Meta, Reply } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
+import { currentLineage } from "../CurrentCall.ts"
 import { ConfigurationError, EnforcementUnavailableError, PolicyDenied, ProviderFailed, refusal } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
@@ -24,6 +25,8 @@ import { classify, familyResource, type OperationName, type Target, toolResource
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
 import { rememberErrorResponse } from "./ErrorResponses.ts"
 import { isForHost, misread, reroutedBy } from "./Framing.ts"
+import type { Message } from "../Workspace.ts"
+import { rememberAsked } from "./Asked.ts"
 import { refuseHere, requireAlive, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
 import { followHome, isRedirect } from "./transport/Redirect.ts"
@@ -36,11 +39,7 @@ export type RequestOptions = Awaited<Parameters<OpenAI["request"]>[0]>
 export type BuiltRequest = Awaited<ReturnType<OpenAI["buildRequest"]>>
 
 /** A call that arrived from another agent: in whose name, with which envelope. */
-export interface Inbound {
-  readonly credentials: Credentials
-  readonly intents: ReadonlyArray<IntentPolicy>
-  readonly invocation: string
-}
+export type Inbound = Pick<Message, "credentials" | "intents" | "invocation" | "chain" | "behalf" | "parent">
 
 /** Marks a request's options with its exchange, and a built request with the permit to be sent. */
 const exchangeKey = Symbol("secure-openai/exchange")
@@ -70,6 +69,8 @@ export class Exchange implements TurnOwner {
   #value: unknown
   #attempts = 0
   #alone = false
+  /** The call in whose course this one is made. */
+  readonly #lineage: Lineage | undefined = currentLineage()
   #text: string | undefined
   /** The provider's response, where it is an error. */
   #refused: Response | undefined
@@ -169,8 +170,10 @@ export class Exchange implements TurnOwner {
         deployments,
         credentials: inbound?.credentials ?? credentials,
         intents: inbound === undefined ? intents : [...intents, ...inbound.intents],
-        invocation: inbound?.invocation,
-        parent: before?.call.id
+        ...(inbound === undefined
+          ? { lineage: this.#lineage }
+          : { invocation: inbound.invocation, chain: inbound.chain, behalf: inbound.behalf }),
+        parent: before?.call.id ?? inbound?.parent
       })
     )
     const turn = new Turn(call, body)
@@ -282,7 +285,17 @@ export class Exchange implements TurnOwner {
     const { reply } = end
     const props = this.#props ?? this.#propsOf(reply)
     if (reply._tag === "Stream")
-      return this.#resolve(streamAnswer(reply, props, this.#client!, this.#session, (reason) => this.interrupt(reason)))
+      return this.#resolve(
+        streamAnswer(
+          reply,
+          props,
+          this.#client!,
+          this.#session,
+          turn.committed && { lineage: turn.committed.lineage },
+          (reason) => this.interrupt(reason)
+        )
+      )
+    if (turn.committed !== undefined) rememberAsked(this.#session, reply.value, turn.committed)
     const own = this.#props !== undefined && this.#value === reply.value
     const raw = () =>
       own

@@ -34,7 +34,7 @@ export interface SecureOptions {
   readonly deployments?: Deployments
   /** Issuers whose tokens are trusted: `{ issuer, audience }`, one or several. */
   readonly issuers?: WorkspaceOptions["issuers"]
-  /** Where the log is: `{ path }`, or `"memory"`. */
+  /** The log: `{ path, durability, checkpoints }`, or `"memory"`. */
   readonly audit?: WorkspaceOptions["audit"]
   /** Shares a workspace, in place of `policies`, `policyMode`, `models`, `issuers` and `audit`. */
   readonly workspace?: Workspace

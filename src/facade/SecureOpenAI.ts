@@ -37,7 +37,7 @@ import { openSession } from "./Opening.ts"
 import { receiptOf } from "./Receipts.ts"
 import { serviceOf } from "./Serving.ts"
 import { endSession, rememberSession, refuseHere, requireAlive, type Session } from "./Session.ts"
-import type { ToolHandler } from "./Tool.ts"
+import { requirePrompts, type ToolHandler, type ToolOptions } from "./Tool.ts"
 import { answerToolCall, judgeTools, type ToolCall, type ToolMessage } from "./Tools.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
 
@@ -51,8 +51,11 @@ export interface SecureMembers {
   readonly workspace: Workspace
   /** Settles when policies, keys, log, token and key sets are good; rejects with the error that a call would meet. */
   ready(): Promise<void>
-  /** Registers a function that the model, or another agent, may ask for as `tool:<appName>/<name>`. */
-  registerTool<Args = JsonObject>(name: string, handler: ToolHandler<Args>): void
+  /**
+   * Registers a function that the model, or another agent, may ask for as `tool:<appName>/<name>`. `prompts` names the
+   * arguments that hold a prompt, which the envelope of each call then authenticates.
+   */
+  registerTool<Args = JsonObject>(name: string, handler: ToolHandler<Args>, options?: ToolOptions): void
   /**
    * Runs a tool that the model asked for, judged as this client's caller, and gives the message that answers it. A refusal
    * is an answer to the model; what the handler throws is thrown.
@@ -199,10 +202,10 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       await runtime.runPromise(Effect.void, { scheduler }).catch((error: unknown) => Promise.reject(toSdkError(error)))
     }
 
-    registerTool(name: string, handler: ToolHandler): void {
+    registerTool(name: string, handler: ToolHandler, options: ToolOptions = {}): void {
       if (isOperation(name))
         throw new ConfigurationError(`A tool cannot be named "${name}": that is one of the service's own operations.`)
-      this.#session.tools.set(name, { handler })
+      this.#session.tools.set(name, { handler, prompts: requirePrompts(options) })
     }
 
     invokeTool(toolCall: ToolCall, options?: { readonly signal?: AbortSignal }): Promise<ToolMessage> {

@@ -15,6 +15,7 @@ export const serviceOf = (session: Session, client: OpenAI, endpointOf: Service[
   id: session.server,
   app: session.app,
   endpoint: endpointOf,
+  prompts: (operation) => session.tools.get(operation)?.prompts ?? [],
   deliver: async (message: Message) => {
     const inbound: Inbound = message
     const endpoint = await endpointOf(message.operation, message.params)
@@ -26,15 +27,20 @@ export const serviceOf = (session: Session, client: OpenAI, endpointOf: Service[
         ...(message.signal !== undefined && { signal: message.signal }),
         [inboundKey]: inbound
       } as object)
-    return runTool(session, message.operation, message.params, {
+    const { value } = await runTool(session, message.operation, message.params, {
       signal: message.signal,
       call: {
         credentials: message.credentials,
         intents: [...session.intents, ...message.intents],
         invocation: message.invocation,
+        chain: message.chain,
+        behalf: message.behalf,
+        parent: message.parent,
         bytes: message.bytes,
-        endpoint
+        endpoint,
+        prompts: session.tools.get(message.operation)?.prompts
       }
     })
+    return value
   }
 })

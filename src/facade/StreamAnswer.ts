@@ -9,10 +9,11 @@ import { Scheduler } from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import { APIUserAbortError, type OpenAI, OpenAIError } from "openai"
 import { Stream as OpenAIStream } from "openai/streaming"
-import type { Reply } from "../Call.ts"
+import type { Lineage, Reply } from "../Call.ts"
 import { scheduler } from "../EventLoop.ts"
 import { toSdkError } from "../Errors.ts"
 import { type Answer, eventStream, responseLike, type ResponseProps } from "./Answer.ts"
+import { rememberAsked } from "./Asked.ts"
 import { rememberChunk } from "./Receipts.ts"
 import type { Session } from "./Session.ts"
 
@@ -25,6 +26,7 @@ export const streamAnswer = (
   props: ResponseProps,
   client: OpenAI,
   session: Session,
+  committed: { readonly lineage: Lineage } | undefined,
   end: End
 ): Answer => {
   const { consumed: tell = () => {}, receipt } = reply.meta
@@ -46,6 +48,7 @@ export const streamAnswer = (
         handed: (chunk) => {
           if (first) rememberChunk(chunk, receipt!)
           first = false
+          if (committed !== undefined) rememberAsked(session, chunk, committed)
           tell()
         },
         over: () => session.ending.delete(stop),

@@ -5,6 +5,7 @@
  */
 import type { Call } from "../Call.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
+import { ConfigurationError } from "../Errors.ts"
 import type { Principal } from "../Principal.ts"
 
 /** What a tool's handler is told besides its arguments. */
@@ -19,7 +20,24 @@ export interface ToolContext {
 /** A tool's function: arguments as policy let them pass, then who asks. What it returns must be JSON, or a string. */
 export type ToolHandler<Args = JsonObject> = (args: Args, context: ToolContext) => unknown
 
+/** How a tool is registered. */
+export interface ToolOptions {
+  /** The arguments that hold a prompt: the digest of each, and of each element of a list, is in the call's envelope. */
+  readonly prompts?: ReadonlyArray<string>
+}
+
+/** The prompt fields that a tool is registered with. Throws `ConfigurationError` for an option that is unknown or no list of names. */
+export const requirePrompts = (options: ToolOptions): ReadonlyArray<string> => {
+  const unknown = Object.keys(options).find((key) => key !== "prompts")
+  if (unknown !== undefined) throw new ConfigurationError(`Unknown option "${unknown}" of a tool; it takes prompts.`)
+  const { prompts = [] } = options
+  if (!Array.isArray(prompts) || !prompts.every((name) => typeof name === "string" && name !== ""))
+    throw new ConfigurationError("prompts is a list of the names of a tool's arguments.")
+  return [...prompts]
+}
+
 /** A tool as `registerTool` keeps it. */
 export interface RegisteredTool {
   readonly handler: ToolHandler
+  readonly prompts: ReadonlyArray<string>
 }

@@ -9,12 +9,15 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
-import { Call, type CallOptions, type Committed, Reply } from "../Call.ts"
+import { Call, type CallOptions, type Committed, type Lineage, type Receipt, Reply } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
+import { currentLineage, inCourseOf } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { scheduler } from "../EventLoop.ts"
 import { type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
 import { Pipeline } from "../Pipeline.ts"
+import { askedBy } from "./Asked.ts"
+import { rememberReceipt } from "./Receipts.ts"
 import type { ToolHandler } from "./Tool.ts"
 import { CurrentHandler } from "./Turn.ts"
 import { requireAlive, type Session } from "./Session.ts"
@@ -42,19 +45,24 @@ export const runTool = async (
     readonly handler?: ToolHandler | undefined
     readonly signal?: AbortSignal | undefined
     readonly call?: CallOptions
+    /** The call whose answer asked for it. Default: the one in whose course it is asked for. */
+    readonly askedBy?: Lineage | undefined
   } = {}
-): Promise<unknown> => {
+): Promise<{ readonly value: unknown; readonly receipt: Receipt | undefined }> => {
   requireAlive(session)
   if (options.signal?.aborted) throw new APIUserAbortError()
+  const lineage = options.askedBy ?? currentLineage()
+  const tool = session.tools.get(name)
   const run = Effect.suspend(() => {
     const call = Call.tool(name, args, {
       app: session.app,
       server: session.server,
       credentials: session.credentials,
       intents: session.intents,
-      ...options.call
+      prompts: tool?.prompts,
+      ...(options.call ?? { lineage })
     })
-    const handler = options.handler ?? session.tools.get(name)?.handler
+    const handler = options.handler ?? tool?.handler
     return Effect.provideService(
       Effect.flatMap(Pipeline, (pipeline) => pipeline.run(call)),
       CurrentHandler,
@@ -62,7 +70,12 @@ export const runTool = async (
     )
   })
   const exit = await session.runtime.runPromiseExit(run, { scheduler, signal: options.signal })
-  if (Exit.isSuccess(exit)) return exit.value._tag === "Json" ? exit.value.value : exit.value.stream
+  if (Exit.isSuccess(exit)) {
+    const reply = exit.value
+    const value = reply._tag === "Json" ? reply.value : reply.stream
+    if (reply.meta.receipt !== undefined) rememberReceipt(value, reply.meta.receipt)
+    return { value, receipt: reply.meta.receipt }
+  }
   throw Cause.hasInterruptsOnly(exit.cause) ? new APIUserAbortError() : toSdkError(Cause.squash(exit.cause))
 }
 
@@ -82,7 +95,7 @@ const handle = (committed: Committed, handler: ToolHandler | undefined): Effect.
     )
   return Effect.map(
     Effect.tryPromise({
-      try: async (signal) => handler(params, { principal, signal, call }),
+      try: async (signal) => inCourseOf(committed.lineage, () => handler(params, { principal, signal, call })),
       catch: (cause) => new ProviderFailed({ cause, attempts: 0 })
     }),
     (value) => Reply.json(value)
@@ -99,11 +112,15 @@ export const answerToolCall = async (
     toolCall.type === "function"
       ? { name: toolCall.function.name, args: argumentsOf(toolCall.function.arguments) }
       : { name: toolCall.custom.name, args: { input: toolCall.custom.input } }
-  return {
-    role: "tool",
-    tool_call_id: toolCall.id,
-    content: await orRefusal(async () => asText(await runTool(session, name, args, { signal })))
-  }
+  let receipt: Receipt | undefined
+  const content = await orRefusal(async () => {
+    const ran = await runTool(session, name, args, { signal, askedBy: askedBy(session, toolCall.id) })
+    receipt = ran.receipt
+    return asText(ran.value)
+  })
+  const message: ToolMessage = { role: "tool", tool_call_id: toolCall.id, content }
+  if (receipt !== undefined) rememberReceipt(message, receipt)
+  return message
 }
 
 /** The arguments as the model wrote them; what is no JSON object stays text, and is refused as such. */
@@ -176,7 +193,10 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
       const narrowed = JSON.stringify(args)
       return tool.function(parse === undefined ? narrowed : await parse(narrowed), ...rest)
     }
-    return orRefusal(async () => asText(await runTool(session, name, argumentsOf(text), { handler })))
+    const lineage = askedInRun(session, rest[0], name, text)
+    return orRefusal(async () =>
+      asText((await runTool(session, name, argumentsOf(text), { handler, askedBy: lineage })).value)
+    )
   }
   if (parse === undefined) return { ...tool, name, function: (text, ...rest) => run(String(text), text, rest) }
   return {
@@ -188,6 +208,18 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
       return run(text, parsed, rest)
     }
   }
+}
+
+/** The call that asked for a tool which the SDK's runner runs: the runner's last answer asked for it. */
+const askedInRun = (session: Session, runner: unknown, name: string, args: string): Lineage | undefined => {
+  const messages = (runner as { readonly messages?: ReadonlyArray<OpenAI.ChatCompletionMessageParam> } | undefined)
+    ?.messages
+  const last = messages?.findLast(({ role }) => role === "assistant")
+  const calls = last?.role === "assistant" ? (last.tool_calls ?? []) : []
+  const asked = calls.find(
+    (call) => call.type === "function" && call.function.name === name && call.function.arguments === args
+  )
+  return asked && askedBy(session, asked.id)
 }
 
 /** Has `runTools` run each tool only as policy lets the session's caller. */

@@ -20,6 +20,8 @@ export interface Asking {
   readonly principal: Principal
   readonly app: string
   readonly intents: ReadonlyArray<IntentPolicy>
+  /** Those besides the caller because of whom the call is made: what is theirs restricts it as well. */
+  readonly behalf?: ReadonlyArray<Principal> | undefined
 }
 
 /** How many callers' policies are kept, and how many that callers share. By size, for `max` takes its memory at once. */
@@ -43,11 +45,29 @@ export const makeFind = (set: PolicySet | undefined): ((asking: Asking) => Effec
     if (isKnown(key)) kept.set(key, policy)
     return policy
   }
-  return ({ app, intents, principal }) => {
+  return ({ app, behalf = [], intents, principal }) => {
     let policy = withoutIntents(principal, app)
+    if (configured !== undefined)
+      for (const other of behalf)
+        if (other.kind !== "app" && !isSame(other, principal))
+          policy = policy.narrow(other, () => ofOther(chain, other))
     for (const intent of intents) policy = policy.narrow(intent, () => ofIntent(chain, intent))
     return policy
   }
+}
+
+const isSame = (a: Principal, b: Principal): boolean =>
+  policyId(a) === policyId(b) && a.documents.join("\0") === b.documents.join("\0")
+
+/**
+ * The documents of one because of whom a call is made. A user without any may do nothing, and so may nobody for that user; an
+ * agent without any is bound by its service's.
+ */
+const ofOther = (chain: Chain, other: Principal): ReadonlyArray<Participant> => {
+  const id = policyId(other)
+  const found = unique([id, ...other.documents.toReversed()].flatMap((document) => chain(document)))
+  if (found.length > 0 || other.kind !== "user") return found
+  return [{ document: { policy_id: id, denied_resources: ["**"] }, name: id, counter: `nobody ${id}` }]
 }
 
 /** How many keys that were seen once are remembered. A power of two. */

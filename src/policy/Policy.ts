@@ -163,9 +163,9 @@ const make = (
     principal: Principal,
     now: number
   ): Judgement & { readonly limits: ReadonlyArray<RateLimit> } => {
-    const { app, intents, params, resource } = call
+    const { app, behalf, intents, params, resource } = call
     const { revision } = book
-    const rulesOf = (about: string) => Result.try(() => book.find({ principal, app, intents }).rules(about))
+    const rulesOf = (about: string) => Result.try(() => book.find({ principal, app, intents, behalf }).rules(about))
     const by = <A>(rules: Result.Result<Rules, unknown>, f: (rules: Rules) => A): Result.Result<A, unknown> =>
       Result.flatMap(rules, (found) => Result.try(() => f(found)))
     const rules = rulesOf(resource)

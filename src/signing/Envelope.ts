@@ -8,11 +8,12 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Crypto from "node:crypto"
-import { canonicalize, type Json, parseStrictObject } from "../CanonicalJson.ts"
+import { canonicalize, type JsonObject } from "../CanonicalJson.ts"
 import type { Call, IntentPolicy } from "../Call.ts"
-import { type SigningKey, verify as verifySignature } from "../Keys.ts"
-import { endpointAt, isOperation, operations } from "../Operation.ts"
+import { type AnyKey, type SigningKey, verify as verifySignature } from "../Keys.ts"
 import type { Principal } from "../Principal.ts"
+import * as Jws from "../Jws.ts"
+import * as Prompt from "./Prompt.ts"
 
 /** How long an envelope is good for, in seconds. */
 export const lifetime = 60
@@ -26,14 +27,14 @@ export const maximumLength = 64 * 1024
 /** How many agents may stand between the first caller and the last. */
 export const maximumDepth = 8
 
-/** A prompt of more elements than this (a token array, say) has one digest, not one each. */
-export const maximumPrompts = 128
-
 /** Who acted for the subject, the latest first (RFC 8693 §4.1). */
 export interface Actor {
   readonly sub: string
   readonly act?: Actor
 }
+
+/** How long all envelopes of a chain may be together, in characters. */
+export const maximumChain = 64 * 1024
 
 const Actor: Schema.Codec<Actor> = Schema.Struct({
   sub: Schema.String,
@@ -50,7 +51,8 @@ const Nonce = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{22}$/))
  *
  * - `iss`, `aud`, `sub`: the agent that signed, the one that it is for, and the principal in whose name.
  * - `tool`, `htm`, `htu`: the resource, and where its provider is asked (RFC 9449 §4.2).
- * - `bdh`, `prm`, `int`: digests of the body, of each element of the prompt, and of each intent policy.
+ * - `bdh`, `int`: digests of the body, and of each intent policy.
+ * - `prm`: digests of the prompt, by its field: see {@link Prompt.digests}.
  * - `ath`: hash of the principal's token (RFC 9449 §4.2).
  * - `txn`, `prh`, `dep`: `jti` of the first envelope of the chain, hash of the parent's `header.payload`, and depth.
  */
@@ -71,7 +73,7 @@ export const EnvelopeClaims = Schema.Struct({
   prh: Schema.optionalKey(Hash),
   dep: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: maximumDepth })),
   int: Schema.optionalKey(Schema.Array(Digest)),
-  prm: Schema.optionalKey(Schema.Array(Digest))
+  prm: Schema.optionalKey(Schema.Record(Schema.String, Schema.Union([Digest, Schema.Array(Digest)])))
 })
 export interface EnvelopeClaims extends Schema.Struct.Type<typeof EnvelopeClaims.fields> {}
 
@@ -85,7 +87,7 @@ export interface Envelope {
 
 /** What an envelope is made of. */
 export interface Statement {
-  readonly key: SigningKey
+  readonly key: AnyKey<"agent">
   /** Agent id of the signer. */
   readonly iss: string
   /** Agent id of the target; for a provider, the origin of its URL. */
@@ -103,34 +105,40 @@ export interface Statement {
   /** The principal's `tokenHash`. */
   readonly tokenHash?: string | undefined
   readonly intents?: ReadonlyArray<IntentPolicy> | undefined
-  /** Value of the parameter that holds the prompt. */
-  readonly prompts?: Json | undefined
+  /** The prompt, by the parameters that hold it. */
+  readonly prompts?: JsonObject | undefined
   /** The verified envelope that this one was made because of. */
-  readonly parent?: Pick<Envelope, "claims" | "digest"> | undefined
+  readonly parent?: Link | undefined
 }
 
-/** Signs an envelope. Throws where the key does, or where an intent policy is not JSON. */
-export const sign = (statement: Statement): Envelope => {
+/** An envelope as the next one names it. */
+export type Link = Pick<Envelope, "claims" | "digest">
+
+/** Signs an envelope. Throws where the key does, or where an intent policy is not JSON; a remote key gives a promise. */
+export function sign(statement: Statement & { readonly key: SigningKey<"agent"> }): Envelope
+export function sign(statement: Statement): Envelope | Promise<Envelope>
+export function sign(statement: Statement): Envelope | Promise<Envelope> {
   const { key } = statement
   const claims = claimsOf(statement)
-  const signed = `${headerOf(key)}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`
-  const signature = Buffer.from(key.sign(Buffer.from(signed, "latin1"))).toString("base64url")
-  return { jws: `${signed}.${signature}`, kid: key.kid, digest: sha256(signed), claims }
+  const whole = ({ digest, jws }: Jws.SignedJws): Envelope => ({ jws, kid: key.kid, digest, claims })
+  const signed = Jws.sign(key, type, JSON.stringify(claims))
+  return signed instanceof Promise ? signed.then(whole) : whole(signed)
 }
 
 /**
- * An agent's invocation: the envelope with which it makes a call of a service in its workspace, a compact JWS. `now` is in
- * ms since 1970, the present by default.
+ * An agent's invocation: the envelope with which it makes a call of a service in its workspace, a compact JWS. `parent` is the
+ * envelope of the call that it is made because of. `now` is in ms since 1970, the present by default.
  */
 export const signInvocation = (invocation: {
-  readonly key: SigningKey
+  readonly key: SigningKey<"agent">
   readonly agentId: string
   readonly principal: Principal
   readonly call: Call
+  readonly parent?: Link | undefined
   readonly now?: number | undefined
 }): string => {
-  const { agentId, call, key, now = Date.now(), principal } = invocation
-  return sign({ ...ofCall(call, principal), key, iss: agentId, aud: call.server, now }).jws
+  const { agentId, call, key, now = Date.now(), parent, principal } = invocation
+  return sign({ ...ofCall(call, principal), key, iss: agentId, aud: call.server, parent, now }).jws
 }
 
 /** What every envelope over a call says, and its receiver expects of it. */
@@ -144,9 +152,7 @@ export const ofCall = (
   endpoint: call.endpoint,
   tokenHash: principal.tokenHash,
   intents: call.intents,
-  prompts: isOperation(call.operation)
-    ? call.params[endpointAt(operations[call.operation], call.endpoint).prompt]
-    : undefined
+  prompts: Prompt.ofCall(call)
 })
 
 const claimsOf = (statement: Statement): EnvelopeClaims => {
@@ -170,7 +176,7 @@ const claimsOf = (statement: Statement): EnvelopeClaims => {
     ...(parent !== undefined && { prh: parent.digest }),
     dep: parent === undefined ? 0 : parent.claims.dep + 1,
     ...(intents.length > 0 && { int: intents.map(intentDigest) }),
-    ...(prompts !== undefined && { prm: promptDigests(prompts) })
+    ...(prompts !== undefined && { prm: Prompt.digests(prompts) })
   }
 }
 
@@ -192,33 +198,14 @@ export interface Expectation {
 }
 
 /**
- * Verifies an invocation: its form, its signer, its signature, then each claim against what is known. The failure is a
- * clause that says what is wrong. Whether it was used before is for {@link Replay} to say.
+ * Verifies an invocation in the order of the checks: size, form, claims, signer and signature, audience, time, what is asked
+ * (resource, endpoint, body), token and principal, intents, place in its chain. The failure is a clause that says what is
+ * wrong. Whether its chain holds is for {@link verifyChain} to say, and whether it was used before for {@link Replay}.
  */
 export const verify = (jws: string, expected: Expectation): Result.Result<Envelope, string> => {
-  if (jws.length > maximumLength) return Result.fail(`is longer than ${maximumLength} characters`)
-  const parts = jws.split(".")
-  const [headerPart, payloadPart, signaturePart] = parts
-  if (headerPart === undefined || payloadPart === undefined || signaturePart === undefined || parts.length !== 3)
-    return Result.fail("is not a compact JWS")
-  const header = parsePart(headerPart)
-  const payload = parsePart(payloadPart)
-  const signature = decode(signaturePart)
-  if (header === undefined || payload === undefined || signature === undefined)
-    return Result.fail("is not canonical base64url of unambiguous JSON")
-  const { alg, kid, typ } = header
-  if (Object.keys(header).length !== 3 || alg !== "Ed25519" || typ !== type || typeof kid !== "string")
-    return Result.fail(`must have the header alg Ed25519, typ ${type} and kid, and no other`)
-  const decoded = decodeClaims(payload)
-  if (Result.isFailure(decoded)) return Result.fail("lacks a claim, or has one of another form")
-  const claims = decoded.success
-
-  const publicKey = expected.publicKey(claims.iss, kid)
-  if (publicKey === undefined) return Result.fail("is not by an agent that is registered with this key")
-  const signed = `${headerPart}.${payloadPart}`
-  if (!verifySignature(publicKey, Buffer.from(signed, "latin1"), signature))
-    return Result.fail("was not signed by its agent")
-
+  const read = open(jws, expected.publicKey)
+  if (Result.isFailure(read)) return read
+  const { claims } = read.success
   if (claims.aud !== expected.aud) return Result.fail("is for another agent")
   const fault = timeFault(claims, Math.floor(expected.now / 1000))
   if (fault !== undefined) return Result.fail(fault)
@@ -230,12 +217,95 @@ export const verify = (jws: string, expected: Expectation): Result.Result<Envelo
   if (claims.bdh !== digest(expected.bytes)) return Result.fail("is for other params")
   if (claims.ath !== expected.tokenHash) return Result.fail("is for another token")
   if (claims.sub !== expected.sub) return Result.fail("is for another principal")
-  const takingPart = new Set(expected.intents.map(intentDigest))
-  if (claims.int?.some((intent) => !takingPart.has(intent)) === true)
-    return Result.fail("declares an intent policy that does not take part")
+  if (!takePart(claims, expected.intents)) return Result.fail("declares an intent policy that does not take part")
   if ((claims.dep === 0) !== (claims.prh === undefined) || (claims.dep === 0) !== (claims.txn === claims.jti))
     return Result.fail("does not say where in its chain it stands")
-  return Result.succeed({ jws, kid, digest: sha256(signed), claims })
+  return read
+}
+
+/** Reads an envelope, by whomever it is, and verifies its signature with the key that `publicKey` gives. */
+export const open = (jws: string, publicKey: Expectation["publicKey"]): Result.Result<Envelope, string> => {
+  const read = Jws.read(jws, type, maximumLength)
+  if (Result.isFailure(read)) return Result.fail(read.failure)
+  const { digest, kid, signature, signed } = read.success
+  const decoded = decodeClaims(read.success.claims)
+  if (Result.isFailure(decoded)) return Result.fail("lacks a claim, or has one of another form")
+  const claims = decoded.success
+  const key = publicKey(claims.iss, kid)
+  if (key === undefined) return Result.fail("is not by an agent that is registered with this key")
+  if (!verifySignature(key, Buffer.from(signed, "latin1"), signature)) return Result.fail("was not signed by its agent")
+  return Result.succeed({ jws, kid, digest, claims })
+}
+
+/** What the receiver of a chain knows without it. */
+export interface ChainExpectation extends Pick<Expectation, "publicKey" | "intents" | "now"> {
+  /** True where the signer of `child` may make a call because of `parent`. */
+  readonly mayFollow: (child: EnvelopeClaims, parent: EnvelopeClaims) => boolean
+}
+
+/**
+ * Verifies the chain that a verified envelope names as its parents, root first, each a compact JWS: every one is signed and
+ * good now, names the one before it, is one deeper, of the same root, subject and token, and outlives no parent; and every
+ * intent that one of them declares takes part. Gives them; the failure is a clause about the last envelope.
+ */
+export const verifyChain = (
+  last: Envelope,
+  chain: ReadonlyArray<string>,
+  expected: ChainExpectation
+): Result.Result<ReadonlyArray<Envelope>, string> => {
+  if (chain.length !== last.claims.dep)
+    return Result.fail(`stands at depth ${last.claims.dep}, and ${chain.length} envelopes came with it`)
+  if (chain.reduce((sum, jws) => sum + jws.length, last.jws.length) > maximumChain)
+    return Result.fail(`comes with a chain of more than ${maximumChain} characters`)
+  const links: Array<Envelope> = []
+  for (const jws of chain) {
+    const link = open(jws, expected.publicKey)
+    if (Result.isFailure(link)) return Result.fail(`comes with a chain of which one ${link.failure}`)
+    links.push(link.success)
+  }
+  const now = Math.floor(expected.now / 1000)
+  for (const [dep, { claims }] of [...links, last].entries()) {
+    const parent = links[dep - 1]
+    const fault = timeFault(claims, now) ?? linkFault(claims, dep, parent, expected.mayFollow)
+    if (fault !== undefined) return Result.fail(`comes with a chain of which one ${fault}`)
+    if (!takePart(claims, expected.intents))
+      return Result.fail("comes with a chain that declares an intent policy that does not take part")
+  }
+  return Result.succeed(links)
+}
+
+const linkFault = (
+  claims: EnvelopeClaims,
+  dep: number,
+  parent: Envelope | undefined,
+  mayFollow: ChainExpectation["mayFollow"]
+): string | undefined => {
+  if (claims.dep !== dep) return "stands at another depth"
+  if (parent === undefined)
+    return claims.prh === undefined && claims.txn === claims.jti && claims.act === undefined
+      ? undefined
+      : "is no root and has no parent"
+  if (claims.prh !== parent.digest) return "names another parent"
+  if (claims.txn !== parent.claims.txn) return "is of another root"
+  if (claims.sub !== parent.claims.sub) return "is for another principal than its parent"
+  if (claims.ath !== parent.claims.ath) return "is for another token than its parent"
+  if (claims.exp > parent.claims.exp) return "outlives its parent"
+  if (claims.act === undefined || canonicalize(claims.act) !== canonicalize(actorOf(parent.claims)))
+    return "names others as those who acted"
+  return mayFollow(claims, parent.claims) ? undefined : "is by an agent that its parent was not for"
+}
+
+const takePart = ({ int }: EnvelopeClaims, intents: ReadonlyArray<IntentPolicy>): boolean => {
+  if (int === undefined) return true
+  const takingPart = new Set(intents.map(intentDigest))
+  return int.every((intent) => takingPart.has(intent))
+}
+
+/** An envelope as a link, of one that this process signed itself; undefined for what is none. */
+export const linkOf = (jws: string): Link | undefined => {
+  const read = Result.getOrUndefined(Jws.read(jws, type, maximumLength))
+  const claims = read && Result.getOrUndefined(decodeClaims(read.claims))
+  return read === undefined || claims === undefined ? undefined : { claims, digest: read.digest }
 }
 
 const timeFault = ({ exp, iat }: EnvelopeClaims, now: number): string | undefined => {
@@ -252,16 +322,6 @@ const type = "soai-invoke+jwt"
 
 const decodeClaims = Schema.decodeUnknownResult(EnvelopeClaims, { onExcessProperty: "error" })
 
-const headers = new WeakMap<SigningKey, string>()
-
-const headerOf = (key: SigningKey): string => {
-  const known = headers.get(key)
-  if (known !== undefined) return known
-  const header = Buffer.from(JSON.stringify({ alg: "Ed25519", kid: key.kid, typ: type })).toString("base64url")
-  headers.set(key, header)
-  return header
-}
-
 const sha256 = (text: string): string => Crypto.hash("sha256", text, "base64url")
 
 /** `sha-256:` and the base64url SHA-256 of the text's UTF-8. */
@@ -277,11 +337,6 @@ const intentDigest = (intent: IntentPolicy): string => {
   intents.set(intent, taken)
   return taken
 }
-
-const promptDigests = (prompts: Json): Array<string> =>
-  Array.isArray(prompts) && prompts.length <= maximumPrompts
-    ? prompts.map((prompt: Json) => digest(canonicalize(prompt)))
-    : [digest(canonicalize(prompts))]
 
 /** Method and URL, where the endpoint is one of HTTP. */
 const httpTarget = (endpoint: string): { readonly htm: string; readonly htu: string } | undefined => {
@@ -302,17 +357,4 @@ const nonce = (): string => {
   }
   drawn += nonceBytes
   return pool.toString("base64url", drawn - nonceBytes, drawn)
-}
-
-const decode = (part: string): Buffer | undefined => {
-  const bytes = Buffer.from(part, "base64url")
-  return bytes.toString("base64url") === part ? bytes : undefined
-}
-
-const parsePart = (part: string): Record<string, unknown> | undefined => {
-  const bytes = decode(part)
-  if (bytes === undefined) return undefined
-  const text = bytes.toString("utf8")
-  const parsed = Buffer.from(text, "utf8").equals(bytes) ? parseStrictObject(text) : Result.fail("")
-  return Result.isSuccess(parsed) ? parsed.success : undefined
 }

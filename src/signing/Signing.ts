@@ -9,9 +9,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
-import { type Call, type Identified, Signed } from "../Call.ts"
+import { type Call, type Identified, type Lineage, Signed } from "../Call.ts"
 import { EnforcementUnavailable, IdentityInvalid } from "../Errors.ts"
-import { Keys, type SigningKey } from "../Keys.ts"
+import { type AnyKey, Keys, SignerFailed } from "../Keys.ts"
+import { toolResource } from "../Operation.ts"
 import { policyId, type Principal } from "../Principal.ts"
 import { type Agent, Directory } from "./Directory.ts"
 import * as Envelope from "./Envelope.ts"
@@ -44,14 +45,21 @@ export class Signing extends Context.Service<
         sign: (identified) =>
           Effect.withFiber((fiber): Effect.Effect<Signed, IdentityInvalid | EnforcementUnavailable> => {
             const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
-            const { invocation } = identified.call
-            if (invocation === undefined) return seal(agent, identified, undefined, now)
-            const parent = verifyInvocation(directory, identified, invocation, now)
-            if (Result.isFailure(parent)) return Effect.fail(refused(parent.failure))
+            const { chain, invocation, lineage } = identified.call
+            if (invocation === undefined) {
+              if (lineage === undefined) return seal(agent, identified, undefined, now)
+              const parent = continued(identified, lineage, now)
+              return Result.isFailure(parent)
+                ? Effect.fail(refused(parent.failure))
+                : seal(agent, identified, parent.success, now)
+            }
+            const verified = verifyInvocation(directory, agent, identified, invocation, now)
+            if (Result.isFailure(verified)) return Effect.fail(refused(verified.failure))
+            const parent = { link: verified.success, chain: [...chain, invocation] }
             return Effect.flatMap(
-              replay.use(parent.success.claims),
+              replay.use(verified.success.claims),
               (first): Effect.Effect<Signed, IdentityInvalid | EnforcementUnavailable> =>
-                first ? seal(agent, identified, parent.success, now) : Effect.fail(replayed())
+                first ? seal(agent, identified, parent, now) : Effect.fail(replayed())
             )
           })
       })
@@ -59,33 +67,66 @@ export class Signing extends Context.Service<
   )
 }
 
+/** The envelope that a call follows, and all of its chain, root first, itself the last. */
+interface Parent {
+  readonly link: Envelope.Link
+  readonly chain: ReadonlyArray<string>
+}
+
 const seal = (
-  key: SigningKey,
+  key: AnyKey<"agent">,
   identified: Identified,
-  parent: Envelope.Envelope | undefined,
+  parent: Parent | undefined,
   now: number
 ): Effect.Effect<Signed, EnforcementUnavailable> => {
   const { call, principal } = identified
+  const whole = (envelope: Envelope.Envelope): Signed =>
+    new Signed(identified, { ...envelope, chain: parent?.chain ?? [] })
   try {
     const envelope = Envelope.sign({
       ...Envelope.ofCall(call, principal),
       key,
       iss: call.server,
       aud: audienceOf(call),
-      parent,
+      parent: parent?.link,
       now
     })
-    return Effect.succeed(new Signed(identified, envelope))
+    return envelope instanceof Promise
+      ? Effect.tryPromise({ try: () => envelope.then(whole), catch: unsigned })
+      : Effect.succeed(whole(envelope))
   } catch (cause) {
-    return Effect.fail(
-      new EnforcementUnavailable({
-        stage: "signing",
-        message: "The call could not be signed; nothing was sent.",
-        cause
-      })
-    )
+    return Effect.fail(unsigned(cause))
   }
 }
+
+const unsigned = (cause: unknown): EnforcementUnavailable =>
+  new EnforcementUnavailable({
+    stage: "signing",
+    message: `The call could not be signed; nothing was sent.${cause instanceof SignerFailed ? ` ${cause.message}` : ""}`,
+    cause
+  })
+
+/**
+ * The envelope that a call of this process follows, which the call was made because of. None where the chain has ended: it
+ * has expired, or the call is in another name. What the chain forbids stays forbidden, for policy is told of it anyway.
+ */
+const continued = (
+  { principal }: Identified,
+  lineage: Lineage,
+  now: number
+): Result.Result<Parent | undefined, string> => {
+  const link = Envelope.linkOf(lineage.envelope)
+  if (link === undefined) return Result.succeed(undefined)
+  const { dep, exp } = link.claims
+  if (dep >= Envelope.maximumDepth) return Result.fail(tooDeep)
+  const isSame =
+    policyId(principal) === policyId(lineage.principal) && principal.tokenHash === lineage.principal.tokenHash
+  return Result.succeed(
+    isSame && exp > Math.floor(now / 1000) ? { link, chain: [...lineage.chain, lineage.envelope] } : undefined
+  )
+}
+
+const tooDeep = `is at the end of a chain of ${Envelope.maximumDepth} agents, the longest that may be`
 
 /** Who the bytes are for: the provider, or the server itself where the call stays here. */
 const audienceOf = ({ endpoint, server }: Call): string => {
@@ -95,27 +136,77 @@ const audienceOf = ({ endpoint, server }: Call): string => {
 
 const verifyInvocation = (
   directory: Directory["Service"],
+  own: AnyKey<"agent">,
   { call, principal }: Identified,
   invocation: string,
   now: number
 ): Result.Result<Envelope.Envelope, string> => {
+  const publicKey = (agentId: string, kid: string): Uint8Array | undefined => {
+    const agent = directory.get(agentId)
+    return agent?.kid === kid ? agent.publicKey : undefined
+  }
   const verified = Envelope.verify(invocation, {
-    publicKey: (agentId, kid) => {
-      const agent = directory.get(agentId)
-      return agent?.kid === kid ? agent.publicKey : undefined
-    },
+    publicKey,
     ...Envelope.ofCall(call, principal),
     aud: call.server,
     now
   })
   if (Result.isFailure(verified)) return verified
-  const agent = directory.get(verified.success.claims.iss)
-  if (agent === undefined || !mayActFor(agent, principal))
-    return Result.fail(`is by an agent that is not ${policyId(principal)}`)
-  return verified.success.claims.dep < Envelope.maximumDepth
-    ? verified
-    : Result.fail(`is at the end of a chain of ${Envelope.maximumDepth} agents, the longest that may be`)
+  const { claims } = verified.success
+  const agent = directory.get(claims.iss)
+  if (agent === undefined) return Result.fail("is not by an agent that is registered with this key")
+  if (claims.dep >= Envelope.maximumDepth) return Result.fail(tooDeep)
+  if (claims.dep === 0)
+    return call.chain.length > 0
+      ? Result.fail(`stands at depth 0, and ${call.chain.length} envelopes came with it`)
+      : mayActFor(agent, principal)
+        ? verified
+        : Result.fail(`is by an agent that is not ${policyId(principal)}`)
+
+  // Services are in no directory: the workspace's own key signs for them.
+  const links = Envelope.verifyChain(verified.success, call.chain, {
+    publicKey: (agentId, kid) =>
+      publicKey(agentId, kid) ?? (directory.get(agentId) === undefined && kid === own.kid ? own.publicKey : undefined),
+    mayFollow: (child, parent) => mayFollow(directory, child, parent, principal),
+    intents: call.intents,
+    now
+  })
+  if (Result.isFailure(links)) return Result.fail(links.failure)
+  const root = directory.get(links.success[0]?.claims.iss ?? "")
+  const isHis = mayActFor(agent, principal)
+  // Who acts for another says so by a chain that this one began, or by the token that this one gave.
+  if (
+    !isHis &&
+    (agent.kind !== "agent" || (root === undefined ? principal.kind !== "user" : !mayActFor(root, principal)))
+  )
+    return Result.fail(`is by an agent that is not ${policyId(principal)}, in a chain that is not his`)
+  const acting = [...links.success.map((link) => link.claims.iss), claims.iss].flatMap((id) => {
+    const other = directory.get(id)?.principal
+    return other === undefined || policyId(other) === policyId(principal) ? [] : [policyId(other)]
+  })
+  const told = new Set(call.behalf.map(policyId))
+  return acting.every((id) => told.has(id)) ? verified : Result.fail("leaves out an agent that it was made through")
 }
+
+/**
+ * A call is made because of another by who that one was for: the service, an agent of the service's application, or an agent
+ * of the principal itself.
+ */
+const mayFollow = (
+  directory: Directory["Service"],
+  child: Envelope.EnvelopeClaims,
+  parent: Envelope.EnvelopeClaims,
+  principal: Principal
+): boolean => {
+  if (child.iss === parent.aud || child.iss === parent.iss) return true
+  const agent = directory.get(child.iss)
+  return (
+    agent !== undefined &&
+    (toolResource(agent.app, operationOf(parent.tool)) === parent.tool || mayActFor(agent, principal))
+  )
+}
+
+const operationOf = (tool: string): string => tool.slice(tool.indexOf("/") + 1)
 
 /**
  * An agent that registered with a principal acts for that one. Any other acts for itself, under the name of its

@@ -13,7 +13,7 @@ import {
 import { leafHash } from "../../src/audit/MerkleTree.ts"
 import { generate, verify } from "../../src/Keys.ts"
 
-const key = generate()
+const key = generate("log")
 const checkpoint = { origin: "secure-openai/0123456789abcdef", size: 42, root: leafHash("x") }
 const vkey = verifierKey(checkpoint.origin, key.publicKey)
 
@@ -43,7 +43,7 @@ describe("Checkpoint", () => {
   })
 
   it("accepts one good signature among others, and none of others alone", () => {
-    const other = generate()
+    const other = generate("log")
     const line = signCheckpoint(checkpoint, key).split("\n\n")[1] ?? ""
     const foreign = signCheckpoint({ ...checkpoint, origin: "witness.example" }, other).split("\n\n")[1] ?? ""
     const note = (lines: string) => Result.getOrThrow(parseNote(`${checkpointText(checkpoint)}\n${lines}`))

@@ -3,12 +3,13 @@ import * as Result from "effect/Result"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { parseNote, parseVerifierKeys, verifyNote } from "../../src/audit/Checkpoint.ts"
+import { parseNote, parseVerifierKeys, signCheckpointBy, verifyNote } from "../../src/audit/Checkpoint.ts"
 import { type FileSystem, memoryFileSystem, nodeFileSystem } from "../../src/audit/Disk.ts"
 import * as Journal from "../../src/audit/Journal.ts"
-import { hashLength, leafHash, rootOf } from "../../src/audit/MerkleTree.ts"
+import { Frontier, hashLength, leafHash, rootOf } from "../../src/audit/MerkleTree.ts"
+import type { Body } from "../../src/audit/Record.ts"
 import { EnforcementUnavailable } from "../../src/Errors.ts"
-import { generate } from "../../src/Keys.ts"
+import { generate, type RemoteKey } from "../../src/Keys.ts"
 import { check, decision, diskWith, durable, makeCalls, openLog, outcome, temporaryFolder } from "./logs.ts"
 
 const segment = "/log/journal/00000000000000000000.jsonl"
@@ -135,7 +136,7 @@ describe("Journal", () => {
       ["a write", { write: (_: Uint8Array, __: number, done: (error: Error) => void) => done(new Error("ENOSPC")) }],
       ["a sync", { sync: (done: (error: Error) => void) => done(new Error("EIO")) }]
     ] as const)
-      it(`in ${name} refuses everything from then on, also when the disk is well again`, async () => {
+      it(`in ${name} refuses everything from then on, until the log is opened anew`, async () => {
         let failing = false
         const disk = diskWith((file, path) =>
           path !== segment
@@ -205,11 +206,19 @@ describe("Journal", () => {
       const [recovered, unknown] = linesIn(disk)
         .slice(-3)
         .map((line) => JSON.parse(line))
-      assert.include(recovered, { dropped: 6, open: 1, previous: log.boot })
+      assert.include(recovered, { dropped: 6, open: 1, previous: log.current().boot })
       assert.include(unknown, { call: "left-open", result: "unknown", decision: 5 })
       const torn = disk.list("/log/journal").filter((name) => name.includes(".torn-"))
       assert.strictEqual(torn.length, 1)
       assert.strictEqual(disk.read(`/log/journal/${torn[0]}`)?.toString(), '{"torn')
+    })
+
+    it("leaves nothing of a torn tail that is longer than what follows", async () => {
+      const disk = memoryFileSystem()
+      await durable(openLog(disk))
+      append(disk, segment, `{"torn":"${"x".repeat(20_000)}`)
+      await openLog(crash(disk)).close()
+      assert.notInclude(disk.read(segment)?.toString() ?? "", "xxx")
     })
 
     it("moves whole lines aside that are no records, where they were not signed", async () => {
@@ -329,7 +338,7 @@ describe("Journal", () => {
 
     it("is not gone on with under another key", async () => {
       const disk = await closed()
-      assert.include(failure(() => openLog(disk, { key: generate() })).message, "another log key")
+      assert.include(failure(() => openLog(disk, { key: generate("log") })).message, "another log key")
     })
 
     it("in its leaves alone is gone on with, and they are made anew", async () => {
@@ -369,7 +378,7 @@ describe("Journal", () => {
   describe("in a folder", () => {
     it("is one log for all who open it in one process, until the last closes it", async () => {
       const path = Path.join(folder(), "audit")
-      const options = { path, named: true, key: generate(), disk: nodeFileSystem, opening: [] }
+      const options = { path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] }
       const first = Journal.join(options)
       const second = Journal.join({ ...options, path: `${path}/../audit` })
       assert.strictEqual(first.origin, second.origin)
@@ -380,7 +389,7 @@ describe("Journal", () => {
       second.append(outcome(body.call, appended.seq))
       await durable(second)
       assert.isTrue(Fs.existsSync(Path.join(path, "lock")))
-      assert.throws(() => Journal.join({ ...options, key: generate() }), /another log key/)
+      assert.throws(() => Journal.join({ ...options, key: generate("log") }), /another log key/)
       await second.close()
       assert.isFalse(Fs.existsSync(Path.join(path, "lock")))
       assert.isTrue((await check({ path })).ok)
@@ -392,7 +401,7 @@ describe("Journal", () => {
       const child = ChildProcess.spawn(process.execPath, [Path.join(import.meta.dirname, "writer.ts"), path, "hold"])
       try {
         await new Promise((resolve) => child.stdout.once("data", resolve))
-        const options = { path, key: generate(), disk: nodeFileSystem, opening: [] }
+        const options = { path, key: generate("log"), disk: nodeFileSystem, opening: [] }
         const error = failure(() => Journal.open({ ...options, named: true }))
         assert.include(error.message, `process ${child.pid}`)
         const sibling = Journal.open({ ...options, named: false })
@@ -406,7 +415,7 @@ describe("Journal", () => {
       assert.isTrue(Fs.existsSync(Path.join(path, "lock")))
       // The lock of a process that is gone is nobody's; its log goes on under its own key.
       const error = failure(() =>
-        Journal.open({ path, named: true, key: generate(), disk: nodeFileSystem, opening: [] })
+        Journal.open({ path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] })
       )
       assert.include(error.message, "another log key")
     })
@@ -416,9 +425,9 @@ describe("Journal", () => {
       const lock = Path.join(path, "lock")
       Fs.mkdirSync(path)
       Fs.writeFileSync(lock, JSON.stringify({ boot: "b", pid: process.pid, started: "another boot/1" }))
-      const options = { path, named: true, key: generate(), disk: nodeFileSystem, opening: [] }
+      const options = { path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] }
       const log = Journal.open(options)
-      assert.strictEqual(JSON.parse(Fs.readFileSync(lock, "utf8")).boot, log.boot)
+      assert.strictEqual(JSON.parse(Fs.readFileSync(lock, "utf8")).boot, log.current().boot)
       assert.throws(() => Journal.open(options), new RegExp(`process ${process.pid}`))
       await log.close()
       Fs.writeFileSync(lock, "not a lock")
@@ -430,12 +439,50 @@ describe("Journal", () => {
       Fs.writeFileSync(file, "")
       for (const path of [Path.join(file, "audit"), "/proc/no-such-home/audit"]) {
         const error = failure(() =>
-          Journal.join({ path, named: false, key: generate(), disk: nodeFileSystem, opening: [] })
+          Journal.join({ path, named: false, key: generate("log"), disk: nodeFileSystem, opening: [] })
         )
         assert.include(error.message, "SECURE_OPENAI_HOME")
         assert.include(error.message, 'audit: "memory"')
         assert.strictEqual(error.stage, "audit")
       }
     })
+  })
+})
+
+describe("a log whose key is held elsewhere", () => {
+  it("takes no more calls once its checkpoints were not signed for too long, and takes them again once they are", async () => {
+    const { jwk, kid, publicKey, sign, use } = generate("log")
+    let isDown = false
+    const key: RemoteKey<"log"> = {
+      use,
+      kid,
+      jwk,
+      publicKey,
+      signLater: async (bytes) => {
+        if (isDown) throw new Error("the signer is down")
+        return sign(bytes)
+      }
+    }
+    const origin = Journal.newOrigin()
+    const note = await signCheckpointBy({ origin, size: 0, root: new Frontier().root() }, [key])
+    const disk = memoryFileSystem()
+    const common = { path: "/log", named: true, key, first: { origin, note }, disk, opening: [] }
+    const journal = Journal.open({ ...common, unsigned: { ms: 1e9, records: 3 } })
+    await journal.signed
+    isDown = true
+    const decided = { kind: "decision", call: "c" } as unknown as Body
+    const say = () => journal.overdue() === undefined && Result.isSuccess(journal.append(decided))
+    assert.isTrue(say())
+    await durable(journal)
+    // It is noticed where the next checkpoint is due.
+    for (let i = 0; i < 200 && say(); i++) await new Promise((resolve) => setTimeout(resolve, 20))
+    assert.match(journal.overdue()?.message ?? "", /no more calls until.*the signer is down/)
+    // How calls end is said all the same.
+    assert.isTrue(Result.isSuccess(journal.append({ kind: "outcome", call: "c" } as unknown as Body)))
+    isDown = false
+    for (let i = 0; i < 200 && !say(); i++) await new Promise((resolve) => setTimeout(resolve, 20))
+    assert.isTrue(say())
+    await journal.close()
+    assert.throws(() => Journal.open({ ...common, path: "/other", first: undefined }), /first checkpoint/)
   })
 })

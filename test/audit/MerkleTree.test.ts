@@ -27,8 +27,6 @@ const naiveRoot = (leaves: ReadonlyArray<Uint8Array>): Uint8Array => {
 const leaves = Array.from({ length: 65 }, (_, i) => leafHash(`leaf ${i}`))
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
-const flipped = (bytes: Uint8Array, i: number): Uint8Array => bytes.map((byte, j) => (j === i ? byte ^ 1 : byte))
-
 describe("MerkleTree", () => {
   it("gives the roots that Certificate Transparency's own tests expect", () => {
     const inputs = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
@@ -62,66 +60,6 @@ describe("MerkleTree", () => {
       frontier.append(leaf)
       assert.strictEqual(frontier.size, i + 1)
       assert.strictEqual(hex(frontier.root()), hex(naiveRoot(leaves.slice(0, i + 1))))
-    }
-  })
-
-  it("proves every leaf of every tree up to 64, and no other leaf", () => {
-    for (let size = 1; size <= 64; size++) {
-      const tree = leaves.slice(0, size)
-      const root = rootOf(tree)
-      for (let index = 0; index < size; index++) {
-        const proof = inclusionProof(tree, index)
-        const check = (leaf: Uint8Array, i: number, n: number, hashes: ReadonlyArray<Uint8Array>): boolean =>
-          Result.isSuccess(verifyInclusion(leaf, i, n, hashes, root))
-        assert.isTrue(check(leaves[index]!, index, size, proof), `${index} of ${size}`)
-        assert.isFalse(check(leaves[64]!, index, size, proof))
-        assert.isFalse(check(leaves[index]!, index, size, [...proof, emptyRoot]))
-        if (proof.length > 0) assert.isFalse(check(leaves[index]!, index, size, proof.slice(1)))
-        for (const other of [index - 1, index + 1, size])
-          if (other !== index)
-            assert.isFalse(check(leaves[index]!, other, size, proof), `${index} as ${other} of ${size}`)
-      }
-    }
-  })
-
-  it("proves that every tree up to 64 extends every smaller one, and no other", () => {
-    for (let size = 1; size <= 64; size++) {
-      const tree = leaves.slice(0, size)
-      const root = rootOf(tree)
-      for (let old = 1; old <= size; old++) {
-        const oldRoot = rootOf(tree, 0, old)
-        const proof = consistencyProof(tree, old)
-        const check = (hashes: ReadonlyArray<Uint8Array>, from: Uint8Array, to: Uint8Array): boolean =>
-          Result.isSuccess(verifyConsistency(old, size, hashes, from, to))
-        assert.isTrue(check(proof, oldRoot, root), `${old} to ${size}`)
-        assert.isFalse(check(proof, leaves[64]!, root))
-        assert.isFalse(check(proof, oldRoot, leaves[64]!))
-        assert.isFalse(check([...proof, emptyRoot], oldRoot, root))
-        if (proof.length > 0) assert.isFalse(check(proof.slice(1), oldRoot, root))
-      }
-    }
-  })
-
-  it("refuses a proof with any byte changed", () => {
-    for (let size = 2; size <= 17; size++) {
-      const tree = leaves.slice(0, size)
-      const root = rootOf(tree)
-      for (let place = 0; place < size; place++) {
-        const inclusion = inclusionProof(tree, place)
-        const consistency = consistencyProof(tree, place + 1)
-        for (let i = 0; i < 32; i++) {
-          for (const at of inclusion.keys()) {
-            const changed = inclusion.map((hash, j) => (j === at ? flipped(hash, i) : hash))
-            assert.isTrue(Result.isFailure(verifyInclusion(leaves[place]!, place, size, changed, root)))
-          }
-          for (const at of consistency.keys()) {
-            const changed = consistency.map((hash, j) => (j === at ? flipped(hash, i) : hash))
-            assert.isTrue(
-              Result.isFailure(verifyConsistency(place + 1, size, changed, rootOf(tree, 0, place + 1), root))
-            )
-          }
-        }
-      }
     }
   })
 

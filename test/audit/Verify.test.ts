@@ -17,7 +17,8 @@ import { nodeFileSystem } from "../../src/audit/Disk.ts"
 import * as Journal from "../../src/audit/Journal.ts"
 import { leafHash, rootOf, verifyInclusion } from "../../src/audit/MerkleTree.ts"
 import { encode, type LogRecord } from "../../src/audit/Record.ts"
-import { prove, type VerifyOptions } from "../../src/audit/Verify.ts"
+import { prove } from "../../src/audit/Proof.ts"
+import type { VerifyOptions } from "../../src/audit/Verify.ts"
 import { Reply } from "../../src/Call.ts"
 import { generate, Keys } from "../../src/Keys.ts"
 import { chat, runCall } from "./calls.ts"
@@ -257,18 +258,18 @@ describe("Verify", () => {
 
   it("checks against a key that is known from elsewhere", async () => {
     const [own] = Result.getOrThrow(parseVerifierKeys(Fs.readFileSync(Path.join(small, "vkey"), "utf8")))
-    assert.deepInclude(await check({ path: small, key: own }), { ok: true, key: "given" })
-    const other = verifierKey(own?.name ?? "", generate().publicKey)
-    assert.deepStrictEqual(await codesOf({ path: small, key: other }), ["signature_invalid"])
+    assert.deepInclude(await check({ path: small, keys: [own!] }), { ok: true, key: "given" })
+    const other = verifierKey(own?.name ?? "", generate("log").publicKey)
+    assert.deepStrictEqual(await codesOf({ path: small, keys: [other] }), ["signature_invalid"])
     // A log that was made anew as a whole is consistent in itself; only the key tells.
     const forged = forge([open(), close])
     assert.deepStrictEqual(await codesOf({ path: forged }), [])
-    assert.deepStrictEqual(await codesOf({ path: forged, key: own }), ["signature_invalid"])
+    assert.deepStrictEqual(await codesOf({ path: forged, keys: [own!] }), ["signature_invalid"])
   })
 
   it("accepts a note that one of two keys signed", async () => {
     const path = forge([open(), close])
-    const older = `${formatVerifierKey(verifierKey("secure-openai/0123456789abcdef", generate().publicKey))}\n`
+    const older = `${formatVerifierKey(verifierKey("secure-openai/0123456789abcdef", generate("log").publicKey))}\n`
     Fs.writeFileSync(Path.join(path, "vkey"), older + Fs.readFileSync(Path.join(path, "vkey"), "utf8"))
     assert.deepStrictEqual(await codesOf({ path }), [])
     Fs.writeFileSync(Path.join(path, "vkey"), older)
@@ -291,7 +292,7 @@ describe("Verify", () => {
     const note = Result.getOrThrow(parseNote(since))
     const fork = signCheckpoint({ ...note, root: leafHash("another") }, key)
     assert.deepStrictEqual(await codesOf({ path, since: fork }), ["forked"])
-    const foreign = signCheckpoint(note, generate())
+    const foreign = signCheckpoint(note, generate("log"))
     assert.deepStrictEqual(await codesOf({ path, since: foreign }), ["signature_invalid"])
     assert.deepStrictEqual(await codesOf({ path, since: "nothing" }), ["checkpoint_invalid"])
     const empty = signCheckpoint({ ...note, size: 0, root: rootOf([]) }, key)
@@ -420,6 +421,6 @@ describe("Verify", () => {
       )
       assert.isTrue(Result.isSuccess(verified))
     }
-    assert.include((await Effect.runPromise(Effect.flip(prove(small, 11)))).message, "not signed yet")
+    assert.include((await Effect.runPromise(Effect.flip(prove(small, 11)))).message, "is not signed")
   })
 })

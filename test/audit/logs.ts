@@ -11,7 +11,7 @@ import type { Body } from "../../src/audit/Record.ts"
 import { type Report, verify, type VerifyOptions } from "../../src/audit/Verify.ts"
 import { generate, type SigningKey } from "../../src/Keys.ts"
 
-export const key: SigningKey = generate()
+export const key: SigningKey<"log"> = generate("log")
 
 export const openLog = (disk: FileSystem, options: Partial<Journal.JournalOptions> = {}): Journal.Journal =>
   Journal.open({ path: "/log", named: true, key, disk, opening: [], ...options })

@@ -42,7 +42,7 @@ const changed = (name: string): string => {
   return path
 }
 
-describe("secure-openai audit", () => {
+describe("secure-openai audit", { timeout: 60_000 }, () => {
   it("verify says how many records there are, from when to when, and exits with 0", () => {
     const { status, stdout } = run("audit", "verify", log)
     assert.strictEqual(status, 0)
@@ -123,6 +123,8 @@ describe("secure-openai audit", () => {
       ["show", "one", log],
       ["tail", Path.join(home, "nothing")],
       ["prove", "999", log],
+      ["check-proof", Path.join(home, "nothing"), "--record", Path.join(log, "vkey"), "--key", Path.join(log, "vkey")],
+      ["check-proof", Path.join(log, "vkey")],
       ["unknown"]
     ]) {
       const { status, stderr } = run("audit", ...args)
@@ -155,7 +157,7 @@ describe("secure-openai audit", () => {
     )
   })
 
-  it("tail -f goes on with each record as it is written, across segments", { timeout: 30_000 }, async () => {
+  it("tail -f goes on with each record as it is written, across segments", async () => {
     const path = Path.join(home, "followed")
     const journal = openAt(path)
     const child = ChildProcess.spawn(process.execPath, [main, "audit", "tail", "-f", "--json", path])
@@ -195,5 +197,35 @@ describe("secure-openai audit", () => {
     assert.strictEqual(status, 0)
     assert.isTrue(stdout.startsWith("c2sp.org/tlog-proof@v1\nindex 3\n"))
     assert.isTrue(stdout.endsWith(Fs.readFileSync(Path.join(log, "checkpoint"), "utf8")))
+  })
+
+  it("check-proof checks it without the log, and exits as verify does", () => {
+    const [proof, record, other] = ["proof", "record", "other"].map((name) => Path.join(home, name)) as [
+      string,
+      string,
+      string
+    ]
+    Fs.writeFileSync(proof, run("audit", "prove", "3", log).stdout)
+    Fs.writeFileSync(record, run("audit", "show", "3", log, "--json").stdout)
+    Fs.writeFileSync(other, run("audit", "show", "5", log, "--json").stdout)
+    const vkey = Path.join(log, "vkey")
+    const good = run("audit", "check-proof", proof, "--record", record, "--key", vkey)
+    assert.strictEqual(good.status, 0, good.stderr)
+    assert.match(good.stdout, /^proven: record 3 of the first 26 of secure-openai\/[0-9a-f]{16}\n3 .*decision/)
+    for (const args of [
+      [proof, "--record", other, "--key", vkey],
+      [proof, "--record", record, "--key", Path.join(`${log}-2`, "vkey")],
+      [vkey, "--record", record, "--key", vkey]
+    ]) {
+      const { status, stdout } = run("audit", "check-proof", ...args)
+      assert.strictEqual(status, 1, args.join(" "))
+      assert.match(stdout, /^NOT PROVEN: /)
+    }
+  })
+
+  it("prove proves nothing of a log whose records are not those that were signed", () => {
+    const { status, stderr, stdout } = run("audit", "prove", "3", changed("changed-proof"))
+    assert.deepStrictEqual([status, stdout], [2, ""])
+    assert.include(stderr, "not those that were signed")
   })
 })

@@ -209,7 +209,7 @@ describe("policies", () => {
     opened.push(workspace)
     const c = client({ workspace })
     Fs.rmSync(folder, { recursive: true })
-    await expect(workspace.reload()).rejects.toThrow()
+    await expect(workspace.reload()).rejects.toBeInstanceOf(ConfigurationError)
     await answered(c)
   })
 
@@ -357,7 +357,7 @@ describe("a set-up that is wrong", () => {
     expect([ConfigurationError, IdentityError].some((one) => error instanceof one)).toBe(true)
     const call = async (): Promise<unknown> =>
       ask(client({ ...(given.workspace === undefined && { audit: "memory" }), ...given }))
-    await expect(call()).rejects.toThrow()
+    await expect(call()).rejects.toBeInstanceOf(OpenAI.OpenAIError)
     expect(provider.hits).toHaveLength(0)
   })
 

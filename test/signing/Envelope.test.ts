@@ -4,7 +4,7 @@ import { compactVerify, decodeProtectedHeader, importJWK, jwtVerify } from "jose
 import * as Crypto from "node:crypto"
 import { canonicalize } from "../../src/CanonicalJson.ts"
 import { Call } from "../../src/Call.ts"
-import { generate } from "../../src/Keys.ts"
+import { generate, type SigningKey } from "../../src/Keys.ts"
 import { app } from "../../src/Principal.ts"
 import * as Envelope from "../../src/signing/Envelope.ts"
 
@@ -17,7 +17,7 @@ const messages = [
   { role: "system", content: "Be brief." },
   { role: "user", content: "Hello" }
 ]
-const statement: Envelope.Statement = {
+const statement: Envelope.Statement & { readonly key: SigningKey<"agent"> } = {
   key,
   iss: "agent-1",
   aud: "service-1",
@@ -27,7 +27,7 @@ const statement: Envelope.Statement = {
   endpoint: "POST https://api.openai.com/v1/chat/completions",
   tokenHash,
   intents: [intent],
-  prompts: messages,
+  prompts: { messages },
   now
 }
 const expected: Envelope.Expectation = {
@@ -80,23 +80,26 @@ describe("Envelope.sign", () => {
     assert.strictEqual(claims.htu, "https://api.openai.com/v1/chat/completions")
     assert.strictEqual(claims.ath, tokenHash)
     assert.deepStrictEqual(claims.int, [`sha-256:${sha256(canonicalize(intent))}`])
-    assert.deepStrictEqual(
-      claims.prm,
-      messages.map((message) => `sha-256:${sha256(canonicalize(message))}`)
-    )
+    assert.deepStrictEqual(claims.prm, {
+      messages: messages.map((message) => `sha-256:${sha256(canonicalize(message))}`)
+    })
     assert.strictEqual(envelope.digest, sha256(partsOf(envelope.jws).slice(0, 2).join(".")))
   })
 
-  it.each([
-    ["generate", { messages: ["m"], input: "i" }, "chat/completions", ["m"]],
-    ["generate", { messages: ["m"], input: "i" }, "responses", "i"],
-    ["generate", { input: [1, 2] }, "responses/compact", [1, 2]],
-    ["complete", { prompt: "p", input: "i" }, "completions", "p"],
-    ["embed", { input: ["a", "b"] }, "embeddings", ["a", "b"]],
-    ["a_tool", { input: "i" }, "", undefined]
-  ])("finds the prompt of %s %j at %s", (operation, params, path, prompts) => {
-    const call = Call.make(operation, params, path === "" ? {} : { endpoint: `POST https://api.openai.com/v1/${path}` })
-    assert.deepStrictEqual(Envelope.ofCall(call, app("my-app")).prompts, prompts)
+  const found: ReadonlyArray<readonly [string, object, string, object | undefined, ReadonlyArray<string>]> = [
+    ["generate", { messages: ["m"], input: "i" }, "chat/completions", { messages: ["m"] }, []],
+    ["generate", { messages: ["m"], input: "i" }, "responses", { input: "i" }, []],
+    ["generate", { input: [1, 2] }, "responses/compact", { input: [1, 2] }, []],
+    ["generate", { model: "m" }, "chat/completions", undefined, []],
+    ["complete", { prompt: "p", input: "i" }, "completions", { prompt: "p" }, []],
+    ["embed", { input: ["a", "b"] }, "embeddings", { input: ["a", "b"] }, []],
+    ["a_tool", { input: "i" }, "", undefined, []],
+    ["a_tool", { input: "i", question: "q", b: 1 }, "", { question: "q", b: 1 }, ["question", "b", "absent"]]
+  ]
+  it.each(found)("finds the prompt of %s %j at %s", (operation, params, path, prompt, prompts) => {
+    const where = path === "" ? {} : { endpoint: `POST https://api.openai.com/v1/${path}` }
+    const call = Call.make(operation, params, { ...where, prompts })
+    assert.deepStrictEqual(Envelope.ofCall(call, app("my-app")).prompts, prompt)
   })
 
   it("is good for at most 60 s and has a nonce of its own", () => {
@@ -105,16 +108,6 @@ describe("Envelope.sign", () => {
     const nonces = new Set(Array.from({ length: 1000 }, () => Envelope.sign(statement).claims.jti))
     assert.strictEqual(nonces.size, 1000)
     for (const nonce of nonces) assert.lengthOf(Buffer.from(nonce, "base64url"), 16)
-  })
-
-  it("digests a prompt that is one text, or one of many elements, as a whole", () => {
-    assert.deepStrictEqual(Envelope.sign({ ...statement, prompts: "Hello" }).claims.prm, [
-      `sha-256:${sha256('"Hello"')}`
-    ])
-    const tokens = Array.from({ length: 5000 }, (_, i) => i)
-    assert.deepStrictEqual(Envelope.sign({ ...statement, prompts: tokens }).claims.prm, [
-      `sha-256:${sha256(JSON.stringify(tokens))}`
-    ])
   })
 
   it("leaves out what there is none of", () => {
@@ -245,6 +238,31 @@ describe("Envelope.verify", () => {
   ]
   it.each(shape)("refuses one with %s", (_, forged) => {
     assert.isDefined(fault(forged))
+  })
+
+  it("checks in its order: of several faults the first is told", () => {
+    const later = { ...claims, iat: claims.iat + 100, exp: claims.exp + 100, jti: "B".repeat(22) }
+    const good = forge(header, claims)
+    const steps: ReadonlyArray<readonly [string, Partial<Envelope.Expectation>, RegExp]> = [
+      ["x".repeat(65_537), {}, /longer/],
+      ["x.y", {}, /compact/],
+      [`${good}=`, {}, /canonical/],
+      [forge({ ...header, alg: "none" }, {}), {}, /header/],
+      [forge(header, { ...later, exp: "1" }), { publicKey: () => undefined }, /claim/],
+      [forge(header, later), { publicKey: () => undefined, aud: "other" }, /not by an agent/],
+      [forge(header, later), { publicKey: () => generate().publicKey, aud: "other" }, /not signed/],
+      [forge(header, later), { aud: "other" }, /another agent/],
+      [forge(header, later), { tool: "other", bytes: "" }, /future/],
+      [good, { tool: "other", endpoint: "POST https://evil.example", bytes: "" }, /another resource/],
+      [good, { endpoint: "POST https://evil.example", bytes: "", tokenHash: undefined }, /another endpoint/],
+      [good, { bytes: "", tokenHash: undefined, sub: "bob" }, /other params/],
+      [good, { tokenHash: undefined, sub: "bob", intents: [] }, /another token/],
+      [good, { sub: "bob", intents: [] }, /another principal/],
+      [forge(header, { ...claims, dep: 1 }), { intents: [] }, /intent/],
+      [forge(header, { ...claims, dep: 1 }), {}, /chain/]
+    ]
+    for (const [envelope, change, message] of steps) assert.match(fault(envelope, change) ?? "accepted", message)
+    assert.isUndefined(fault(good))
   })
 
   it("refuses every change of a single character", () => {

@@ -77,7 +77,7 @@ describe("Signing.sign", () => {
       assert.strictEqual(claims.tool, "tool:shop/generate")
       assert.strictEqual(claims.ath, alice.tokenHash)
       assert.strictEqual(claims.dep, 0)
-      assert.strictEqual(claims.prm?.length, 1)
+      assert.strictEqual(claims.prm?.["messages"]?.length, 1)
     }).pipe(Effect.provide(layer))
   )
 
@@ -212,10 +212,12 @@ describe("Signing.sign", () => {
           now: 0
         })
       let envelope = link(undefined)
-      for (let depth = 1; depth <= 7; depth++) envelope = link(envelope)
-      const signed = yield* sign(alice, { invocation: envelope.jws })
+      const chain = [envelope.jws]
+      for (let depth = 1; depth <= 7; depth++) chain.push((envelope = link(envelope)).jws)
+      const signed = yield* sign(alice, { invocation: envelope.jws, chain: chain.slice(0, -1) })
       assert.strictEqual(claimsOf(signed.envelope).dep, 8)
-      assert.strictEqual(yield* refusal(alice, { invocation: link(envelope).jws }), "envelope")
+      assert.deepStrictEqual(signed.chain, chain)
+      assert.strictEqual(yield* refusal(alice, { invocation: link(envelope).jws, chain }), "envelope")
     }).pipe(Effect.provide(layer))
   )
 

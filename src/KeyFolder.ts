@@ -1,0 +1,236 @@
+/**
+ * Keys in a folder: files that only their owner can read, made whole or not at all, and what a rotation leaves there. No
+ * process that uses a key is disturbed by a rotation: it is prepared here, and taken up when keys are next opened.
+ *
+ * @since 0.2.0
+ */
+import * as Schema from "effect/Schema"
+import * as Crypto from "node:crypto"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { Configuration } from "./Errors.ts"
+import { createFile, errorCode, makeFolders } from "./Files.ts"
+
+/** What is in the folder: `agent.pem`, `log.pem`, `salt`, and beside each what is to take its place. */
+export type KeyName = "agent" | "log" | "salt"
+
+const KeyEnd = Schema.Struct({
+  use: Schema.Literals(["agent", "log", "salt"]),
+  kid: Schema.String,
+  /** `x` of the public JWK; a salt has none. */
+  x: Schema.optionalKey(Schema.String),
+  state: Schema.Literals(["retired", "revoked"])
+})
+/** A key that is in use no more, or will not be once its successor is taken up. */
+export interface KeyEnd extends Schema.Struct.Type<typeof KeyEnd.fields> {}
+
+/** The keys of a folder. */
+export interface Opened {
+  readonly agent: Crypto.KeyObject
+  readonly log: Crypto.KeyObject
+  readonly nextLog: Crypto.KeyObject | undefined
+  readonly salt: Uint8Array
+  readonly ended: ReadonlyArray<KeyEnd>
+}
+
+/**
+ * Opens the folder, made where it is missing, and takes up what a rotation prepared. Throws {@link Configuration} for a file
+ * that others can read, that is no file of this user, or that holds no key; else what the disk throws.
+ */
+export const open = (directory: string): Opened => {
+  makeFolders(directory)
+  requireFolder(directory)
+  const ended = readEnded(directory)
+  for (const name of ["agent", "salt"] as const) takeUp(directory, name, ended)
+  const agent = privateKey(load(at(directory, "agent"), newPem))
+  const log = privateKey(load(at(directory, "log"), newPem))
+  const salt = saltOf(at(directory, "salt"), load(at(directory, "salt"), newSalt))
+  const next = at(directory, "log", ".next")
+  const nextLog = Fs.existsSync(next) ? privateKey(read(next)) : undefined
+  const parts = [agent, log, ...(nextLog === undefined ? [] : [nextLog])].map(publicPart)
+  if (new Set(parts).size < parts.length)
+    throw new Configuration({
+      message: `Two files in ${directory} hold one key. A key has one purpose: put another in the place of one of them.`
+    })
+  return { agent, log, nextLog, salt, ended: ended.filter((key) => !isCurrent(key, agent, log, salt)) }
+}
+
+const isCurrent = ({ kid, use }: KeyEnd, agent: Crypto.KeyObject, log: Crypto.KeyObject, salt: Uint8Array): boolean =>
+  kid === (use === "salt" ? saltId(salt) : thumbprint(publicPart(use === "agent" ? agent : log)))
+
+/** What the folder holds, without making or changing anything. Throws as {@link open}, and where there is no such folder. */
+export const list = (
+  directory: string
+): {
+  readonly keys: ReadonlyArray<{
+    readonly use: KeyName
+    readonly kid: string
+    readonly x?: string
+    readonly state: string
+  }>
+} => {
+  requireFolder(directory)
+  const ended = readEnded(directory)
+  const keys = (["agent", "log", "salt"] as const).flatMap((use) =>
+    (["", ".next"] as const).flatMap((suffix) => {
+      const path = at(directory, use, suffix)
+      if (!Fs.existsSync(path)) return []
+      const key = identify(use, read(path), path)
+      const isEnding = suffix === "" && ended.some(({ kid }) => kid === key.kid)
+      return [
+        { use, ...key, state: suffix === "" ? (isEnding ? "active, until the next is taken up" : "active") : "next" }
+      ]
+    })
+  )
+  const present = new Set(keys.map(({ kid }) => kid))
+  return { keys: [...keys, ...ended.filter(({ kid }) => !present.has(kid))] }
+}
+
+/**
+ * Prepares a key to take the place of another one, which is then retired or, where it may be known to others, revoked. It is
+ * taken up when the keys are next opened; a log key signs beside the old one until {@link finish}. Gives both ids. Done again
+ * before that it changes nothing. Throws as {@link open}.
+ */
+export const rotate = (
+  directory: string,
+  use: KeyName,
+  state: KeyEnd["state"]
+): { readonly old: string; readonly next: string } => {
+  if (!Fs.existsSync(at(directory, use))) open(directory)
+  requireFolder(directory)
+  const current = identify(use, read(at(directory, use)), at(directory, use))
+  const path = at(directory, use, ".next")
+  const next = identify(use, load(path, use === "salt" ? newSalt : newPem), path)
+  if (use !== "log") addEnd(directory, { use, ...current, state })
+  return { old: current.kid, next: next.kid }
+}
+
+/** Ends a rotation of the log key: the old one goes, and signs no more once the keys are opened again. */
+export const finish = (directory: string, state: KeyEnd["state"]): { readonly old: string; readonly next: string } => {
+  const path = at(directory, "log", ".next")
+  requireFolder(directory)
+  if (!Fs.existsSync(path))
+    throw new Configuration({ message: `No rotation of the log key is under way in ${directory}.` })
+  const next = identify("log", read(path), path)
+  const current = identify("log", read(at(directory, "log")), at(directory, "log"))
+  addEnd(directory, { use: "log", ...current, state })
+  replaceBy(path, at(directory, "log"))
+  return { old: current.kid, next: next.kid }
+}
+
+/** The public part of an Ed25519 private key: the `x` of its JWK. Throws {@link Configuration} for any other key. */
+export const publicPart = (key: Crypto.KeyObject): string => {
+  const { x } = key.asymmetricKeyType === "ed25519" ? Crypto.createPublicKey(key).export({ format: "jwk" }) : {}
+  if (x === undefined)
+    throw new Configuration({ message: "A signing key must be an Ed25519 private key in PKCS#8 PEM." })
+  return x
+}
+
+/** RFC 7638 SHA-256 thumbprint of an Ed25519 public key, base64url. */
+export const thumbprint = (x: string): string =>
+  Crypto.createHash("sha256").update(`{"crv":"Ed25519","kty":"OKP","x":"${x}"}`).digest("base64url")
+
+/** An id for a salt, from which nobody learns it. */
+export const saltId = (salt: Uint8Array): string =>
+  Crypto.createHmac("sha256", salt).update("secure-openai/kid").digest("base64url")
+
+const at = (directory: string, name: KeyName, suffix: "" | ".next" = ""): string =>
+  Path.join(directory, `${name}${suffix}${name === "salt" ? "" : ".pem"}`)
+
+const privateKey = (pem: string): Crypto.KeyObject => Crypto.createPrivateKey(pem)
+
+const identify = (use: KeyName, text: string, path: string): { readonly kid: string; readonly x?: string } => {
+  if (use === "salt") return { kid: saltId(saltOf(path, text)) }
+  const x = publicPart(privateKey(text))
+  return { kid: thumbprint(x), x }
+}
+
+const newPem = (): string =>
+  Crypto.generateKeyPairSync("ed25519").privateKey.export({ format: "pem", type: "pkcs8" }).toString()
+
+const newSalt = (): string => `${Crypto.randomBytes(32).toString("base64url")}\n`
+
+const saltOf = (path: string, text: string): Uint8Array => {
+  const salt = Buffer.from(text.trim(), "base64url")
+  if (salt.length !== 32) throw new Configuration({ message: `${path} does not hold 32 bytes in base64url.` })
+  return Uint8Array.from(salt)
+}
+
+/** Of several processes that come at once each sees the old key with its end, or the new one, which has none. */
+const takeUp = (directory: string, name: KeyName, ended: ReadonlyArray<KeyEnd>): void => {
+  const next = at(directory, name, ".next")
+  if (!Fs.existsSync(next) || !Fs.existsSync(at(directory, name))) return
+  const { kid } = identify(name, read(at(directory, name)), at(directory, name))
+  if (ended.some((key) => key.use === name && key.kid === kid)) replaceBy(next, at(directory, name))
+}
+
+const replaceBy = (next: string, path: string): void => {
+  read(next)
+  try {
+    Fs.renameSync(next, path)
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error
+  }
+}
+
+const endedFile = (directory: string): string => Path.join(directory, "ended.json")
+
+const decodeEnded = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(KeyEnd)))
+
+const readEnded = (directory: string): ReadonlyArray<KeyEnd> => {
+  const path = endedFile(directory)
+  return Fs.existsSync(path) ? decodeEnded(read(path)) : []
+}
+
+const addEnd = (directory: string, key: KeyEnd): void => {
+  const ended = readEnded(directory).filter(({ kid, use }) => kid !== key.kid || use !== key.use)
+  const draft = `${endedFile(directory)}.${process.pid}-${Crypto.randomBytes(6).toString("hex")}`
+  createFile(draft, `${JSON.stringify([...ended, key], undefined, 2)}\n`)
+  Fs.renameSync(draft, endedFile(directory))
+}
+
+/** The file's text; made with mode 0600 where it is missing. */
+const load = (path: string, make: () => string): string => {
+  if (Fs.lstatSync(path, { throwIfNoEntry: false }) === undefined) createFile(path, make())
+  return read(path)
+}
+
+/** Reads a file of this user that nobody else can read or write. What is checked is what is read. */
+const read = (path: string): string => {
+  const file = openPlain(path)
+  try {
+    requirePrivate(path, Fs.fstatSync(file), "600")
+    return Fs.readFileSync(file, "utf8")
+  } finally {
+    Fs.closeSync(file)
+  }
+}
+
+const openPlain = (path: string): number => {
+  try {
+    return Fs.openSync(path, Fs.constants.O_RDONLY | (Fs.constants.O_NOFOLLOW ?? 0) | (Fs.constants.O_NONBLOCK ?? 0))
+  } catch (error) {
+    if (errorCode(error) !== "ELOOP") throw error
+    throw new Configuration({
+      message: `${path} is a symbolic link, and keys are read from no place that a link leads to. Put the file itself there.`
+    })
+  }
+}
+
+const requireFolder = (directory: string): void => {
+  const stats = Fs.statSync(directory)
+  if (!stats.isDirectory()) throw new Error(`${directory} is no folder`)
+  requirePrivate(directory, stats, "700")
+}
+
+const requirePrivate = (path: string, stats: Fs.Stats, mode: "600" | "700"): void => {
+  if (mode === "600" && !stats.isFile()) throw new Configuration({ message: `${path} is no plain file.` })
+  if (process.platform === "win32") return
+  const user = process.geteuid?.()
+  if (user !== undefined && stats.uid !== user)
+    throw new Configuration({
+      message: `${path} belongs to the user ${stats.uid}, and this process runs as ${user}; run: chown ${user} ${path}`
+    })
+  if ((stats.mode & 0o077) !== 0)
+    throw new Configuration({ message: `${path} can be read by others; run: chmod ${mode} ${path}` })
+}

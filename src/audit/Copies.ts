@@ -1,0 +1,249 @@
+/**
+ * Copies of checkpoints, kept where whoever can rewrite the log cannot reach: a log that is rebuilt whole, key and all, does
+ * not extend a copy (`audit verify --since`). Copying never holds a call up; where it fails for too long, no more calls begin.
+ *
+ * @since 0.2.0
+ */
+import * as Crypto from "node:crypto"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { EnforcementUnavailable } from "../Errors.ts"
+import { makeFolders } from "../Files.ts"
+import type { SignedNote } from "./Writer.ts"
+
+/**
+ * Where each newest checkpoint goes. A folder (made where it is missing) holds one file a log, `<16 hex digits of its
+ * origin>.checkpoint`, replaced as a whole. An `http:` or `https:` URL is sent the note by POST, as text. A function is given
+ * the note; it fails by throwing or rejecting.
+ */
+export type Place = string | URL | ((note: string) => void | Promise<void>)
+
+/** A place, and how long the log goes on without it. */
+export interface Target {
+  readonly to: Place
+  /** Minutes for which a checkpoint may wait for its copy. Default 5. */
+  readonly withinMinutes?: number | undefined
+  /** Records that may be signed without a copy. Default 100,000. */
+  readonly withinRecords?: number | undefined
+}
+
+/** How long one attempt at a URL or a function may take, in ms. */
+const attemptTimeout = 10_000
+/** How long to wait after a failed attempt, in ms; the newest checkpoint goes then. */
+const retryDelay = 2_000
+/** How long a log that closes waits for its last copy, in ms. */
+const closingTimeout = 5_000
+
+/** The copies of one log. */
+export class Copies {
+  readonly #copiers = new Map<unknown, Copier>()
+  #newest: SignedNote | undefined
+
+  /** Copies to this place too, from the newest checkpoint on; a place that is known already stays as it is. */
+  add(target: Target): void {
+    const key = target.to instanceof URL ? target.to.href : target.to
+    if (this.#copiers.has(key)) return
+    const copier = new Copier(target)
+    this.#copiers.set(key, copier)
+    if (this.#newest !== undefined) copier.offer(this.#newest)
+  }
+
+  /** Takes in a checkpoint. At the `last` one of a process what can be done at once is done at once. */
+  offer(note: SignedNote, last: boolean): void {
+    this.#newest = note
+    for (const copier of this.#copiers.values())
+      if (last) copier.finish(note)
+      else copier.offer(note)
+  }
+
+  /** Why no more calls may begin; undefined where every place is close enough behind. */
+  overdue(): EnforcementUnavailable | undefined {
+    for (const copier of this.#copiers.values()) if (copier.isOverdue) return copier.refusal
+    return undefined
+  }
+
+  /** Resolves once every copy is made, or after 5 s. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#copiers.values()].map((copier) => copier.settled()))
+  }
+}
+
+/** One place. At any time the newest checkpoint is under way there, or it is there already. */
+class Copier {
+  readonly #target: { readonly to: Place; readonly withinMinutes: number; readonly withinRecords: number }
+  readonly #name: string
+  /** Waits for its turn: only ever the newest. */
+  #next: SignedNote | undefined
+  /** Since when a checkpoint has been waiting, in ms of the monotonic clock. */
+  #behindSince: number | undefined
+  /** Size of the last checkpoint that was copied. */
+  #copied: number | undefined
+  #offered = 0
+  #running: Promise<void> | undefined
+  #closing = false
+  /** Ends the wait between two attempts. */
+  #wake: () => void = () => {}
+  #failure: string | undefined
+
+  constructor({ to, withinMinutes, withinRecords }: Target) {
+    this.#target = { to, withinMinutes: withinMinutes ?? 5, withinRecords: withinRecords ?? 100_000 }
+    this.#name = typeof to === "function" ? "the function that is given checkpoints" : placeName(to)
+  }
+
+  offer(note: SignedNote): void {
+    this.#next = note
+    this.#offered = note.size
+    this.#copied ??= note.size - 1
+    this.#behindSince ??= performance.now()
+    this.#running ??= this.#run()
+  }
+
+  finish(note: SignedNote): void {
+    try {
+      const { to } = this.#target
+      if (typeof to === "function") void Promise.resolve(to(note.text)).catch(() => {})
+      else if (urlOf(to) === undefined) copyAtOnce(String(to), note)
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  get isOverdue(): boolean {
+    if (this.#behindSince === undefined || this.#failure === undefined) return false
+    return (
+      performance.now() - this.#behindSince > this.#target.withinMinutes * 60_000 ||
+      this.#offered - (this.#copied ?? 0) > this.#target.withinRecords
+    )
+  }
+
+  get refusal(): EnforcementUnavailable {
+    return new EnforcementUnavailable({
+      stage: "audit",
+      message: `Checkpoints of the log have not been copied to ${this.#name} for too long (${this.#failure}), and no call is let through until they are. See to that place; it is tried every ${retryDelay / 1000} s. The bounds are audit: { checkpoints: { to, withinMinutes, withinRecords } }.`
+    })
+  }
+
+  async settled(): Promise<void> {
+    this.#closing = true
+    this.#wake()
+    let timer: NodeJS.Timeout | undefined
+    await Promise.race([
+      this.#running,
+      new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, closingTimeout)
+      })
+    ])
+    clearTimeout(timer)
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      const note = this.#next
+      if (note === undefined) break
+      this.#next = undefined
+      try {
+        await copy(this.#target.to, note)
+        this.#copied = note.size
+        this.#behindSince = this.#next === undefined ? undefined : performance.now()
+        if (this.#failure !== undefined) warn(`Checkpoints of the log are copied to ${this.#name} again.`)
+        this.#failure = undefined
+      } catch (error) {
+        this.#failed(error)
+        this.#next ??= note
+        if (this.#closing) break
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, retryDelay).unref()
+          this.#wake = () => {
+            clearTimeout(timer)
+            resolve()
+          }
+        })
+      }
+    }
+    this.#running = undefined
+  }
+
+  #failed(error: unknown): void {
+    const isFirst = this.#failure === undefined
+    this.#failure = reasonOf(error)
+    if (isFirst)
+      warn(
+        `A checkpoint of the log could not be copied to ${this.#name}: ${this.#failure}. It is tried again every ${retryDelay / 1000} s; after ${this.#target.withinMinutes} minutes or ${this.#target.withinRecords} records without a copy calls are refused.`
+      )
+  }
+}
+
+const copy = async (to: Place, note: SignedNote): Promise<void> => {
+  if (typeof to === "function") return inTime(Promise.resolve(to(note.text)))
+  const url = urlOf(to)
+  if (url === undefined) return copyToFolder(String(to), note)
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "text/plain; charset=utf-8" },
+    body: note.text,
+    redirect: "error",
+    signal: AbortSignal.timeout(attemptTimeout)
+  })
+  await response.body?.cancel()
+  if (!response.ok) throw new Error(`it answered ${response.status}`)
+}
+
+const inTime = async (copying: Promise<void>): Promise<void> => {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`it took longer than ${attemptTimeout / 1000} s`)),
+      attemptTimeout
+    ).unref()
+  })
+  try {
+    await Promise.race([copying, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** The file of a log in a folder of copies. */
+const fileOf = (folder: string, { origin }: SignedNote): string =>
+  Path.join(folder, `${origin.slice(origin.indexOf("/") + 1)}.checkpoint`)
+
+const draftOf = (file: string): string => `${file}.${process.pid}-${Crypto.randomBytes(6).toString("hex")}`
+
+const copyToFolder = async (folder: string, note: SignedNote): Promise<void> => {
+  makeFolders(Path.resolve(folder))
+  const file = fileOf(folder, note)
+  const draft = draftOf(file)
+  try {
+    await Fs.promises.writeFile(draft, note.text, { mode: 0o600, flag: "wx", flush: true })
+    // Not in the background: one that is under way when the process ends would undo the last one.
+    Fs.renameSync(draft, file)
+  } catch (error) {
+    await Fs.promises.rm(draft, { force: true }).catch(() => {})
+    throw error
+  }
+}
+
+const copyAtOnce = (folder: string, note: SignedNote): void => {
+  makeFolders(Path.resolve(folder))
+  const file = fileOf(folder, note)
+  const draft = draftOf(file)
+  Fs.writeFileSync(draft, note.text, { mode: 0o600, flag: "wx", flush: true })
+  Fs.renameSync(draft, file)
+}
+
+/** The URL that a place is; undefined for a folder. */
+export const urlOf = (to: string | URL): URL | undefined =>
+  to instanceof URL ? to : /^[a-z][a-z0-9+.-]*:\/\//i.test(to) ? new URL(to) : undefined
+
+/** A URL may hold a secret in its query. */
+const placeName = (to: string | URL): string => {
+  const url = urlOf(to)
+  return url === undefined ? String(to) : `${url.origin}${url.pathname}`
+}
+
+const reasonOf = (error: unknown): string => {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+const warn = (message: string): void => process.emitWarning(message, "SecureOpenAIWarning")

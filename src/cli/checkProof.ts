@@ -1,0 +1,47 @@
+/**
+ * `secure-openai audit check-proof`: is this record in the log that this key signs? Needs no log.
+ *
+ * @since 0.2.0
+ */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import { checkProof as check } from "../audit/Proof.ts"
+import { CheckFailed } from "./Ending.ts"
+import { key, readFile, readKeys } from "./LogKey.ts"
+import { printable, recordFields, recordLine } from "./Words.ts"
+
+/** The command. */
+export const checkProof = Command.make(
+  "check-proof",
+  {
+    proof: Argument.String("proof").pipe(Argument.withDescription("A file with what `audit prove` printed")),
+    record: Flag.String("record").pipe(
+      Flag.withDescription("A file with the record, as `audit show --json` prints it in its first line")
+    ),
+    key
+  },
+  Effect.fnUntraced(function* ({ key, proof, record }) {
+    const keys = yield* readKeys(key)
+    const text = (yield* readFile(proof)).toString("utf8")
+    const bytes = yield* readFile(record)
+    const end = bytes.indexOf(0x0a)
+    const line = end < 0 ? bytes : bytes.subarray(0, end)
+    const proven = check(text, line, keys)
+    if (Result.isFailure(proven)) {
+      yield* Console.log(`NOT PROVEN: ${printable(proven.failure)}`)
+      return yield* new CheckFailed()
+    }
+    const { index, origin, record: shown, size } = proven.success
+    yield* Console.log(`proven: record ${index} of the first ${size} of ${printable(origin)}`)
+    yield* Console.log(recordLine({ index, text: line.toString("utf8"), record: shown }))
+    yield* Console.log(recordFields(shown))
+  })
+).pipe(
+  Command.withDescription(
+    "Checks a proof without the log. Exits with 0 where it holds, 1 where it does not, 2 where it cannot be checked"
+  )
+)

@@ -1,0 +1,68 @@
+/**
+ * `secure-openai keys export`: public keys, for whoever verifies. A private key is never printed.
+ *
+ * @since 0.2.0
+ */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Crypto from "node:crypto"
+import * as KeyFolder from "../../KeyFolder.ts"
+import { CannotRun } from "../Ending.ts"
+import { attempt, home, homeOf, keysOf, logsOf, vkeysOf } from "./Home.ts"
+
+/** The command. */
+export const exportKeys = Command.make(
+  "export",
+  {
+    use: Argument.Literals("use", ["agent", "log"]).pipe(
+      Argument.withDescription("agent: verifies receipts and envelopes; log: verifies checkpoints. Default: both"),
+      Argument.optional
+    ),
+    home,
+    format: Flag.Literals("format", ["jwk", "pem", "vkey"]).pipe(
+      Flag.withDescription(
+        "jwk: a JWK Set (RFC 7517); pem: SPKI, one block a key; vkey: the log's, for audit verify --key"
+      ),
+      Flag.withDefault("jwk")
+    )
+  },
+  Effect.fnUntraced(function* ({ format, home, use }) {
+    const folder = homeOf(home)
+    const { keys } = yield* attempt(() => KeyFolder.list(keysOf(folder)))
+    const chosen = keys.flatMap(({ kid, state, use: its, x }) =>
+      x !== undefined && its === Option.getOrElse(use, () => its) ? [{ kid, state, use: its, x }] : []
+    )
+    if (format === "vkey") {
+      const found = yield* attempt(() => logsOf(folder).flatMap(vkeysOf))
+      const held = new Set(keys.flatMap(({ use: its, x }) => (its === "log" && x !== undefined ? [x] : [])))
+      const vkeys = [...new Set(found.flatMap(({ vkey, x }) => (held.has(x) ? [vkey] : [])))]
+      if (vkeys.length === 0)
+        return yield* new CannotRun({
+          message: `No log in ${folder} is signed by its log key yet; a log has a vkey once a process has opened it.`
+        })
+      for (const vkey of vkeys) yield* Console.log(vkey)
+      return
+    }
+    if (format === "jwk") {
+      const jwks = chosen.map(({ kid, use: its, x }) => ({
+        kty: "OKP",
+        crv: "Ed25519",
+        x,
+        kid,
+        use: "sig",
+        alg: "Ed25519",
+        "secure-openai/use": its
+      }))
+      return yield* Console.log(JSON.stringify({ keys: jwks }, undefined, 2))
+    }
+    for (const { kid, state, use: its, x } of chosen) {
+      const key = Crypto.createPublicKey({ format: "jwk", key: { kty: "OKP", crv: "Ed25519", x } })
+      const pem = key.export({ format: "pem", type: "spki" }).toString().trimEnd()
+      yield* Console.log(`# ${its} ${kid} ${state}\n${pem}`)
+    }
+  })
+).pipe(Command.withDescription("Prints public keys: as a JWK Set, PEM or vkey. Never a private one"))

@@ -1,0 +1,22 @@
+/**
+ * `secure-openai keys list`: which keys there are, and which were.
+ *
+ * @since 0.2.0
+ */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as KeyFolder from "../../KeyFolder.ts"
+import { attempt, home, homeOf, keysOf } from "./Home.ts"
+
+/** The command. */
+export const list = Command.make(
+  "list",
+  { home, json: Flag.Boolean("json").pipe(Flag.withDescription("One JSON object a key"), Flag.withDefault(false)) },
+  Effect.fnUntraced(function* ({ home, json }) {
+    const { keys } = yield* attempt(() => KeyFolder.list(keysOf(homeOf(home))))
+    for (const { kid, state, use } of keys)
+      yield* Console.log(json ? JSON.stringify({ use, kid, state }) : `${use.padEnd(6)} ${kid}  ${state}`)
+  })
+).pipe(Command.withDescription("Lists the keys: by use, id and state. Nothing is made or changed"))

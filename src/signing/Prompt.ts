@@ -1,0 +1,59 @@
+/**
+ * Authenticated prompts: the digest of each element of a call's prompt stands in its envelope, so that whoever holds the
+ * text proves later what was asked, and any change of it shows.
+ *
+ * @since 0.2.0
+ */
+import * as Result from "effect/Result"
+import * as Crypto from "node:crypto"
+import type { Call } from "../Call.ts"
+import { canonicalize, type Json, type JsonObject, snapshot } from "../CanonicalJson.ts"
+import { endpointAt, isOperation, operations } from "../Operation.ts"
+
+/** A list of more elements than this (a token array, say) has one digest, not one each. */
+export const maximumElements = 128
+
+/** For each field: the digests of the elements of a list, in order, or one digest of the whole value. */
+export type Digests = Readonly<Record<string, string | ReadonlyArray<string>>>
+
+/**
+ * The digests of a prompt, given by its fields. A digest is `sha-256:` and the base64url SHA-256 of the RFC 8785 text; a
+ * list of at most 128 elements has one for each, anything else one. Throws for what is no JSON.
+ */
+export const digests = (prompt: JsonObject): Digests =>
+  Object.fromEntries(Object.entries(prompt).map(([field, value]) => [field, digestsOf(value)]))
+
+const digestsOf = (value: Json): string | ReadonlyArray<string> =>
+  Array.isArray(value) && value.length <= maximumElements ? value.map(digest) : digest(value)
+
+const digest = (value: Json): string => `sha-256:${Crypto.hash("sha256", canonicalize(value), "base64url")}`
+
+/** What is wrong with a prompt by the digests of an envelope; undefined where it is, element for element, what was asked. */
+export const faultOf = (signed: Digests | undefined, prompt: object): string | undefined => {
+  const plain = snapshot(prompt)
+  if (Result.isFailure(plain)) return `the prompt is not plain JSON: ${plain.failure}`
+  const fields = plain.success as JsonObject
+  const known = signed ?? {}
+  for (const field of Object.keys(fields))
+    if (!Object.hasOwn(known, field)) return `the envelope has no prompt in the field ${field}`
+  for (const [field, expected] of Object.entries(known)) {
+    if (!Object.hasOwn(fields, field)) return `the prompt's field ${field} is missing`
+    const given = digestsOf(fields[field]!)
+    if (typeof expected === "string" || typeof given === "string") {
+      if (expected !== given) return `${field} is not what was asked`
+      continue
+    }
+    const changed = expected.findIndex((one, i) => one !== given[i])
+    if (changed >= 0) return `${field}[${changed}] is not what was asked`
+    if (given.length !== expected.length)
+      return `${field} has ${given.length} elements, and ${expected.length} were asked`
+  }
+  return undefined
+}
+
+/** The prompt of a call, by its fields: the operation's own, or those that its tool was registered with. */
+export const ofCall = ({ endpoint, operation, params, prompts }: Call): JsonObject | undefined => {
+  const fields = isOperation(operation) ? [endpointAt(operations[operation], endpoint).prompt] : prompts
+  const found = fields.flatMap((field) => (Object.hasOwn(params, field) ? [[field, params[field]!] as const] : []))
+  return found.length === 0 ? undefined : Object.fromEntries(found)
+}

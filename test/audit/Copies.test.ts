@@ -1,0 +1,170 @@
+/**
+ * Copies of checkpoints, and what they show.
+ */
+import { afterEach, assert, describe, it } from "@effect/vitest"
+import * as Result from "effect/Result"
+import * as Fs from "node:fs"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+import * as Path from "node:path"
+import { parseNote } from "../../src/audit/Checkpoint.ts"
+import type { Place, Target } from "../../src/audit/Copies.ts"
+import { nodeFileSystem } from "../../src/audit/Disk.ts"
+import * as Journal from "../../src/audit/Journal.ts"
+import { EnforcementUnavailable } from "../../src/Errors.ts"
+import { check, durable, key, makeCalls, temporaryFolder } from "./logs.ts"
+
+const folders: Array<string> = []
+const servers: Array<Http.Server> = []
+const folder = (): string => {
+  const made = temporaryFolder()
+  folders.push(made)
+  return made
+}
+afterEach(async () => {
+  for (const made of folders.splice(0)) Fs.rmSync(made, { recursive: true, force: true })
+  for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve))
+})
+
+/** A log of `calls` calls in `home`, closed. */
+const write = async (home: string, calls: number, checkpoints?: Place | Target): Promise<string> => {
+  const path = Path.join(home, "audit")
+  const log = opened(path, checkpoints)
+  makeCalls(log, calls)
+  await durable(log)
+  await log.close()
+  return path
+}
+
+const opened = (path: string, checkpoints?: Place | Target): Journal.Journal =>
+  Journal.join({
+    path,
+    named: true,
+    key,
+    disk: nodeFileSystem,
+    opening: [],
+    checkpointDelay: 5,
+    checkpoints:
+      checkpoints === undefined
+        ? undefined
+        : typeof checkpoints === "object" && "to" in checkpoints
+          ? checkpoints
+          : { to: checkpoints }
+  })
+
+const sizeOf = (note: string): number => Result.getOrThrow(parseNote(note)).size
+
+const until = async (holds: () => boolean): Promise<void> => {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2))
+}
+
+/** Hears the process' warnings from now on. */
+const warnings = (): Array<string> => {
+  const heard: Array<string> = []
+  const listen = ({ message, name }: Error): void => {
+    if (name === "SecureOpenAIWarning") heard.push(message)
+  }
+  process.on("warning", listen)
+  return heard
+}
+
+const serve = async (status: () => number): Promise<{ readonly url: string; readonly notes: Array<string> }> => {
+  const notes: Array<string> = []
+  const server = Http.createServer((request, response) => {
+    let body = ""
+    request.on("data", (data) => (body += String(data)))
+    request.on("end", () => {
+      response.statusCode = status()
+      if (request.method === "POST" && status() < 300) notes.push(body)
+      response.end()
+    })
+  })
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/notes?secret=1`, notes }
+}
+
+describe("copies of checkpoints", () => {
+  it("in a folder: the newest of each log, whole, as it is signed", async () => {
+    const home = folder()
+    const copies = Path.join(home, "far", "away")
+    const path = Path.join(home, "audit")
+    const log = opened(path, copies)
+    const file = Path.join(copies, `${log.origin.slice("secure-openai/".length)}.checkpoint`)
+    await until(() => Fs.existsSync(file))
+    makeCalls(log, 2)
+    await durable(log)
+    await until(() => sizeOf(Fs.readFileSync(file, "utf8")) === 5)
+    await log.close()
+    assert.strictEqual(Fs.readFileSync(file, "utf8"), Fs.readFileSync(Path.join(path, "checkpoint"), "utf8"))
+    assert.deepStrictEqual(Fs.readdirSync(copies), [Path.basename(file)])
+    assert.isTrue((await check({ path, since: Fs.readFileSync(file, "utf8") })).ok)
+  })
+
+  for (const [name, calls, code] of [
+    ["shorter", 2, "rolled_back"],
+    ["longer, with other records", 9, "forked"]
+  ] as const)
+    it(`catch a log that was rebuilt whole with its own key, ${name}`, async () => {
+      const home = folder()
+      let copy = ""
+      const path = await write(home, 5, (note) => void (copy = note))
+      const vkey = Fs.readFileSync(Path.join(path, "vkey"))
+      Fs.rmSync(path, { recursive: true })
+      // The key is on this disk: the same origin, a valid signature, a sound log.
+      Fs.mkdirSync(path)
+      Fs.writeFileSync(Path.join(path, "vkey"), vkey)
+      await write(home, calls)
+      assert.isTrue((await check({ path })).ok)
+      const report = await check({ path, since: copy })
+      assert.deepStrictEqual([report.ok, report.problems[0]?.code], [false, code])
+    })
+
+  it("go to a URL by POST, and to a function; a log is not closed before they are there", async () => {
+    const { notes, url } = await serve(() => 204)
+    const path = await write(folder(), 3, url)
+    assert.strictEqual(sizeOf(notes.at(-1) ?? ""), 8)
+    assert.isTrue((await check({ path, since: notes.at(-1) })).ok)
+    const told: Array<string> = []
+    await write(folder(), 3, async (note) => {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      told.push(note)
+    })
+    assert.strictEqual(sizeOf(told.at(-1) ?? ""), 8)
+  })
+
+  it("that fail hold no call up and are told of once; after the bound no call begins, and then they go on", async () => {
+    let status = 500
+    const heard = warnings()
+    const { notes, url } = await serve(() => status)
+    const log = opened(Path.join(folder(), "audit"), { to: url, withinRecords: 10 })
+    makeCalls(log, 2)
+    await durable(log)
+    assert.isUndefined(log.overdue())
+    makeCalls(log, 20)
+    await durable(log)
+    await until(() => log.overdue() !== undefined)
+    const refusal = log.overdue()
+    assert.instanceOf(refusal, EnforcementUnavailable)
+    assert.include(refusal.message, "it answered 500")
+    assert.include(refusal.message, "withinRecords")
+    assert.notInclude(refusal.message, "secret")
+    status = 200
+    await until(() => log.overdue() === undefined)
+    await until(() => heard.length === 2)
+    assert.match(heard[0] ?? "", /could not be copied to http:\/\/127[^ ]*\/notes: it answered 500/)
+    assert.match(heard[1] ?? "", /again/)
+    await log.close()
+    assert.strictEqual(sizeOf(notes.at(-1) ?? ""), 46)
+  })
+
+  it("that fail for longer than the bound in time refuse calls", async () => {
+    const log = opened(Path.join(folder(), "audit"), {
+      to: () => Promise.reject(new Error("no such place")),
+      withinMinutes: 0.001
+    })
+    await until(() => log.overdue() !== undefined)
+    assert.include(log.overdue()?.message ?? "", "no such place")
+    await log.close()
+  })
+})

@@ -1,0 +1,236 @@
+/**
+ * A disk in memory that fails as disks do. It counts what is asked of it and can fail at any of it; and it knows which bytes and
+ * names were synced, so that a test can take the power away and go on with any state that the disk may then be in: of what was
+ * not synced, any part may be there, and a write may be torn. After a failed sync what it was about reads well and is lost.
+ */
+import * as Path from "node:path"
+import type { Done, File, FileSystem } from "../../src/audit/Disk.ts"
+
+/** `EIO` once, `ENOSPC` until the disk is well again, or half of a write and then `EIO`. */
+export type Fault = "EIO" | "ENOSPC" | "torn"
+
+interface Write {
+  readonly bytes: Buffer
+  readonly position: number
+}
+
+/** A file without its name: what is read of it, what is on the disk, and the changes that a sync brings there, in order. */
+interface Inode {
+  cache: Buffer
+  durable: Buffer
+  /** A truncation is a size. */
+  unsynced: Array<Write | number>
+}
+
+const change = (file: Inode, to: Write | number): void => {
+  file.cache = apply(file.cache, to)
+  file.unsynced.push(to)
+}
+
+/** What a power cut leaves to chance. */
+export interface Chance {
+  /** From 0 up to 1. */
+  readonly next: () => number
+}
+
+const apply = (bytes: Buffer, change: Write | number): Buffer => {
+  if (typeof change === "number")
+    return change <= bytes.length
+      ? Buffer.from(bytes.subarray(0, change))
+      : Buffer.concat([bytes, Buffer.alloc(change - bytes.length)])
+  const end = change.position + change.bytes.length
+  const larger = Buffer.alloc(Math.max(bytes.length, end))
+  bytes.copy(larger)
+  change.bytes.copy(larger, change.position)
+  return larger
+}
+
+const failureOf = (code: string): Error => Object.assign(new Error(`${code}: made by the test`), { code })
+
+/** The faulty disk. */
+export class FaultyDisk implements FileSystem {
+  /** What was asked so far, in order. */
+  readonly asked: Array<string> = []
+  /** Called before each thing that is asked, by its number. */
+  before: (operation: number) => void = () => {}
+  #names = new Map<string, Inode>()
+  /** Names as they are on the disk, and the changes of each folder that no sync covers. */
+  #durable = new Map<string, Inode>()
+  #changes: Array<{ readonly folder: string; readonly change: (names: Map<string, Inode>) => void }> = []
+  #at = -1
+  #fault: Fault = "EIO"
+  #ill = false
+  /** True once the fault has struck. */
+  struck = false
+
+  /** Fails at operation number `at`. */
+  failAt(at: number, fault: Fault): void {
+    this.#at = at
+    this.#fault = fault
+    this.struck = false
+  }
+
+  /** The disk is well from now on. */
+  heal(): void {
+    this.#at = -1
+    this.#ill = false
+  }
+
+  /** Throws where this operation fails. `writes` where it needs space. */
+  #ask(what: string, writes: boolean, torn?: () => void): void {
+    const number = this.asked.length
+    this.asked.push(what)
+    this.before(number)
+    if (number === this.#at) {
+      this.struck = true
+      if (this.#fault === "ENOSPC") this.#ill = true
+      else {
+        if (this.#fault === "torn") torn?.()
+        throw failureOf("EIO")
+      }
+    }
+    if (this.#ill && writes) {
+      torn?.()
+      throw failureOf("ENOSPC")
+    }
+  }
+
+  /** A disk as it may be after the power was cut now: everything that was synced, and of the rest what chance leaves. */
+  cut(chance: Chance): FaultyDisk {
+    const disk = new FaultyDisk()
+    const names = new Map(this.#durable)
+    // What a folder was told is in order where it arrives; a later change may still arrive alone.
+    for (const { change } of this.#changes) if (chance.next() < 0.5) change(names)
+    const copies = new Map<Inode, Inode>()
+    for (const [path, inode] of names) {
+      let copy = copies.get(inode)
+      if (copy === undefined) {
+        let bytes = inode.durable
+        const keep = chance.next()
+        for (const change of inode.unsynced) {
+          if (chance.next() > keep) continue
+          const isTorn = typeof change !== "number" && chance.next() < 0.3
+          bytes = apply(
+            bytes,
+            isTorn
+              ? { ...change, bytes: change.bytes.subarray(0, Math.floor(chance.next() * change.bytes.length)) }
+              : change
+          )
+        }
+        copy = { cache: bytes, durable: bytes, unsynced: [] }
+        copies.set(inode, copy)
+      }
+      disk.#names.set(path, copy)
+      disk.#durable.set(path, copy)
+    }
+    return disk
+  }
+
+  /** Every file, as it is read now. */
+  get files(): ReadonlyArray<readonly [string, Buffer]> {
+    return [...this.#names].map(([path, { cache }]) => [path, cache] as const)
+  }
+
+  #rename(folder: string, change: (names: Map<string, Inode>) => void): void {
+    change(this.#names)
+    this.#changes.push({ folder, change })
+  }
+
+  makeFolder = (path: string): string => {
+    this.#ask(`makeFolder ${Path.basename(path)}`, false)
+    return path
+  }
+
+  list = (path: string): ReadonlyArray<string> => {
+    this.#ask(`list ${Path.basename(path)}`, false)
+    return [...this.#names.keys()]
+      .filter((name) => Path.dirname(name) === path)
+      .map((name) => Path.basename(name))
+      .sort()
+  }
+
+  read = (path: string): Buffer | undefined => {
+    this.#ask(`read ${Path.basename(path)}`, false)
+    const inode = this.#names.get(path)
+    return inode === undefined ? undefined : Buffer.from(inode.cache)
+  }
+
+  create = (path: string, text: string): boolean => {
+    this.#ask(`create ${Path.basename(path)}`, true)
+    if (this.#names.has(path)) return false
+    const inode: Inode = { cache: Buffer.from(text), durable: Buffer.from(text), unsynced: [] }
+    this.#rename(Path.dirname(path), (names) => void names.set(path, inode))
+    return true
+  }
+
+  rename = (from: string, to: string): void => {
+    this.#ask(`rename ${Path.basename(from)}`, true)
+    const inode = this.#names.get(from)
+    if (inode === undefined) throw failureOf("ENOENT")
+    this.#rename(Path.dirname(to), (names) => {
+      if (names.get(from) === inode) names.delete(from)
+      names.set(to, inode)
+    })
+  }
+
+  remove = (path: string): void => {
+    this.#ask(`remove ${Path.basename(path)}`, false)
+    this.#rename(Path.dirname(path), (names) => void names.delete(path))
+  }
+
+  syncFolderSync = (path: string): void => {
+    this.#ask(`syncFolder ${Path.basename(path)}`, true)
+    for (const { change, folder } of this.#changes) if (folder === path) change(this.#durable)
+    this.#changes = this.#changes.filter(({ folder }) => folder !== path)
+  }
+
+  syncFolder = (path: string, done: Done): void => later(() => this.syncFolderSync(path), done)
+
+  open = (path: string): File => {
+    this.#ask(`open ${Path.basename(path)}`, !this.#names.has(path))
+    let inode = this.#names.get(path)
+    if (inode === undefined) {
+      const made: Inode = { cache: Buffer.alloc(0), durable: Buffer.alloc(0), unsynced: [] }
+      inode = made
+      this.#rename(Path.dirname(path), (names) => void names.set(path, made))
+    }
+    const file = inode
+    const name = Path.basename(path)
+    const writeSync = (bytes: Uint8Array, position: number): void => {
+      const whole = Buffer.from(bytes)
+      this.#ask(`write ${name}`, true, () => change(file, { bytes: whole.subarray(0, whole.length >> 1), position }))
+      change(file, { bytes: whole, position })
+    }
+    const syncSync = (): void => {
+      try {
+        this.#ask(`sync ${name}`, true)
+        file.durable = file.unsynced.reduce(apply, file.durable)
+      } finally {
+        // What a failed sync did not bring to the disk reads well from memory, and no later sync brings it.
+        file.unsynced = []
+      }
+    }
+    return {
+      writeSync,
+      write: (bytes, position, done) => later(() => writeSync(bytes, position), done),
+      syncSync,
+      sync: (done) => later(syncSync, done),
+      truncate: (size) => {
+        this.#ask(`truncate ${name}`, false)
+        change(file, size)
+      },
+      close: () => this.#ask(`close ${name}`, false)
+    }
+  }
+}
+
+const later = (run: () => void, done: Done): void => {
+  setImmediate(() => {
+    try {
+      run()
+    } catch (error) {
+      return done(error as Error)
+    }
+    done(null)
+  })
+}
