@@ -381,8 +381,6 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
       }
       const synced = (): void => {
         note.close()
-        // A boot that ended meanwhile signs no more: the next one may have, over other records.
-        if (fault !== undefined) return void (signing = false)
         // Not in the background: a rename that is under way at exit would undo the last one.
         disk.rename(draft, Path.join(path, "checkpoint"))
         disk.syncFolder(path, attempt(named))
