@@ -30,6 +30,10 @@ import {
 import { createFile, makeFolders } from "./Files.ts"
 import { scheduler } from "./EventLoop.ts"
 import { Identity } from "./identity/Identity.ts"
+<<<<<<< HEAD
+import { issuerFromEnvironment } from "./identity/Environment.ts"
+=======
+>>>>>>> main
 import type { IssuerOptions } from "./identity/Issuer.ts"
 import { Keys, type PublicKey } from "./Keys.ts"
 import type { Limits } from "./policy/Limits.ts"
@@ -445,12 +449,10 @@ const requireTarget = ({ to, withinMinutes, withinRecords, ...unknown }: Target)
     throw new ConfigurationError("audit.checkpoints: a URL with a user and password is not sent to; use a function.")
 }
 
-/**
- * The issuer that `SECURE_OPENAI_ISSUER`, `_AUDIENCE`, `_JWKS_URI` and `_CLAIMS` (a preset's name, or a mapping as JSON)
- * describe. Throws a `ConfigurationError`.
- */
-export const issuerFromEnvironment = (): IssuerOptions | undefined => {
+const fromEnvironment = (): WorkspaceOptions => {
   const env = (name: string): string | undefined => process.env[`SECURE_OPENAI_${name}`] || undefined
+<<<<<<< HEAD
+=======
   const issuer = env("ISSUER")
   const audience = env("AUDIENCE")
   const jwksUri = env("JWKS_URI")
@@ -473,6 +475,7 @@ export const issuerFromEnvironment = (): IssuerOptions | undefined => {
 
 const fromEnvironment = (): WorkspaceOptions => {
   const env = (name: string): string | undefined => process.env[`SECURE_OPENAI_${name}`] || undefined
+>>>>>>> main
   const policies = env("POLICIES")
   const audit = env("AUDIT")
   const checkpoints = env("CHECKPOINTS")

@@ -63,7 +63,13 @@ export { secureFetch } from "./facade/SecureFetch.ts"
 export type { LayerOptions, SecureOptions } from "./facade/Options.ts"
 export type { ToolContext, ToolHandler, ToolOptions } from "./facade/Tool.ts"
 export type { ToolCall, ToolMessage } from "./facade/Tools.ts"
-export { Identity, type IssuerOptions } from "./identity/Identity.ts"
+export {
+  type ClaimMapping,
+  type ClaimOptions,
+  Identity,
+  type IssuerOptions,
+  type Revoked
+} from "./identity/Identity.ts"
 export { Invocation } from "./invocation/Invocation.ts"
 export { type AnyKey, Keys, type RemoteKey, type SigningKey } from "./Keys.ts"
 export type { PublicJwk, ReceiptClaims, Verified } from "./audit/Receipt.ts"

@@ -28,6 +28,7 @@ import {
   type Stages,
   Workspace
 } from "../../src/index.ts"
+import { mintToken, testIssuer } from "../../src/testing/Tokens.ts"
 import { type Provider, startProvider } from "./Provider.ts"
 
 const messages = [{ role: "user" as const, content: "my secret plan" }]
@@ -99,6 +100,33 @@ describe("a pipeline of one's own", () => {
     expect(String(refused)).toContain("tool:app/generate was refused: Open from 9 to 5.")
     expect(provider.hits).toHaveLength(0)
     expect((await records()).at(-1)).toMatchObject({ kind: "refused", stage: "custom:office-hours", status: 403 })
+  })
+
+  it.each([false, true])("looks at the end of a token again before anything leaves, stream: %s", async (stream) => {
+    const token = mintToken({}, { expiresIn: 2 })
+    const { exp } = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString())
+    const waited = (state: Prepared) =>
+      Effect.as(
+        Effect.promise(async () => {
+          while (Date.now() < exp * 1000) await wait(20)
+        }),
+        state
+      )
+    const workspace = new Workspace({ audit: "memory", issuers: { ...testIssuer, clockTolerance: 0 } })
+    const client = new SecureOpenAI({
+      appName: "app",
+      apiKey: "k",
+      baseURL: provider.url,
+      maxRetries: 0,
+      workspace,
+      jwtToken: token,
+      layer: Pipeline.layerFrom(sentence({ beforeCommit: waited }))
+    })
+    opened.push(client, workspace)
+    const hits = provider.hits.length
+    await expect(client.chat.completions.create({ ...params, stream })).rejects.toMatchObject({ reason: "expired" })
+    expect(provider.hits).toHaveLength(hits)
+    expect((await workspace.records()).at(-1)).toMatchObject({ kind: "refused", stage: "identity", status: 401 })
   })
 
   it("gates a stream: the released part, then the refusal, and the provider is let go", async () => {

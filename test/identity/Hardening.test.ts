@@ -12,6 +12,7 @@ import * as Crypto from "node:crypto"
 import type { IdentityInvalid } from "../../src/Errors.ts"
 import { Identity } from "../../src/identity/Identity.ts"
 import type { IssuerOptions } from "../../src/identity/Issuer.ts"
+import { isKeyId } from "../../src/identity/Jwk.ts"
 import { base64url, makeSigner, now, seconds, signBy } from "./tokens.ts"
 
 const algorithms = ["Ed25519", "EdDSA", "ES256", "ES384", "ES512", "RS256", "PS256"] as const
@@ -291,6 +292,12 @@ describe.each(signers.map((signer) => [signer.alg, signer] as const))("by %s", (
     ])
       assert.strictEqual(await outcome(signer.token(change), options), "audience")
   })
+})
+
+it("J12 takes no path, quote or space for a key id, and takes what providers use", () => {
+  for (const kid of ["../../../dev/null", "a..b", "a b", "a'b", "a\n", "", "k".repeat(129)])
+    assert.isFalse(isKeyId(kid), kid)
+  for (const kid of ["Zm9v+/8=", "2024-01_a.b~c", "k".repeat(128)]) assert.isTrue(isKeyId(kid), kid)
 })
 
 describe("weak keys", () => {

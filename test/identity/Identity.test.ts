@@ -291,6 +291,10 @@ describe("J67, J69: tokens and clocks", () => {
         const error = yield* refusal(credentials)
         assert.strictEqual(error.reason, "clock")
         assert.include(error.message, "back by 3700 s")
+        at.wall = 100
+        at.steady = 3800
+        assert.strictEqual((yield* refusal(credentials)).reason, "clock", "however evenly it runs")
+        at.wall = 0
         at.steady = 9999
         assert.strictEqual((yield* refusal(credentials)).reason, "clock")
         at.wall = 9970

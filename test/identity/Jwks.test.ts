@@ -4,6 +4,7 @@ import * as Http from "node:http"
 import { Provider } from "oidc-provider"
 import { IdentityInvalid } from "../../src/Errors.ts"
 import * as Jwks from "../../src/identity/Jwks.ts"
+import * as Claims from "../../src/identity/Claims.ts"
 import * as Issuer from "../../src/identity/Issuer.ts"
 import * as Jwt from "../../src/identity/Jwt.ts"
 import { makeIssuer } from "../../src/testing/Tokens.ts"
@@ -86,7 +87,12 @@ describe("a real OpenID provider", () => {
           })
         }
       },
-      extraTokenClaims: () => ({ preferred_username: "alice", roles: ["analyst"], company: "Acme" })
+      extraTokenClaims: () => ({
+        preferred_username: "alice",
+        realm_access: { roles: ["analyst"] },
+        "https://acme.example/team": "Lab",
+        company: "Acme"
+      })
     })
     server.answer(provider.callback())
   }
@@ -116,6 +122,13 @@ describe("a real OpenID provider", () => {
     const real = await token()
     const { claims } = await Jwt.verify(real, issuers, time)
     assert.strictEqual(claims["preferred_username"], "alice")
+    const mapping = Claims.mapping({ roles: ["realm_access", "roles"], team: "https://acme.example/team" })
+    const credential = { issuer: server.url, expiresAt: 0, tokenHash: "" }
+    assert.deepStrictEqual(Claims.principal(claims, mapping, credential).documents, [
+      "company:Acme",
+      "team:Lab",
+      "role:analyst"
+    ])
     const forged = makeIssuer(server.url, audience).mint({}, { header: { kid: "one", alg: "ES256" } })
     assert.strictEqual(await outcome(Jwt.verify(forged, issuers, time)), "signature")
     const elsewhere = Issuer.issuers([{ issuer: server.url, audience: "https://other.example" }])

@@ -1,0 +1,33 @@
+/**
+ * The issuer that the environment names, for apps and commands alike.
+ *
+ * @since 0.2.0
+ */
+import { ConfigurationError } from "../Errors.ts"
+import type { IssuerOptions } from "./Issuer.ts"
+
+/**
+ * The issuer that `SECURE_OPENAI_ISSUER`, `_AUDIENCE`, `_JWKS_URI` and `_CLAIMS` (a preset's name, or a mapping as JSON)
+ * describe. Throws a `ConfigurationError`.
+ */
+export const issuerFromEnvironment = (): IssuerOptions | undefined => {
+  const env = (name: string): string | undefined => process.env[`SECURE_OPENAI_${name}`] || undefined
+  const issuer = env("ISSUER")
+  const audience = env("AUDIENCE")
+  const jwksUri = env("JWKS_URI")
+  const claims = env("CLAIMS")
+  if ((issuer === undefined) !== (audience === undefined))
+    throw new ConfigurationError("SECURE_OPENAI_ISSUER and SECURE_OPENAI_AUDIENCE go together; set both or neither.")
+  if (issuer === undefined || audience === undefined) return undefined
+  try {
+    return {
+      issuer,
+      audience,
+      ...(jwksUri !== undefined && { jwksUri }),
+      // What is neither a preset nor a mapping is refused with the option.
+      ...(claims !== undefined && { claims: claims.startsWith("{") ? JSON.parse(claims) : claims })
+    }
+  } catch {
+    throw new ConfigurationError("SECURE_OPENAI_CLAIMS is neither the name of a preset nor JSON.")
+  }
+}
