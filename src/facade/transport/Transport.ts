@@ -172,7 +172,7 @@ class Exchange {
   }
 
   onHeaders(status: number, fields: Head["fields"], resume: () => void, statusText: string): boolean {
-    if (status < 200) return false
+    if (status < 200) return true
     const head = { status, statusText, fields }
     this.#body = new Body(bodiless.has(status) ? [] : codingsOf(head), resume, () => this.#abort?.(left()))
     this.#resolve(new ReceivedResponse(this.#url, head, this.#body))
