@@ -30,10 +30,7 @@ import {
 import { createFile, makeFolders } from "./Files.ts"
 import { scheduler } from "./EventLoop.ts"
 import { Identity } from "./identity/Identity.ts"
-<<<<<<< HEAD
 import { issuerFromEnvironment } from "./identity/Environment.ts"
-=======
->>>>>>> main
 import type { IssuerOptions } from "./identity/Issuer.ts"
 import { Keys, type PublicKey } from "./Keys.ts"
 import type { Limits } from "./policy/Limits.ts"
@@ -451,31 +448,6 @@ const requireTarget = ({ to, withinMinutes, withinRecords, ...unknown }: Target)
 
 const fromEnvironment = (): WorkspaceOptions => {
   const env = (name: string): string | undefined => process.env[`SECURE_OPENAI_${name}`] || undefined
-<<<<<<< HEAD
-=======
-  const issuer = env("ISSUER")
-  const audience = env("AUDIENCE")
-  const jwksUri = env("JWKS_URI")
-  const claims = env("CLAIMS")
-  if ((issuer === undefined) !== (audience === undefined))
-    throw new ConfigurationError("SECURE_OPENAI_ISSUER and SECURE_OPENAI_AUDIENCE go together; set both or neither.")
-  if (issuer === undefined || audience === undefined) return undefined
-  try {
-    return {
-      issuer,
-      audience,
-      ...(jwksUri !== undefined && { jwksUri }),
-      // What is neither a preset nor a mapping is refused with the option.
-      ...(claims !== undefined && { claims: claims.startsWith("{") ? JSON.parse(claims) : claims })
-    }
-  } catch {
-    throw new ConfigurationError("SECURE_OPENAI_CLAIMS is neither the name of a preset nor JSON.")
-  }
-}
-
-const fromEnvironment = (): WorkspaceOptions => {
-  const env = (name: string): string | undefined => process.env[`SECURE_OPENAI_${name}`] || undefined
->>>>>>> main
   const policies = env("POLICIES")
   const audit = env("AUDIT")
   const checkpoints = env("CHECKPOINTS")
