@@ -79,6 +79,7 @@ describe.skipIf(python === undefined)("the verifier in Python and the package's"
         "log.recovered",
         "log.close",
         "key.active",
+        "key.retired",
         "policy.activated",
         "decision",
         "passthrough",
