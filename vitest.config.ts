@@ -5,8 +5,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     exclude: ["test/deep/**"],
     reporters: ["default", ["json", { outputFile: "test-results.json" }]],
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 90_000,
     maxWorkers: 2
   }
 })

@@ -7,6 +7,9 @@
 import * as Scheduler from "effect/Scheduler"
 import { clearImmediate, setImmediate } from "node:timers"
 
+/** The time, in ms since 1970, likewise: the log tells when things were, whatever a test makes of the date. */
+export const now: () => number = Date.now
+
 /** Runs `task` in a later turn of the event loop; gives the way to call it off. */
 export const nextTurn = (task: () => void): (() => void) => {
   const turn = setImmediate(task)

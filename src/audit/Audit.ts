@@ -214,8 +214,8 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         return Effect.map(
           durable(
             (writer) => {
-              const overdue = journal.overdue()
-              if (overdue !== undefined) return Result.fail(overdue)
+              const hindrance = journal.hindrance()
+              if (hindrance !== undefined) return Result.fail(hindrance)
               const entry = trail.decide(prepared, writer)
               if (Result.isSuccess(entry)) open.set(trail.id, trail)
               return entry
@@ -297,8 +297,8 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         Effect.suspend(() => {
           const trail = begin(request.id)
           const passed = durable((writer) => {
-            const overdue = journal.overdue()
-            if (overdue !== undefined) return Result.fail(overdue)
+            const hindrance = journal.hindrance()
+            if (hindrance !== undefined) return Result.fail(hindrance)
             const said = trail.pass(request, principal, observed, writer)
             if (Result.isSuccess(said)) open.set(trail.id, trail)
             return said

@@ -40,8 +40,8 @@ export interface Journal extends Pick<Writer, "append" | "whenDurable"> {
   readonly origin: string
   /** The boot that takes records in. What belongs to one call is told to one boot. */
   readonly current: () => Writer
-  /** Why no call may begin although the log can be written: checkpoints have not been copied for too long. */
-  readonly overdue: () => EnforcementUnavailable | undefined
+  /** Why no call may begin although the log can be written: checkpoints are overdue, or the clock was set back. */
+  readonly hindrance: () => EnforcementUnavailable | undefined
   /** Settles once a checkpoint of this process is signed; rejects where the key cannot sign. */
   readonly signed: Promise<void>
   /** Called before the log closes, to say what must still be said. */
@@ -181,7 +181,7 @@ const start = (options: JournalOptions, holder: string, copies: Copies): Journal
     current,
     append: (body) => current().append(body),
     whenDurable: (settled) => current().whenDurable(settled),
-    overdue: () => copies.overdue() ?? current().overdue(),
+    hindrance: () => copies.overdue() ?? current().hindrance(),
     signed: first.writer.signed,
     closing,
     records: () => readRecords(disk, Path.join(path, "journal")),
@@ -298,6 +298,7 @@ const create = ({ disk, first, key, next, path }: JournalOptions): Found => {
     unsaved: [],
     segment: undefined,
     torn: Buffer.alloc(0),
+    latest: 0,
     crashed: undefined,
     open: []
   }

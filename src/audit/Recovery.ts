@@ -40,6 +40,8 @@ export interface Found {
   readonly segment: { readonly name: string; readonly size: number; readonly unsigned: Buffer } | undefined
   /** Bytes past the last whole line, to be moved aside. */
   readonly torn: Buffer
+  /** The latest time in the last records, in ms since 1970; 0 in a log that is empty. */
+  readonly latest: number
   /** The boot that wrote the last record and did not close; undefined where all is well. */
   readonly crashed: string | undefined
   readonly open: ReadonlyArray<OpenCall>
@@ -178,18 +180,18 @@ const leftOpen = (
   folder: string,
   segments: ReadonlyArray<Segment>,
   whole: number
-): { readonly crashed: string | undefined; readonly open: ReadonlyArray<OpenCall> } => {
+): Pick<Found, "crashed" | "latest" | "open"> => {
   let records: Array<Trace> = []
   for (const [back, segment] of segments.toReversed().entries()) {
     const bytes = disk.read(Path.join(folder, "journal", segment.name)) ?? Buffer.alloc(0)
     const lines = back === 0 ? bytes.subarray(0, whole) : bytes
     records = [...[...linesOf(lines)].map(({ line }) => JSON.parse(line.toString("utf8")) as Trace), ...records]
     const last = records.at(-1)
-    if (last?.kind === "log.close") return { crashed: undefined, open: [] }
+    if (last?.kind === "log.close") return { crashed: undefined, latest: latestOf(records), open: [] }
     const rest = records.findLastIndex((record, i) => isQuiet(records, record, i))
-    if (rest >= 0) return { crashed: last?.boot, open: openIn(records.slice(rest)) }
+    if (rest >= 0) return { crashed: last?.boot, latest: latestOf(records), open: openIn(records.slice(rest)) }
   }
-  return { crashed: records.at(-1)?.boot, open: openIn(records) }
+  return { crashed: records.at(-1)?.boot, latest: latestOf(records), open: openIn(records) }
 }
 
 /** What recovery looks at in a record that was checked before. */
@@ -201,6 +203,8 @@ interface Trace {
   readonly call?: string
   readonly open?: number
 }
+
+const latestOf = (records: ReadonlyArray<Trace>): number => records.reduce((latest, { ts }) => Math.max(latest, ts), 0)
 
 const isQuiet = (records: ReadonlyArray<Trace>, record: Trace, i: number): boolean => {
   if (record.kind === "log.close") return true

@@ -8,7 +8,7 @@
 import * as Result from "effect/Result"
 import * as Path from "node:path"
 import { EnforcementUnavailable } from "../Errors.ts"
-import { nextTurn } from "../EventLoop.ts"
+import { nextTurn, now as present } from "../EventLoop.ts"
 import { errorCode } from "../Files.ts"
 import { newId } from "../Id.ts"
 import type { AnyKey } from "../Keys.ts"
@@ -41,6 +41,8 @@ export interface WriterOptions {
   readonly checkpointDelay?: number | undefined
   /** Told of each checkpoint that was signed, once it is on the disk; `last` where the process may end at once after it. */
   readonly signed?: ((note: SignedNote, last: boolean) => void) | undefined
+  /** The time, in ms since 1970. */
+  readonly now?: (() => number) | undefined
   /** Told when a write has failed. */
   readonly failed?: (() => void) | undefined
 }
@@ -68,8 +70,8 @@ export type Settled = (fault: EnforcementUnavailable | undefined) => void
 export interface Writer {
   /** Settles once a checkpoint of this boot is signed; rejects where the key cannot sign. */
   readonly signed: Promise<void>
-  /** Why no call may begin although the log can be written: checkpoints have not been signed for too long. */
-  readonly overdue: () => EnforcementUnavailable | undefined
+  /** Why no call may begin although the log can be written: checkpoints are not signed, or the clock was set back. */
+  readonly hindrance: () => EnforcementUnavailable | undefined
   readonly boot: string
   /** Takes in a record; it is written with the next group or within 5 ms, and synced with the next or within 100 ms. */
   readonly append: (body: Body) => Result.Result<Appended, EnforcementUnavailable>
@@ -100,6 +102,11 @@ export const unavailable = (message: string, cause?: unknown): EnforcementUnavai
   new EnforcementUnavailable(cause === undefined ? { stage: "audit", message } : { stage: "audit", message, cause })
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** How far the clock may be behind the log, in ms. */
+const clockTolerance = 30_000
+
+const timeText = (ms: number): string => new Date(ms).toISOString()
 
 /** What to do about a disk that refuses, by the code of its error. */
 export const adviceFor = (error: unknown): string => {
@@ -138,6 +145,7 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
   const { frontier, origin } = found
   const folder = Path.join(path, "journal")
   const limit = options.segmentSize ?? segmentSize
+  const now = options.now ?? present
   const keys = keysOf(options)
   const isRemote = keys.some((one) => "signLater" in one)
   const patience = options.unsigned ?? { ms: 300_000, records: 100_000 }
@@ -163,6 +171,8 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
   let unsaved = [...found.unsaved]
   let saved = found.saved
   let signed = found.signed
+  /** The latest time that the log knows, in ms since 1970. */
+  let latest = found.latest
   let fault: EnforcementUnavailable | undefined
   let closed = false
   let busy = false
@@ -176,7 +186,8 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
 
   const append = (body: Body): Result.Result<Appended, EnforcementUnavailable> => {
     if (fault !== undefined) return Result.fail(fault)
-    const ts = Date.now()
+    const ts = now()
+    latest = Math.max(latest, ts)
     const line = encode({ ...body, v: 1, seq: next, id: newId(ts), ts, boot })
     const leaf = leafHash(line)
     pending.lines.push(line)
@@ -420,18 +431,23 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
   /** Calls go on for a while; it is tried again. */
   const notSigned = (cause: unknown): void => {
     signing = false
-    unsigned ??= { since: Date.now(), cause }
+    unsigned ??= { since: now(), cause }
     firstSigned.reject(cause)
     if (!closed && fault === undefined) checkpointTimer ??= setTimeout(checkpoint, checkpointDelay).unref()
   }
 
-  const overdue = (): EnforcementUnavailable | undefined =>
-    unsigned !== undefined && (Date.now() - unsigned.since > patience.ms || next - signed > patience.records)
+  const hindrance = (): EnforcementUnavailable | undefined => {
+    if (unsigned !== undefined && (now() - unsigned.since > patience.ms || next - signed > patience.records))
+      return unavailable(
+        `The log at ${path} takes no more calls until its checkpoints are signed again. ${messageOf(unsigned.cause)}`,
+        unsigned.cause
+      )
+    return latest - now() > clockTolerance
       ? unavailable(
-          `The log at ${path} takes no more calls until its checkpoints are signed again. ${messageOf(unsigned.cause)}`,
-          unsigned.cause
+          `The clock says ${timeText(now())}, and the log at ${path} has a record of ${timeText(latest)}; no call is let through. Set the clock right; if the record's time was wrong, give this process another audit path.`
         )
       : undefined
+  }
 
   const openLeaves = (): File => {
     if (leavesFile === undefined) {
@@ -544,7 +560,7 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
           decision,
           result: "unknown",
           attempts: 0,
-          ms: Math.max(0, Date.now() - ts)
+          ms: Math.max(0, now() - ts)
         })
     }
     if (options.next !== undefined) {
@@ -563,7 +579,7 @@ export const begin = (options: WriterOptions, boot: string, found: Found): Write
   return {
     boot,
     signed: firstSigned.promise,
-    overdue,
+    hindrance,
     append,
     whenDurable,
     fault: () => fault,
@@ -604,7 +620,7 @@ const closeQuietly = (file: File): void => {
 }
 
 const moveAside = (disk: FileSystem, folder: string, name: string, torn: Buffer, segment: File, size: number): void => {
-  const path = Path.join(folder, `${name}.torn-${Date.now()}`)
+  const path = Path.join(folder, `${name}.torn-${present()}`)
   try {
     const aside = disk.open(path)
     try {

@@ -471,12 +471,12 @@ describe("a log whose key is held elsewhere", () => {
     await journal.signed
     isDown = true
     const decided = { kind: "decision", call: "c" } as unknown as Body
-    const say = () => journal.overdue() === undefined && Result.isSuccess(journal.append(decided))
+    const say = () => journal.hindrance() === undefined && Result.isSuccess(journal.append(decided))
     assert.isTrue(say())
     await durable(journal)
     // It is noticed where the next checkpoint is due.
     for (let i = 0; i < 200 && say(); i++) await new Promise((resolve) => setTimeout(resolve, 20))
-    assert.match(journal.overdue()?.message ?? "", /no more calls until.*the signer is down/)
+    assert.match(journal.hindrance()?.message ?? "", /no more calls until.*the signer is down/)
     // How calls end is said all the same.
     assert.isTrue(Result.isSuccess(journal.append({ kind: "outcome", call: "c" } as unknown as Body)))
     isDown = false
