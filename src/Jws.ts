@@ -72,7 +72,8 @@ const headerOf = (key: { readonly kid: string }, typ: JwsType): string => {
 
 const sha256 = (text: string): string => Crypto.hash("sha256", text, "base64url")
 
-const decode = (part: string): Buffer | undefined => {
+/** The bytes, if the text is the one base64url spelling of them (RFC 7515 §2, RFC 4648 §3.5). */
+export const decode = (part: string): Buffer | undefined => {
   const bytes = Buffer.from(part, "base64url")
   return bytes.toString("base64url") === part ? bytes : undefined
 }

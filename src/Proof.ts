@@ -6,7 +6,6 @@
 import * as Result from "effect/Result"
 import * as ReceiptOf from "./audit/Receipt.ts"
 import type { Receipt as ReceiptType } from "./Call.ts"
-import { publicKeyOf } from "./Keys.ts"
 import * as Envelope from "./signing/Envelope.ts"
 import { faultOf } from "./signing/Prompt.ts"
 
@@ -39,11 +38,10 @@ export const Prompt = {
    * noticed, and the reason names it. The envelope's time does not matter: it was in time when the call was made.
    */
   verify: ({ envelope, jwk, receipt }: PromptProof, prompt: object): ReceiptOf.Verified<Envelope.EnvelopeClaims> => {
-    const { crv, kty, x } = jwk
-    if (kty !== "OKP" || crv !== "Ed25519" || typeof x !== "string")
-      return { valid: false, reason: "the key is no public Ed25519 JWK" }
-    const key = publicKeyOf("agent", x)
-    const read = Envelope.open(envelope, (_, kid) => (kid === key.kid ? key.publicKey : undefined))
+    const key = ReceiptOf.agentKeyOf(jwk)
+    if (Result.isFailure(key)) return { valid: false, reason: key.failure }
+    const { kid: own, publicKey } = key.success
+    const read = Envelope.open(envelope, (_, kid) => (kid === own ? publicKey : undefined))
     if (Result.isFailure(read)) return { valid: false, reason: `the envelope ${read.failure}` }
     const { claims, digest } = read.success
     if (receipt !== undefined) {

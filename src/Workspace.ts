@@ -12,7 +12,7 @@ import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Path from "node:path"
 import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
-import { type Place, type Target, urlOf } from "./audit/Copies.ts"
+import { type Place, requireTarget, type Target, targetOf } from "./audit/Copies.ts"
 import { refusalOf } from "./audit/Failure.ts"
 import type { ReadRecord } from "./audit/Record.ts"
 import type { Call, Credentials, IntentPolicy, PassThrough } from "./Call.ts"
@@ -421,29 +421,6 @@ const requireAudit = (audit: WorkspaceOptions["audit"]): void => {
   if (durability !== undefined && durability !== "durable" && durability !== "batched")
     throw new ConfigurationError(`audit.durability is "durable" or "batched", not ${JSON.stringify(durability)}.`)
   if (checkpoints !== undefined) requireTarget(targetOf(checkpoints))
-}
-
-const targetOf = (checkpoints: Place | Target): Target =>
-  typeof checkpoints === "object" && checkpoints !== null && "to" in checkpoints ? checkpoints : { to: checkpoints }
-
-const requireTarget = ({ to, withinMinutes, withinRecords, ...unknown }: Target): void => {
-  const what = "audit.checkpoints is a folder, an http(s) URL, a function, or { to, withinMinutes, withinRecords }"
-  const [other] = Object.keys(unknown)
-  if (other !== undefined) throw new ConfigurationError(`Unknown option "${other}" of audit.checkpoints; ${what}.`)
-  for (const bound of [withinMinutes, withinRecords])
-    if (bound !== undefined && !(bound > 0)) throw new ConfigurationError(`${what}; its bounds are above 0.`)
-  if (typeof to === "function") return
-  if (!(to instanceof URL) && (typeof to !== "string" || to === "")) throw new ConfigurationError(`${what}.`)
-  let url: URL | undefined
-  try {
-    url = urlOf(to)
-  } catch (error) {
-    throw new ConfigurationError(`${what}; ${JSON.stringify(to)} is not a URL.`, { cause: error })
-  }
-  if (url === undefined) return
-  if (url.protocol !== "http:" && url.protocol !== "https:") throw new ConfigurationError(`${what}.`)
-  if (url.username !== "" || url.password !== "")
-    throw new ConfigurationError("audit.checkpoints: a URL with a user and password is not sent to; use a function.")
 }
 
 const fromEnvironment = (): WorkspaceOptions => {

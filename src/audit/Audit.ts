@@ -205,6 +205,20 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         else writer.whenDurable(settled)
       })
 
+    /** What a call begins with: nothing does while the log has a hindrance, and what has begun is owed an outcome. */
+    const beginning = <A>(
+      trail: Trail,
+      say: (writer: Writer) => Result.Result<A, EnforcementUnavailable>,
+      known?: (a: A) => void
+    ): Effect.Effect<A, EnforcementUnavailable> =>
+      durable((writer) => {
+        const hindrance = journal.hindrance()
+        if (hindrance !== undefined) return Result.fail(hindrance)
+        const said = say(writer)
+        if (Result.isSuccess(said)) open.set(trail.id, trail)
+        return said
+      }, known)
+
     const write = (body: Body): Effect.Effect<void, EnforcementUnavailable> =>
       Effect.asVoid(durable((writer) => writer.append(body)))
 
@@ -212,14 +226,9 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       Effect.suspend(() => {
         const trail = underWay.get(prepared.call.id) ?? begin(prepared.call.id)
         return Effect.map(
-          durable(
-            (writer) => {
-              const hindrance = journal.hindrance()
-              if (hindrance !== undefined) return Result.fail(hindrance)
-              const entry = trail.decide(prepared, writer)
-              if (Result.isSuccess(entry)) open.set(trail.id, trail)
-              return entry
-            },
+          beginning(
+            trail,
+            (writer) => trail.decide(prepared, writer),
             () => (trail.acknowledged = true)
           ),
           (entry) => new Committed(prepared, entry)
@@ -296,13 +305,7 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       passThrough: (request, principal, observed) =>
         Effect.suspend(() => {
           const trail = begin(request.id)
-          const passed = durable((writer) => {
-            const hindrance = journal.hindrance()
-            if (hindrance !== undefined) return Result.fail(hindrance)
-            const said = trail.pass(request, principal, observed, writer)
-            if (Result.isSuccess(said)) open.set(trail.id, trail)
-            return said
-          })
+          const passed = beginning(trail, (writer) => trail.pass(request, principal, observed, writer))
           return Effect.onExit(
             Effect.as(passed, (outcome: Outcome) =>
               Effect.sync(() => {

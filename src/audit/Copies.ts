@@ -7,7 +7,7 @@
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { EnforcementUnavailable } from "../Errors.ts"
+import { ConfigurationError, EnforcementUnavailable } from "../Errors.ts"
 import { makeFolders } from "../Files.ts"
 import type { SignedNote } from "./Writer.ts"
 
@@ -25,6 +25,31 @@ export interface Target {
   readonly withinMinutes?: number | undefined
   /** Records that may be signed without a copy. Default 100,000. */
   readonly withinRecords?: number | undefined
+}
+
+/** A place with the usual bounds, where it has none of its own. */
+export const targetOf = (checkpoints: Place | Target): Target =>
+  typeof checkpoints === "object" && checkpoints !== null && "to" in checkpoints ? checkpoints : { to: checkpoints }
+
+/** Throws a `ConfigurationError` for what is no target. */
+export const requireTarget = ({ to, withinMinutes, withinRecords, ...unknown }: Target): void => {
+  const what = "audit.checkpoints is a folder, an http(s) URL, a function, or { to, withinMinutes, withinRecords }"
+  const [other] = Object.keys(unknown)
+  if (other !== undefined) throw new ConfigurationError(`Unknown option "${other}" of audit.checkpoints; ${what}.`)
+  for (const bound of [withinMinutes, withinRecords])
+    if (bound !== undefined && !(bound > 0)) throw new ConfigurationError(`${what}; its bounds are above 0.`)
+  if (typeof to === "function") return
+  if (!(to instanceof URL) && (typeof to !== "string" || to === "")) throw new ConfigurationError(`${what}.`)
+  let url: URL | undefined
+  try {
+    url = urlOf(to)
+  } catch (error) {
+    throw new ConfigurationError(`${what}; ${JSON.stringify(to)} is not a URL.`, { cause: error })
+  }
+  if (url === undefined) return
+  if (url.protocol !== "http:" && url.protocol !== "https:") throw new ConfigurationError(`${what}.`)
+  if (url.username !== "" || url.password !== "")
+    throw new ConfigurationError("audit.checkpoints: a URL with a user and password is not sent to; use a function.")
 }
 
 /** How long one attempt at a URL or a function may take, in ms. */

@@ -12,7 +12,7 @@ import type { Receipt } from "../Call.ts"
 import { canonicalize } from "../CanonicalJson.ts"
 import { EnforcementUnavailableError } from "../Errors.ts"
 import * as Jws from "../Jws.ts"
-import { type AnyKey, publicKeyOf, verify as verifySignature } from "../Keys.ts"
+import { type AnyKey, type PublicKey, publicKeyOf, verify as verifySignature } from "../Keys.ts"
 import { KeyHistory } from "./KeyHistory.ts"
 import { leafHash } from "./MerkleTree.ts"
 import type { Ending, ReadRecord, RecordEdit } from "./Record.ts"
@@ -168,17 +168,22 @@ const maximumLength = 64 * 1024
 /** A public Ed25519 key (RFC 8037), as `secure-openai keys export` prints it. */
 export type PublicJwk = { readonly kty?: unknown; readonly crv?: unknown; readonly x?: unknown }
 
+/** The agent key that a JWK is; the failure says that it is none. */
+export const agentKeyOf = ({ crv, kty, x }: PublicJwk): Result.Result<PublicKey<"agent">, string> =>
+  kty === "OKP" && crv === "Ed25519" && typeof x === "string"
+    ? Result.succeed(publicKeyOf("agent", x))
+    : Result.fail("the key is no public Ed25519 JWK")
+
 /**
  * Verifies a receipt, a compact JWS, with the public key of the agent key that signed it and nothing else: no log, no network.
  * That the log holds the record is for a proof of its own to say, and whether the key was in use for {@link verifyInLog}.
  */
 export const verify = (jws: string, jwk: PublicJwk): Verified<ReceiptClaims> => {
-  const { crv, kty, x } = jwk
-  if (kty !== "OKP" || crv !== "Ed25519" || typeof x !== "string")
-    return { valid: false, reason: "the key is no public Ed25519 JWK" }
+  const key = agentKeyOf(jwk)
+  if (Result.isFailure(key)) return { valid: false, reason: key.failure }
   const read = Jws.read(jws, type, maximumLength)
   if (Result.isFailure(read)) return { valid: false, reason: `the receipt ${read.failure}` }
-  const { kid, publicKey } = publicKeyOf("agent", x)
+  const { kid, publicKey } = key.success
   const { claims, signature, signed } = read.success
   if (read.success.kid !== kid)
     return { valid: false, reason: `the receipt is by the key ${read.success.kid}, not ${kid}` }

@@ -37,8 +37,7 @@ export const serviceOf = (session: Session, client: OpenAI, endpointOf: Service[
         behalf: message.behalf,
         parent: message.parent,
         bytes: message.bytes,
-        endpoint,
-        prompts: session.tools.get(message.operation)?.prompts
+        endpoint
       }
     })
     return value

@@ -10,6 +10,7 @@ import { JOSEAlgNotAllowed, JOSENotSupported } from "jose/errors"
 import { compactVerify } from "jose/jws/compact/verify"
 import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
 import { IdentityInvalid, type IdentityReason } from "../Errors.ts"
+import { decode } from "../Jws.ts"
 import type { Issuer } from "./Issuer.ts"
 import { algorithms, isKeyId } from "./Jwk.ts"
 import { isName, maximumName } from "./Name.ts"
@@ -120,12 +121,6 @@ const parsePart = (part: string, name: string): JsonObject => {
   if (Result.isFailure(read))
     throw refused("malformed", `The ${name} of the token is not one unambiguous JSON object; get a token that is.`)
   return read.success
-}
-
-/** The bytes, if the text is the one base64url spelling of them (RFC 7515 §2, RFC 4648 §3.5). */
-const decode = (text: string): Buffer | undefined => {
-  const bytes = Buffer.from(text, "base64url")
-  return bytes.toString("base64url") === text ? bytes : undefined
 }
 
 const utf8 = (bytes: Uint8Array): string | undefined => {

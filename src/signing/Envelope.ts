@@ -170,7 +170,7 @@ const claimsOf = (statement: Statement): EnvelopeClaims => {
     jti,
     tool,
     ...target,
-    bdh: digest(bytes),
+    bdh: Prompt.digest(bytes),
     ...(tokenHash !== undefined && { ath: tokenHash }),
     txn: parent === undefined ? jti : parent.claims.txn,
     ...(parent !== undefined && { prh: parent.digest }),
@@ -214,7 +214,7 @@ export const verify = (jws: string, expected: Expectation): Result.Result<Envelo
     const target = httpTarget(expected.endpoint)
     if (target?.htm !== claims.htm || target?.htu !== claims.htu) return Result.fail("is for another endpoint")
   }
-  if (claims.bdh !== digest(expected.bytes)) return Result.fail("is for other params")
+  if (claims.bdh !== Prompt.digest(expected.bytes)) return Result.fail("is for other params")
   if (claims.ath !== expected.tokenHash) return Result.fail("is for another token")
   if (claims.sub !== expected.sub) return Result.fail("is for another principal")
   if (!takePart(claims, expected.intents)) return Result.fail("declares an intent policy that does not take part")
@@ -322,18 +322,13 @@ const type = "soai-invoke+jwt"
 
 const decodeClaims = Schema.decodeUnknownResult(EnvelopeClaims, { onExcessProperty: "error" })
 
-const sha256 = (text: string): string => Crypto.hash("sha256", text, "base64url")
-
-/** `sha-256:` and the base64url SHA-256 of the text's UTF-8. */
-export const digest = (text: string): string => `sha-256:${sha256(text)}`
-
 const intents = new WeakMap<IntentPolicy, string>()
 
 /** Digest of an intent policy's canonical JSON; taken once an object, for intents are kept by reference. */
 const intentDigest = (intent: IntentPolicy): string => {
   const known = intents.get(intent)
   if (known !== undefined) return known
-  const taken = digest(canonicalize(intent))
+  const taken = Prompt.digest(canonicalize(intent))
   intents.set(intent, taken)
   return taken
 }

@@ -24,9 +24,12 @@ export const digests = (prompt: JsonObject): Digests =>
   Object.fromEntries(Object.entries(prompt).map(([field, value]) => [field, digestsOf(value)]))
 
 const digestsOf = (value: Json): string | ReadonlyArray<string> =>
-  Array.isArray(value) && value.length <= maximumElements ? value.map(digest) : digest(value)
+  Array.isArray(value) && value.length <= maximumElements
+    ? value.map((element) => digest(canonicalize(element)))
+    : digest(canonicalize(value))
 
-const digest = (value: Json): string => `sha-256:${Crypto.hash("sha256", canonicalize(value), "base64url")}`
+/** `sha-256:` and the base64url SHA-256 of the text's UTF-8. */
+export const digest = (text: string): string => `sha-256:${Crypto.hash("sha256", text, "base64url")}`
 
 /** What is wrong with a prompt by the digests of an envelope; undefined where it is, element for element, what was asked. */
 export const faultOf = (signed: Digests | undefined, prompt: object): string | undefined => {

@@ -25,6 +25,9 @@ afterEach(async () => {
 const journalAt = (now: () => number, key = generate("log")): Journal.Journal =>
   Journal.open({ path: Path.join(home, "audit"), named: true, key, disk: nodeFileSystem, opening: [], now })
 
+const clientOf = (workspace: Workspace): SecureOpenAI =>
+  new SecureOpenAI({ appName: "app", apiKey: "k", baseURL: provider.url, maxRetries: 0, workspace })
+
 it("is more than 30 s behind a record of this process: calls are hindered until it has caught up", async () => {
   let time = 1_800_000_000_000
   const journal = journalAt(() => time)
@@ -54,13 +57,7 @@ it.each([
   await new Promise((resolve) => earlier.whenDurable(resolve))
   await leave(earlier)
   await using workspace = new Workspace({ home })
-  await using client = new SecureOpenAI({
-    appName: "app",
-    apiKey: "k",
-    baseURL: provider.url,
-    maxRetries: 0,
-    workspace
-  })
+  await using client = clientOf(workspace)
   const calls = [
     () => client.chat.completions.create({ model: "gpt-4", messages: [] }),
     () => client.chat.completions.create({ model: "gpt-4", messages: [], stream: true }),
@@ -78,13 +75,7 @@ it.each([
 
 it("is faked by a test: calls go on, and the log keeps the real time", async () => {
   await using workspace = new Workspace({ home })
-  await using client = new SecureOpenAI({
-    appName: "app",
-    apiKey: "k",
-    baseURL: provider.url,
-    maxRetries: 0,
-    workspace
-  })
+  await using client = clientOf(workspace)
   await client.chat.completions.create({ model: "gpt-4", messages: [] })
   vi.useFakeTimers({ toFake: ["Date"], now: new Date("2001-01-01") })
   await client.chat.completions.create({ model: "gpt-4", messages: [] })

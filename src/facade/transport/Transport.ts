@@ -120,7 +120,7 @@ interface Dispatcher {
       readonly headers: ReadonlyArray<string>
       readonly body: string
     },
-    handler: Exchange
+    handler: Receiver
   ) => unknown
 }
 
@@ -134,12 +134,12 @@ const send = (
 ): Promise<Response> =>
   new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)
-    const exchange = new Exchange(target.href, signal ?? undefined, resolve, reject)
-    dispatcher.dispatch({ origin: target.origin, path: target.path, method, headers: fields, body }, exchange)
+    const receiver = new Receiver(target.href, signal ?? undefined, resolve, reject)
+    dispatcher.dispatch({ origin: target.origin, path: target.path, method, headers: fields, body }, receiver)
   })
 
-/** One request and its response, as a dispatcher tells of them. */
-class Exchange {
+/** What a dispatcher tells of one request: the response, or why there is none. */
+class Receiver {
   readonly #url: string
   readonly #signal: AbortSignal | undefined
   readonly #resolve: (response: Response) => void
