@@ -253,6 +253,21 @@ const rows: ReadonlyArray<Row> = [
   claim("none: a good token", {}, "accepted")
 ]
 
+it.each(signers.filter(({ alg }) => alg === "RS256" || alg === "PS256"))(
+  "J41 refuses an RSA signature without its leading zero, by $alg",
+  async (signer) => {
+    for (let jti = 0; ; jti++) {
+      const token = signer.token({ jti })
+      const [h, p, sig] = token.split(".") as [string, string, string]
+      const signature = Buffer.from(sig, "base64url")
+      if (signature[0] !== 0) continue
+      assert.strictEqual(await outcome(token, [signer.options]), "accepted")
+      assert.strictEqual(await outcome(`${h}.${p}.${base64url(signature.subarray(1))}`, [signer.options]), "signature")
+      return
+    }
+  }
+)
+
 describe.each(signers.map((signer) => [signer.alg, signer] as const))("by %s", (_, signer) => {
   it.each(rows)("%s", async (_, make, reason) => {
     assert.strictEqual(await outcome(make(signer), [signer.options, other.options]), reason)
