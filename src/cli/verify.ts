@@ -29,11 +29,16 @@ export const verify = Command.make(
     json: Flag.Boolean("json").pipe(Flag.withDescription("One JSON object a log"), Flag.withDefault(false))
   },
   Effect.fnUntraced(function* ({ json, key, path, since }) {
+    const logs = logPaths(path)
+    if (Option.isSome(since) && logs.length > 1)
+      return yield* new CannotRun({
+        message: `A checkpoint is of one log, and there are ${logs.length}: name the one that it is of. ${logs.join(", ")}`
+      })
     const given = yield* Effect.transposeOption(Option.map(key, readKeys))
     const earlier = yield* Effect.transposeOption(Option.map(since, readFile))
     let failed: CannotRun | undefined
     let intact = true
-    for (const log of logPaths(path)) {
+    for (const log of logs) {
       const result = yield* Effect.result(
         verifyLog({
           path: log,

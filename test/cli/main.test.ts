@@ -119,6 +119,8 @@ describe("secure-openai audit", { timeout: 60_000 }, () => {
       ["verify", log, "--bogus"],
       ["verify", log, "--key", "neither a key nor a file"],
       ["verify", log, "--since", Path.join(home, "nothing")],
+      // Of several logs one is meant.
+      ["verify", "--since", Path.join(log, "checkpoint")],
       ["show", "999", log],
       ["show", "one", log],
       ["tail", Path.join(home, "nothing")],
