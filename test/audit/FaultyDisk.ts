@@ -62,6 +62,7 @@ export class FaultyDisk implements FileSystem {
   #ill = false
   /** True once the fault has struck. */
   struck = false
+  #site: { readonly name: string; readonly siteOf: (operation: string) => string; left: number } | undefined
 
   /** Fails at operation number `at`. */
   failAt(at: number, fault: Fault): void {
@@ -70,9 +71,16 @@ export class FaultyDisk implements FileSystem {
     this.struck = false
   }
 
+  /** Fails at the operation that is the one after `before` others of its site, from now on. */
+  failAtSite(name: string, before: number, siteOf: (operation: string) => string, fault: Fault): void {
+    this.failAt(-1, fault)
+    this.#site = { name, siteOf, left: before }
+  }
+
   /** The disk is well from now on. */
   heal(): void {
     this.#at = -1
+    this.#site = undefined
     this.#ill = false
   }
 
@@ -81,6 +89,8 @@ export class FaultyDisk implements FileSystem {
     const number = this.asked.length
     this.asked.push(what)
     this.before(number)
+    const site = this.#site
+    if (site !== undefined && site.name === site.siteOf(what) && site.left-- === 0) this.#at = number
     if (number === this.#at) {
       this.struck = true
       if (this.#fault === "ENOSPC") this.#ill = true
