@@ -301,7 +301,8 @@ const changedRecords = async (path: string, note: Note): Promise<ReadonlyArray<n
   let index = 0
   for await (const batch of readBatches(path))
     for (const line of batch.lines) {
-      if (index < note.size && !sameHash(leafHash(line), leaf(index))) changed.push(index)
+      if (index < note.size && (line.length > maximumLine || !sameHash(leafHash(line), leaf(index))))
+        changed.push(index)
       index++
     }
   return changed

@@ -322,10 +322,15 @@ export function* spellings(name: string, log: Log): Generator<Case> {
       const spelt = replaced<string | Buffer>(lines, at, to)
       yield { name: `${name}, ${what}`, files: withLines(log.files, spelt), expect: "bad" }
       yield { name: `${name}, ${what}, signed`, files: signed(log, spelt), expect }
+      yield { name: `${name}, ${what}, signed, with its hash`, files: withLeaves(signed(log, spelt), spelt), expect }
       if (expect === "bad")
         yield { name: `${name}, ${what}, past the checkpoint`, files: signed(log, spelt, at), expect }
     }
 }
+
+/** The log with the hashes of its lines. */
+const withLeaves = (files: Files, lines: ReadonlyArray<string | Buffer>): Files =>
+  changed(files, { leaves: Buffer.concat(lines.map(leafHash)) })
 
 /** Checkpoints and vkeys that are not what they were. */
 export function* notes(name: string, log: Log, foreign: Log): Generator<Case> {

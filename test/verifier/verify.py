@@ -627,7 +627,7 @@ class Log:
         if tree.root() != self.note.root:
             return []
         lines = (part for what, part, _ in Journal(self.path).parts() if what == "line")
-        return [i for i, (leaf, line) in enumerate(zip(leaves, lines)) if leaf_hash(line) != leaf]
+        return [i for i, (leaf, line) in enumerate(zip(leaves, lines)) if len(line) > LONGEST_LINE or leaf_hash(line) != leaf]
 
     def check_since(self):
         bad, since, note = self.history.append, self.since, self.note
@@ -759,14 +759,15 @@ def check_receipt(jws, path, given=None):
     if not verifies(found["key"], ("%s.%s" % (parts[0], parts[1])).encode(), signature):
         raise Bad("the signature does not verify")
     record = found.get("decision", {})
+    principal, edits = record.get("principal"), record.get("edits")
     if record.get("kind") != "decision" or index >= log.note.size:
         raise Bad("there is no signed decision at that index")
     said = {
         "call": record.get("call"),
         "tool": record.get("tool"),
-        "sub": record["principal"]["id"],
+        "sub": principal.get("id") if isinstance(principal, dict) else None,
         "dec": record.get("verdict"),
-        "chg": [edit["path"] for edit in record["edits"]],
+        "chg": [edit.get("path") if isinstance(edit, dict) else None for edit in edits] if isinstance(edits, list) else None,
         "req": record.get("requested"),
         "eff": record.get("effective"),
         "inv": record.get("inv"),
@@ -774,7 +775,7 @@ def check_receipt(jws, path, given=None):
         "lh": to_b64u(found["leaf"]),
     }
     for name, value in said.items():
-        if claims.get(name) != value:
+        if value is None or claims.get(name) != value:
             raise Bad("the claim %s is not what the log says" % name)
     if "out" in claims:
         end = found.get("outcome", {})
