@@ -380,6 +380,12 @@ export function* notes(name: string, log: Log, foreign: Log): Generator<Case> {
       note.replace(root, root.replaceAll("+", "-").replaceAll("/", "_").replace("=", "-")),
       "bad"
     ],
+    [
+      "with a root that is spelt otherwise",
+      `${otherwise(text)}\n\n${signatureLine(origin, `${otherwise(text)}\n`, key)}`,
+      "bad"
+    ],
+    ["with a signature that is spelt otherwise", `${text}\n\n${otherwise(line.trimEnd())}\n`, "bad"],
     ["with a line more", note.replace("\n\n", "\nmore\n\n"), "bad"],
     ["with an empty line more", note.replace("\n\n", "\n\n\n"), "bad"],
     ["signed by a stranger alone", `${text}\n\n${strange}`, "bad"],
@@ -468,6 +474,13 @@ export function* notes(name: string, log: Log, foreign: Log): Generator<Case> {
     expect: size === 0 ? "either" : "bad"
   }
 }
+
+/** A text that ends with padded base64, with a bit set that its bytes have no place for. */
+const otherwise = (text: string): string =>
+  text.replace(/(.)(=+)$/, (_, last: string, padding: string) => {
+    const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    return `${digits[digits.indexOf(last) + 1] ?? ""}${padding}`
+  })
 
 /** What an earlier checkpoint tells. */
 export function* history(name: string, log: Log, foreign: Log): Generator<Case> {

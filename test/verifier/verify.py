@@ -184,8 +184,6 @@ def parse_vkeys(text):
 
 class Note:
     def __init__(self, whole):
-        if re.search(r"[\x00-\x09\x0b-\x1f]", whole):
-            raise Bad("it holds control characters")
         text, gap, lines = whole.partition("\n\n")
         if not gap:
             raise Bad("there is no empty line")
