@@ -28,7 +28,10 @@ import {
   Signing,
   Workspace
 } from "../../src/index.ts"
+import { Disk } from "../../src/audit/Disk.ts"
+import { Keys } from "../../src/Keys.ts"
 import { makeIssuer, mintToken, testIssuer } from "../../src/testing/Tokens.ts"
+import { FaultyDisk } from "../audit/FaultyDisk.ts"
 import { type Provider, startProvider } from "./Provider.ts"
 
 const params = { model: "gpt-4", max_tokens: 10, messages: [{ role: "user" as const, content: "hi" }] }
@@ -288,6 +291,48 @@ describe("a stage", () => {
     )
     expect(error.message).toMatch(/did not decide within 40 ms/)
   })
+
+  it.each(["plain", "judged"])(
+    "the log fails under a %s stream: its reader is told, and the provider is hung up on",
+    async (kind) => {
+      const disk = new FaultyDisk()
+      const log = Audit.layer({ path: "/log", named: true }).pipe(
+        Layer.provide([Layer.succeed(Disk, disk), Keys.layerMemory])
+      )
+      const policies = [
+        {
+          policy_id: "app:app",
+          resources: ["tool:app/**"],
+          constraints: kind === "judged" ? { output: { "tool:app/generate": { denied: ["Project Heron"] } } } : {}
+        }
+      ]
+      const c = client({ audit: "memory", policies, layer: Pipeline.layer.pipe(Layer.provide(log)) as never })
+      provider.behave({ chunks: 500, every: 5 })
+      let chunks = 0
+      const read = async (): Promise<void> => {
+        for await (const _ of await c.chat.completions.create({ ...params, stream: true }))
+          if (++chunks === 3) disk.failAt(disk.asked.length, "ENOSPC")
+      }
+      const error = await read().then(
+        () => new Error("it came to its end"),
+        (e: Error) => e
+      )
+      expect(error).toBeInstanceOf(EnforcementUnavailableError)
+      expect(error.message).toMatch(/could not be written .*ENOSPC.*Make space on its disk/)
+      expect(chunks).toBeGreaterThanOrEqual(3)
+      expect(chunks).toBeLessThan(400)
+      await until(() => provider.closed() === 1)
+      // Nothing more is sent until the log can be written.
+      await refused(c, EnforcementUnavailableError, "enforcement_unavailable")
+      disk.heal()
+      await until(() =>
+        ask(c).then(
+          () => true,
+          () => false
+        )
+      )
+    }
+  )
 
   it("invocation throws: the decision has an outcome", async () => {
     const workspace = new Workspace({ audit: "memory" })
