@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Fs from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
@@ -262,6 +263,24 @@ describe("a stage", () => {
         )
       )
     ) as never
+
+  const limited = [{ policy_id: "app:app", resources: ["tool:app/**"], constraints: { rate_limit: 100 } }]
+  const storeFailed = new RateLimiter.RateLimiterError({
+    reason: new RateLimiter.RateLimitStoreError({ message: "the store is down" })
+  })
+  it.each([
+    ["fail", () => Effect.fail(storeFailed), /cannot be counted.*nothing was sent/],
+    ["throw", broken, /threw/]
+  ])("the counters of rate limits %s: refused", async (_how, consume, says) => {
+    const limiter = Layer.succeed(RateLimiter.RateLimiter, { consume } as never)
+    const policy = Policy.layerNoDeps({ policies: limited }).pipe(Layer.provide(limiter))
+    const error = await refused(
+      client({ audit: "memory", layer: over(policy as never) }),
+      EnforcementUnavailableError,
+      "enforcement_unavailable"
+    )
+    expect(error.message).toMatch(says)
+  })
 
   it("the log fails: refused, nothing is sent", async () => {
     const error = await refused(
