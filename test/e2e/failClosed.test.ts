@@ -11,7 +11,7 @@ import type { AddressInfo } from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { OpenAI } from "openai"
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import {
   Audit,
   ConfigurationError,
@@ -33,32 +33,18 @@ import { Disk } from "../../src/audit/Disk.ts"
 import { Keys } from "../../src/Keys.ts"
 import { makeIssuer, mintToken, testIssuer } from "../../src/testing/Tokens.ts"
 import { FaultyDisk } from "../audit/FaultyDisk.ts"
-import { type Provider, startProvider } from "./Provider.ts"
+import { openProvider } from "./fixture.ts"
 
 const params = { model: "gpt-4", max_tokens: 10, messages: [{ role: "user" as const, content: "hi" }] }
 
-let provider: Provider
+const { openClient, opens, openWorkspace, provider } = await openProvider()
 let folder: string
-beforeAll(async () => {
-  provider = await startProvider()
-})
-afterAll(() => provider.close())
 beforeEach(() => {
   folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-closed-"))
-})
-const opened: Array<{ close(): Promise<void> }> = []
-afterEach(async () => {
-  for (const one of opened.splice(0).toReversed()) await one.close().catch(() => {})
-  provider.hits.length = 0
-  provider.behave({})
-  Fs.rmSync(folder, { recursive: true, force: true })
+  opens({ close: async () => Fs.rmSync(folder, { recursive: true, force: true }) })
 })
 
-const client = (options: SecureOptions): SecureOpenAI => {
-  const made = new SecureOpenAI({ appName: "app", apiKey: "k", baseURL: provider.url, maxRetries: 0, ...options })
-  opened.push(made)
-  return made
-}
+const client = (options: SecureOptions): SecureOpenAI => openClient({ appName: "app", ...options })
 const ask = (c: SecureOpenAI): Promise<unknown> => c.chat.completions.create(params)
 const stream = async (c: SecureOpenAI): Promise<unknown> =>
   Array.fromAsync(await c.chat.completions.create({ ...params, stream: true }))
@@ -117,8 +103,7 @@ describe("keys of an issuer", () => {
   })
   const user = (workspace: Workspace, token: string) => client({ workspace, jwtToken: token })
   const open = (): Workspace => {
-    const workspace = new Workspace({ audit: "memory", issuers: issuers() })
-    opened.push(workspace)
+    const workspace = openWorkspace({ issuers: issuers() })
     return workspace
   }
 
@@ -188,8 +173,7 @@ describe("policies", () => {
   it("broken while running: the last good revision stays, whole, and the log says so; mended, it is used", async () => {
     write("app.json", app())
     write("company.json", { policy_id: "company:C", resources: ["tool:app/**"] })
-    const workspace = await Workspace.open({ audit: "memory", policies: folder })
-    opened.push(workspace)
+    const workspace = opens(await Workspace.open({ audit: "memory", policies: folder }))
     const c = client({ workspace })
     await answered(c)
     // One file is good and says no, the other is broken: neither counts.
@@ -209,8 +193,7 @@ describe("policies", () => {
 
   it("gone while running: the last good revision stays", async () => {
     write("app.json", app())
-    const workspace = await Workspace.open({ audit: "memory", policies: folder })
-    opened.push(workspace)
+    const workspace = opens(await Workspace.open({ audit: "memory", policies: folder }))
     const c = client({ workspace })
     Fs.rmSync(folder, { recursive: true })
     await expect(workspace.reload()).rejects.toBeInstanceOf(ConfigurationError)
@@ -240,8 +223,7 @@ describe("a stage", () => {
   const over = (layer: Layer.Layer<never>) => Pipeline.layer.pipe(Layer.provide(layer)) as never
 
   it.each(cases)("%s: refused, and the log names it", async (_what, layer, says) => {
-    const workspace = new Workspace({ audit: "memory" })
-    opened.push(workspace)
+    const workspace = openWorkspace()
     const error = await refused(
       client({ workspace, layer: over(layer) }),
       EnforcementUnavailableError,
@@ -354,8 +336,7 @@ describe("a stage", () => {
   )
 
   it("invocation throws: the decision has an outcome", async () => {
-    const workspace = new Workspace({ audit: "memory" })
-    opened.push(workspace)
+    const workspace = openWorkspace()
     const layer = over(Layer.succeed(Invocation, { invoke: broken }) as never)
     await refused(client({ workspace, layer }), EnforcementUnavailableError, "enforcement_unavailable")
     const kinds = (await workspace.records()).flatMap(({ call, kind }) => (call === undefined ? [] : [kind]))
@@ -365,8 +346,7 @@ describe("a stage", () => {
 
 describe("a caller that stops", () => {
   it("is recorded as such: before the decision, while the provider thinks, and in a stream", async () => {
-    const workspace = new Workspace({ audit: "memory" })
-    opened.push(workspace)
+    const workspace = openWorkspace()
     const c = client({ workspace })
     const gone = c.chat.completions.create(params, { signal: AbortSignal.abort() })
     await expect(gone).rejects.toBeInstanceOf(OpenAI.APIUserAbortError)
@@ -403,8 +383,7 @@ describe("a set-up that is wrong", () => {
         const keys = Path.join(folder, "home", "keys")
         Fs.mkdirSync(keys, { recursive: true, mode: 0o755 })
         Fs.chmodSync(keys, 0o755)
-        const workspace = new Workspace({ home: Path.join(folder, "home") })
-        opened.push(workspace)
+        const workspace = opens(new Workspace({ home: Path.join(folder, "home") }))
         return { workspace }
       }
     ]
