@@ -9,7 +9,7 @@ import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { ConfigurationError, type EnforcementUnavailable } from "../Errors.ts"
-import { makeFolders } from "../Files.ts"
+import { errorCode, makeFolders } from "../Files.ts"
 import { parseNote } from "./Checkpoint.ts"
 import type { SignedNote } from "./SignedTree.ts"
 import { unavailable } from "./Unavailable.ts"
@@ -112,6 +112,8 @@ class Copier {
   #closing = false
   /** What an earlier process left in the folder is kept. */
   #kept = false
+  /** A copy that takes its name now, and the name. */
+  #naming: readonly [string, string] | undefined
   /** Ends the wait between two attempts. */
   #wake: () => void = () => {}
   #failure: string | undefined
@@ -134,6 +136,7 @@ class Copier {
       const { to } = this.#target
       if (typeof to === "function") void Promise.resolve(to(note.text)).catch(() => {})
       else if (urlOf(to) === undefined) {
+        this.#nameNow()
         this.#keep(String(to), note)
         copyAtOnce(String(to), note)
       }
@@ -211,14 +214,27 @@ class Copier {
         typeof to === "function"
           ? to(note.text)
           : urlOf(to) === undefined
-            ? copyToFolder(String(to), note, () => {
+            ? copyToFolder(String(to), note, async (draft, file) => {
                 late.signal.throwIfAborted()
                 this.#keep(String(to), note)
+                this.#naming = [draft, file]
+                await Fs.promises.rename(draft, file)
+                this.#naming = undefined
               })
             : post(urlOf(to) ?? to, note, late.signal)
       ])
     } finally {
       clearTimeout(timer)
+    }
+  }
+
+  /** A copy that takes its name in the background would take it after the last one: it takes it now, or has it. */
+  #nameNow(): void {
+    if (this.#naming === undefined) return
+    try {
+      Fs.renameSync(...this.#naming)
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error
     }
   }
 
@@ -271,8 +287,12 @@ const keepEarlier = (folder: string, note: SignedNote): void => {
   Fs.renameSync(file, file.replace(/checkpoint$/, `${earlier?.size ?? "unread"}-${digest}.checkpoint`))
 }
 
-/** `ready` is called before the copy takes its name; it may throw. */
-const copyToFolder = async (folder: string, note: SignedNote, ready: () => void): Promise<void> => {
+/** `name` gives the copy its name. */
+const copyToFolder = async (
+  folder: string,
+  note: SignedNote,
+  name: (draft: string, file: string) => Promise<void>
+): Promise<void> => {
   const isThere = await Fs.promises.stat(folder).then(
     (found) => found.isDirectory(),
     () => false
@@ -282,9 +302,7 @@ const copyToFolder = async (folder: string, note: SignedNote, ready: () => void)
   const draft = draftOf(file)
   try {
     await Fs.promises.writeFile(draft, note.text, { mode: 0o600, flag: "wx", flush: true })
-    ready()
-    // Not in the background: one that is under way when the process ends would undo the last one.
-    Fs.renameSync(draft, file)
+    await name(draft, file)
   } catch (error) {
     await Fs.promises.rm(draft, { force: true }).catch(() => {})
     throw error

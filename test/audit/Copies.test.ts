@@ -170,6 +170,23 @@ describe("copies of checkpoints", () => {
     }
   })
 
+  it("end with the last one, where one before it was about to take its name", async () => {
+    const copies = new Copies()
+    const place = folder()
+    copies.add({ to: place })
+    const rename = vi.spyOn(Fs.promises, "rename").mockReturnValue(new Promise(() => {}))
+    try {
+      copies.offer({ origin: "secure-openai/0", size: 1, text: "one" }, false)
+      await until(() => rename.mock.calls.length === 1)
+      copies.offer({ origin: "secure-openai/0", size: 2, text: "two" }, true)
+      const [from, to] = rename.mock.calls[0] ?? ["", ""]
+      assert.throws(() => Fs.renameSync(from, to), "ENOENT")
+      assert.strictEqual(Fs.readFileSync(Path.join(place, "0.checkpoint"), "utf8"), "two")
+    } finally {
+      rename.mockRestore()
+    }
+  })
+
   it("go to a URL by POST, and to a function; a log is not closed before they are there", async () => {
     const { notes, url } = await serve(() => 204)
     const path = await write(folder(), 3, url)

@@ -173,7 +173,9 @@ export class FaultyDisk implements FileSystem {
     return true
   }
 
-  rename = (from: string, to: string): void => {
+  rename = (from: string, to: string, done: Done): void => later(() => this.renameSync(from, to), done)
+
+  renameSync = (from: string, to: string): void => {
     this.#ask(`rename ${Path.basename(from)}`, true)
     const inode = this.#names.get(from)
     if (inode === undefined) throw failureOf("ENOENT")
