@@ -442,6 +442,7 @@ export function* notes(name: string, log: Log, foreign: Log): Generator<Case> {
       vkey.replace(encoded, Buffer.concat([Buffer.from([2]), Buffer.from(key.publicKey)]).toString("base64")),
       "bad"
     ],
+    ["of a byte too many", vkeyOf(origin, { ...key, publicKey: Buffer.concat([key.publicKey, Buffer.of(0)]) }), "bad"],
     ["without padding", vkey.replaceAll("=", ""), vkey.includes("=") ? "bad" : "good"]
   ]
   for (const [what, to, expect] of vkeys)
