@@ -53,6 +53,8 @@ export class FaultyDisk implements FileSystem {
   readonly asked: Array<string> = []
   /** Called before each thing that is asked, by its number. */
   before: (operation: number) => void = () => {}
+  /** What was asked of a file after it was closed: its descriptor may be another file's by then. */
+  readonly afterClose: Array<string> = []
   #names = new Map<string, Inode>()
   /** Names as they are on the disk, and the changes of each folder that no sync covers. */
   #durable = new Map<string, Inode>()
@@ -208,14 +210,19 @@ export class FaultyDisk implements FileSystem {
     }
     const file = inode
     const name = Path.basename(path)
+    let isOpen = true
+    const ask = (what: string, writes: boolean, torn?: () => void): void => {
+      if (!isOpen) this.afterClose.push(`${what} ${name}`)
+      this.#ask(`${what} ${name}`, writes, torn)
+    }
     const writeSync = (bytes: Uint8Array, position: number): void => {
       const whole = Buffer.from(bytes)
-      this.#ask(`write ${name}`, true, () => change(file, { bytes: whole.subarray(0, whole.length >> 1), position }))
+      ask("write", true, () => change(file, { bytes: whole.subarray(0, whole.length >> 1), position }))
       change(file, { bytes: whole, position })
     }
     const syncSync = (): void => {
       try {
-        this.#ask(`sync ${name}`, true)
+        ask("sync", true)
         file.durable = file.unsynced.reduce(apply, file.durable)
       } finally {
         // What a failed sync did not bring to the disk reads well from memory, and no later sync brings it.
@@ -228,10 +235,13 @@ export class FaultyDisk implements FileSystem {
       syncSync,
       sync: (done) => later(syncSync, done),
       truncate: (size) => {
-        this.#ask(`truncate ${name}`, false)
+        ask("truncate", false)
         change(file, size)
       },
-      close: () => this.#ask(`close ${name}`, false)
+      close: () => {
+        ask("close", false)
+        isOpen = false
+      }
     }
   }
 }

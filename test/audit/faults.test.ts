@@ -107,6 +107,7 @@ const strike = async (
   }
   await log.close()
   assertWhole(disk, acknowledged)
+  assert.deepStrictEqual(disk.afterClose, [])
   // Nothing of it was in memory only.
   const cut = disk.cut(chanceOf(before + 1))
   inspect(cut)
