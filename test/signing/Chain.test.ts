@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as TestClock from "effect/testing/TestClock"
 import { Call, Identified } from "../../src/Call.ts"
 import { generate, Keys, type SigningKey } from "../../src/Keys.ts"
@@ -209,12 +210,12 @@ describe("a chain of three agents", () => {
     ],
     [
       "as a root of its own, in another's name",
-      [resign(third, own.digger, { dep: 0, prh: undefined, txn: third.claims.jti }), []],
+      [resign(third, own.digger, { dep: 0, prh: undefined, act: undefined, txn: third.claims.jti }), []],
       /not user:alice/
     ],
     [
       "as a root that comes with a chain",
-      [resign(third, own.digger, { dep: 0, prh: undefined, txn: third.claims.jti }), [first]],
+      [resign(third, own.digger, { dep: 0, prh: undefined, act: undefined, txn: third.claims.jti }), [first]],
       /depth 0, and 1/
     ],
     ["after a link that outlives its parent", [last(late), [old, late]], /outlives its parent/],
@@ -250,6 +251,27 @@ describe("a chain of three agents", () => {
       [resign(third, own.digger, { act: { sub: "user:alice" } }), [first, second]],
       /others as those who acted/
     ],
+    [
+      "that names others as those who acted for them",
+      [resign(third, own.digger, { act: { sub: "app:lab:1", act: { sub: "user:bob" } } }), [first, second]],
+      /others as those who acted/
+    ],
+    [
+      "that names the last of those who acted alone",
+      [resign(third, own.digger, { act: { sub: "app:lab:1" } }), [first, second]],
+      /others as those who acted/
+    ],
+    ...(
+      [
+        ["names a parent", { prh: "A".repeat(43) }],
+        ["is of another chain", { txn: "A".repeat(22) }],
+        ["names others as those who acted", { act: { sub: "user:bob" } }]
+      ] as const
+    ).map(([what, change]): (typeof widenings)[number] => {
+      const changed = resign(first, own.alice, change)
+      const link = middle(changed)
+      return [`after a root that ${what}`, [last(link), [changed, link]], /is no root/]
+    }),
     [
       "that names nobody who acted",
       [resign(third, own.digger, { act: undefined }), [first, second]],
@@ -303,6 +325,29 @@ describe("a chain of three agents", () => {
       assert.match((yield* fault(last(good[1]), good)) ?? "", /expired/)
     }).pipe(Effect.provide(layer))
   )
+
+  it.effect("is judged before it counts as used, and is then used", () =>
+    Effect.gen(function* () {
+      assert.match((yield* fault(third, [])) ?? "accepted", /0 envelopes/)
+      assert.isUndefined(yield* fault(third, [first, second]))
+      assert.match((yield* fault(third, [])) ?? "accepted", /0 envelopes/)
+      assert.match((yield* fault(third, [first, second], { behalf: [] })) ?? "accepted", /leaves out/)
+      assert.match((yield* fault(third, [first, second])) ?? "accepted", /used before/)
+    }).pipe(Effect.provide(layer))
+  )
+
+  it("is measured with its last envelope", () => {
+    const follower = middle(first)
+    const room = Envelope.maximumChain - follower.jws.length
+    const expected = { publicKey: () => undefined, mayFollow: () => true, intents: [], now: 0 }
+    const faultOf = (length: number) =>
+      Result.match(Envelope.verifyChain(follower, ["x".repeat(length)], expected), {
+        onSuccess: () => "accepted",
+        onFailure: (why) => why
+      })
+    assert.match(faultOf(room), /compact JWS/)
+    assert.match(faultOf(room + 1), /more than 65536 characters/)
+  })
 
   it.effect("is refused where it is longer than 64 KiB in all", () =>
     Effect.gen(function* () {
