@@ -283,7 +283,8 @@ describe("calls because of a call", () => {
         }
       }),
       images: () => lab.images.generate({ prompt: "a cat" }),
-      conversations: () => lab.conversations.create({})
+      conversations: () => lab.conversations.create({}),
+      sockets: () => lab._buildWebSocketHeaders({})
     }
     for (const [name, handler] of Object.entries(routes)) lab.registerTool(`by_${name}`, handler)
     const dave = await user("dave")
