@@ -302,6 +302,17 @@ describe("calls because of a call", () => {
       content: expect.stringContaining("policy_denied")
     })
     expect(provider.hits).toEqual([])
+    // So are the intents of the one call, of a user who may.
+    const alice = await user("alice")
+    const narrowed = (name: string) =>
+      alice.invokeTool(
+        `tool:lab/by_${name}`,
+        {},
+        { ...target, intentPolicy: { denied_resources: ["tool:lab/inner", "api:lab/images"] } }
+      )
+    expect(await narrowed("older")).toMatchObject({ content: expect.stringContaining("policy_denied") })
+    await expect(narrowed("images")).rejects.toThrow(PolicyDeniedError)
+    expect(provider.hits).toEqual([])
     // In its own right the service may do all of it.
     await lab.images.generate({ prompt: "a cat" })
     await lab.conversations.create({})

@@ -128,6 +128,7 @@ describe("Prompt.verify", () => {
   it("takes an element for what it says, however its members are ordered", () => {
     const envelope = envelopeOf("generate", { messages: [{ role: "user", content: "Hi" }] })
     assert.isUndefined(reason(envelope, { messages: [{ content: "Hi", role: "user" }] }))
+    assert.isUndefined(reason(envelopeOf("ask", { q: { b: 1, a: 2 } }, "", ["q"]), { q: { a: 2, b: 1 } }))
     assert.deepStrictEqual(Prompts.digests({ a: [] }), { a: [] })
   })
 })
