@@ -91,7 +91,12 @@ const changesOf = (value: Json): ReadonlyArray<Json> => {
         `${value}${space}`,
         `${space}${value}`
       ]),
-      ...[value.trim(), value.toUpperCase(), value.replaceAll("\n", "\r\n"), `${value}${value}`, "", value.slice(1)]
+      value.trim(),
+      value.toUpperCase(),
+      value.replaceAll("\n", "\r\n"),
+      `${value}${value}`,
+      "",
+      value.slice(1)
     )
   else if (typeof value === "number") others.push(value + 1, -value, value + 2 ** -30, String(value), true)
   else if (Array.isArray(value)) {
@@ -182,7 +187,9 @@ const asked: ReadonlyArray<Asked> = [
       ...Object.entries(fields).flatMap(([name, value]) =>
         changesOf(value).map((change) => ({ ...fields, [name]: change }))
       ),
-      ...[{ ...fields, other: 1 }, { question: fields.question }, { parts: fields.parts }]
+      { ...fields, other: 1 },
+      { question: fields.question },
+      { parts: fields.parts }
     ],
     ask: () => {
       const ask = { name: "ask", arguments: JSON.stringify({ ...fields, other: 1 }) }
@@ -213,13 +220,10 @@ describe("a third party with the public key", () => {
     const { others } = asked[i]!
     expect(told[i]?.receipt).toMatchObject({ valid: true })
     expect(told[i]?.asked).toMatchObject({ valid: true })
-    for (const [j, { reason, valid }] of told[i]!.others.entries()) {
-      expect(valid, JSON.stringify(others[j])).toBe(false)
-      expect(reason).toMatch(/is not what was asked|elements|field/)
-    }
+    expect(others.filter((_, j) => told[i]?.others[j]?.valid !== false)).toEqual([])
+    for (const { reason } of told[i]!.others) expect(reason).toMatch(/is not what was asked|elements|field/)
     expect(toldByJose[i]).toMatchObject({ claims: told[i]?.receipt.claims, asked: true })
     expect(toldByJose[i]?.others.filter(Boolean)).toEqual([])
-    expect(told[i]?.others).toHaveLength(others.length)
     expect(others.length).toBeGreaterThan(6)
   })
 })

@@ -180,6 +180,9 @@ describe("signers", () => {
     const [one, other] = [remote(), remote("log")]
     const bad: ReadonlyArray<Signers> = [
       { agent: one, log: one },
+      { agent: { ...one, jwk: { ...one.jwk, kty: "EC" as never } } },
+      { agent: { ...one, jwk: { ...one.jwk, crv: "X25519" as never } } },
+      { agent: { ...one, kid: other.kid } },
       { agent: one, nextLog: one },
       { log: other, nextLog: other },
       { agent: one, ended: [{ use: "agent", kid: one.kid, state: "retired" }] },

@@ -184,8 +184,16 @@ describe("secure-openai keys", () => {
     const signed = at("signed", `${head}.${body}`)
     const openssl = (input: string) =>
       ChildProcess.spawnSync("openssl", [
-        ...["pkeyutl", "-verify", "-pubin", "-inkey", at("key.pem", block), "-rawin", "-in", input],
-        ...["-sigfile", at("signature", Buffer.from(signature, "base64url"))]
+        "pkeyutl",
+        "-verify",
+        "-pubin",
+        "-inkey",
+        at("key.pem", block),
+        "-rawin",
+        "-in",
+        input,
+        "-sigfile",
+        at("signature", Buffer.from(signature, "base64url"))
       ]).status
     if (hasOpenssl) expect([openssl(signed), openssl(at("other", `${head}.${body}x`))]).toEqual([0, 1])
     expect((await run("keys", "rotate", "agent", "--revoke")).code).toBe(0)
