@@ -141,6 +141,21 @@ describe("receipts of calls", () => {
     assert.strictEqual(await receipt.sign(), receipt.jws)
   })
 
+  it("say who gave them, when, and what was changed", async () => {
+    const parameters = { "tool:*/generate": { max_tokens: { max: 5 } } }
+    const { client, records } = testClient({
+      replies: ["Hi"],
+      policies: { policy_id: "app:test-app", resources: ["tool:**"], constraints: { parameters } }
+    })
+    const before = Math.floor(Date.now() / 1000)
+    const answer = await client.chat.completions.create({ model: "gpt-4o", max_tokens: 9, messages: [] })
+    const { jws } = SecureOpenAI.receipt(answer)!
+    const { chg, dec, iat, iss } = payloadOf(jws)
+    assert.deepStrictEqual([iss, dec, chg], [client.serverId, "rewrite", ["max_tokens"]])
+    assert.isTrue(iat >= before && iat <= Date.now() / 1000)
+    assert.isTrue(Receipt.verifyInLog(jws, await records()).valid)
+  })
+
   it("of a stream know its end once it has one; what was refused has none", async () => {
     const { client, records } = testClient({
       replies: ["Hi there"],
