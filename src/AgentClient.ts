@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { APIUserAbortError, type OpenAI } from "openai"
 import { snapshot } from "./CanonicalJson.ts"
-import { Call, type Credentials, type IntentPolicy, type Lineage, type TokenSource } from "./Call.ts"
+import { behalfOf, Call, type Credentials, type IntentPolicy, type Lineage, type TokenSource } from "./Call.ts"
 import { BindError, ConfigurationError, IdentityError, IdentityInvalid, refusal, toSdkError } from "./Errors.ts"
 import { newId } from "./Id.ts"
 import { generate, type SigningKey } from "./Keys.ts"
@@ -160,10 +160,7 @@ export class AgentClient {
     const own = await this.#principal()
     const principal = delegated ? lineage.principal : own
     const credentials = delegated ? lineage.credentials : this.credentials
-    const behalf = [
-      ...(lineage === undefined ? [] : [...lineage.behalf, lineage.principal]),
-      ...(delegated ? [own] : [])
-    ]
+    const behalf = [...behalfOf(lineage), ...(delegated ? [own] : [])]
     const parent = lineage && parentOf(lineage)
     const asked = options.stream === true ? { ...params, stream: true } : params
     const endpoint = await service.endpoint(operation, asked)

@@ -133,7 +133,7 @@ export class Call {
     this.intents = narrowed(options.intents ?? none, lineage)
     this.parent = options.parent ?? lineage?.call
     this.lineage = lineage
-    this.behalf = options.behalf ?? (lineage === undefined ? none : [...lineage.behalf, lineage.principal])
+    this.behalf = options.behalf ?? behalfOf(lineage)
     this.invocation = options.invocation
     this.chain = options.chain ?? none
     this.prompts = options.prompts ?? none
@@ -215,8 +215,15 @@ export class Call {
 
 const none: ReadonlyArray<never> = []
 
+/** Those besides its principal because of whom a call is made that is made because of another. */
+export const behalfOf = (lineage: Lineage | undefined): ReadonlyArray<Principal> =>
+  lineage === undefined ? none : [...lineage.behalf, lineage.principal]
+
 /** Every intent that restricts the call before restricts this one. */
-const narrowed = (intents: ReadonlyArray<IntentPolicy>, lineage: Lineage | undefined): ReadonlyArray<IntentPolicy> =>
+export const narrowed = (
+  intents: ReadonlyArray<IntentPolicy>,
+  lineage: Lineage | undefined
+): ReadonlyArray<IntentPolicy> =>
   lineage === undefined || lineage.intents.every((intent) => intents.includes(intent))
     ? intents
     : [...new Set([...lineage.intents, ...intents])]
@@ -279,6 +286,8 @@ export interface PassThrough {
   readonly endpoint: string
   readonly credentials: Credentials
   readonly intents: ReadonlyArray<IntentPolicy>
+  /** The call of this process that it is made because of: what restricts that one restricts it. */
+  readonly lineage?: Lineage | undefined
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -39,7 +39,8 @@ export interface ReadJws {
 }
 
 /** Reads a JWS of a type, of at most `maximumLength` characters. The failure is a clause that says what is wrong. */
-export const read = (jws: string, typ: JwsType, maximumLength: number): Result.Result<ReadJws, string> => {
+export const read = (jws: unknown, typ: JwsType, maximumLength: number): Result.Result<ReadJws, string> => {
+  if (typeof jws !== "string") return Result.fail("is no text")
   if (jws.length > maximumLength) return Result.fail(`is longer than ${maximumLength} characters`)
   const parts = jws.split(".")
   const [headerPart, payloadPart, signaturePart] = parts

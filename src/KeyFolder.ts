@@ -4,6 +4,7 @@
  *
  * @since 0.2.0
  */
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
@@ -35,28 +36,32 @@ export interface Opened {
 
 /**
  * Opens the folder, made where it is missing, and takes up what a rotation prepared. Throws {@link Configuration} for a file
- * that others can read, that is no file of this user, or that holds no key; else what the disk throws.
+ * that others can read, that is no file of this user, or that holds no key or one that has ended; else what the disk throws.
  */
 export const open = (directory: string): Opened => {
   makeFolders(directory)
   requireFolder(directory)
   const ended = readEnded(directory)
   for (const name of ["agent", "salt"] as const) takeUp(directory, name, ended)
-  const agent = privateKey(load(at(directory, "agent"), newPem))
-  const log = privateKey(load(at(directory, "log"), newPem))
+  const agent = privateKey(at(directory, "agent"), load(at(directory, "agent"), newPem))
+  const log = privateKey(at(directory, "log"), load(at(directory, "log"), newPem))
   const salt = saltOf(at(directory, "salt"), load(at(directory, "salt"), newSalt))
   const next = at(directory, "log", ".next")
-  const nextLog = Fs.existsSync(next) ? privateKey(read(next)) : undefined
+  const nextLog = Fs.existsSync(next) ? privateKey(next, read(next)) : undefined
   const parts = [agent, log, ...(nextLog === undefined ? [] : [nextLog])].map(publicPart)
   if (new Set(parts).size < parts.length)
     throw new Configuration({
       message: `Two files in ${directory} hold one key. A key has one purpose: put another in the place of one of them.`
     })
-  return { agent, log, nextLog, salt, ended: ended.filter((key) => !isCurrent(key, agent, log, salt)) }
+  const current = { agent: thumbprint(publicPart(agent)), log: thumbprint(publicPart(log)), salt: saltId(salt) }
+  const back = ended.find(({ kid, use }) => kid === current[use])
+  // Where the end of a log key was cut short, both still sign.
+  if (back !== undefined && (back.use !== "log" || nextLog === undefined))
+    throw new Configuration({
+      message: `${at(directory, back.use)} holds what was ${back.state} before, and what ended does not come back. Put the newer one there${back.use === "log" ? "." : `, or run: secure-openai keys rotate ${back.use}`}`
+    })
+  return { agent, log, nextLog, salt, ended: ended.filter((key) => key !== back) }
 }
-
-const isCurrent = ({ kid, use }: KeyEnd, agent: Crypto.KeyObject, log: Crypto.KeyObject, salt: Uint8Array): boolean =>
-  kid === (use === "salt" ? saltId(salt) : thumbprint(publicPart(use === "agent" ? agent : log)))
 
 /** What the folder holds, without making or changing anything. Throws as {@link open}, and where there is no such folder. */
 export const list = (
@@ -76,10 +81,10 @@ export const list = (
       const path = at(directory, use, suffix)
       if (!Fs.existsSync(path)) return []
       const key = identify(use, read(path), path)
-      const isEnding = suffix === "" && ended.some(({ kid }) => kid === key.kid)
-      return [
-        { use, ...key, state: suffix === "" ? (isEnding ? "active, until the next is taken up" : "active") : "next" }
-      ]
+      if (suffix === ".next") return [{ use, ...key, state: "next" }]
+      const end = ended.find(({ kid }) => kid === key.kid)?.state
+      const until = Fs.existsSync(at(directory, use, ".next")) ? "active, until the next is taken up" : end
+      return [{ use, ...key, state: (end && until) ?? "active" }]
     })
   )
   const present = new Set(keys.map(({ kid }) => kid))
@@ -118,13 +123,9 @@ export const finish = (directory: string, state: KeyEnd["state"]): { readonly ol
   return { old: current.kid, next: next.kid }
 }
 
-/** The public part of an Ed25519 private key: the `x` of its JWK. Throws {@link Configuration} for any other key. */
-export const publicPart = (key: Crypto.KeyObject): string => {
-  const { x } = key.asymmetricKeyType === "ed25519" ? Crypto.createPublicKey(key).export({ format: "jwk" }) : {}
-  if (x === undefined)
-    throw new Configuration({ message: "A signing key must be an Ed25519 private key in PKCS#8 PEM." })
-  return x
-}
+/** The public part of an Ed25519 private key: the `x` of its JWK. */
+export const publicPart = (key: Crypto.KeyObject): string =>
+  Crypto.createPublicKey(key).export({ format: "jwk" }).x ?? ""
 
 /** RFC 7638 SHA-256 thumbprint of an Ed25519 public key, base64url. */
 export const thumbprint = (x: string): string =>
@@ -137,11 +138,17 @@ export const saltId = (salt: Uint8Array): string =>
 const at = (directory: string, name: KeyName, suffix: "" | ".next" = ""): string =>
   Path.join(directory, `${name}${suffix}${name === "salt" ? "" : ".pem"}`)
 
-const privateKey = (pem: string): Crypto.KeyObject => Crypto.createPrivateKey(pem)
+const privateKey = (path: string, pem: string): Crypto.KeyObject => {
+  const key = Result.getOrUndefined(Result.try(() => Crypto.createPrivateKey(pem)))
+  if (key?.asymmetricKeyType === "ed25519") return key
+  throw new Configuration({
+    message: `${path} holds no Ed25519 private key in PKCS#8 PEM. Put the one there that it held; where that is lost, move the file away, and the next start makes another.`
+  })
+}
 
 const identify = (use: KeyName, text: string, path: string): { readonly kid: string; readonly x?: string } => {
   if (use === "salt") return { kid: saltId(saltOf(path, text)) }
-  const x = publicPart(privateKey(text))
+  const x = publicPart(privateKey(path, text))
   return { kid: thumbprint(x), x }
 }
 
@@ -165,8 +172,8 @@ const takeUp = (directory: string, name: KeyName, ended: ReadonlyArray<KeyEnd>):
 }
 
 const replaceBy = (next: string, path: string): void => {
-  read(next)
   try {
+    read(next)
     Fs.renameSync(next, path)
   } catch (error) {
     if (errorCode(error) !== "ENOENT") throw error
@@ -175,15 +182,24 @@ const replaceBy = (next: string, path: string): void => {
 
 const endedFile = (directory: string): string => Path.join(directory, "ended.json")
 
-const decodeEnded = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(KeyEnd)))
+const decodeEnded = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Array(KeyEnd)))
 
 const readEnded = (directory: string): ReadonlyArray<KeyEnd> => {
   const path = endedFile(directory)
-  return Fs.existsSync(path) ? decodeEnded(read(path)) : []
+  if (!Fs.existsSync(path)) return []
+  const ended = decodeEnded(read(path))
+  if (Result.isSuccess(ended)) return ended.success
+  throw new Configuration({
+    message: `${path} does not list the keys that ended, in the form that "keys rotate" writes. Put back what it held: without it a key that was revoked could be used again.`
+  })
 }
 
 const addEnd = (directory: string, key: KeyEnd): void => {
-  const ended = readEnded(directory).filter(({ kid, use }) => kid !== key.kid || use !== key.use)
+  const isIt = ({ kid, use }: KeyEnd): boolean => kid === key.kid && use === key.use
+  const known = readEnded(directory)
+  // What was revoked is not retired later.
+  if (known.some((one) => isIt(one) && one.state === "revoked")) return
+  const ended = known.filter((one) => !isIt(one))
   const draft = `${endedFile(directory)}.${process.pid}-${Crypto.randomBytes(6).toString("hex")}`
   createFile(draft, `${JSON.stringify([...ended, key], undefined, 2)}\n`)
   Fs.renameSync(draft, endedFile(directory))

@@ -74,6 +74,26 @@ describe("Keys.layerDirectory", () => {
     })
   )
 
+  it.effect("names the file that holds no key, and what to do", () =>
+    Effect.gen(function* () {
+      yield* load()
+      for (const name of ["agent.pem", "log.pem"]) {
+        const path = Path.join(home, name)
+        const text = Fs.readFileSync(path, "utf8")
+        for (const other of ["", "x", text.slice(40), text.replace("PRIVATE", "PUBLIC")]) {
+          Fs.writeFileSync(path, other)
+          const error = yield* Effect.flip(load())
+          assert.include(error.message, `${path} holds no Ed25519 private key in PKCS#8 PEM. Put`)
+        }
+        Fs.writeFileSync(path, text)
+      }
+      for (const text of ["", "{", "{}", '[{"use":"agent"}]', '[{"use":"agent","kid":"x","state":"lost"}]']) {
+        Fs.writeFileSync(Path.join(home, "ended.json"), text, { mode: 0o600 })
+        assert.match((yield* Effect.flip(load())).message, /ended\.json does not list the keys that ended/)
+      }
+    })
+  )
+
   it.effect("refuses a salt that is cut", () =>
     Effect.gen(function* () {
       yield* load()
@@ -219,6 +239,51 @@ describe("rotation", () => {
           ["retired", "revoked"]
         )
       })
+  )
+
+  it.effect.each(["agent", "salt"] as const)("of the %s does not let the old one come back", (use) =>
+    Effect.gen(function* () {
+      yield* load()
+      const path = Path.join(home, use === "agent" ? "agent.pem" : "salt")
+      const old = Fs.readFileSync(path)
+      const { old: kid } = KeyFolder.rotate(home, use, "revoked")
+      yield* load()
+      const newer = Fs.readFileSync(path)
+      Fs.writeFileSync(path, old)
+      const error = yield* Effect.flip(load())
+      assert.include(error.message, `${path} holds what was revoked before`)
+      assert.include(error.message, `keys rotate ${use}`)
+      assert.strictEqual(KeyFolder.list(home).keys.find((key) => key.use === use)?.state, "revoked")
+      // What the message says helps, and the key stays revoked.
+      KeyFolder.rotate(home, use, "retired")
+      const ended = (yield* load()).ended ?? []
+      assert.deepStrictEqual(
+        ended.map((key) => [key.kid, key.state]),
+        [[kid, "revoked"]]
+      )
+      Fs.writeFileSync(path, newer)
+      yield* load()
+    })
+  )
+
+  it.effect("of the log key does not let the old one come back, and can be cut short", () =>
+    Effect.gen(function* () {
+      const before = yield* load()
+      const path = Path.join(home, "log.pem")
+      const old = Fs.readFileSync(path)
+      KeyFolder.rotate(home, "log", "retired")
+      const next = Fs.readFileSync(Path.join(home, "log.next.pem"))
+      KeyFolder.finish(home, "retired")
+      Fs.writeFileSync(path, old)
+      assert.match((yield* Effect.flip(load())).message, /log\.pem holds what was retired before.*newer one there\.$/)
+      // As a finish that died between its two steps leaves it: both sign, until it is done again.
+      Fs.writeFileSync(Path.join(home, "log.next.pem"), next, { mode: 0o600 })
+      const cut = yield* load()
+      assert.deepStrictEqual([cut.log.kid, cut.ended?.length], [before.log.kid, 0])
+      assert.isDefined(cut.nextLog)
+      KeyFolder.finish(home, "retired")
+      assert.strictEqual((yield* load()).log.kid, cut.nextLog?.kid)
+    })
   )
 
   it.effect("of the log key has both sign until it is finished", () =>

@@ -305,7 +305,7 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       },
       passThrough: (request, principal, observed) =>
         Effect.suspend(() => {
-          const trail = begin(request.id)
+          const trail = begin(request.id, request.lineage?.call)
           const passed = beginning(trail, (writer) => trail.pass(request, principal, observed, writer))
           return Effect.onExit(
             Effect.as(passed, (outcome: Outcome) =>

@@ -169,10 +169,12 @@ const maximumLength = 64 * 1024
 export type PublicJwk = { readonly kty?: unknown; readonly crv?: unknown; readonly x?: unknown }
 
 /** The agent key that a JWK is; the failure says that it is none. */
-export const agentKeyOf = ({ crv, kty, x }: PublicJwk): Result.Result<PublicKey<"agent">, string> =>
-  kty === "OKP" && crv === "Ed25519" && typeof x === "string"
+export const agentKeyOf = (jwk: PublicJwk | null | undefined): Result.Result<PublicKey<"agent">, string> => {
+  const { crv, kty, x } = jwk ?? {}
+  return kty === "OKP" && crv === "Ed25519" && typeof x === "string"
     ? Result.succeed(publicKeyOf("agent", x))
     : Result.fail("the key is no public Ed25519 JWK")
+}
 
 /**
  * Verifies a receipt, a compact JWS, with the public key of the agent key that signed it and nothing else: no log, no network.
@@ -196,20 +198,23 @@ export const verify = (jws: string, jwk: PublicJwk): Verified<ReceiptClaims> => 
 }
 
 /**
- * Verifies a receipt against the records of its log, oldest first: its key is an agent key that the log says is in use at the
- * record that the receipt names, and that record says what the receipt says. Verify the log itself first.
+ * Verifies a receipt against the records of its log, oldest first: it is by the key that signed the call, which the log says
+ * is in use at the record that the receipt names; and that record and the call's outcome say what the receipt says. Verify the
+ * log itself first.
  */
 export const verifyInLog = (jws: string, records: Iterable<ReadRecord>): Verified<ReceiptClaims> => {
   const read = Jws.read(jws, type, maximumLength)
   if (Result.isFailure(read)) return { valid: false, reason: `the receipt ${read.failure}` }
   const { kid } = read.success
-  const place = read.success.claims["leaf"]
+  const { call, leaf: place } = read.success.claims
   const history = new KeyHistory()
   let record: ReadRecord | undefined
+  let outcome: ReadRecord | undefined
   let origin: unknown
   for (const each of records) {
     history.take(each)
     if (each.kind === "log.open") origin ??= each["origin"]
+    if (each.kind === "outcome" && each["call"] === call) outcome = each
     if (each.seq === place) record = each
   }
   const jwk = history.jwk(kid)
@@ -224,14 +229,29 @@ export const verifyInLog = (jws: string, records: Iterable<ReadRecord>): Verifie
     ["log", claims.log, origin],
     ["leaf hash", claims.lh, base64url(leafHash(canonicalize(record)))],
     ["kind", "decision", record.kind],
+    ["key", kid, record["kid"]],
     ["call", claims.call, record["call"]],
     ["tool", claims.tool, record["tool"]],
     ["verdict", claims.dec, record["verdict"]],
     ["requested", claims.req, record["requested"]],
     ["effective", claims.eff, record["effective"]],
     ["inv", claims.inv, record["inv"]],
-    ["principal", claims.sub, (record["principal"] as { readonly id?: unknown } | undefined)?.id]
+    ["principal", claims.sub, (record["principal"] as { readonly id?: unknown } | undefined)?.id],
+    // A record that would be too long has lost some.
+    ...(record["shortened"] === undefined
+      ? [["list of changes", JSON.stringify(claims.chg), JSON.stringify(pathsOf(record["edits"]))] as const]
+      : [])
   ]
   const other = said.find(([, receipt, log]) => receipt !== log)
-  return other === undefined ? verified : { valid: false, reason: `record ${claims.leaf} has another ${other[0]}` }
+  if (other !== undefined) return { valid: false, reason: `record ${claims.leaf} has another ${other[0]}` }
+  const { out } = claims
+  return out === undefined || (outcome !== undefined && canonicalize(out) === canonicalize(outOf(outcome)))
+    ? verified
+    : { valid: false, reason: `the log has another end of the call ${claims.call}` }
 }
+
+const pathsOf = (edits: unknown): ReadonlyArray<unknown> =>
+  Array.isArray(edits) ? edits.map((edit: { readonly path?: unknown } | null) => edit?.path) : []
+
+/** What an outcome says, as the claim `out` does. */
+const outOf = ({ response, result, status, usage }: ReadRecord): object => ({ result, status, rdh: response, usage })

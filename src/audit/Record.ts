@@ -120,6 +120,7 @@ export interface Kinds {
     readonly principal: RecordPrincipal
     readonly endpoint: string
     readonly requested?: string | undefined
+    readonly parent?: string | undefined
     readonly observed?: RecordObserved | undefined
   }
   refused: {

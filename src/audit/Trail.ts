@@ -172,6 +172,7 @@ export class Trail {
         app: request.app,
         principal: recordPrincipal(principal),
         endpoint: recordEndpoint(request.endpoint),
+        parent: this.#parent,
         observed: observed && recordObserved(observed, this.#ground.salts, this.id)
       }),
       (opened) => void (this.#opened = opened)

@@ -197,7 +197,8 @@ export class Exchange implements TurnOwner {
     if (this.#finish !== undefined && this.#passedTo === endpoint) return
     const { app, credentials, intents, workspace } = this.#session
     this.#moveOn(undefined)
-    this.#finish = await workspace.pass({ id: newId(), app, family, resource, endpoint, credentials, intents })
+    const lineage = this.#lineage
+    this.#finish = await workspace.pass({ id: newId(), app, family, resource, endpoint, credentials, intents, lineage })
     this.#passedTo = endpoint
   }
 

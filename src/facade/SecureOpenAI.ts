@@ -10,6 +10,7 @@ import { AzureOpenAI, type ClientOptions, OpenAI, PagePromise } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { AgentClient, type AgentClientOptions } from "../AgentClient.ts"
 import { Call, endpointOf, type Receipt } from "../Call.ts"
+import { currentLineage } from "../CurrentCall.ts"
 import type { Decision } from "../Decision.ts"
 import {
   BindError,
@@ -340,7 +341,8 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const resource = familyResource(app, webSockets)
       if (credentials._tag === "App") {
         const endpoint = `GET ${this.baseURL.replace(/^http/, "ws")}`
-        return workspace.passAtOnce({ id, app, family: webSockets, resource, endpoint, credentials, intents })
+        const lineage = currentLineage()
+        return workspace.passAtOnce({ id, app, family: webSockets, resource, endpoint, credentials, intents, lineage })
       }
       const code = "resource_not_allowed"
       const message = "WebSocket APIs are not judged, and so not for users"

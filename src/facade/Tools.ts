@@ -11,7 +11,7 @@ import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
 import { Call, type CallOptions, type Committed, type Lineage, type Receipt, Reply } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
-import { currentLineage, inCourseOf } from "../CurrentCall.ts"
+import { askedInCourse, inCourseOf, stepsInCourseOf } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { scheduler } from "../EventLoop.ts"
 import { type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
@@ -51,7 +51,7 @@ export const runTool = async (
 ): Promise<{ readonly value: unknown; readonly receipt: Receipt | undefined }> => {
   requireAlive(session)
   if (options.signal?.aborted) throw new APIUserAbortError()
-  const lineage = options.askedBy ?? currentLineage()
+  const lineage = askedInCourse(options.askedBy)
   const tool = session.tools.get(name)
   const run = Effect.suspend(() => {
     const call = Call.tool(name, args, {
@@ -98,7 +98,7 @@ const handle = (committed: Committed, handler: ToolHandler | undefined): Effect.
       try: async (signal) => inCourseOf(committed.lineage, () => handler(params, { principal, signal, call })),
       catch: (cause) => new ProviderFailed({ cause, attempts: 0 })
     }),
-    (value) => Reply.json(value)
+    (value) => Reply.json(stepsInCourseOf(committed.lineage, value))
   )
 }
 

@@ -55,14 +55,20 @@ export const evaluateResource = (rules: Rules, now: number): ReadonlyArray<Viola
 }
 
 /**
- * What is wrong with a request of a family that passes through. Of one that is open to the principal only what denies it
- * counts; any other must be among the resources.
+ * What is wrong with a request of a family that passes through. Of one that is open to all who are behind it only what
+ * denies it counts; any other must be among the resources.
  */
 export const evaluateFamily = (
   rules: Rules,
-  { family, now, principal }: { readonly family: string; readonly principal: Principal; readonly now: number }
+  {
+    callers,
+    family,
+    now
+  }: { readonly family: string; readonly callers: ReadonlyArray<Principal>; readonly now: number }
 ): ReadonlyArray<Violation> =>
-  passedFamilies.has(family) || principal.kind === "app" ? rules.denied : evaluateResource(rules, now)
+  passedFamilies.has(family) || callers.every(({ kind }) => kind === "app")
+    ? rules.denied
+    : evaluateResource(rules, now)
 
 /**
  * What findings come to. What no edit puts right refuses; where nothing but approvals from outside is missing, the call is

@@ -12,10 +12,12 @@ import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Result from "effect/Result"
 import {
+  behalfOf,
   type Call,
   Decided,
   type IntentPolicy,
   type Judge,
+  narrowed,
   type PassThrough,
   type Permit,
   type Signed
@@ -254,17 +256,19 @@ const make = (
       })
     }),
 
-    pass: Effect.fnUntraced(function* ({ app, family, intents, resource }, principal) {
+    pass: Effect.fnUntraced(function* ({ app, family, lineage, resource, ...request }, principal) {
+      const intents = narrowed(request.intents, lineage)
+      const behalf = behalfOf(lineage)
       yield* warn(intents)
       const now = yield* Clock.currentTimeMillis
       const passed = ({ find, revision }: Rulebook): Decision => {
         const about = { resource, principal, policies: [], revision }
         return Result.match(
-          Result.try(() => find({ principal, app, intents }).rules(resource)),
+          Result.try(() => find({ principal, app, intents, behalf }).rules(resource)),
           {
             onFailure: (error) => refusalOf(about, [undecided(error)]),
             onSuccess: (rules) => {
-              const violations = evaluateFamily(rules, { family, principal, now })
+              const violations = evaluateFamily(rules, { family, callers: [principal, ...behalf], now })
               const decision = refusalOf({ ...about, policies: rules.policies }, violations)
               return violations.length > 0 ? decision : { ...decision, verdict: "allow" }
             }

@@ -210,16 +210,13 @@ export const verify = (jws: string, expected: Expectation): Result.Result<Envelo
   const fault = timeFault(claims, Math.floor(expected.now / 1000))
   if (fault !== undefined) return Result.fail(fault)
   if (claims.tool !== expected.tool) return Result.fail("is for another resource")
-  if (claims.htu !== undefined || claims.htm !== undefined) {
-    const target = httpTarget(expected.endpoint)
-    if (target?.htm !== claims.htm || target?.htu !== claims.htu) return Result.fail("is for another endpoint")
-  }
+  const target = httpTarget(expected.endpoint)
+  if (claims.htm !== target?.htm || claims.htu !== target?.htu) return Result.fail("is for another endpoint")
   if (claims.bdh !== Prompt.digest(expected.bytes)) return Result.fail("is for other params")
   if (claims.ath !== expected.tokenHash) return Result.fail("is for another token")
   if (claims.sub !== expected.sub) return Result.fail("is for another principal")
   if (!takePart(claims, expected.intents)) return Result.fail("declares an intent policy that does not take part")
-  if ((claims.dep === 0) !== (claims.prh === undefined) || (claims.dep === 0) !== (claims.txn === claims.jti))
-    return Result.fail("does not say where in its chain it stands")
+  if ((claims.dep === 0) !== isRoot(claims)) return Result.fail("does not say where in its chain it stands")
   return read
 }
 
@@ -281,10 +278,7 @@ const linkFault = (
   mayFollow: ChainExpectation["mayFollow"]
 ): string | undefined => {
   if (claims.dep !== dep) return "stands at another depth"
-  if (parent === undefined)
-    return claims.prh === undefined && claims.txn === claims.jti && claims.act === undefined
-      ? undefined
-      : "is no root and has no parent"
+  if (parent === undefined) return isRoot(claims) ? undefined : "is no root and has no parent"
   if (claims.prh !== parent.digest) return "names another parent"
   if (claims.txn !== parent.claims.txn) return "is of another root"
   if (claims.sub !== parent.claims.sub) return "is for another principal than its parent"
@@ -294,6 +288,9 @@ const linkFault = (
     return "names others as those who acted"
   return mayFollow(claims, parent.claims) ? undefined : "is by an agent that its parent was not for"
 }
+
+const isRoot = ({ act, jti, prh, txn }: EnvelopeClaims): boolean =>
+  prh === undefined && act === undefined && txn === jti
 
 const takePart = ({ int }: EnvelopeClaims, intents: ReadonlyArray<IntentPolicy>): boolean => {
   if (int === undefined) return true

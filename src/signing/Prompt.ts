@@ -33,15 +33,17 @@ export const digest = (text: string): string => `sha-256:${Crypto.hash("sha256",
 
 /** What is wrong with a prompt by the digests of an envelope; undefined where it is, element for element, what was asked. */
 export const faultOf = (signed: Digests | undefined, prompt: object): string | undefined => {
-  const plain = snapshot(prompt)
-  if (Result.isFailure(plain)) return `the prompt is not plain JSON: ${plain.failure}`
-  const fields = plain.success as JsonObject
+  const taken = Result.flatMap(snapshot(prompt), (plain) =>
+    Result.try({ try: () => digests(plain as JsonObject), catch: String })
+  )
+  if (Result.isFailure(taken)) return `the prompt is not plain JSON: ${taken.failure}`
+  const fields = taken.success
   const known = signed ?? {}
   for (const field of Object.keys(fields))
     if (!Object.hasOwn(known, field)) return `the envelope has no prompt in the field ${field}`
   for (const [field, expected] of Object.entries(known)) {
     if (!Object.hasOwn(fields, field)) return `the prompt's field ${field} is missing`
-    const given = digestsOf(fields[field]!)
+    const given = fields[field]!
     if (typeof expected === "string" || typeof given === "string") {
       if (expected !== given) return `${field} is not what was asked`
       continue

@@ -141,6 +141,21 @@ describe("receipts of calls", () => {
     assert.strictEqual(await receipt.sign(), receipt.jws)
   })
 
+  it("say who gave them, when, and what was changed", async () => {
+    const parameters = { "tool:*/generate": { max_tokens: { max: 5 } } }
+    const { client, records } = testClient({
+      replies: ["Hi"],
+      policies: { policy_id: "app:test-app", resources: ["tool:**"], constraints: { parameters } }
+    })
+    const before = Math.floor(Date.now() / 1000)
+    const answer = await client.chat.completions.create({ model: "gpt-4o", max_tokens: 9, messages: [] })
+    const { jws } = SecureOpenAI.receipt(answer)!
+    const { chg, dec, iat, iss } = payloadOf(jws)
+    assert.deepStrictEqual([iss, dec, chg], [client.serverId, "rewrite", ["max_tokens"]])
+    assert.isTrue(iat >= before && iat <= Date.now() / 1000)
+    assert.isTrue(Receipt.verifyInLog(jws, await records()).valid)
+  })
+
   it("of a stream know its end once it has one; what was refused has none", async () => {
     const { client, records } = testClient({
       replies: ["Hi there"],
@@ -175,18 +190,26 @@ describe("Receipt.verifyInLog", () => {
     requested: claims.req,
     effective: claims.eff,
     inv: claims.inv,
+    kid: key.kid,
+    edits: [{ path: "max_tokens" }],
     principal: { kind: "user", id: "alice" }
   }
+  const outcome = { kind: "outcome", call: claims.call, result: "complete", status: 200, response: "sha-256:o" }
+  const ended = { ...outcome, usage: { input: 1, output: 2 }, ms: 5 }
   const log = (...records: ReadonlyArray<object>): ReadonlyArray<ReadRecord> =>
     [{ kind: "log.open", origin: claims.log }, ...records].map(
       (record, seq) => ({ ...record, v: 1, seq, id: "i", ts: 1, boot: "b" }) as ReadRecord
     )
-  const receiptAt = (records: ReadonlyArray<ReadRecord>, leaf: number, by = key): string => {
+  const receiptAt = (
+    records: ReadonlyArray<ReadRecord>,
+    leaf: number,
+    out = records.some(({ kind }) => kind === "outcome") ? claims.out : undefined
+  ): string => {
     const lh = Crypto.createHash("sha256")
       .update(Buffer.of(0))
       .update(canonicalize(records[leaf] ?? {}))
       .digest("base64url")
-    return sign(by, { ...header, kid: by.kid }, { ...claims, leaf, lh })
+    return sign(key, header, { ...claims, out, leaf, lh })
   }
   const active = { kind: "key.active", ...key1 }
   const cases: ReadonlyArray<readonly [string, ReadonlyArray<object>, number, RegExp | undefined]> = [
@@ -225,6 +248,41 @@ describe("Receipt.verifyInLog", () => {
       2,
       /no agent key/
     ],
+    ["of a call that is over", [active, decision, ended], 2, undefined],
+    [
+      "of a call that is over, judged without what came of another",
+      [active, decision, ended, { ...ended, call: "x" }],
+      2,
+      undefined
+    ],
+    ...(
+      [
+        { result: "failed" },
+        { status: 500 },
+        { response: "sha-256:x" },
+        { usage: { input: 1, output: 3 } },
+        { usage: undefined },
+        { call: "another" }
+      ] as const
+    ).map(
+      (change) =>
+        [
+          `of a call that ended with ${JSON.stringify(change)}`,
+          [active, decision, { ...ended, ...change }],
+          2,
+          /another end of the call/
+        ] as const
+    ),
+    ["by another key in use than the call's", [active, { ...decision, kid: other.kid }], 2, /another key/],
+    ["of a record with other changes", [active, { ...decision, edits: [{ path: "model" }] }], 2, /list of changes/],
+    ["of a record without changes", [active, { ...decision, edits: [] }], 2, /list of changes/],
+    [
+      "of a record with more changes",
+      [active, { ...decision, edits: [{ path: "max_tokens" }, null] }],
+      2,
+      /list of changes/
+    ],
+    ["of a record that was shortened", [active, { ...decision, edits: [], shortened: 1 }], 2, undefined],
     ["of a record that is not there", [active], 9, /no record 9/],
     ["of a record of another kind", [active, { ...decision, kind: "outcome" }], 2, /another kind/],
     ["of a call of another", [active, { ...decision, principal: { kind: "user", id: "bob" } }], 2, /another principal/],
@@ -250,6 +308,20 @@ describe("Receipt.verifyInLog", () => {
     assert.match(reasonOf(verifyInLog(sign(key, header, { ...claims, leaf: 2 }), all)), /leaf hash/)
     const moved = all.map((r) => (r.seq === 0 ? { ...r, origin: "secure-openai/other" } : r))
     assert.match(reasonOf(verifyInLog(receiptAt(all, 2), moved)), /another log/)
+    assert.match(reasonOf(verifyInLog(receiptAt(all, 2, claims.out), all)), /another end/)
+    // A log that was opened again still has its first origin.
+    assert.isTrue(
+      verifyInLog(receiptAt(all, 2), log(active, decision, { kind: "log.open", origin: "secure-openai/other" })).valid
+    )
+  })
+
+  it("is no wiser for a key that the log names wrongly", () => {
+    const wrong = { ...active, jwk: other.jwk }
+    assert.match(reasonOf(verifyInLog(receiptAt(log(wrong, decision), 2), log(wrong, decision))), /by the key/)
+    for (const jwk of [null, "x", 7]) {
+      const without = log({ ...active, jwk }, decision)
+      assert.match(reasonOf(verifyInLog(receiptAt(without, 2), without)), /no agent key/)
+    }
   })
 
   const reasonOf = (verified: ReturnType<typeof verifyInLog>): string => (verified.valid ? "valid" : verified.reason)

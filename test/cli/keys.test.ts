@@ -1,4 +1,4 @@
-import { importJWK, importSPKI } from "jose"
+import { compactVerify, createLocalJWKSet, importJWK, importSPKI } from "jose"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -10,6 +10,9 @@ import * as MockInvocation from "../../src/testing/MockInvocation.ts"
 import { Pipeline, Workspace } from "../../src/index.ts"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
+
+/** Other libraries under that name sign no Ed25519 from files. */
+const hasOpenssl = String(ChildProcess.spawnSync("openssl", ["version"]).stdout).startsWith("OpenSSL 3")
 
 const main = Path.join(import.meta.dirname, "../../src/cli/main.ts")
 let home = ""
@@ -156,6 +159,52 @@ describe("secure-openai keys", () => {
         .map(({ kind }) => kind)
     ).toEqual(["key.retired", "key.active"])
     await holds()
+  }, 60_000)
+
+  it("exports keys by which others verify with their own tools, and none that was revoked", async () => {
+    const receipt = await call()
+    await run("keys", "rotate", "agent")
+    const next = await call()
+    const set = createLocalJWKSet(JSON.parse((await run("keys", "export", "agent")).out))
+    for (const { envelope, jws } of [receipt, next])
+      for (const [text, typ] of [
+        [jws, "soai-receipt+jwt"],
+        [envelope, "soai-invoke+jwt"]
+      ] as const)
+        expect((await compactVerify(text, set, { algorithms: ["Ed25519"] })).protectedHeader).toMatchObject({ typ })
+    // openssl knows neither JWS nor this project.
+    const at = (name: string, content: string | Buffer): string => {
+      const path = Path.join(Path.dirname(home), name)
+      Fs.writeFileSync(path, content)
+      return path
+    }
+    const pem = (await run("keys", "export", "agent", "--format", "pem")).out
+    const block = pem.split(/(?=^# )/m).find((one) => one.includes(kidOf(next.jws)))!
+    const [head, body, signature = ""] = next.jws.split(".")
+    const signed = at("signed", `${head}.${body}`)
+    const openssl = (input: string) =>
+      ChildProcess.spawnSync("openssl", [
+        "pkeyutl",
+        "-verify",
+        "-pubin",
+        "-inkey",
+        at("key.pem", block),
+        "-rawin",
+        "-in",
+        input,
+        "-sigfile",
+        at("signature", Buffer.from(signature, "base64url"))
+      ]).status
+    if (hasOpenssl) expect([openssl(signed), openssl(at("other", `${head}.${body}x`))]).toEqual([0, 1])
+    expect((await run("keys", "rotate", "agent", "--revoke")).code).toBe(0)
+    const jwks = at("jwks.json", (await run("keys", "export", "agent")).out)
+    expect(Fs.readFileSync(jwks, "utf8")).not.toContain(kidOf(next.jws))
+    expect((await run("keys", "export", "--format", "pem")).out).not.toContain(kidOf(next.jws))
+    expect((await run("keys", "list")).out).toMatch(/agent +\S+ +revoked/)
+    const refused = await run("audit", "receipt", next.jws, "--jwk", jwks)
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/is by the key/)])
+    // Its log knows that it was signed before.
+    expect((await run("audit", "receipt", next.jws)).code).toBe(0)
   }, 60_000)
 
   it("lists and exports what is public, and nothing else", async () => {

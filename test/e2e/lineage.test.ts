@@ -27,7 +27,8 @@ const policies = [
   anything("user:bob"),
   capped("agent:lab", 300),
   anything("agent:planner"),
-  { policy_id: "user:carol", resources: ["tool:lab/ask_model"] }
+  { policy_id: "user:carol", resources: ["tool:lab/ask_model"] },
+  { policy_id: "user:dave", resources: ["tool:lab/by_*"], denied_resources: ["api:lab/images"] }
 ]
 
 const { openClient, openWorkspace, provider } = await openProvider()
@@ -234,6 +235,73 @@ describe("calls because of a call", () => {
     // In its own right the service is not bound by them.
     await lab.chat.completions.create({ model: "gpt-4o", messages, max_tokens: 10_000 })
     expect(provider.hits[1]?.body["max_tokens"]).toBe(10_000)
+  })
+
+  it("of a service's own client in a tool are no wider for being made late, by another route or for an older answer", async () => {
+    const { service, user, workspace } = open()
+    const lab = service("lab")
+    const ask = async () => (await lab.chat.completions.create({ model: "gpt-4o", messages })).choices[0]?.message
+    lab.registerTool("inner", async () => (await ask())?.content)
+    // Made outside of any call, so that the service alone is behind it.
+    provider.behave({ toolCalls: [{ name: "inner", arguments: "{}" }], times: 1 })
+    const older = (await ask())?.tool_calls?.[0]
+    provider.behave({})
+    if (older === undefined) throw new Error("the model asked for nothing")
+    const routes: Record<string, () => unknown> = {
+      *steps() {
+        yield ask()
+      },
+      async *lateSteps() {
+        yield await ask()
+      },
+      iterable: () => ({
+        async *[Symbol.asyncIterator]() {
+          yield await ask()
+        }
+      }),
+      images: () => lab.images.generate({ prompt: "a cat" }),
+      conversations: () => lab.conversations.create({}),
+      sockets: () => lab._buildWebSocketHeaders({})
+    }
+    for (const [name, handler] of Object.entries(routes)) lab.registerTool(`by_${name}`, handler)
+    const dave = await user("dave")
+    const target = { targetAgent: lab.serverId }
+    const take = async (name: string): Promise<unknown> => {
+      const said = await dave.invokeTool(`tool:lab/by_${name}`, {}, target)
+      if (typeof said !== "object" || said === null) return said
+      if (Symbol.asyncIterator in said) for await (const one of said as AsyncIterable<unknown>) return one
+      return Symbol.iterator in said ? (said as Iterable<unknown>)[Symbol.iterator]().next().value : said
+    }
+    provider.hits.length = 0
+    for (const name of Object.keys(routes)) await expect(take(name)).rejects.toThrow(PolicyDeniedError)
+    lab.registerTool("by_older", () => lab.invokeTool(older))
+    expect(await dave.invokeTool("tool:lab/by_older", {}, target)).toMatchObject({
+      content: expect.stringContaining("policy_denied")
+    })
+    expect(provider.hits).toEqual([])
+    // So are the intents of the one call, of a user who may.
+    const alice = await user("alice")
+    const narrowed = (name: string) =>
+      alice.invokeTool(
+        `tool:lab/by_${name}`,
+        {},
+        { ...target, intentPolicy: { denied_resources: ["tool:lab/inner", "api:lab/images"] } }
+      )
+    expect(await narrowed("older")).toMatchObject({ content: expect.stringContaining("policy_denied") })
+    await expect(narrowed("images")).rejects.toThrow(PolicyDeniedError)
+    expect(provider.hits).toEqual([])
+    // In its own right the service may do all of it.
+    await lab.images.generate({ prompt: "a cat" })
+    await lab.conversations.create({})
+    await lab.invokeTool(older)
+    expect(provider.hits).toHaveLength(3)
+    // What passes says in the log which call it was made because of.
+    lab.registerTool("by_models", async () => void (await lab.models.list()))
+    await dave.invokeTool("tool:lab/by_models", {}, target)
+    const [tool, passed] = (await workspace.records())
+      .filter(({ kind }) => kind === "decision" || kind === "passthrough")
+      .slice(-2)
+    expect(passed).toMatchObject({ kind: "passthrough", tool: "api:lab/models", parent: tool?.["call"] })
   })
 
   it.each(["whole", "streamed"])("of the model are linked to the answer that asked for them, %s", async (kind) => {

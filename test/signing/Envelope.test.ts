@@ -48,10 +48,11 @@ const fault = (jws: string, change: Partial<Envelope.Expectation> = {}): string 
 }
 const partsOf = (jws: string): ReadonlyArray<string> => jws.split(".")
 /** Signs whatever it is given. */
-const forge = (header: object | string, claims: object | string): string => {
-  const text = (part: object | string) => (typeof part === "string" ? part : JSON.stringify(part))
-  const input = [header, claims].map((part) => Buffer.from(text(part)).toString("base64url")).join(".")
-  return `${input}.${Buffer.from(key.sign(Buffer.from(input))).toString("base64url")}`
+const forge = (header: object, claims: object | string, by: SigningKey = key): string => {
+  const bytes = (part: object | string) =>
+    Buffer.isBuffer(part) ? part : Buffer.from(typeof part === "string" ? part : JSON.stringify(part))
+  const input = [header, claims].map((part) => bytes(part).toString("base64url")).join(".")
+  return `${input}.${Buffer.from(by.sign(Buffer.from(input))).toString("base64url")}`
 }
 const header = { alg: "Ed25519", kid: key.kid, typ: "soai-invoke+jwt" }
 
@@ -204,66 +205,130 @@ describe("Envelope.verify", () => {
     assert.isUndefined(fault(jws, { intents: [{ constraints: { denied_resources: [] } }, structuredClone(intent)] }))
   })
 
-  const shape: ReadonlyArray<readonly [string, string]> = [
-    ["alg EdDSA", forge({ ...header, alg: "EdDSA" }, claims)],
-    ["alg none", forge({ ...header, alg: "none" }, claims)],
-    ["typ at+jwt", forge({ ...header, typ: "at+jwt" }, claims)],
-    ["no typ", forge({ alg: "Ed25519", kid: key.kid }, claims)],
-    ["a header jwk", forge({ ...header, jwk: key.jwk }, claims)],
-    ["a header crit", forge({ ...header, crit: [] }, claims)],
-    ["a kid that is no text", forge({ ...header, kid: 7 }, claims)],
-    ["a claim that is not known", forge(header, { ...claims, admin: true })],
-    ["audiences in an array", forge(header, { ...claims, aud: [claims.aud] })],
-    ["no exp", forge(header, { ...claims, exp: undefined })],
-    ["exp as text", forge(header, { ...claims, exp: String(claims.exp) })],
-    ["a life of 61 s", forge(header, { ...claims, exp: claims.iat + 61 })],
-    ["a life of nothing", forge(header, { ...claims, exp: claims.iat })],
-    ["a nonce of 8 bytes", forge(header, { ...claims, jti: "AAAAAAAAAAA", txn: "AAAAAAAAAAA" })],
-    ["no body digest", forge(header, { ...claims, bdh: undefined })],
-    ["a body digest of another hash", forge(header, { ...claims, bdh: claims.bdh.replace("sha-256", "md5") })],
-    ["a root that names a parent", forge(header, { ...claims, prh: tokenHash })],
-    ["a root of another chain", forge(header, { ...claims, txn: "A".repeat(22) })],
-    ["a link without a parent", forge(header, { ...claims, dep: 1, txn: "A".repeat(22) })],
-    ["a depth of nine", forge(header, { ...claims, dep: 9, txn: "A".repeat(22), prh: tokenHash })],
-    ["a negative depth", forge(header, { ...claims, dep: -1 })],
-    ["a duplicate claim", forge(header, `{"sub":"root",${JSON.stringify(claims).slice(1)}`)],
-    ["claims that are an array", forge(header, [])],
-    ["four parts", `${jws}.x`],
-    ["two parts", partsOf(jws).slice(0, 2).join(".")],
-    ["no signature", `${partsOf(jws).slice(0, 2).join(".")}.`],
-    ["a line end", `${jws}\n`],
-    ["unused bits in its signature", `${jws.slice(0, -1)}_`],
-    ["64 KiB", "x".repeat(65_537)],
-    ["nothing", ""]
+  const canonical = /canonical base64url of unambiguous JSON/
+  const form = /lacks a claim, or has one of another form/
+  const place = /where in its chain it stands/
+  const shape: ReadonlyArray<readonly [string, string, RegExp]> = [
+    ["alg EdDSA", forge({ ...header, alg: "EdDSA" }, claims), /header/],
+    ["alg none", forge({ ...header, alg: "none" }, claims), /header/],
+    ["typ at+jwt", forge({ ...header, typ: "at+jwt" }, claims), /header/],
+    ["the typ of a receipt", forge({ ...header, typ: "soai-receipt+jwt" }, claims), /header/],
+    ["no typ", forge({ alg: "Ed25519", kid: key.kid }, claims), /header/],
+    ...["jwk", "jku", "x5u", "x5c", "x5t", "crit", "b64", "zip", "cty"].map(
+      (name) => [`a header ${name}`, forge({ ...header, [name]: [] }, claims), /header/] as const
+    ),
+    ["a kid that is no text", forge({ ...header, kid: 7 }, claims), /header/],
+    ["a claim that is not known", forge(header, { ...claims, admin: true }), form],
+    ["audiences in an array", forge(header, { ...claims, aud: [claims.aud] }), form],
+    ["an audience without a letter", forge(header, { ...claims, aud: "" }), form],
+    ["a subject of 513 characters", forge(header, { ...claims, sub: "a".repeat(513) }), form],
+    ["no exp", forge(header, { ...claims, exp: undefined }), form],
+    ["exp as text", forge(header, { ...claims, exp: String(claims.exp) }), form],
+    ["half a second in exp", forge(header, { ...claims, exp: claims.exp - 0.5 }), form],
+    ["half a second in iat", forge(header, { ...claims, iat: claims.iat + 0.5 }), form],
+    ["a life of 61 s", forge(header, { ...claims, exp: claims.iat + 61 }), /1 to 60 seconds/],
+    ["a life of nothing", forge(header, { ...claims, exp: claims.iat }), /1 to 60 seconds/],
+    [
+      "an end before its beginning",
+      forge(header, { ...claims, iat: seconds + 30, exp: seconds + 1 }),
+      /1 to 60 seconds/
+    ],
+    ["a nonce of 8 bytes", forge(header, { ...claims, jti: "AAAAAAAAAAA", txn: "AAAAAAAAAAA" }), form],
+    ["no body digest", forge(header, { ...claims, bdh: undefined }), form],
+    ["a body digest of another hash", forge(header, { ...claims, bdh: claims.bdh.replace("sha-256", "md5") }), form],
+    ["a token hash of another length", forge(header, { ...claims, ath: "A" }), form],
+    ["no method", forge(header, { ...claims, htm: undefined }), /another endpoint/],
+    ["no URL", forge(header, { ...claims, htu: undefined }), /another endpoint/],
+    ["neither method nor URL", forge(header, { ...claims, htm: undefined, htu: undefined }), /another endpoint/],
+    ["no token", forge(header, { ...claims, ath: undefined }), /another token/],
+    ["a root that names a parent", forge(header, { ...claims, prh: tokenHash }), place],
+    ["a root of another chain", forge(header, { ...claims, txn: "A".repeat(22) }), place],
+    ["a root for which others acted", forge(header, { ...claims, act: { sub: "agent-0" } }), place],
+    ["a link without a parent", forge(header, { ...claims, dep: 1 }), place],
+    ["a depth of nine", forge(header, { ...claims, dep: 9, txn: "A".repeat(22), prh: tokenHash }), form],
+    ["a negative depth", forge(header, { ...claims, dep: -1 }), form],
+    ["a duplicate claim", forge(header, `{"sub":"root",${JSON.stringify(claims).slice(1)}`), canonical],
+    [
+      "a byte that is no UTF-8",
+      forge(header, Buffer.from(JSON.stringify({ ...claims, sub: "\xff" }), "latin1")),
+      canonical
+    ],
+    ["a byte order mark", forge(header, `\ufeff${JSON.stringify(claims)}`), canonical],
+    ["claims that are an array", forge(header, []), canonical],
+    ["four parts", `${jws}.x`, /compact JWS/],
+    ["two parts", partsOf(jws).slice(0, 2).join("."), /compact JWS/],
+    ["no signature", `${partsOf(jws).slice(0, 2).join(".")}.`, /not signed/],
+    ["a line end", `${jws}\n`, canonical],
+    ["unused bits in its signature", `${jws.slice(0, -1)}_`, canonical],
+    ["64 KiB", "x".repeat(65_537), /longer/],
+    ["nothing", "", /compact JWS/]
   ]
-  it.each(shape)("refuses one with %s", (_, forged) => {
-    assert.isDefined(fault(forged))
+  it.each(shape)("refuses one with %s", (_, forged, message) => {
+    assert.match(fault(forged) ?? "accepted", message)
   })
 
-  it("checks in its order: of several faults the first is told", () => {
-    const later = { ...claims, iat: claims.iat + 100, exp: claims.exp + 100, jti: "B".repeat(22) }
-    const good = forge(header, claims)
-    const steps: ReadonlyArray<readonly [string, Partial<Envelope.Expectation>, RegExp]> = [
-      ["x".repeat(65_537), {}, /longer/],
-      ["x.y", {}, /compact/],
-      [`${good}=`, {}, /canonical/],
-      [forge({ ...header, alg: "none" }, {}), {}, /header/],
-      [forge(header, { ...later, exp: "1" }), { publicKey: () => undefined }, /claim/],
-      [forge(header, later), { publicKey: () => undefined, aud: "other" }, /not by an agent/],
-      [forge(header, later), { publicKey: () => generate().publicKey, aud: "other" }, /not signed/],
-      [forge(header, later), { aud: "other" }, /another agent/],
-      [forge(header, later), { tool: "other", bytes: "" }, /future/],
-      [good, { tool: "other", endpoint: "POST https://evil.example", bytes: "" }, /another resource/],
-      [good, { endpoint: "POST https://evil.example", bytes: "", tokenHash: undefined }, /another endpoint/],
-      [good, { bytes: "", tokenHash: undefined, sub: "bob" }, /other params/],
-      [good, { tokenHash: undefined, sub: "bob", intents: [] }, /another token/],
-      [good, { sub: "bob", intents: [] }, /another principal/],
-      [forge(header, { ...claims, dep: 1 }), { intents: [] }, /intent/],
-      [forge(header, { ...claims, dep: 1 }), {}, /chain/]
-    ]
-    for (const [envelope, change, message] of steps) assert.match(fault(envelope, change) ?? "accepted", message)
-    assert.isUndefined(fault(good))
+  it("asks for every intent that is declared", () => {
+    const other = { constraints: { denied_resources: ["tool:**"] } }
+    const two = Envelope.sign({ ...statement, intents: [intent, other] }).jws
+    assert.isUndefined(fault(two, { intents: [intent, other] }))
+    for (const intents of [[intent], [other], []]) assert.match(fault(two, { intents }) ?? "accepted", /intent/)
   })
+
+  interface Making {
+    readonly header: object
+    readonly claims: object
+    readonly by: SigningKey
+    readonly spelled: (jws: string) => string
+    readonly expected: Partial<Envelope.Expectation>
+  }
+  const expecting =
+    (change: Partial<Envelope.Expectation>) =>
+    (making: Making): Making => ({ ...making, expected: { ...making.expected, ...change } })
+  const spelling =
+    (change: (jws: string) => string) =>
+    (making: Making): Making => ({ ...making, spelled: (text) => change(making.spelled(text)) })
+  const claiming =
+    (change: object) =>
+    (making: Making): Making => ({ ...making, claims: { ...making.claims, ...change } })
+  /** What may be wrong, in the order in which it is looked at. */
+  const order: ReadonlyArray<readonly [RegExp, (making: Making) => Making]> = [
+    [/longer than/, spelling((text) => `${text}${"x".repeat(65_536)}`)],
+    [/compact JWS/, spelling((text) => `${text}.x`)],
+    [canonical, spelling((text) => text.replace(".", "=."))],
+    [/header/, (making) => ({ ...making, header: { ...making.header, alg: "none" } })],
+    [form, claiming({ admin: true })],
+    [/not by an agent/, expecting({ publicKey: () => undefined })],
+    [/not signed/, (making) => ({ ...making, by: generate() })],
+    [/another agent/, expecting({ aud: "service-2" })],
+    [/future/, claiming({ iat: claims.iat + 100, exp: claims.exp + 100 })],
+    [/another resource/, expecting({ tool: "tool:shop/complete" })],
+    [/another endpoint/, expecting({ endpoint: "POST https://evil.example/v1/chat/completions" })],
+    [/other params/, expecting({ bytes: "{}" })],
+    [/another token/, expecting({ tokenHash: undefined })],
+    [/another principal/, expecting({ sub: "bob" })],
+    [/intent/, expecting({ intents: [] })],
+    [place, claiming({ dep: 1 })]
+  ]
+  const told = (...faults: ReadonlyArray<(making: Making) => Making>): string | undefined => {
+    const made = faults.reduce((making, change) => change(making), {
+      header,
+      claims,
+      by: key,
+      spelled: (text: string) => text,
+      expected: {}
+    } as Making)
+    return fault(made.spelled(forge(made.header, made.claims, made.by)), made.expected)
+  }
+  it.each(order.map(([message], i) => [i, message] as const))(
+    "checks in its order: %i, %s, is told before all that follow",
+    (i, message) => {
+      assert.isUndefined(told())
+      const [, first] = order[i]!
+      assert.match(told(first) ?? "accepted", message)
+      for (const [, later] of order.slice(i + 1)) assert.match(told(first, later) ?? "accepted", message)
+      assert.match(told(...order.slice(i).map(([, change]) => change)) ?? "accepted", message)
+    }
+  )
 
   it("refuses every change of a single character", () => {
     const accepted: Array<string> = []

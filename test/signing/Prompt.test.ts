@@ -119,9 +119,16 @@ describe("Prompt.verify", () => {
     for (const change of changes) assert.isAbove(noticed.get(change) ?? 0, 100, change)
   })
 
+  it("has a digest for each of 128 elements, and one for a longer list", () => {
+    const list = (length: number) => Prompts.digests({ input: Array.from({ length }, (_, i) => i) })["input"]
+    assert.lengthOf(list(128) as ReadonlyArray<string>, 128)
+    assert.match(String(list(129)), /^sha-256:[\w-]{43}$/)
+  })
+
   it("takes an element for what it says, however its members are ordered", () => {
     const envelope = envelopeOf("generate", { messages: [{ role: "user", content: "Hi" }] })
     assert.isUndefined(reason(envelope, { messages: [{ content: "Hi", role: "user" }] }))
+    assert.isUndefined(reason(envelopeOf("ask", { q: { b: 1, a: 2 } }, "", ["q"]), { q: { a: 2, b: 1 } }))
     assert.deepStrictEqual(Prompts.digests({ a: [] }), { a: [] })
   })
 })

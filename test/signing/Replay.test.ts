@@ -45,6 +45,10 @@ describe("makeMemory", () => {
     assert.strictEqual(memory.use(used("e", later), later), "full")
     const muchLater = start + 200_000
     assert.strictEqual(memory.use(used("f", muchLater), muchLater), "first")
+    // After a silence nothing is kept at all.
+    const idle = Replay.makeMemory(1, start)
+    assert.strictEqual(idle.use(used("a"), start), "first")
+    assert.strictEqual(idle.use(used("b", muchLater), muchLater), "first")
   })
 
   it("refuses what was issued before it began to remember", () => {

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import { compactVerify, importJWK } from "jose"
-import { Call, type CallOptions, Identified } from "../../src/Call.ts"
+import { Call, type CallOptions, Identified, type Lineage } from "../../src/Call.ts"
 import { EnforcementUnavailable, type IdentityInvalid } from "../../src/Errors.ts"
 import { generate, Keys } from "../../src/Keys.ts"
 import { app, type Principal } from "../../src/Principal.ts"
@@ -181,6 +181,11 @@ describe("Signing.sign", () => {
       yield* register(registered)
       // Alice's agent drops her identity, and with it her policies.
       assert.strictEqual(yield* refusal(bot, { invocation: yield* invocationOf(bot) }), "envelope")
+      const sameNameOtherwise: Principal = { ...alice, kind: "agent" }
+      assert.strictEqual(
+        yield* refusal(sameNameOtherwise, { invocation: yield* invocationOf(sameNameOtherwise) }),
+        "envelope"
+      )
       const sameNameElsewhere = { ...alice, issuer: "https://other.test" }
       assert.strictEqual(
         yield* refusal(sameNameElsewhere, { invocation: yield* invocationOf(sameNameElsewhere) }),
@@ -194,6 +199,7 @@ describe("Signing.sign", () => {
       const { principal: _, ...agent } = registered
       yield* register({ ...agent, kind: "agent" })
       yield* sign(bot, { invocation: yield* invocationOf(bot) })
+      yield* sign(alice, { invocation: yield* invocationOf(alice) })
       const root: Principal = { ...bot, id: "root" }
       assert.strictEqual(yield* refusal(root, { invocation: yield* invocationOf(root) }), "envelope")
     }).pipe(Effect.provide(layer))
@@ -218,6 +224,51 @@ describe("Signing.sign", () => {
       assert.strictEqual(claimsOf(signed.envelope).dep, 8)
       assert.deepStrictEqual(signed.chain, chain)
       assert.strictEqual(yield* refusal(alice, { invocation: link(envelope).jws, chain }), "envelope")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("follows the call in whose course it is made, while that one's chain is good", () =>
+    Effect.gen(function* () {
+      const make = (parent: Envelope.Link | undefined) =>
+        Envelope.sign({
+          ...Envelope.ofCall(Call.generate(params, where), alice),
+          key,
+          iss: "service-1",
+          aud: "service-1",
+          parent,
+          now: 0
+        })
+      const root = make(undefined)
+      const before = make(root)
+      const lineage: Lineage = {
+        call: "c",
+        principal: alice,
+        credentials: { _tag: "App" },
+        intents: [],
+        behalf: [],
+        envelope: before.jws,
+        chain: [root.jws]
+      }
+      const signedIn = (principal: Principal, change: Partial<Lineage> = {}) =>
+        Effect.map(sign(principal, { lineage: { ...lineage, ...change } }), ({ chain, envelope }) => {
+          const { dep, prh, txn } = claimsOf(envelope)
+          return { chain, dep, follows: prh === before.digest && txn === root.claims.jti }
+        })
+      const following = { chain: [root.jws, before.jws], dep: 2, follows: true }
+      const beginning = { chain: [], dep: 0, follows: false }
+      assert.deepStrictEqual(yield* signedIn(alice), following)
+      // What a mock signed is none, and whoever is not the same begins anew.
+      assert.deepStrictEqual(yield* signedIn(alice, { envelope: "x" }), beginning)
+      assert.deepStrictEqual(yield* signedIn({ ...alice, tokenHash: "B".repeat(43) }), beginning)
+      assert.deepStrictEqual(yield* signedIn({ ...alice, id: "bob" }), beginning)
+      assert.deepStrictEqual(yield* signedIn({ ...alice, kind: "agent" }), beginning)
+      let deep = before
+      while (deep.claims.dep < Envelope.maximumDepth) deep = make(deep)
+      assert.strictEqual(yield* refusal(alice, { lineage: { ...lineage, envelope: deep.jws } }), "envelope")
+      yield* TestClock.setTime(59_999)
+      assert.deepStrictEqual(yield* signedIn(alice), following)
+      yield* TestClock.setTime(60_000)
+      assert.deepStrictEqual(yield* signedIn(alice), beginning)
     }).pipe(Effect.provide(layer))
   )
 

@@ -33,8 +33,11 @@ export const exportKeys = Command.make(
   Effect.fnUntraced(function* ({ format, home, use }) {
     const folder = homeOf(home)
     const { keys } = yield* attempt(() => KeyFolder.list(keysOf(folder)))
+    // What a revoked key signed is for the log to judge: whoever has the set alone could not tell.
     const chosen = keys.flatMap(({ kid, state, use: its, x }) =>
-      x !== undefined && its === Option.getOrElse(use, () => its) ? [{ kid, state, use: its, x }] : []
+      x !== undefined && state !== "revoked" && its === Option.getOrElse(use, () => its)
+        ? [{ kid, state, use: its, x }]
+        : []
     )
     if (format === "vkey") {
       const found = yield* attempt(() => logsOf(folder).flatMap(vkeysOf))
@@ -65,4 +68,8 @@ export const exportKeys = Command.make(
       yield* Console.log(`# ${its} ${kid} ${state}\n${pem}`)
     }
   })
-).pipe(Command.withDescription("Prints public keys: as a JWK Set, PEM or vkey. Never a private one"))
+).pipe(
+  Command.withDescription(
+    "Prints public keys: as a JWK Set, PEM or vkey. Never a private one, and none that was revoked"
+  )
+)

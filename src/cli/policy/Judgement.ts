@@ -66,7 +66,7 @@ const judge = (
   const rules = policyFor({ principal, app, intents }).rules(resource)
   if (resource.startsWith("api:")) {
     const family = resource.slice(resource.lastIndexOf("/") + 1)
-    const violations = evaluateFamily(rules, { family, principal, now })
+    const violations = evaluateFamily(rules, { family, callers: [principal], now })
     return told(asked, rules.policies, { verdict: violations.length === 0 ? "allow" : "deny", violations })
   }
   const { isTold = () => true } = asked
