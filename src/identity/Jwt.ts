@@ -193,9 +193,9 @@ const checkClaims = (claims: JsonObject, issuer: Issuer, now: number): number =>
   checkAudience(claims["aud"], issuer)
   checkClient(claims, issuer)
   if (!isName(sub)) throw badClaim("sub", `must be text of 1 to ${maximumName} characters without control characters`)
-  if (!isTime(exp)) throw badClaim("exp", "must be a time in seconds")
-  if (!isTime(iat)) throw badClaim("iat", "must be a time in seconds")
-  if (nbf !== undefined && !isTime(nbf)) throw badClaim("nbf", "must be a time in seconds")
+  if (!isTime(exp)) throw badClaim("exp", "must be a time in whole seconds")
+  if (!isTime(iat)) throw badClaim("iat", "must be a time in whole seconds")
+  if (nbf !== undefined && !isTime(nbf)) throw badClaim("nbf", "must be a time in whole seconds")
   if (exp <= Math.max(iat, nbf ?? iat)) throw badClaim("exp", "must be later than iat and nbf")
   if (exp - Math.min(iat, nbf ?? iat) > issuer.maximumLifetime)
     throw refused(
@@ -235,8 +235,9 @@ const checkClient = (claims: JsonObject, { audience, clients, tokens }: Issuer):
     )
 }
 
+/** Whole seconds from 1970 to 9999. */
 const isTime = (value: unknown): value is number =>
-  Number.isFinite(value) && typeof value === "number" && value >= 0 && value <= 253_402_300_799
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= 253_402_300_799
 
 const fault = (cause: unknown, issuer: Issuer): IdentityInvalid => {
   if (cause instanceof JOSEAlgNotAllowed || cause instanceof JOSENotSupported)
