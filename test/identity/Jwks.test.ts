@@ -223,13 +223,59 @@ describe("Jwks.make", () => {
           .end(`{"keys":[],${JSON.stringify(options.jwks).slice(1)}`)
     ],
     ["has 200,000 keys", json({ keys: Array.from({ length: 200_000 }, () => 0) })]
-  ])("J31, J34: fails closed when the set %s", (_, answer) =>
+  ])("fails closed when the set %s", (_, answer) =>
     with_(answer, async (server) => {
       assert.strictEqual(await outcome(at(server.url).key(header, steady)), "keys_unavailable")
     })
   )
 
-  it("J32, J35: asks once in ten seconds for a thousand unknown key ids, however empty the set is", () =>
+  it.each<readonly [string, Http.RequestListener]>([
+    ["does not answer", () => {}],
+    ["begins and never ends", (_, response) => void response.setHeader("content-type", "application/json").write("{")]
+  ])("gives up after 5 s when the issuer %s", (_, answer) =>
+    with_(answer, async (server) => {
+      const late = new AbortController()
+      const timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(late.signal)
+      try {
+        const waiting = outcome(at(server.url).key(header, steady))
+        await vi.waitFor(() => assert.strictEqual(server.requests(), 1))
+        late.abort()
+        assert.strictEqual(await waiting, "keys_unavailable")
+        assert.deepStrictEqual(timeout.mock.calls, [[5000]])
+      } finally {
+        timeout.mockRestore()
+      }
+    })
+  )
+
+  it("takes 64 keys, and 256 KiB", () =>
+    with_(json({}), async (server) => {
+      const others = Array.from({ length: 63 }, (_, i) => ({ ...options.jwks.keys[0], kid: `k${i}` }))
+      const full = JSON.stringify({ keys: [...others, ...options.jwks.keys] })
+      const sized = (length: number): Http.RequestListener =>
+        json({ ...JSON.parse(full), pad: "x".repeat(length - full.length - 9) })
+      for (const [length, expected] of [
+        [256 * 1024, "accepted"],
+        [256 * 1024 + 1, "keys_unavailable"]
+      ] as const) {
+        server.answer(sized(length))
+        assert.strictEqual(await outcome(at(server.url).key(header, steady)), expected)
+      }
+    }))
+
+  it("remembers 256 key ids that a fetch did not bring", () =>
+    with_(json({ keys: [] }), async (server) => {
+      const keys = at(server.url)
+      const ask = (kid: string) => outcome(keys.key({ alg: "Ed25519", kid }, frozen))
+      await Promise.all(Array.from({ length: 257 }, (_, i) => ask(`x${i}`)))
+      moved += 10_000
+      await ask("x1")
+      assert.strictEqual(server.requests(), 1)
+      await ask("x0")
+      assert.strictEqual(server.requests(), 2)
+    }))
+
+  it("asks once in ten seconds for a thousand unknown key ids, however empty the set is", () =>
     with_(json({ keys: [] }), async (server) => {
       const keys = at(server.url)
       const flood = () =>
@@ -241,7 +287,7 @@ describe("Jwks.make", () => {
       assert.strictEqual(server.requests(), 1)
     }))
 
-  it("J32: a key id that a fetch did not bring causes no other for 20 s", () =>
+  it("a key id that a fetch did not bring causes no other for 20 s", () =>
     with_(json({ keys: [] }), async (server) => {
       const keys = at(server.url)
       const ask = (kid: string) => outcome(keys.key({ alg: "Ed25519", kid }, steady))
@@ -255,7 +301,7 @@ describe("Jwks.make", () => {
       assert.strictEqual(server.requests(), 2)
     }))
 
-  it("J33: asks less and less often while the issuer fails", () =>
+  it("asks less and less often while the issuer fails", () =>
     with_(json({}, 500), async (server) => {
       const keys = at(server.url)
       for (const [wait, requests] of [
@@ -278,7 +324,7 @@ describe("Jwks.make", () => {
       }
     }))
 
-  it("J36: a withdrawn key is refused after five minutes", () =>
+  it("a withdrawn key is refused after five minutes", () =>
     with_(json(options.jwks), async (server) => {
       const keys = at(server.url)
       await keys.key(header, frozen)

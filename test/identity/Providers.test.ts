@@ -191,6 +191,13 @@ describe("tokens as providers make them", () => {
     assert.strictEqual(await refused("Microsoft", { groups: undefined, _claim_names: { groups: "src1" } }), "claim")
   })
 
+  it("of Google: an address counts where Google runs its domain", async () => {
+    assert.strictEqual(await refused("Google", { hd: undefined }), "claim")
+    assert.strictEqual(await refused("Google", { hd: undefined, email: "gmail.com@acme.com" }), "claim")
+    const own = await become(shape("Google"), { hd: undefined, email: "alice@gmail.com" })
+    assert.deepStrictEqual([own.id, own.documents], ["alice@gmail.com", []])
+  })
+
   it("of Google: an address that is not verified, an access token or another client names nobody", async () => {
     assert.strictEqual(await refused("Google", { email_verified: false }), "claim")
     assert.strictEqual(await refused("Google", { email_verified: "true" }), "claim")
