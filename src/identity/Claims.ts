@@ -55,7 +55,7 @@ const presets: Readonly<Record<Preset, Omit<ClaimMapping, "preset">>> = {
   okta: { user: "sub" },
   // preferred_username, upn and email change hands; oid and tid do not.
   entra: { user: "oid", company: "tid" },
-  google: { user: "email", company: "hd" }
+  google: { user: "email", company: "hd" } // Not sub: nobody writes policies for numbers. Whose addresses count: userIn.
 }
 
 /** A mapping with every field settled. */

@@ -160,7 +160,7 @@ const checkHeader = (header: JsonObject): string => {
 
 /** A token of another kind, which the same issuer signs with the same key, is none. */
 const checkType = ({ typ }: JsonObject, claims: JsonObject, issuer: Issuer): void => {
-  // Okta's access tokens have no typ; what only they have tells them apart.
+  // Access tokens of Okta's custom authorization servers have no typ; a claim that only they have tells them apart.
   const untyped = issuer.claims.preset === "okta" && typ === undefined && typeof claims["cid"] === "string"
   const wanted = issuer.tokens === "id" ? /^(application\/)?jwt$/i : /^(application\/)?(at\+jwt|jwt)$/i
   if (!untyped && (typeof typ !== "string" || !wanted.test(typ)))

@@ -37,6 +37,7 @@ const outcome = (token: string, options: ReadonlyArray<IssuerOptions>, at = now)
       onSuccess: () => "accepted",
       onFailure: (error) => {
         assert.strictEqual(error._tag, "IdentityInvalid")
+        assert.match(error.message, /\.$/)
         for (const part of token.split(".").filter((text) => text.length > 9)) assert.notInclude(error.message, part)
         return (error as IdentityInvalid).reason
       }
@@ -233,6 +234,14 @@ const rows: ReadonlyArray<Row> = [
     (s) => {
       const [h, p] = split(s)
       return `${h}.${p}.`
+    },
+    "signature"
+  ],
+  [
+    "another payload under the same signature",
+    (s) => {
+      const [h, , sig] = split(s)
+      return `${h}.${base64url(JSON.stringify({ ...s.claims, sub: "root" }))}.${sig}`
     },
     "signature"
   ],

@@ -135,6 +135,8 @@ describe("Jwks.make", () => {
   it.each<readonly [string, Http.RequestListener]>([
     ["answers 500", json({}, 500)],
     ["answers 204", json({}, 204)],
+    ["answers 404, even with a good one", json(options.jwks, 404)],
+    ["answers 203, even with a good one", json(options.jwks, 203)],
     [
       "redirects, even to a good one",
       (request, response) =>
