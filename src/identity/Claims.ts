@@ -198,7 +198,7 @@ const at = (claims: JsonObject, way: ReadonlyArray<string>): unknown => {
   for (const step of way) {
     if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.hasOwn(value, step))
       return undefined
-    value = Object.entries(value).find(([name]) => name === step)?.[1]
+    value = Reflect.get(value, step)
   }
   return value
 }

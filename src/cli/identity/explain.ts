@@ -28,7 +28,6 @@ interface Explanation {
   readonly issuer?: string | undefined
   readonly header?: Readonly<Record<string, unknown>> | undefined
   readonly expires?: string | undefined
-  readonly degraded?: boolean | undefined
   readonly checks: ReadonlyArray<{ readonly check: string; readonly passed: boolean }>
   readonly refusal?: { readonly reason: string; readonly message: string } | undefined
   readonly fields: ReadonlyArray<Claims.Mapped>
@@ -146,9 +145,7 @@ const explained = (token: string, configured: ReadonlyMap<string, Issuer>): Effe
         header: parts?.header
       }
       try {
-        const { claims, degraded, expiresAt, issuer } = await Jwt.verify(token, configured, time, (check) =>
-          passed.push(check)
-        )
+        const { claims, expiresAt, issuer } = await Jwt.verify(token, configured, time, (check) => passed.push(check))
         const mapped = Claims.map(claims, issuer.claims)
         const { documents, id } = Claims.principal(claims, issuer.claims, {
           issuer: issuer.issuer,
@@ -159,7 +156,6 @@ const explained = (token: string, configured: ReadonlyMap<string, Issuer>): Effe
           accepted: true,
           ...about,
           expires: new Date(expiresAt * 1000).toISOString(),
-          degraded,
           checks: [...passed, "mapping"].map((check) => ({ check, passed: true })),
           fields: mapped,
           policies: [`user:${id}`, ...documents]
@@ -211,19 +207,10 @@ const lines = (explanation: Explanation): ReadonlyArray<string> => {
   ]
 }
 
-const about = ({ degraded, expires, header, issuer }: Explanation): ReadonlyArray<ReadonlyArray<Cell>> => [
-  ...(issuer === undefined ? [] : [[["quiet", "issuer"], issuer] satisfies ReadonlyArray<Cell>]),
-  ...(header === undefined ? [] : [[["quiet", "header"], JSON.stringify(header)] satisfies ReadonlyArray<Cell>]),
-  ...(expires === undefined ? [] : [[["quiet", "ends"], expires] satisfies ReadonlyArray<Cell>]),
-  ...(degraded === true
-    ? [
-        [
-          ["quiet", "keys"],
-          ["warn", "by grace: the issuer cannot be reached"]
-        ] satisfies ReadonlyArray<Cell>
-      ]
-    : [])
-]
+const about = ({ expires, header, issuer }: Explanation): ReadonlyArray<ReadonlyArray<Cell>> =>
+  Object.entries({ issuer, header: header && JSON.stringify(header), ends: expires }).flatMap(([name, value]) =>
+    value === undefined ? [] : [[["quiet", name], value] satisfies ReadonlyArray<Cell>]
+  )
 
 const heads: ReadonlyArray<Cell> = [
   ["quiet", "field"],
