@@ -262,6 +262,7 @@ const rows: ReadonlyArray<Row> = [
   ...["application/AT+JWT", "at+jwt", "AT+JWT", "JWT", "jwt"].map((typ): Row =>
     head(`typ ${typ}`, { typ }, "accepted")
   ),
+  ["no typ, but a client as Okta names it", (s) => s.token({ cid: "spa" }, { typ: undefined }), "type"],
   claim("no exp", { exp: undefined }, "claim"),
   ...[String(claims.exp), -1, 9e15, claims.exp + 0.5, null].map((exp): Row => claim(`exp ${exp}`, { exp }, "claim")),
   ["exp 1e400", (s) => body(s, (text) => text.replace(/"exp":\d+/, '"exp":1e400')), "malformed"],

@@ -267,11 +267,26 @@ describe("Identity.resolve", () => {
         yield* TestClock.adjust("299 seconds")
         vi.setSystemTime(299_000)
         yield* resolve(credentials)
+        // What is verified now rests on a key set that is as old.
+        const late = user(mint())
+        yield* resolve(late)
         yield* TestClock.adjust("1 second")
         vi.setSystemTime(300_000)
         assert.strictEqual((yield* refusal(credentials)).reason, "unknown_key")
+        assert.strictEqual((yield* refusal(late)).reason, "unknown_key")
       }).pipe(Effect.provide(Identity.layer({ issuers: [remote] })))
     })
+  )
+
+  it.effect("verifies a token anew after five minutes, by a given key set too", () =>
+    Effect.gen(function* () {
+      const credentials = user(mint())
+      const { principal } = yield* resolve(credentials)
+      yield* TestClock.adjust("299 seconds")
+      assert.strictEqual((yield* resolve(credentials)).principal, principal)
+      yield* TestClock.adjust("1 second")
+      assert.notStrictEqual((yield* resolve(credentials)).principal, principal)
+    }).pipe(Effect.provide(layer))
   )
 
   it.effect("never mixes concurrent callers", () =>
