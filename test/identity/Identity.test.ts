@@ -411,6 +411,9 @@ describe("tokens and clocks", () => {
         at.wall = 700
         at.steady = 30
         assert.strictEqual((yield* refusal(credentials)).reason, "clock")
+        at.wall = 729
+        at.steady = 59
+        assert.strictEqual((yield* refusal(credentials)).reason, "clock", "it did not run evenly")
         at.wall = 730
         at.steady = 60
         yield* resolve(credentials)
