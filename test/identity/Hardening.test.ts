@@ -353,8 +353,8 @@ describe.each(signers.map((signer) => [signer.alg, signer] as const))("by %s", (
   })
 
   it("a key of another curve or kind", async () => {
-    const wrong = makeSigner(signer.alg === "ES256" ? "ES384" : "ES256").jwk
-    assert.strictEqual(await outcome(signer.token(), [{ ...signer.options, jwks: { keys: [wrong] } }]), "unknown_key")
+    for (const { jwk } of signers.filter(({ jwk }) => jwk.kty !== signer.jwk.kty || jwk.crv !== signer.jwk.crv))
+      assert.strictEqual(await outcome(signer.token(), [{ ...signer.options, jwks: { keys: [jwk] } }]), "unknown_key")
   })
 
   it("a key that is cut short, or no point of its curve", async () => {
@@ -423,6 +423,14 @@ describe("weak keys", () => {
         )
     }
   )
+
+  it("RSA of more than 8192 bits", async () => {
+    const signer = makeSigner("RS256")
+    const by = (n: Buffer) =>
+      outcome(signer.token(), [{ ...signer.options, jwks: { keys: [{ ...signer.jwk, n: n.toString("base64url") }] } }])
+    assert.strictEqual(await by(Buffer.alloc(1024, 0xff)), "signature")
+    assert.strictEqual(await by(Buffer.concat([Buffer.of(1), Buffer.alloc(1024, 0xff)])), "unknown_key")
+  })
 
   const p = 2n ** 255n - 19n
   const inverse = (a: bigint): bigint => power(a, p - 2n)
