@@ -422,6 +422,26 @@ describe("tokens and clocks", () => {
       })
     ))
 
+  it("begins to wait anew at each jump forward, to the same time too", () =>
+    during((at) =>
+      Effect.gen(function* () {
+        const credentials = user(mint({}, { expiresIn: 9000 }))
+        const seen: Array<string> = []
+        for (const [steady, wall] of [
+          [0, 0],
+          [1, 601],
+          [20, 20],
+          [40, 640],
+          [69, 669],
+          [70, 670]
+        ] as const) {
+          Object.assign(at, { steady, wall })
+          seen.push(yield* Effect.match(resolve(credentials), { onSuccess: () => "yes", onFailure: () => "no" }))
+        }
+        assert.deepStrictEqual(seen, ["yes", "no", "yes", "no", "no", "yes"])
+      })
+    ))
+
   it("keeps nothing past exp: within the tolerance a token is verified at every call", () =>
     during((at) =>
       Effect.gen(function* () {
