@@ -358,14 +358,16 @@ describe.each(signers.map((signer) => [signer.alg, signer] as const))("by %s", (
   })
 
   it("a key that is cut short, or no point of its curve", async () => {
-    const { kty, n, x = "", y = "" } = signer.jwk
-    const cut = (part: string) => Buffer.from(part, "base64url").subarray(1).toString("base64url")
-    const changes =
-      kty === "RSA" ? [{ n: cut(n ?? "") }] : kty === "EC" ? [{ x: cut(x) }, { x: y, y: x }] : [{ x: cut(x) }]
-    for (const change of changes) {
-      const keys = [{ ...signer.jwk, ...change }]
-      assert.strictEqual(await outcome(signer.token(), [{ ...signer.options, jwks: { keys } }]), "unknown_key")
-    }
+    const first = (part = "") => Buffer.from(part, "base64url")[0]
+    const cut = (part = "") => Buffer.from(part, "base64url").subarray(1).toString("base64url")
+    // The number that a coordinate says is the same without its leading zero.
+    let { jwk, token } = signer
+    while (jwk.kty === "EC" && first(jwk.x) !== 0) ({ jwk, token } = makeSigner(signer.alg))
+    const by = (change: object) =>
+      outcome(token(), [{ ...signer.options, jwks: { keys: [{ ...jwk, ...change } as never] } }])
+    assert.strictEqual(await by({}), "accepted")
+    assert.strictEqual(await by(jwk.kty === "RSA" ? { n: cut(jwk.n) } : { x: cut(jwk.x) }), "unknown_key")
+    if (jwk.kty === "EC") assert.strictEqual(await by({ x: jwk.y, y: jwk.x }), "unknown_key")
   })
 
   it("a token of another client, where clients are configured", async () => {
