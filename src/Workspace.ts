@@ -12,7 +12,7 @@ import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Path from "node:path"
 import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
-import { type Place, requireTarget, type Target, targetOf } from "./audit/Copies.ts"
+import { targetOf } from "./audit/Copies.ts"
 import { refusalOf } from "./audit/Failure.ts"
 import type { ReadRecord } from "./audit/Record.ts"
 import type { Call, Credentials, IntentPolicy, PassThrough } from "./Call.ts"
@@ -21,7 +21,6 @@ import type { Decision } from "./Decision.ts"
 import {
   ClosedError,
   Configuration,
-  ConfigurationError,
   type EnforcementUnavailable,
   EnforcementUnavailableError,
   type PipelineError,
@@ -30,69 +29,18 @@ import {
 import { createFile, makeFolders } from "./Files.ts"
 import { scheduler } from "./EventLoop.ts"
 import { Identity } from "./identity/Identity.ts"
-import { issuerFromEnvironment } from "./identity/Environment.ts"
-import type { IssuerOptions } from "./identity/Issuer.ts"
 import { Keys, type PublicKey } from "./Keys.ts"
 import type { Limits } from "./policy/Limits.ts"
-import { Policy, type PolicyMode, type Revision } from "./policy/Policy.ts"
-import type { PolicySource } from "./policy/PolicyStore.ts"
+import { Policy, type Revision } from "./policy/Policy.ts"
 import type { Principal } from "./Principal.ts"
-import { type Catalogue, Models } from "./rewriting/Models.ts"
+import { Models } from "./rewriting/Models.ts"
 import * as Revisions from "./Revisions.ts"
 import { Rewriting } from "./rewriting/Rewriting.ts"
 import { Directory } from "./signing/Directory.ts"
 import { Replay } from "./signing/Replay.ts"
 import { Signer } from "./Signer.ts"
 import { Signing } from "./signing/Signing.ts"
-
-/** Where and how a log is kept on a disk. */
-export interface AuditPlace {
-  /** The log's folder. Default: `<home>/audit`. */
-  readonly path?: string
-  /**
-   * `durable`, the default: a call waits until its decision is on the disk. `batched`: it does not, and a crash may lose the
-   * last records.
-   */
-  readonly durability?: "durable" | "batched"
-  /**
-   * Where each newest checkpoint is copied to as it is signed: a folder, a URL (POST), or a function. Somebody who has this
-   * disk and its keys can rebuild the log whole; `audit verify --since` with a copy shows it. `{ to, withinMinutes,
-   * withinRecords }` says how long calls go on while copying fails (default 5 minutes, 100,000 records).
-   */
-  readonly checkpoints?: Place | Target
-}
-
-/** What a workspace is opened with. */
-export interface WorkspaceOptions {
-  /**
-   * MAPL policies: a directory, a file, one document or several. None: an implicit policy lets every app use its own tools,
-   * signed and audited.
-   */
-  readonly policies?: PolicySource
-  /**
-   * `observe`: policies refuse and change nothing; the log says what they would have done, and
-   * `secure-openai policy report` lists it. Default `enforce`.
-   */
-  readonly policyMode?: PolicyMode
-  /**
-   * What is known of models: how they rank for a downgrade, and how they spell a cap. Default: the models of the OpenAI
-   * API; `[...Models.openai, ...own]` adds to them.
-   */
-  readonly models?: Catalogue
-  /** Issuers whose tokens are trusted. None: user mode and binding are refused. */
-  readonly issuers?: IssuerOptions | ReadonlyArray<IssuerOptions>
-  /**
-   * The log: where and how it is kept, or `"memory"` for a log that ends with the process. Default: `<home>/audit`.
-   */
-  readonly audit?: "memory" | AuditPlace
-  /**
-   * Signers of keys that are held elsewhere, by a KMS for instance: `Signer.layer({ agent, log })`. Default: the keys of the
-   * home.
-   */
-  readonly signer?: Layer.Layer<Signer, Configuration | EnforcementUnavailable>
-  /** Folder of keys and log. Default: env `SECURE_OPENAI_HOME`, else `.secure-openai` in the working directory. */
-  readonly home?: string
-}
+import { fromEnvironment, requireKnown, type WorkspaceOptions } from "./WorkspaceOptions.ts"
 
 /** The stages that a workspace provides; with an Invocation they make a pipeline. */
 export type WorkspaceServices = Identity | Signing | Policy | Rewriting | Audit | Keys | Directory
@@ -393,57 +341,3 @@ const makeHome = (home: string): Effect.Effect<void, Configuration> =>
         cause
       })
   })
-
-const known: ReadonlySet<string> = new Set(["policies", "policyMode", "models", "issuers", "audit", "signer", "home"])
-
-const requireKnown = (options: WorkspaceOptions): void => {
-  for (const key of Object.keys(options))
-    if (!known.has(key))
-      throw new ConfigurationError(`Unknown option "${key}" of a workspace; it takes ${[...known].join(", ")}.`)
-  const { policyMode } = options
-  if (policyMode !== undefined && policyMode !== "enforce" && policyMode !== "observe")
-    throw new ConfigurationError(`policyMode is "enforce" or "observe", not ${JSON.stringify(policyMode)}.`)
-  requireAudit(options.audit)
-}
-
-const knownOfAudit: ReadonlySet<string> = new Set(["path", "durability", "checkpoints"])
-
-const requireAudit = (audit: WorkspaceOptions["audit"]): void => {
-  if (audit === undefined || audit === "memory") return
-  const what = 'audit is "memory", or { path, durability, checkpoints }'
-  if (typeof audit !== "object" || audit === null)
-    throw new ConfigurationError(`The option ${what}, not ${JSON.stringify(audit)}.`)
-  for (const key of Object.keys(audit))
-    if (!knownOfAudit.has(key)) throw new ConfigurationError(`Unknown option "${key}" of audit; ${what}.`)
-  const { checkpoints, durability, path } = audit
-  if (path !== undefined && (typeof path !== "string" || path === ""))
-    throw new ConfigurationError("audit.path names a folder.")
-  if (durability !== undefined && durability !== "durable" && durability !== "batched")
-    throw new ConfigurationError(`audit.durability is "durable" or "batched", not ${JSON.stringify(durability)}.`)
-  if (checkpoints !== undefined) requireTarget(targetOf(checkpoints))
-}
-
-const fromEnvironment = (): WorkspaceOptions => {
-  const env = (name: string): string | undefined => process.env[`SECURE_OPENAI_${name}`] || undefined
-  const policies = env("POLICIES")
-  const audit = env("AUDIT")
-  const checkpoints = env("CHECKPOINTS")
-  const policyMode = env("POLICY_MODE")
-  if (audit === "memory" && checkpoints !== undefined)
-    throw new ConfigurationError("SECURE_OPENAI_CHECKPOINTS has no use with SECURE_OPENAI_AUDIT=memory; unset one.")
-  const issuers = issuerFromEnvironment()
-  return {
-    ...(policies === undefined ? {} : { policies }),
-    // Any other word is refused with the option.
-    ...(policyMode === undefined ? {} : { policyMode: policyMode as PolicyMode }),
-    ...(issuers === undefined ? {} : { issuers }),
-    ...(audit === "memory"
-      ? { audit }
-      : {
-          audit: {
-            ...(audit === undefined ? {} : { path: audit }),
-            ...(checkpoints === undefined ? {} : { checkpoints })
-          }
-        })
-  }
-}

@@ -29,6 +29,7 @@ import { join, newOrigin } from "./Journal.ts"
 import { Frontier } from "./MerkleTree.ts"
 import type { Body, Ending, ReadRecord } from "./Record.ts"
 import { type Ground, quantitiesOf, recordPrincipal, Trail } from "./Trail.ts"
+import { messageOf, unavailable } from "./Unavailable.ts"
 import type { Writer } from "./Writer.ts"
 
 /** How a pass-through request ended. */
@@ -345,7 +346,7 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
     })
   })
 
-/** The stream, followed to its end; it can be read once. */
+/** The stream, followed to its end; it can be read once. It fails where the log does: nothing is handed on unrecorded. */
 const followed = (
   trail: Trail,
   stream: Stream.Stream<unknown, PipelineError>
@@ -356,11 +357,15 @@ const followed = (
     begun = true
     let whole = false
     let broken: Cause.Cause<PipelineError> | undefined
-    return stream.pipe(
-      Stream.mapArray((chunks) => {
-        trail.handed(chunks)
-        return chunks
-      }),
+    const recorded = Stream.transformPull(stream, (pull) =>
+      Effect.succeed(
+        Effect.flatMap(pull, (chunks) => {
+          const fault = trail.handed(chunks)
+          return fault === undefined ? Effect.succeed(chunks) : Effect.fail(fault)
+        })
+      )
+    )
+    return recorded.pipe(
       Stream.onEnd(Effect.sync(() => void (whole = true))),
       Stream.tapCause((cause) => Effect.sync(() => void (broken = cause))),
       Stream.onExit((exit) =>
@@ -383,11 +388,7 @@ const signedEmpty = async (
 }
 
 const unsigned = (cause: unknown): EnforcementUnavailable =>
-  new EnforcementUnavailable({
-    stage: "audit",
-    message: `The log's checkpoint could not be signed. ${cause instanceof Error ? cause.message : String(cause)}`,
-    cause
-  })
+  unavailable(`The log's checkpoint could not be signed. ${messageOf(cause)}`, cause)
 
 /** What a log says of its keys when it is opened: which are in use no more, then which are. */
 const openingRecords = ({ agent, ended = [], log, salt }: Keys["Service"]): ReadonlyArray<Body> => [
@@ -420,12 +421,8 @@ const publicMembers = (jwk: JsonWebKey): Record<string, string> =>
     })
   )
 
-const unavailable = (message: string): EnforcementUnavailable => new EnforcementUnavailable({ stage: "audit", message })
-
 const asUnavailable = (cause: unknown): EnforcementUnavailable =>
-  cause instanceof EnforcementUnavailable
-    ? cause
-    : new EnforcementUnavailable({ stage: "audit", message: `The log failed: ${String(cause)}`, cause })
+  cause instanceof EnforcementUnavailable ? cause : unavailable(`The log failed: ${messageOf(cause)}`, cause)
 
 const thrown = (cause: Cause.Cause<PipelineError>): EnforcementUnavailable =>
   new EnforcementUnavailable({

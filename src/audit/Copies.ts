@@ -7,9 +7,10 @@
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { ConfigurationError, EnforcementUnavailable } from "../Errors.ts"
+import { ConfigurationError, type EnforcementUnavailable } from "../Errors.ts"
 import { makeFolders } from "../Files.ts"
-import type { SignedNote } from "./Writer.ts"
+import type { SignedNote } from "./SignedTree.ts"
+import { unavailable } from "./Unavailable.ts"
 
 /**
  * Where each newest checkpoint goes. A folder (made where it is missing) holds one file a log, `<16 hex digits of its
@@ -142,10 +143,9 @@ class Copier {
   }
 
   get refusal(): EnforcementUnavailable {
-    return new EnforcementUnavailable({
-      stage: "audit",
-      message: `Checkpoints of the log have not been copied to ${this.#name} for too long (${this.#failure}), and no call is let through until they are. See to that place; it is tried every ${retryDelay / 1000} s. The bounds are audit: { checkpoints: { to, withinMinutes, withinRecords } }.`
-    })
+    return unavailable(
+      `Checkpoints of the log have not been copied to ${this.#name} for too long (${this.#failure}), and no call is let through until they are. See to that place; it is tried every ${retryDelay / 1000} s. The bounds are audit: { checkpoints: { to, withinMinutes, withinRecords } }.`
+    )
   }
 
   async settled(): Promise<void> {

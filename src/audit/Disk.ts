@@ -173,6 +173,15 @@ export const replace = (disk: FileSystem, folder: string, name: string, text: st
   disk.syncFolderSync(folder)
 }
 
+/** Closes a file that was synced before, or whose failure is told of already. */
+export const closeQuietly = (file: File): void => {
+  try {
+    file.close()
+  } catch {
+    // See above.
+  }
+}
+
 /**
  * The file system that logs are kept on: Node's, unless a layer provides another.
  *

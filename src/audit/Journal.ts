@@ -18,7 +18,8 @@ import { Frontier } from "./MerkleTree.ts"
 import type { Body, ReadRecord } from "./Record.ts"
 import { Damaged, examine, type Found, type Head } from "./Recovery.ts"
 import { decodeLine, linesOf, recordAt, segmentsOf } from "./Segment.ts"
-import { begin, keysOf, messageOf, unavailable, verifierKeys, type Writer, type WriterOptions } from "./Writer.ts"
+import { messageOf, unavailable } from "./Unavailable.ts"
+import { keysOf, verifierKeys, Writer, type WriterOptions } from "./Writer.ts"
 
 export { software } from "./Writer.ts"
 
@@ -111,7 +112,7 @@ const start = (options: JournalOptions, holder: string, copies: Copies): Journal
 
   const boot = (id: string, known?: Head): { readonly writer: Writer; readonly origin: string } => {
     const found = examine(disk, path, options.key.publicKey, known) ?? create(options)
-    const writer = begin(
+    const writer = new Writer(
       {
         ...options,
         signed: (note, last) => copies.offer(note, last),
@@ -132,14 +133,14 @@ const start = (options: JournalOptions, holder: string, copies: Copies): Journal
     }
   })()
   let { writer } = first
-  let known = writer.head()
+  let known = writer.head
 
   /** The boot that takes records in; one that failed is followed by another, once it is time and nothing of it is under way. */
   const current = (): Writer => {
-    const failed = writer.fault()
-    if (failed === undefined || closed || isFinal || performance.now() < retryAt || !writer.isIdle()) return writer
+    const failed = writer.fault
+    if (failed === undefined || closed || isFinal || performance.now() < retryAt || !writer.isIdle) return writer
     const began = performance.now()
-    known = writer.head()
+    known = writer.head
     try {
       if (!Lock.isHeld(disk, path, holder)) {
         const other = Lock.take(disk, path, holder)
@@ -151,8 +152,7 @@ const start = (options: JournalOptions, holder: string, copies: Copies): Journal
     } catch (error) {
       isFinal = error instanceof Damaged
       retryAt = performance.now() + Math.max(delay, patience * (performance.now() - began))
-      writer.release()
-      writer = refusing(writer, error instanceof Damaged ? damaged(path, error) : failed)
+      writer.refuse(error instanceof Damaged ? damaged(path, error) : failed)
     }
     return writer
   }
@@ -181,7 +181,7 @@ const start = (options: JournalOptions, holder: string, copies: Copies): Journal
     current,
     append: (body) => current().append(body),
     whenDurable: (settled) => current().whenDurable(settled),
-    hindrance: () => copies.overdue() ?? current().hindrance(),
+    hindrance: () => copies.overdue() ?? current().hindrance,
     signed: first.writer.signed,
     closing,
     records: () => readRecords(disk, Path.join(path, "journal")),
@@ -194,15 +194,6 @@ const start = (options: JournalOptions, holder: string, copies: Copies): Journal
     }
   }
 }
-
-/** A boot that failed, with another reason. */
-const refusing = (failed: Writer, reason: EnforcementUnavailable): Writer => ({
-  ...failed,
-  append: () => Result.fail(reason),
-  whenDurable: (settled) => settled(reason),
-  fault: () => reason,
-  release: () => {}
-})
 
 /** Gives the lock back; one that cannot be removed names a process that is gone soon. */
 const releaseQuietly = (disk: FileSystem, path: string, holder: string): void => {

@@ -8,13 +8,14 @@ import * as Result from "effect/Result"
 import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
 import { parseStrictObject } from "../CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "../Decision.ts"
-import { EnforcementUnavailable } from "../Errors.ts"
+import type { EnforcementUnavailable } from "../Errors.ts"
 import type { AnyKey } from "../Keys.ts"
 import { isOperation, quantities, toolResource } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
 import { canonicalText, Chain, salted, type Salts } from "./Digest.ts"
 import { type End, recordViolations } from "./Failure.ts"
 import type { Journal } from "./Journal.ts"
+import { unavailable } from "./Unavailable.ts"
 import type { Appended, Writer } from "./Writer.ts"
 import { makeReceipt, type Out } from "./Receipt.ts"
 import type { Body, RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity, RecordViolation } from "./Record.ts"
@@ -84,14 +85,14 @@ export class Trail {
 
   /** Takes in the decision, once. */
   decide(prepared: Prepared, writer: Writer): Result.Result<Entry, EnforcementUnavailable> {
-    if (this.#opened !== undefined) return Result.fail(misuse(`The call ${this.id} was committed before.`))
+    if (this.#opened !== undefined) return Result.fail(unavailable(`The call ${this.id} was committed before.`))
     const { agent, journal, salts, server } = this.#ground
     const { call, edits, from } = prepared
     const verdict = edits.length === 0 ? "allow" : "rewrite"
     const asked = canonicalText(call.params)
     if (asked === undefined)
       return Result.fail(
-        misuse(`The params of the call ${this.id} have no canonical form (RFC 8785): a lone surrogate.`)
+        unavailable(`The params of the call ${this.id} have no canonical form (RFC 8785): a lone surrogate.`)
       )
     const requested = salted(salts(this.id, "requested"), asked)
     const effective = salted(salts(this.id, "effective"), prepared.bytes)
@@ -204,9 +205,10 @@ export class Trail {
     })
   }
 
-  /** Takes in chunks that are about to be handed on. */
-  handed(chunks: ReadonlyArray<unknown>): void {
+  /** Takes in chunks that are about to be handed on; tells why they may not be. */
+  handed(chunks: ReadonlyArray<unknown>): EnforcementUnavailable | undefined {
     if (!this.#over) this.#streamTrail().handed(chunks)
+    return this.#writer?.fault
   }
 
   /** Takes in the end, once; whoever comes second is not heard. */
@@ -262,7 +264,7 @@ export class Trail {
   }
 
   #append(body: Body): Result.Result<Appended, EnforcementUnavailable> {
-    return this.#writer?.append(body) ?? Result.fail(misuse(`The call ${this.id} has no decision in the log.`))
+    return this.#writer?.append(body) ?? Result.fail(unavailable(`The call ${this.id} has no decision in the log.`))
   }
 
   #tools(calls: ReadonlyArray<ToolCall>): void {
@@ -498,5 +500,3 @@ const saltedFields = (edit: Edit): ReadonlyArray<string> =>
   (["from", "to"] as const).flatMap((side) =>
     edit[side] === undefined || isTold(edit.path, edit[side]) ? [] : [editField(edit, side)]
   )
-
-const misuse = (message: string): EnforcementUnavailable => new EnforcementUnavailable({ stage: "audit", message })

@@ -7,17 +7,19 @@
  */
 import * as Result from "effect/Result"
 import * as Path from "node:path"
-import { EnforcementUnavailable } from "../Errors.ts"
+import type { EnforcementUnavailable } from "../Errors.ts"
 import { nextTurn, now as present } from "../EventLoop.ts"
-import { errorCode } from "../Files.ts"
 import { newId } from "../Id.ts"
 import type { AnyKey } from "../Keys.ts"
-import { formatVerifierKey, signCheckpointBy, verifierKey } from "./Checkpoint.ts"
-import { type File, type FileSystem, replace } from "./Disk.ts"
-import { hashLength, leafHash } from "./MerkleTree.ts"
+import { formatVerifierKey, verifierKey } from "./Checkpoint.ts"
+import { type Done, type FileSystem, replace } from "./Disk.ts"
+import { leafHash } from "./MerkleTree.ts"
 import { type Body, encode } from "./Record.ts"
 import type { Found, Head } from "./Recovery.ts"
-import { segmentName, segmentSize } from "./Segment.ts"
+import { segmentSize } from "./Segment.ts"
+import { type SignedNote, SignedTree } from "./SignedTree.ts"
+import { Tail } from "./Tail.ts"
+import { adviceFor, messageOf, unavailable } from "./Unavailable.ts"
 
 /** What `log.open` says of this program. */
 export const software = "secure-openai/0.1.0"
@@ -47,13 +49,6 @@ export interface WriterOptions {
   readonly failed?: (() => void) | undefined
 }
 
-/** A checkpoint as it was written. */
-export interface SignedNote {
-  readonly origin: string
-  readonly size: number
-  readonly text: string
-}
-
 /** A record that was taken in. */
 export interface Appended {
   readonly seq: number
@@ -66,540 +61,375 @@ export interface Appended {
 /** Called once, when what was said is on the disk, or with the reason why it will never be. */
 export type Settled = (fault: EnforcementUnavailable | undefined) => void
 
-/** A boot of a log. What follows on a record is told to the boot that took it in: another one has closed its call. */
-export interface Writer {
-  /** Settles once a checkpoint of this boot is signed; rejects where the key cannot sign. */
-  readonly signed: Promise<void>
-  /** Why no call may begin although the log can be written: checkpoints are not signed, or the clock was set back. */
-  readonly hindrance: () => EnforcementUnavailable | undefined
-  readonly boot: string
-  /** Takes in a record; it is written with the next group or within 5 ms, and synced with the next or within 100 ms. */
-  readonly append: (body: Body) => Result.Result<Appended, EnforcementUnavailable>
-  /** Syncs everything taken in so far, then calls back. */
-  readonly whenDurable: (settled: Settled) => void
-  /** Why nothing is taken in any more; undefined while the boot lasts. */
-  readonly fault: () => EnforcementUnavailable | undefined
-  /** True where nothing of it is under way on the disk. */
-  readonly isIdle: () => boolean
-  /** Size and root of what is on the disk. */
-  readonly head: () => Head
-  /** Ends well: `log.close`, and a checkpoint that covers it; waits for what is under way. */
-  readonly close: () => Promise<void>
-  /** As {@link close}, at once: for the end of the process. */
-  readonly exit: () => void
-  /** Lets go of the files of a boot that failed and is idle. */
-  readonly release: () => void
-}
-
 /** How long a record may wait for others to be written with, where nobody waits for it, in ms. */
 const writeDelay = 4
 /** How long a record may wait for its sync where nobody waits for it, in ms. */
 const syncDelay = 80
 /** How long a durable record may wait for a checkpoint, in ms, unless it is said. */
 const usualCheckpointDelay = 500
-
-export const unavailable = (message: string, cause?: unknown): EnforcementUnavailable =>
-  new EnforcementUnavailable(cause === undefined ? { stage: "audit", message } : { stage: "audit", message, cause })
-
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
+/** How long calls go on while a key signs nothing, in ms and in records, unless it is said. */
+const usualPatience = { ms: 300_000, records: 100_000 }
 /** How far the clock may be behind the log, in ms. */
 const clockTolerance = 30_000
 
-const timeText = (ms: number): string => new Date(ms).toISOString()
-
-/** What to do about a disk that refuses, by the code of its error. */
-export const adviceFor = (error: unknown): string => {
-  switch (errorCode(error)) {
-    case "ENOSPC":
-    case "EDQUOT":
-    case "EFBIG":
-      return "Make space on its disk"
-    case "EROFS":
-    case "EACCES":
-    case "EPERM":
-      return "Let this process write there again"
-    case "EMFILE":
-    case "ENFILE":
-      return "Let this process open more files"
-    default:
-      return "See to its disk"
-  }
-}
-
 /** Lines that are written together, and those who wait for them. */
-interface Group {
-  readonly lines: Array<string>
-  readonly leaves: Array<Uint8Array>
-  readonly settled: Array<Settled>
+class Group {
+  /** Index of its first record. */
+  readonly first: number
+  readonly lines: Array<string> = []
+  readonly leaves: Array<Uint8Array> = []
+  readonly settled: Array<Settled> = []
+
+  constructor(first: number) {
+    this.first = first
+  }
+
+  get next(): number {
+    return this.first + this.lines.length
+  }
+
+  get bytes(): Buffer {
+    return Buffer.from(`${this.lines.join("\n")}\n`)
+  }
 }
 
-const emptyGroup = (): Group => ({ lines: [], leaves: [], settled: [] })
-
-/**
- * Begins a boot of a log as it was found: moves a torn tail aside, and has `log.open`, what recovery says, and `opening` on
- * the disk and signed when it returns. Throws what the disk throws.
- */
-export const begin = (options: WriterOptions, boot: string, found: Found): Writer => {
-  const { disk, key, path } = options
-  const { frontier, origin } = found
-  const folder = Path.join(path, "journal")
-  const limit = options.segmentSize ?? segmentSize
-  const now = options.now ?? present
-  const keys = keysOf(options)
-  const isRemote = keys.some((one) => "signLater" in one)
-  const patience = options.unsigned ?? { ms: 300_000, records: 100_000 }
-  const firstSigned = Promise.withResolvers<void>()
-  firstSigned.promise.catch(() => {})
-  /** Since when a key signs nothing, in ms since 1970, and what it said. */
-  let unsigned: { readonly since: number; readonly cause: unknown } | undefined
-  const checkpointDelay = options.checkpointDelay ?? usualCheckpointDelay
-
-  disk.makeFolder(folder)
-  let file: File = disk.open(Path.join(folder, found.segment?.name ?? segmentName(0)))
-  let leavesFile: File | undefined
-  let position = found.segment?.size ?? 0
-
-  let next = frontier.size
-  let pending = emptyGroup()
-  /** Being written now; written again, to the same place, where the process exits meanwhile. */
-  let writing: { readonly bytes: Buffer; readonly position: number; readonly leaves: Array<Uint8Array> } | undefined
-  /** Written, not synced. */
-  let unsynced: Array<Uint8Array> = []
-  let waiting: Array<Settled> = []
-  /** Synced, not in the leaves file. */
-  let unsaved = [...found.unsaved]
-  let saved = found.saved
-  let signed = found.signed
+/** A boot of a log. What follows on a record is told to the boot that took it in: another one has closed its call. */
+export class Writer {
+  readonly boot: string
+  readonly #path: string
+  readonly #now: () => number
+  readonly #options: WriterOptions
+  readonly #tail: Tail
+  readonly #tree: SignedTree
+  /** Said, not yet being written. */
+  #pending: Group
+  #writing: Group | undefined
+  /** Written, not synced: leaf hashes, and who waits for the sync. */
+  #unsynced: Array<Uint8Array> = []
+  #waiting: Array<Settled> = []
   /** The latest time that the log knows, in ms since 1970. */
-  let latest = found.latest
-  let fault: EnforcementUnavailable | undefined
-  let closed = false
-  let busy = false
-  let signing = false
-  let scheduled = false
-  let mustSync = false
-  let mustWrite = false
-  let writeTimer: NodeJS.Timeout | undefined
-  let syncTimer: NodeJS.Timeout | undefined
-  let checkpointTimer: NodeJS.Timeout | undefined
+  #latest: number
+  #fault: EnforcementUnavailable | undefined
+  #isClosed = false
+  /** True while the journal is being written or synced. */
+  #isBusy = false
+  #isScheduled = false
+  #mustWrite = false
+  #mustSync = false
+  #writeTimer: NodeJS.Timeout | undefined
+  #syncTimer: NodeJS.Timeout | undefined
 
-  const append = (body: Body): Result.Result<Appended, EnforcementUnavailable> => {
-    if (fault !== undefined) return Result.fail(fault)
-    const ts = now()
-    latest = Math.max(latest, ts)
-    const line = encode({ ...body, v: 1, seq: next, id: newId(ts), ts, boot })
-    const leaf = leafHash(line)
-    pending.lines.push(line)
-    pending.leaves.push(leaf)
-    if (!busy && !scheduled) gather()
-    return Result.succeed({ seq: next++, leaf, ts })
-  }
-
-  const whenDurable = (settled: Settled): void => {
-    if (fault !== undefined) return settled(fault)
-    pending.settled.push(settled)
-    schedule()
-  }
-
-  /** What nobody waits for is written with what somebody does: at a busy time an outcome costs no write of its own. */
-  const gather = (): void => {
-    writeTimer ??= setTimeout(() => {
-      mustWrite = true
-      pump()
-    }, writeDelay).unref()
-  }
-
-  // What is said in one turn of the event loop goes into one group.
-  const schedule = (): void => {
-    if (scheduled || busy) return
-    scheduled = true
-    nextTurn(() => {
-      scheduled = false
-      pump()
+  /**
+   * Begins a boot of a log as it was found: moves a torn tail aside, and has `log.open`, what recovery says, and `opening` on
+   * the disk and signed when it returns. Throws what the disk throws.
+   */
+  constructor(options: WriterOptions, boot: string, found: Found) {
+    const { disk, path } = options
+    this.boot = boot
+    this.#path = path
+    this.#now = options.now ?? present
+    this.#options = options
+    this.#latest = found.latest
+    this.#pending = new Group(found.frontier.size)
+    this.#tail = new Tail(disk, Path.join(path, "journal"), options.segmentSize ?? segmentSize, found.segment)
+    this.#tree = new SignedTree({
+      path,
+      disk,
+      keys: keysOf(options),
+      found,
+      delay: options.checkpointDelay ?? usualCheckpointDelay,
+      patience: options.unsigned ?? usualPatience,
+      now: this.#now,
+      signed: (note, last) => options.signed?.(note, last),
+      failed: (error) => this.#poison(error)
     })
-  }
-
-  const pump = (): void => {
-    if (busy || closed || fault !== undefined) return
-    if (pending.settled.length === 0 && !mustSync && !mustWrite) {
-      if (pending.lines.length > 0) gather()
-      return
-    }
-    clearTimeout(writeTimer)
-    writeTimer = undefined
-    mustWrite = false
-    if (pending.lines.length === 0 && pending.settled.length === 0 && !mustSync) return
-    busy = true
-    const group = pending
-    pending = emptyGroup()
-    waiting.push(...group.settled)
-    if (group.lines.length === 0) return sync()
-    const bytes = bytesOf(group)
-    writing = { bytes, position, leaves: group.leaves }
-    if (position < limit) write()
-    else rotate(next - pending.lines.length - group.lines.length, write)
-  }
-
-  /** Goes on with `step` after a success, for as long as the boot lasts; a failure ends it. */
-  const then =
-    (step: () => void) =>
-    (error: Error | null): void => {
-      busy = false
-      if (error !== null) return poison(error)
-      if (closed || fault !== undefined) return
-      try {
-        step()
-      } catch (cause) {
-        busy = false
-        poison(cause)
-      }
-    }
-
-  const write = (): void => {
-    if (writing === undefined) return
-    busy = true
-    const { bytes, leaves } = writing
-    file.write(
-      bytes,
-      position,
-      then(() => {
-        writing = undefined
-        position += bytes.length
-        for (const leaf of leaves) unsynced.push(leaf)
-        if (waiting.length > 0 || mustSync) return sync()
-        syncTimer ??= setTimeout(() => {
-          syncTimer = undefined
-          mustSync = true
-          pump()
-        }, syncDelay).unref()
-        pump()
-      })
-    )
-  }
-
-  const sync = (): void => {
-    busy = true
-    mustSync = false
-    clearTimeout(syncTimer)
-    syncTimer = undefined
-    file.sync(
-      then(() => {
-        acknowledge()
-        const settled = waiting
-        waiting = []
-        // The next group is on its way before anybody is told of this one.
-        pump()
-        for (const tell of settled) tell(undefined)
-        if (frontier.size > signed) checkpointTimer ??= setTimeout(checkpoint, checkpointDelay).unref()
-      })
-    )
-  }
-
-  /** What is on the disk is in the tree, and may be signed. */
-  const acknowledge = (): void => {
-    for (const leaf of unsynced) {
-      frontier.append(leaf)
-      unsaved.push(leaf)
-    }
-    unsynced = []
-  }
-
-  /** Begins the segment of record `first`, with the one before it whole on the disk, and its own name. */
-  const rotate = (first: number, done: () => void): void => {
-    file.sync(
-      then(() => {
-        replaceFile(first)
-        busy = true
-        disk.syncFolder(folder, then(done))
-      })
-    )
-  }
-
-  const rotateSync = (first: number): void => {
-    if (position < limit) return
-    file.syncSync()
-    replaceFile(first)
-    disk.syncFolderSync(folder)
-  }
-
-  const replaceFile = (first: number): void => {
-    const segment = disk.open(Path.join(folder, segmentName(first)))
-    file.close()
-    file = segment
-    position = 0
-  }
-
-  const poison = (error: unknown): void => {
-    options.failed?.()
-    end(
-      unavailable(
-        `The log at ${path} could not be written (${messageOf(error)}), and no call is let through unrecorded. ${adviceFor(error)}: the log is tried again every second, and goes on without a restart.`,
-        error
-      )
-    )
-  }
-
-  /** From here on every append is refused with `reason`. */
-  const end = (reason: EnforcementUnavailable): void => {
-    fault ??= reason
-    clearTimeout(writeTimer)
-    clearTimeout(syncTimer)
-    clearTimeout(checkpointTimer)
-    const settled = [...waiting, ...pending.settled]
-    waiting = []
-    pending = emptyGroup()
-    for (const tell of settled) tell(fault)
-  }
-
-  const signedText = (): string | Promise<string> => {
-    // The tree only grows while this process holds the lock; nothing smaller than before is ever signed.
-    if (frontier.size < signed) throw new RangeError(`the log has shrunk from ${signed} to ${frontier.size} records`)
-    return signCheckpointBy({ origin, size: frontier.size, root: frontier.root() }, keys)
-  }
-
-  const checkpoint = (): void => {
-    checkpointTimer = undefined
-    if (signing || closed || fault !== undefined) return
-    signing = true
-    const draft = Path.join(path, "checkpoint.draft")
-    const attempt =
-      (step: () => void) =>
-      (error: Error | null): void => {
-        try {
-          if (error !== null) throw error
-          step()
-        } catch (cause) {
-          signing = false
-          poison(cause)
-        }
-      }
-    const size = frontier.size
-    const write = (text: string) => (): void => {
-      const hashes = Buffer.concat(unsaved)
-      const from = saved
-      saved += unsaved.length
-      unsaved = []
-      const note = disk.open(draft)
-      const named = (): void => {
-        signing = false
-        signed = size
-        unsigned = undefined
-        firstSigned.resolve()
-        if (!closed) options.signed?.({ origin, size, text }, false)
-        if (frontier.size > signed && !closed && fault === undefined)
-          checkpointTimer ??= setTimeout(checkpoint, checkpointDelay).unref()
-      }
-      const synced = (): void => {
-        note.close()
-        // Not in the background: a rename that is under way at exit would undo the last one.
-        disk.rename(draft, Path.join(path, "checkpoint"))
-        disk.syncFolder(path, attempt(named))
-      }
-      const failing =
-        (step: () => void) =>
-        (error: Error | null): void => {
-          if (error !== null) closeQuietly(note)
-          attempt(step)(error)
-        }
-      note.truncate(0)
-      const written = failing(() => note.sync(failing(synced)))
-      openLeaves().write(
-        hashes,
-        from * hashLength,
-        failing(() => note.write(Buffer.from(text), 0, written))
-      )
-    }
-    attempt(() => {
-      const text = signedText()
-      if (typeof text === "string") return write(text)()
-      void whenSigned(text)
-    })(null)
-
-    async function whenSigned(note: Promise<string>): Promise<void> {
-      let text: string
-      try {
-        text = await note
-      } catch (cause) {
-        return notSigned(cause)
-      }
-      // A boot that ended meanwhile signs no more.
-      attempt(closed || fault !== undefined ? () => void (signing = false) : write(text))(null)
-    }
-  }
-
-  /** Calls go on for a while; it is tried again. */
-  const notSigned = (cause: unknown): void => {
-    signing = false
-    unsigned ??= { since: now(), cause }
-    firstSigned.reject(cause)
-    if (!closed && fault === undefined) checkpointTimer ??= setTimeout(checkpoint, checkpointDelay).unref()
-  }
-
-  const hindrance = (): EnforcementUnavailable | undefined => {
-    if (unsigned !== undefined && (now() - unsigned.since > patience.ms || next - signed > patience.records))
-      return unavailable(
-        `The log at ${path} takes no more calls until its checkpoints are signed again. ${messageOf(unsigned.cause)}`,
-        unsigned.cause
-      )
-    return latest - now() > clockTolerance
-      ? unavailable(
-          `The clock says ${timeText(now())}, and the log at ${path} has a record of ${timeText(latest)}; no call is let through. Set the clock right; if the record's time was wrong, give this process another audit path.`
-        )
-      : undefined
-  }
-
-  const openLeaves = (): File => {
-    if (leavesFile === undefined) {
-      leavesFile = disk.open(Path.join(path, "leaves"))
-      leavesFile.truncate(found.saved * hashLength)
-    }
-    return leavesFile
-  }
-
-  /** Everything that was taken in is written, synced and signed when this returns. */
-  const flush = (last: boolean): void => {
-    if (writing !== undefined) {
-      rotateSync(next - pending.lines.length - writing.leaves.length)
-      file.writeSync(writing.bytes, position)
-      position += writing.bytes.length
-      for (const leaf of writing.leaves) unsynced.push(leaf)
-      writing = undefined
-    }
-    const group = pending
-    pending = emptyGroup()
-    if (group.lines.length > 0) {
-      rotateSync(next - group.lines.length)
-      const bytes = bytesOf(group)
-      file.writeSync(bytes, position)
-      position += bytes.length
-      for (const leaf of group.leaves) unsynced.push(leaf)
-    }
-    file.syncSync()
-    acknowledge()
-    const text = frontier.size > signed && !isRemote ? signedText() : undefined
-    if (typeof text === "string") signedWith(text, last)
-    const settled = [...waiting, ...group.settled]
-    waiting = []
-    for (const tell of settled) tell(undefined)
-  }
-
-  const signedWith = (text: string, last: boolean): void => {
-    openLeaves().writeSync(Buffer.concat(unsaved), saved * hashLength)
-    saved += unsaved.length
-    unsaved = []
-    replace(disk, path, "checkpoint", text)
-    signed = frontier.size
-    firstSigned.resolve()
-    options.signed?.({ origin, size: signed, text }, last)
-  }
-
-  /** A key that is held elsewhere signs the end of the log too, where it can. */
-  const signEnd = async (): Promise<void> => {
-    if (!isRemote || fault !== undefined) return
     try {
-      flush(false)
-      signedWith(await signedText(), false)
-    } catch {
-      // What is not signed is there all the same, and is signed when the log is opened again.
-    }
-  }
-
-  /** The last words. `idle` is false where a write may still be under way: its file must stay open then. */
-  const finish = (idle: boolean): void => {
-    try {
-      if (fault === undefined) flush(!idle)
+      this.#open(found)
     } catch (error) {
-      poison(error)
-    } finally {
-      end(unavailable(`The log at ${path} is closed.`))
-      if (idle) release()
+      this.#poison(error)
+      this.release()
+      throw error
     }
   }
 
-  const lastWords = (): void => {
-    append({ kind: "log.close" })
-    closed = true
-    clearTimeout(writeTimer)
-    clearTimeout(syncTimer)
-    clearTimeout(checkpointTimer)
+  /** Settles once a checkpoint of this boot is signed; rejects where the key cannot sign. */
+  get signed(): Promise<void> {
+    return this.#tree.first
   }
 
-  const isIdle = (): boolean => !busy && !signing
-
-  const release = (): void => {
-    closeQuietly(file)
-    if (leavesFile !== undefined) closeQuietly(leavesFile)
+  /** Why nothing is taken in any more; undefined while the boot lasts. */
+  get fault(): EnforcementUnavailable | undefined {
+    return this.#fault
   }
 
-  try {
-    // The name of the last segment may be in memory only, and so may what no checkpoint covers: a disk that failed may say
-    // that it has it. The same bytes in the same place lose nothing, and are synced with what follows.
-    disk.syncFolderSync(folder)
+  /** True where nothing of it is under way on the disk. */
+  get isIdle(): boolean {
+    return !this.#isBusy && this.#tree.isIdle
+  }
+
+  /** Size and root of what is on the disk. */
+  get head(): Head {
+    return this.#tree.head
+  }
+
+  /** Why no call may begin although the log can be written: checkpoints are not signed, or the clock was set back. */
+  get hindrance(): EnforcementUnavailable | undefined {
+    const now = this.#now()
+    return (
+      this.#tree.overdue(this.#pending.next) ??
+      (this.#latest - now > clockTolerance
+        ? unavailable(
+            `The clock says ${timeText(now)}, and the log at ${this.#path} has a record of ${timeText(this.#latest)}; no call is let through. Set the clock right; if the record's time was wrong, give this process another audit path.`
+          )
+        : undefined)
+    )
+  }
+
+  /** Takes in a record; it is written with the next group or within 5 ms, and synced with the next or within 100 ms. */
+  append(body: Body): Result.Result<Appended, EnforcementUnavailable> {
+    if (this.#fault !== undefined) return Result.fail(this.#fault)
+    const ts = this.#now()
+    const group = this.#pending
+    const seq = group.next
+    const line = encode({ ...body, v: 1, seq, id: newId(ts), ts, boot: this.boot })
+    const leaf = leafHash(line)
+    this.#latest = Math.max(this.#latest, ts)
+    group.lines.push(line)
+    group.leaves.push(leaf)
+    if (!this.#isBusy && !this.#isScheduled) this.#gather()
+    return Result.succeed({ seq, leaf, ts })
+  }
+
+  /** Syncs everything taken in so far, then calls back. */
+  whenDurable(settled: Settled): void {
+    if (this.#fault !== undefined) return settled(this.#fault)
+    this.#pending.settled.push(settled)
+    this.#schedule()
+  }
+
+  /** From here on everything is refused, with this reason. */
+  refuse(reason: EnforcementUnavailable): void {
+    this.#fault = reason
+    this.#stop()
+    const settled = [...this.#waiting, ...this.#pending.settled]
+    this.#waiting = []
+    this.#pending = new Group(this.#pending.next)
+    for (const tell of settled) tell(reason)
+  }
+
+  /** Ends well: `log.close`, and a checkpoint that covers it; waits for what is under way. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#sayLast()
+    while (!this.isIdle) await new Promise((resolve) => setTimeout(resolve, 1))
+    this.#finish(false)
+    if (this.#fault === undefined) await this.#tree.signLast()
+    this.#end()
+    this.release()
+  }
+
+  /** As {@link close}, at once: for the end of the process. A write may still be under way: its file stays open. */
+  exit(): void {
+    if (this.#isClosed) return
+    this.#sayLast()
+    this.#finish(true)
+    this.#end()
+  }
+
+  /** Lets go of the files of a boot that has ended and is idle. */
+  release(): void {
+    this.#tail.close()
+    this.#tree.close()
+  }
+
+  #open(found: Found): void {
+    const { disk, key, next, opening, path } = this.#options
+    const { crashed, open, origin, segment, torn } = found
     disk.syncFolderSync(path)
-    if (found.segment !== undefined) {
-      const { name, size, unsigned } = found.segment
-      if (found.torn.length > 0) moveAside(disk, folder, name, found.torn, file, size)
-      if (unsigned.length > 0) file.writeSync(unsigned, size - unsigned.length)
-    }
-    const vkeys = verifierKeys(origin, keys)
+    if (segment !== undefined) this.#tail.mend(segment.name, torn, segment.unsigned)
+    const vkeys = verifierKeys(origin, keysOf(this.#options))
     // Before the next checkpoint, which is signed by these.
     if (disk.read(Path.join(path, "vkey"))?.toString("utf8") !== vkeys) replace(disk, path, "vkey", vkeys)
-    append({ kind: "log.open", origin, vkey: formatVerifierKey(verifierKey(origin, key.publicKey)), software })
-    if (found.crashed !== undefined) {
-      append({
-        kind: "log.recovered",
-        previous: found.crashed,
-        dropped: found.torn.length,
-        open: found.open.length
-      })
-      for (const { call, decision, ts } of found.open)
-        append({
+    this.append({ kind: "log.open", origin, vkey: formatVerifierKey(verifierKey(origin, key.publicKey)), software })
+    if (crashed !== undefined) {
+      this.append({ kind: "log.recovered", previous: crashed, dropped: torn.length, open: open.length })
+      for (const { call, decision, ts } of open)
+        this.append({
           kind: "outcome",
           call,
           decision,
           result: "unknown",
           attempts: 0,
-          ms: Math.max(0, now() - ts)
+          ms: Math.max(0, this.#now() - ts)
         })
     }
-    if (options.next !== undefined) {
-      const { jwk, kid, publicKey } = options.next
-      append({ kind: "key.active", use: "log", kid, jwk, vkey: formatVerifierKey(verifierKey(origin, publicKey)) })
+    if (next !== undefined) {
+      const { jwk, kid, publicKey } = next
+      this.append({ kind: "key.active", use: "log", kid, jwk, vkey: formatVerifierKey(verifierKey(origin, publicKey)) })
     }
-    for (const body of options.opening) append(body)
-    flush(false)
-    if (isRemote) checkpoint()
-  } catch (error) {
-    poison(error)
-    release()
-    throw error
+    for (const body of opening) this.append(body)
+    this.#flush(false)
+    this.#tree.sign()
   }
 
-  return {
-    boot,
-    signed: firstSigned.promise,
-    hindrance,
-    append,
-    whenDurable,
-    fault: () => fault,
-    isIdle,
-    head: () => ({ size: frontier.size, root: frontier.root() }),
-    release,
-    exit: () => {
-      if (closed) return
-      lastWords()
-      finish(false)
-    },
-    close: async () => {
-      if (closed) return
-      lastWords()
-      while (!isIdle()) await new Promise((resolve) => setTimeout(resolve, 1))
-      await signEnd()
-      finish(true)
+  /** What nobody waits for is written with what somebody does: at a busy time an outcome costs no write of its own. */
+  #gather(): void {
+    this.#writeTimer ??= setTimeout(() => {
+      this.#mustWrite = true
+      this.#pump()
+    }, writeDelay).unref()
+  }
+
+  // What is said in one turn of the event loop goes into one group.
+  #schedule(): void {
+    if (this.#isScheduled || this.#isBusy) return
+    this.#isScheduled = true
+    nextTurn(() => {
+      this.#isScheduled = false
+      this.#pump()
+    })
+  }
+
+  #pump(): void {
+    if (this.#isBusy || this.#isClosed || this.#fault !== undefined) return
+    const group = this.#pending
+    const isAwaited = group.settled.length > 0 || this.#mustSync
+    if (!isAwaited && !this.#mustWrite) {
+      if (group.lines.length > 0) this.#gather()
+      return
+    }
+    clearTimeout(this.#writeTimer)
+    this.#writeTimer = undefined
+    this.#mustWrite = false
+    if (!isAwaited && group.lines.length === 0) return
+    this.#pending = new Group(group.next)
+    this.#waiting.push(...group.settled)
+    if (group.lines.length === 0) this.#sync()
+    else this.#write(group)
+  }
+
+  #write(group: Group): void {
+    this.#isBusy = true
+    this.#writing = group
+    this.#tail.write(
+      group.bytes,
+      group.first,
+      this.#then(() => {
+        this.#wrote()
+        if (this.#waiting.length > 0 || this.#mustSync) return this.#sync()
+        this.#syncTimer ??= setTimeout(() => {
+          this.#syncTimer = undefined
+          this.#mustSync = true
+          this.#pump()
+        }, syncDelay).unref()
+        this.#pump()
+      })
+    )
+  }
+
+  #sync(): void {
+    this.#isBusy = true
+    this.#mustSync = false
+    clearTimeout(this.#syncTimer)
+    this.#syncTimer = undefined
+    this.#tail.sync(
+      this.#then(() => {
+        this.#synced()
+        const settled = this.#waiting
+        this.#waiting = []
+        // The next group is on its way before anybody is told of this one.
+        this.#pump()
+        for (const tell of settled) tell(undefined)
+        this.#tree.signSoon()
+      })
+    )
+  }
+
+  /** Goes on with `step` after a success, for as long as the boot lasts; a failure ends it. */
+  #then(step: () => void): Done {
+    return (error) => {
+      this.#isBusy = false
+      if (error !== null) return this.#poison(error)
+      if (this.#isClosed || this.#fault !== undefined) return
+      try {
+        step()
+      } catch (cause) {
+        this.#isBusy = false
+        this.#poison(cause)
+      }
     }
   }
+
+  #wrote(): void {
+    for (const leaf of this.#writing?.leaves ?? []) this.#unsynced.push(leaf)
+    this.#writing = undefined
+  }
+
+  /** What is on the disk is in the tree, and may be signed. */
+  #synced(): void {
+    this.#tree.add(this.#unsynced)
+    this.#unsynced = []
+  }
+
+  /** Everything that was taken in is written, synced and signed when this returns. Throws what the disk throws. */
+  #flush(last: boolean): void {
+    this.#tail.finishSync()
+    this.#wrote()
+    const group = this.#pending
+    this.#pending = new Group(group.next)
+    if (group.lines.length > 0) {
+      this.#tail.writeSync(group.bytes, group.first)
+      this.#writing = group
+      this.#wrote()
+    }
+    this.#tail.syncSync()
+    this.#synced()
+    this.#tree.signSync(last)
+    const settled = [...this.#waiting, ...group.settled]
+    this.#waiting = []
+    for (const tell of settled) tell(undefined)
+  }
+
+  #sayLast(): void {
+    this.append({ kind: "log.close" })
+    this.#isClosed = true
+    this.#stop()
+  }
+
+  #finish(last: boolean): void {
+    if (this.#fault !== undefined) return
+    try {
+      this.#flush(last)
+    } catch (error) {
+      this.#poison(error)
+    }
+  }
+
+  #end(): void {
+    this.refuse(this.#fault ?? unavailable(`The log at ${this.#path} is closed.`))
+  }
+
+  /** Nothing more is begun in the background. */
+  #stop(): void {
+    clearTimeout(this.#writeTimer)
+    clearTimeout(this.#syncTimer)
+    this.#tail.stop()
+    this.#tree.stop()
+  }
+
+  #poison(error: unknown): void {
+    this.#options.failed?.()
+    this.refuse(
+      this.#fault ??
+        unavailable(
+          `The log at ${this.#path} could not be written (${messageOf(error)}), and no call is let through unrecorded. ${adviceFor(error)}: the log is tried again every second, and goes on without a restart.`,
+          error
+        )
+    )
+  }
 }
+
+const timeText = (ms: number): string => new Date(ms).toISOString()
 
 /** The keys that sign: while a log key rotates the old and the new one. */
 export const keysOf = ({ key, next }: Pick<WriterOptions, "key" | "next">): ReadonlyArray<AnyKey<"log">> =>
@@ -608,37 +438,3 @@ export const keysOf = ({ key, next }: Pick<WriterOptions, "key" | "next">): Read
 /** The file `vkey`: a line for each key, the newest last. */
 export const verifierKeys = (origin: string, keys: ReadonlyArray<AnyKey<"log">>): string =>
   keys.map(({ publicKey }) => `${formatVerifierKey(verifierKey(origin, publicKey))}\n`).join("")
-
-const bytesOf = (group: Group): Buffer => Buffer.from(`${group.lines.join("\n")}\n`)
-
-const closeQuietly = (file: File): void => {
-  try {
-    file.close()
-  } catch {
-    // It was synced before, or its failure is told of already.
-  }
-}
-
-const moveAside = (disk: FileSystem, folder: string, name: string, torn: Buffer, segment: File, size: number): void => {
-  const path = Path.join(folder, `${name}.torn-${present()}`)
-  try {
-    const aside = disk.open(path)
-    try {
-      aside.writeSync(torn, 0)
-      aside.syncSync()
-    } finally {
-      aside.close()
-    }
-    disk.syncFolderSync(folder)
-  } catch (error) {
-    // A full disk is tried again and again, and has no room for each attempt.
-    try {
-      disk.remove(path)
-    } catch {
-      // The failure before says more.
-    }
-    throw error
-  }
-  segment.truncate(size)
-  segment.syncSync()
-}

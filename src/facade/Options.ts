@@ -9,7 +9,8 @@ import type { IntentPolicy } from "../Call.ts"
 import type { Deployments } from "../Deployment.ts"
 import { ConfigurationError } from "../Errors.ts"
 import type { Pipeline, Stage } from "../Pipeline.ts"
-import type { Workspace, WorkspaceOptions } from "../Workspace.ts"
+import type { Workspace } from "../Workspace.ts"
+import type { WorkspaceOptions } from "../WorkspaceOptions.ts"
 
 /** What a secure client takes besides the SDK's own options. */
 export interface SecureOptions {

@@ -352,7 +352,12 @@ const countCall = Effect.fnUntraced(function* (
         Effect.catchReason("RateLimiterError", "RateLimitExceeded", ({ retryAfter }) => Effect.succeed(retryAfter)),
         Effect.mapError(
           (cause) =>
-            new EnforcementUnavailable({ stage: "policy", message: "The rate limits cannot be counted.", cause })
+            new EnforcementUnavailable({
+              stage: "policy",
+              message:
+                "The rate limits cannot be counted, and nothing was sent. See to the store of their counters, then call again.",
+              cause
+            })
         ),
         Effect.map((wait) => (wait === undefined ? undefined : { rate, wait: Duration.toMillis(wait) }))
       )

@@ -9,7 +9,7 @@ import * as Path from "node:path"
 import { Audit } from "../../src/audit/Audit.ts"
 import { Disk, memoryFileSystem } from "../../src/audit/Disk.ts"
 import { ConfigurationError, SecureOpenAI, Workspace } from "../../src/index.ts"
-import type { WorkspaceOptions } from "../../src/Workspace.ts"
+import type { WorkspaceOptions } from "../../src/WorkspaceOptions.ts"
 import { chat, runCall } from "./calls.ts"
 import { check, temporaryFolder } from "./logs.ts"
 

@@ -1,7 +1,7 @@
 /** Deployments: a client for Azure, a base URL that names a deployment, and names of one's own for models. */
 import * as Effect from "effect/Effect"
 import { AzureOpenAI, OpenAI } from "openai"
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import {
   AgentClient,
   Call,
@@ -12,11 +12,10 @@ import {
   SecureAzureOpenAI,
   secureFetch,
   SecureOpenAI,
-  type SecureOptions,
-  Workspace
+  type SecureOptions
 } from "../../src/index.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
-import { type Provider, startProvider } from "./Provider.ts"
+import { aboutCalls, openProvider } from "./fixture.ts"
 
 const generate = "tool:my-app/generate"
 const policies = [
@@ -35,32 +34,18 @@ const policies = [
 const deployments = { "prod-4o": "gpt-4o", cheap: "gpt-4o-mini", "cheap-2": "gpt-4o-mini" }
 const messages = [{ role: "user" as const, content: "Hi" }]
 
-let provider: Provider
-let endpoint: string
-beforeAll(async () => {
-  provider = await startProvider()
-  endpoint = new URL(provider.url).origin
-})
-afterAll(() => provider.close())
+const { openClient, opens, openWorkspace, provider } = await openProvider()
+const endpoint = new URL(provider.url).origin
 
-const opened: Array<{ close(): Promise<void> }> = []
-afterEach(async () => {
-  provider.behave({})
-  for (const client of opened.splice(0)) await client.close()
-})
-
-const workspaceOf = () => {
-  const workspace = new Workspace({ audit: "memory", policies, issuers: testIssuer })
-  opened.push(workspace)
-  return workspace
-}
+const workspaceOf = () => openWorkspace({ policies, issuers: testIssuer })
 
 const make = (options: SecureOptions & ConstructorParameters<typeof AzureOpenAI>[0] = {}) => {
   const workspace = workspaceOf()
   const common = { appName: "my-app", apiKey: "k", apiVersion: "2024-10-21", maxRetries: 0, workspace }
-  const client = new SecureAzureOpenAI({ ...common, ...(options.baseURL === undefined && { endpoint }), ...options })
-  opened.push(client)
-  const about = async () => (await workspace.records()).filter((record) => record["call"] !== undefined)
+  const client = opens(
+    new SecureAzureOpenAI({ ...common, ...(options.baseURL === undefined && { endpoint }), ...options })
+  )
+  const about = () => aboutCalls(workspace)
   const alice = () => client.asUser(mintToken({ sub: "alice" }))
   return { about, alice, client, workspace }
 }
@@ -244,7 +229,7 @@ describe("SecureAzureOpenAI", () => {
       jwtToken: mintToken({ sub: "alice" }),
       workspace
     })
-    opened.push(mine)
+    opens(mine)
     await mine.chat.completions.create({ model: "prod-4o", messages })
     expect(asked().map(([path]) => path)).toEqual(Array(3).fill("/openai/deployments/cheap/chat/completions"))
   })
@@ -295,17 +280,8 @@ describe("SecureAzureOpenAI", () => {
 })
 
 describe("a plain client", () => {
-  const plain = (options: SecureOptions & { readonly baseURL: string }) => {
-    const client = new SecureOpenAI({
-      appName: "my-app",
-      apiKey: "k",
-      maxRetries: 0,
-      workspace: workspaceOf(),
-      ...options
-    })
-    opened.push(client)
-    return client
-  }
+  const plain = (options: SecureOptions & { readonly baseURL: string }) =>
+    openClient({ appName: "my-app", workspace: workspaceOf(), ...options })
 
   it("whose base URL names a deployment is judged by what that serves", async () => {
     const client = plain({ baseURL: `${endpoint}/openai/deployments/prod-4o`, deployments })
@@ -348,7 +324,7 @@ describe("secure", () => {
       appName: "my-app",
       audit: "memory"
     })
-    opened.push(client)
+    opens(client)
     expect([client.tenant, client instanceof Gateway, Secure.name]).toEqual(["acme", true, "SecureGateway"])
     await client.chat.completions.create({ model: "gpt-4o", messages })
     expect(provider.hits[0]?.headers["x-tenant"]).toBe("acme")

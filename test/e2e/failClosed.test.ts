@@ -4,13 +4,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Fs from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { OpenAI } from "openai"
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import {
   Audit,
   ConfigurationError,
@@ -28,33 +29,22 @@ import {
   Signing,
   Workspace
 } from "../../src/index.ts"
+import { Disk } from "../../src/audit/Disk.ts"
+import { Keys } from "../../src/Keys.ts"
 import { makeIssuer, mintToken, testIssuer } from "../../src/testing/Tokens.ts"
-import { type Provider, startProvider } from "./Provider.ts"
+import { FaultyDisk } from "../audit/FaultyDisk.ts"
+import { openProvider } from "./fixture.ts"
 
 const params = { model: "gpt-4", max_tokens: 10, messages: [{ role: "user" as const, content: "hi" }] }
 
-let provider: Provider
+const { openClient, opens, openWorkspace, provider } = await openProvider()
 let folder: string
-beforeAll(async () => {
-  provider = await startProvider()
-})
-afterAll(() => provider.close())
 beforeEach(() => {
   folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-closed-"))
-})
-const opened: Array<{ close(): Promise<void> }> = []
-afterEach(async () => {
-  for (const one of opened.splice(0).toReversed()) await one.close().catch(() => {})
-  provider.hits.length = 0
-  provider.behave({})
-  Fs.rmSync(folder, { recursive: true, force: true })
+  opens({ close: async () => Fs.rmSync(folder, { recursive: true, force: true }) })
 })
 
-const client = (options: SecureOptions): SecureOpenAI => {
-  const made = new SecureOpenAI({ appName: "app", apiKey: "k", baseURL: provider.url, maxRetries: 0, ...options })
-  opened.push(made)
-  return made
-}
+const client = (options: SecureOptions): SecureOpenAI => openClient({ appName: "app", ...options })
 const ask = (c: SecureOpenAI): Promise<unknown> => c.chat.completions.create(params)
 const stream = async (c: SecureOpenAI): Promise<unknown> =>
   Array.fromAsync(await c.chat.completions.create({ ...params, stream: true }))
@@ -113,8 +103,7 @@ describe("keys of an issuer", () => {
   })
   const user = (workspace: Workspace, token: string) => client({ workspace, jwtToken: token })
   const open = (): Workspace => {
-    const workspace = new Workspace({ audit: "memory", issuers: issuers() })
-    opened.push(workspace)
+    const workspace = openWorkspace({ issuers: issuers() })
     return workspace
   }
 
@@ -184,8 +173,7 @@ describe("policies", () => {
   it("broken while running: the last good revision stays, whole, and the log says so; mended, it is used", async () => {
     write("app.json", app())
     write("company.json", { policy_id: "company:C", resources: ["tool:app/**"] })
-    const workspace = await Workspace.open({ audit: "memory", policies: folder })
-    opened.push(workspace)
+    const workspace = opens(await Workspace.open({ audit: "memory", policies: folder }))
     const c = client({ workspace })
     await answered(c)
     // One file is good and says no, the other is broken: neither counts.
@@ -205,8 +193,7 @@ describe("policies", () => {
 
   it("gone while running: the last good revision stays", async () => {
     write("app.json", app())
-    const workspace = await Workspace.open({ audit: "memory", policies: folder })
-    opened.push(workspace)
+    const workspace = opens(await Workspace.open({ audit: "memory", policies: folder }))
     const c = client({ workspace })
     Fs.rmSync(folder, { recursive: true })
     await expect(workspace.reload()).rejects.toBeInstanceOf(ConfigurationError)
@@ -236,8 +223,7 @@ describe("a stage", () => {
   const over = (layer: Layer.Layer<never>) => Pipeline.layer.pipe(Layer.provide(layer)) as never
 
   it.each(cases)("%s: refused, and the log names it", async (_what, layer, says) => {
-    const workspace = new Workspace({ audit: "memory" })
-    opened.push(workspace)
+    const workspace = openWorkspace()
     const error = await refused(
       client({ workspace, layer: over(layer) }),
       EnforcementUnavailableError,
@@ -259,6 +245,24 @@ describe("a stage", () => {
         )
       )
     ) as never
+
+  const limited = [{ policy_id: "app:app", resources: ["tool:app/**"], constraints: { rate_limit: 100 } }]
+  const storeFailed = new RateLimiter.RateLimiterError({
+    reason: new RateLimiter.RateLimitStoreError({ message: "the store is down" })
+  })
+  it.each([
+    ["fail", () => Effect.fail(storeFailed), /cannot be counted.*nothing was sent/],
+    ["throw", broken, /threw/]
+  ])("the counters of rate limits %s: refused", async (_how, consume, says) => {
+    const limiter = Layer.succeed(RateLimiter.RateLimiter, { consume } as never)
+    const policy = Policy.layerNoDeps({ policies: limited }).pipe(Layer.provide(limiter))
+    const error = await refused(
+      client({ audit: "memory", layer: over(policy as never) }),
+      EnforcementUnavailableError,
+      "enforcement_unavailable"
+    )
+    expect(error.message).toMatch(says)
+  })
 
   it("the log fails: refused, nothing is sent", async () => {
     const error = await refused(
@@ -289,9 +293,50 @@ describe("a stage", () => {
     expect(error.message).toMatch(/did not decide within 40 ms/)
   })
 
+  it.each(["plain", "judged"])(
+    "the log fails under a %s stream: its reader is told, and the provider is hung up on",
+    async (kind) => {
+      const disk = new FaultyDisk()
+      const log = Audit.layer({ path: "/log", named: true }).pipe(
+        Layer.provide([Layer.succeed(Disk, disk), Keys.layerMemory])
+      )
+      const policies = [
+        {
+          policy_id: "app:app",
+          resources: ["tool:app/**"],
+          constraints: kind === "judged" ? { output: { "tool:app/generate": { denied: ["Project Heron"] } } } : {}
+        }
+      ]
+      const c = client({ audit: "memory", policies, layer: Pipeline.layer.pipe(Layer.provide(log)) as never })
+      provider.behave({ chunks: 500, every: 5 })
+      let chunks = 0
+      const read = async (): Promise<void> => {
+        for await (const _ of await c.chat.completions.create({ ...params, stream: true }))
+          if (++chunks === 3) disk.failAt(disk.asked.length, "ENOSPC")
+      }
+      const error = await read().then(
+        () => new Error("it came to its end"),
+        (e: Error) => e
+      )
+      expect(error).toBeInstanceOf(EnforcementUnavailableError)
+      expect(error.message).toMatch(/could not be written .*ENOSPC.*Make space on its disk/)
+      expect(chunks).toBeGreaterThanOrEqual(3)
+      expect(chunks).toBeLessThan(400)
+      await until(() => provider.closed() === 1)
+      // Nothing more is sent until the log can be written.
+      await refused(c, EnforcementUnavailableError, "enforcement_unavailable")
+      disk.heal()
+      await until(() =>
+        ask(c).then(
+          () => true,
+          () => false
+        )
+      )
+    }
+  )
+
   it("invocation throws: the decision has an outcome", async () => {
-    const workspace = new Workspace({ audit: "memory" })
-    opened.push(workspace)
+    const workspace = openWorkspace()
     const layer = over(Layer.succeed(Invocation, { invoke: broken }) as never)
     await refused(client({ workspace, layer }), EnforcementUnavailableError, "enforcement_unavailable")
     const kinds = (await workspace.records()).flatMap(({ call, kind }) => (call === undefined ? [] : [kind]))
@@ -301,8 +346,7 @@ describe("a stage", () => {
 
 describe("a caller that stops", () => {
   it("is recorded as such: before the decision, while the provider thinks, and in a stream", async () => {
-    const workspace = new Workspace({ audit: "memory" })
-    opened.push(workspace)
+    const workspace = openWorkspace()
     const c = client({ workspace })
     const gone = c.chat.completions.create(params, { signal: AbortSignal.abort() })
     await expect(gone).rejects.toBeInstanceOf(OpenAI.APIUserAbortError)
@@ -339,8 +383,7 @@ describe("a set-up that is wrong", () => {
         const keys = Path.join(folder, "home", "keys")
         Fs.mkdirSync(keys, { recursive: true, mode: 0o755 })
         Fs.chmodSync(keys, 0o755)
-        const workspace = new Workspace({ home: Path.join(folder, "home") })
-        opened.push(workspace)
+        const workspace = opens(new Workspace({ home: Path.join(folder, "home") }))
         return { workspace }
       }
     ]

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import {
   AgentClient,
   IdentityError,
@@ -7,11 +7,11 @@ import {
   Receipt,
   SecureOpenAI,
   type SecureOptions,
-  Workspace
+  type Workspace
 } from "../../src/index.ts"
 import type { Message } from "../../src/Workspace.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
-import { type Provider, startProvider } from "./Provider.ts"
+import { openProvider } from "./fixture.ts"
 
 const messages = [{ role: "user" as const, content: "Hello" }]
 const anything = (id: string) => ({ policy_id: id, resources: ["tool:**"] })
@@ -30,34 +30,11 @@ const policies = [
   { policy_id: "user:carol", resources: ["tool:lab/ask_model"] }
 ]
 
-let provider: Provider
-beforeAll(async () => {
-  provider = await startProvider()
-})
-afterAll(() => provider.close())
-
-const opened: Array<{ close(): Promise<void> }> = []
-afterEach(async () => {
-  provider.behave({})
-  provider.hits.length = 0
-  for (const client of opened.splice(0).reverse()) await client.close()
-})
+const { openClient, openWorkspace, provider } = await openProvider()
 
 const open = () => {
-  const workspace = new Workspace({ audit: "memory", issuers: testIssuer, policies })
-  opened.push(workspace)
-  const service = (appName: string, options: SecureOptions = {}) => {
-    const client = new SecureOpenAI({
-      appName,
-      apiKey: "k",
-      baseURL: provider.url,
-      maxRetries: 0,
-      ...options,
-      workspace
-    })
-    opened.push(client)
-    return client
-  }
+  const workspace = openWorkspace({ issuers: testIssuer, policies })
+  const service = (appName: string, options: SecureOptions = {}) => openClient({ appName, ...options, workspace })
   const user = (name: string) =>
     new AgentClient({ iamToken: mintToken({ sub: name }), appName: "inbox", workspace }).register()
   const agent = (appName: string, intentPolicy?: Record<string, unknown>) =>

@@ -7,7 +7,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { OpenAI } from "openai"
 import { zodResponseFormat } from "openai/helpers/zod"
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import { z } from "zod"
 import {
   AgentClient,
@@ -18,41 +18,22 @@ import {
   type ReadRecord,
   SecureOpenAI,
   type SecureOptions,
-  Workspace,
   type WorkspaceOptions
 } from "../../src/index.ts"
 import { Chain } from "../../src/audit/Digest.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
 import { check } from "../audit/logs.ts"
-import { type Provider, startProvider } from "./Provider.ts"
+import { openProvider } from "./fixture.ts"
 
 const secret = "Project Heron"
 const heron = (more: object = {}) => ({ constraints: { output: { "tool:*/*": { denied: [secret], ...more } } } })
 const policies = [{ policy_id: "app:my-app", resources: ["tool:my-app/**"], ...heron() }]
 
-let provider: Provider
-beforeAll(async () => {
-  provider = await startProvider()
-})
-afterAll(() => provider.close())
-
-const opened: Array<{ close(): Promise<void> }> = []
-afterEach(async () => {
-  provider.behave({})
-  for (const client of opened.splice(0)) await client.close()
-})
+const { openClient, openWorkspace, provider } = await openProvider()
 
 const make = (workspaceOptions: WorkspaceOptions = { policies }, options: SecureOptions = {}) => {
-  const workspace = new Workspace({ audit: "memory", issuers: testIssuer, ...workspaceOptions })
-  const client = new SecureOpenAI({
-    appName: "my-app",
-    apiKey: "k",
-    baseURL: provider.url,
-    maxRetries: 0,
-    workspace,
-    ...options
-  })
-  opened.push(client, workspace)
+  const workspace = openWorkspace({ issuers: testIssuer, ...workspaceOptions })
+  const client = openClient({ appName: "my-app", workspace, ...options })
   const last = async (kind: string): Promise<ReadRecord> => {
     const found = (await workspace.records()).findLast((record) => record.kind === kind)
     if (found === undefined) throw new Error(`no ${kind}`)

@@ -5,7 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import { OpenAI } from "openai"
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import {
   Audit,
   Call,
@@ -29,35 +29,22 @@ import {
   Workspace
 } from "../../src/index.ts"
 import { mintToken, testIssuer } from "../../src/testing/Tokens.ts"
-import { type Provider, startProvider } from "./Provider.ts"
+import { openProvider } from "./fixture.ts"
 
 const messages = [{ role: "user" as const, content: "my secret plan" }]
 const params = { model: "gpt-4", messages }
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-let provider: Provider
-beforeAll(async () => {
-  provider = await startProvider()
-})
-afterAll(() => provider.close())
-
-const opened: Array<{ close(): Promise<void> }> = []
-afterEach(async () => {
-  provider.behave({})
-  for (const client of opened.splice(0)) await client.close()
-})
+const { openClient, openWorkspace, provider } = await openProvider()
 
 const make = (layer?: Layer.Layer<Pipeline, unknown, never> | ReturnType<typeof Pipeline.layerFrom>, key = "k") => {
-  const workspace = new Workspace({ audit: "memory" })
-  const client = new SecureOpenAI({
+  const workspace = openWorkspace()
+  const client = openClient({
     appName: "app",
-    baseURL: provider.url,
-    maxRetries: 0,
     workspace,
-    ...(key !== "" && { apiKey: key }),
+    ...(key === "" && { apiKey: undefined }),
     ...(layer !== undefined && { layer })
   })
-  opened.push(client, workspace)
   return { client, records: () => workspace.records() }
 }
 
@@ -112,17 +99,13 @@ describe("a pipeline of one's own", () => {
         }),
         state
       )
-    const workspace = new Workspace({ audit: "memory", issuers: { ...testIssuer, clockTolerance: 0 } })
-    const client = new SecureOpenAI({
+    const workspace = openWorkspace({ issuers: { ...testIssuer, clockTolerance: 0 } })
+    const client = openClient({
       appName: "app",
-      apiKey: "k",
-      baseURL: provider.url,
-      maxRetries: 0,
       workspace,
       jwtToken: token,
       layer: Pipeline.layerFrom(sentence({ beforeCommit: waited }))
     })
-    opened.push(client, workspace)
     const hits = provider.hits.length
     await expect(client.chat.completions.create({ ...params, stream })).rejects.toMatchObject({ reason: "expired" })
     expect(provider.hits).toHaveLength(hits)

@@ -1,11 +1,11 @@
 /** The Responses API through every stage: judged as chat is, rewritten in its own spellings, followed to its end. */
 import { OpenAI } from "openai"
 import { zodTextFormat } from "openai/helpers/zod"
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import { z } from "zod"
-import { AgentClient, PolicyDeniedError, SecureOpenAI, type SecureOptions, Workspace } from "../../src/index.ts"
+import { AgentClient, PolicyDeniedError, SecureOpenAI, type SecureOptions } from "../../src/index.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
-import { type Provider, startProvider } from "./Provider.ts"
+import { aboutCalls, openProvider } from "./fixture.ts"
 
 const policies = [
   { policy_id: "app:my-app", resources: ["tool:my-app/**"] },
@@ -26,33 +26,13 @@ const policies = [
   }
 ]
 
-let provider: Provider
-let bare: OpenAI
-beforeAll(async () => {
-  provider = await startProvider()
-  bare = new OpenAI({ apiKey: "k", baseURL: provider.url, maxRetries: 0 })
-})
-afterAll(() => provider.close())
-
-const opened: Array<{ close(): Promise<void> }> = []
-afterEach(async () => {
-  provider.behave({})
-  for (const client of opened.splice(0)) await client.close()
-})
+const { openClient, openWorkspace, provider } = await openProvider()
+const bare = new OpenAI({ apiKey: "k", baseURL: provider.url, maxRetries: 0 })
 
 const make = (options: SecureOptions & ConstructorParameters<typeof OpenAI>[0] = {}) => {
-  const workspace = new Workspace({ audit: "memory", policies, issuers: testIssuer })
-  const client = new SecureOpenAI({
-    appName: "my-app",
-    apiKey: "k",
-    baseURL: provider.url,
-    maxRetries: 0,
-    workspace,
-    ...options
-  })
-  opened.push(client, workspace)
-  const about = async () => (await workspace.records()).filter((record) => record["call"] !== undefined)
-  return { about, client, workspace }
+  const workspace = openWorkspace({ policies, issuers: testIssuer })
+  const client = openClient({ appName: "my-app", workspace, ...options })
+  return { about: () => aboutCalls(workspace), client, workspace }
 }
 
 const asked = () => provider.hits.map(({ body, path }) => [path, body])

@@ -113,8 +113,10 @@ describe("the leaner transport", () => {
   it.each([
     ["gzip", Zlib.gzipSync],
     ["deflate", Zlib.deflateSync],
-    ["identity", (bytes: Buffer) => bytes]
-  ])("undoes %s", async (coding, encode) => {
+    ["identity", (bytes: Buffer) => bytes],
+    ["constructor", (bytes: Buffer) => bytes],
+    ["gzip, __proto__", (bytes: Buffer) => bytes]
+  ])("undoes %s, where it is a coding", async (coding, encode) => {
     answer = (_request, response) => {
       response.writeHead(200, { "content-type": "application/json", "content-encoding": coding })
       response.end(encode(Buffer.from('{"zipped":true}')))

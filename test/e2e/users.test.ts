@@ -1,6 +1,6 @@
 import { OpenAI } from "openai"
 import { ResponsesWS } from "openai/resources/responses/ws"
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import {
   AgentClient,
   BindError,
@@ -14,7 +14,7 @@ import {
   Workspace
 } from "../../src/index.ts"
 import { makeIssuer, mintToken, testIssuer } from "../../src/testing/index.ts"
-import { type Provider, startProvider } from "./Provider.ts"
+import { openProvider } from "./fixture.ts"
 
 const messages = [{ role: "user" as const, content: "Hello" }]
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -36,29 +36,11 @@ const policies = [
   }
 ]
 
-let provider: Provider
-beforeAll(async () => {
-  provider = await startProvider()
-})
-afterAll(() => provider.close())
-
-const opened: Array<{ close(): Promise<void> }> = []
-afterEach(async () => {
-  provider.behave({})
-  for (const client of opened.splice(0)) await client.close()
-})
+const { openClient, openWorkspace, provider } = await openProvider()
 
 const make = (options: SecureOptions = {}) => {
-  const workspace = options.workspace ?? new Workspace({ audit: "memory", issuers: testIssuer, policies })
-  const client = new SecureOpenAI({
-    appName: "assistant",
-    apiKey: "k",
-    baseURL: provider.url,
-    maxRetries: 0,
-    ...options,
-    workspace
-  })
-  opened.push(client, workspace)
+  const workspace = options.workspace ?? openWorkspace({ issuers: testIssuer, policies })
+  const client = openClient({ appName: "assistant", ...options, workspace })
   return { client, workspace, records: () => workspace.records() }
 }
 

@@ -140,16 +140,16 @@ const createEitherInflate = (): Transform => {
   })
 }
 
-const decoders: Readonly<Record<string, () => Transform>> = {
-  gzip: () => Zlib.createGunzip(lenient),
-  "x-gzip": () => Zlib.createGunzip(lenient),
-  deflate: createEitherInflate,
-  br: () => Zlib.createBrotliDecompress(lenientBrotli)
-}
+const decoders: ReadonlyMap<string, () => Transform> = new Map([
+  ["gzip", () => Zlib.createGunzip(lenient)],
+  ["x-gzip", () => Zlib.createGunzip(lenient)],
+  ["deflate", createEitherInflate],
+  ["br", () => Zlib.createBrotliDecompress(lenientBrotli)]
+])
 
 /** What undoes the codings, the last one first; nothing where one of them is unknown. */
 const codersOf = (codings: ReadonlyArray<string>): ReadonlyArray<Transform> => {
   if (codings.length === 0) return []
-  const makers = codings.map((coding) => decoders[coding])
+  const makers = codings.map((coding) => decoders.get(coding))
   return makers.includes(undefined) ? [] : makers.reverse().map((make) => make!())
 }

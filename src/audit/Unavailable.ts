@@ -1,0 +1,32 @@
+/**
+ * Why a log cannot be used, and what to do about it.
+ *
+ * @since 0.2.0
+ */
+import { EnforcementUnavailable } from "../Errors.ts"
+import { errorCode } from "../Files.ts"
+
+/** The refusal of every call that the log would have to take in. */
+export const unavailable = (message: string, cause?: unknown): EnforcementUnavailable =>
+  new EnforcementUnavailable(cause === undefined ? { stage: "audit", message } : { stage: "audit", message, cause })
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** What to do about a disk that refuses, by the code of its error. */
+export const adviceFor = (error: unknown): string => {
+  switch (errorCode(error)) {
+    case "ENOSPC":
+    case "EDQUOT":
+    case "EFBIG":
+      return "Make space on its disk"
+    case "EROFS":
+    case "EACCES":
+    case "EPERM":
+      return "Let this process write there again"
+    case "EMFILE":
+    case "ENFILE":
+      return "Let this process open more files"
+    default:
+      return "See to its disk"
+  }
+}
