@@ -115,16 +115,8 @@ describe("a pipeline of one's own", () => {
   it("lets a stream that runs go on past the end of its token, and refuses the next", async () => {
     const jwtToken = mintToken({}, { expiresIn: 5 })
     const { exp } = JSON.parse(Buffer.from(jwtToken.split(".")[1] ?? "", "base64url").toString())
-    const workspace = new Workspace({ audit: "memory", issuers: { ...testIssuer, clockTolerance: 0 } })
-    const client = new SecureOpenAI({
-      appName: "app",
-      apiKey: "k",
-      baseURL: provider.url,
-      maxRetries: 0,
-      workspace,
-      jwtToken
-    })
-    opened.push(client, workspace)
+    const workspace = openWorkspace({ issuers: { ...testIssuer, clockTolerance: 0 } })
+    const client = openClient({ appName: "app", workspace, jwtToken })
     provider.behave({ chunks: 8 })
     let seen = 0
     for await (const chunk of await client.chat.completions.create({ ...params, stream: true })) {
