@@ -4,17 +4,20 @@
  *
  * @since 0.2.0
  */
+import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { ConfigurationError, type EnforcementUnavailable } from "../Errors.ts"
-import { makeFolders } from "../Files.ts"
+import { errorCode, makeFolders } from "../Files.ts"
+import { parseNote } from "./Checkpoint.ts"
 import type { SignedNote } from "./SignedTree.ts"
 import { unavailable } from "./Unavailable.ts"
 
 /**
  * Where each newest checkpoint goes. A folder (made where it is missing) holds one file a log, `<16 hex digits of its
- * origin>.checkpoint`, replaced as a whole. An `http:` or `https:` URL is sent the note by POST, as text. A function is given
+ * origin>.checkpoint`, replaced as a whole; the one that an earlier process left is kept beside it, for the log may be
+ * another one since: `<16 hex digits>.<size>-<8 hex digits of its SHA-256>.checkpoint`. An `http:` or `https:` URL is sent the note by POST, as text. A function is given
  * the note; it fails by throwing or rejecting.
  */
 export type Place = string | URL | ((note: string) => void | Promise<void>)
@@ -24,7 +27,7 @@ export interface Target {
   readonly to: Place
   /** Minutes for which a checkpoint may wait for its copy. Default 5. */
   readonly withinMinutes?: number | undefined
-  /** Records that may be signed without a copy. Default 100,000. */
+  /** Records that may be signed without a copy, where one could not be made. Default 100,000. */
   readonly withinRecords?: number | undefined
 }
 
@@ -53,7 +56,7 @@ export const requireTarget = ({ to, withinMinutes, withinRecords, ...unknown }: 
     throw new ConfigurationError("audit.checkpoints: a URL with a user and password is not sent to; use a function.")
 }
 
-/** How long one attempt at a URL or a function may take, in ms. */
+/** How long one attempt may take, in ms. */
 const attemptTimeout = 10_000
 /** How long to wait after a failed attempt, in ms; the newest checkpoint goes then. */
 const retryDelay = 2_000
@@ -107,6 +110,10 @@ class Copier {
   #offered = 0
   #running: Promise<void> | undefined
   #closing = false
+  /** What an earlier process left in the folder is kept. */
+  #kept = false
+  /** A copy that takes its name now, and the name. */
+  #naming: readonly [string, string] | undefined
   /** Ends the wait between two attempts. */
   #wake: () => void = () => {}
   #failure: string | undefined
@@ -128,7 +135,11 @@ class Copier {
     try {
       const { to } = this.#target
       if (typeof to === "function") void Promise.resolve(to(note.text)).catch(() => {})
-      else if (urlOf(to) === undefined) copyAtOnce(String(to), note)
+      else if (urlOf(to) === undefined) {
+        this.#nameNow()
+        this.#keep(String(to), note)
+        copyAtOnce(String(to), note)
+      }
     } catch (error) {
       this.#failed(error)
     }
@@ -167,15 +178,17 @@ class Copier {
       if (note === undefined) break
       this.#next = undefined
       try {
-        await copy(this.#target.to, note)
+        await this.#copy(note)
         this.#copied = note.size
         this.#behindSince = this.#next === undefined ? undefined : performance.now()
         if (this.#failure !== undefined) warn(`Checkpoints of the log are copied to ${this.#name} again.`)
         this.#failure = undefined
       } catch (error) {
         this.#failed(error)
+        const isNewest = this.#next === undefined
         this.#next ??= note
-        if (this.#closing) break
+        if (this.#closing && isNewest) break
+        if (this.#closing) continue
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, retryDelay).unref()
           this.#wake = () => {
@@ -188,6 +201,49 @@ class Copier {
     this.#running = undefined
   }
 
+  async #copy(note: SignedNote): Promise<void> {
+    const { to } = this.#target
+    const late = new AbortController()
+    const timer = setTimeout(
+      () => late.abort(new Error(`it took longer than ${attemptTimeout / 1000} s`)),
+      attemptTimeout
+    ).unref()
+    try {
+      await Promise.race([
+        new Promise((_, reject) => late.signal.addEventListener("abort", () => reject(late.signal.reason as Error))),
+        typeof to === "function"
+          ? to(note.text)
+          : urlOf(to) === undefined
+            ? copyToFolder(String(to), note, async (draft, file) => {
+                late.signal.throwIfAborted()
+                this.#keep(String(to), note)
+                this.#naming = [draft, file]
+                await Fs.promises.rename(draft, file)
+                this.#naming = undefined
+              })
+            : post(urlOf(to) ?? to, note, late.signal)
+      ])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** A copy that takes its name in the background would take it after the last one: it takes it now, or has it. */
+  #nameNow(): void {
+    if (this.#naming === undefined) return
+    try {
+      Fs.renameSync(...this.#naming)
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error
+    }
+  }
+
+  /** A log that was made anew, key and all, must not write over what tells. */
+  #keep(folder: string, note: SignedNote): void {
+    if (!this.#kept) keepEarlier(folder, note)
+    this.#kept = true
+  }
+
   #failed(error: unknown): void {
     const isFirst = this.#failure === undefined
     this.#failure = reasonOf(error)
@@ -198,34 +254,16 @@ class Copier {
   }
 }
 
-const copy = async (to: Place, note: SignedNote): Promise<void> => {
-  if (typeof to === "function") return inTime(Promise.resolve(to(note.text)))
-  const url = urlOf(to)
-  if (url === undefined) return copyToFolder(String(to), note)
+const post = async (url: string | URL, { text }: SignedNote, signal: AbortSignal): Promise<void> => {
   const response = await fetch(url, {
     method: "POST",
     headers: { "content-type": "text/plain; charset=utf-8" },
-    body: note.text,
+    body: text,
     redirect: "error",
-    signal: AbortSignal.timeout(attemptTimeout)
+    signal
   })
   await response.body?.cancel()
   if (!response.ok) throw new Error(`it answered ${response.status}`)
-}
-
-const inTime = async (copying: Promise<void>): Promise<void> => {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`it took longer than ${attemptTimeout / 1000} s`)),
-      attemptTimeout
-    ).unref()
-  })
-  try {
-    await Promise.race([copying, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 /** The file of a log in a folder of copies. */
@@ -234,14 +272,37 @@ const fileOf = (folder: string, { origin }: SignedNote): string =>
 
 const draftOf = (file: string): string => `${file}.${process.pid}-${Crypto.randomBytes(6).toString("hex")}`
 
-const copyToFolder = async (folder: string, note: SignedNote): Promise<void> => {
-  makeFolders(Path.resolve(folder))
+/** Keeps the copy that is there beside the one to come. Throws where it is of more records than the log has. */
+const keepEarlier = (folder: string, note: SignedNote): void => {
+  const file = fileOf(folder, note)
+  const text = Fs.existsSync(file) ? Fs.readFileSync(file, "utf8") : undefined
+  if (text === undefined || text === note.text) return
+  const earlier = Result.getOrUndefined(parseNote(text))
+  if (earlier !== undefined && earlier.size > note.size)
+    throw new Error(
+      `${file} is of ${earlier.size} records, and the log has ${note.size}: it has lost records, or was made anew. Run "secure-openai audit verify --since ${file}"; where that is known, move the file away`
+    )
+  // By its content: what was kept once is never written over.
+  const digest = Crypto.createHash("sha256").update(text).digest("hex").slice(0, 8)
+  Fs.renameSync(file, file.replace(/checkpoint$/, `${earlier?.size ?? "unread"}-${digest}.checkpoint`))
+}
+
+/** `name` gives the copy its name. */
+const copyToFolder = async (
+  folder: string,
+  note: SignedNote,
+  name: (draft: string, file: string) => Promise<void>
+): Promise<void> => {
+  const isThere = await Fs.promises.stat(folder).then(
+    (found) => found.isDirectory(),
+    () => false
+  )
+  if (!isThere) makeFolders(Path.resolve(folder))
   const file = fileOf(folder, note)
   const draft = draftOf(file)
   try {
     await Fs.promises.writeFile(draft, note.text, { mode: 0o600, flag: "wx", flush: true })
-    // Not in the background: one that is under way when the process ends would undo the last one.
-    Fs.renameSync(draft, file)
+    await name(draft, file)
   } catch (error) {
     await Fs.promises.rm(draft, { force: true }).catch(() => {})
     throw error

@@ -35,7 +35,9 @@ export interface FileSystem {
   readonly open: (path: string) => File
   /** Makes a file with all of its text at once; false where it is there already. */
   readonly create: (path: string, text: string) => boolean
-  readonly rename: (from: string, to: string) => void
+  /** May wait for the disk's own journal, tens of ms where others sync. */
+  readonly rename: (from: string, to: string, done: Done) => void
+  readonly renameSync: (from: string, to: string) => void
   /** Removes a file; nothing where it is missing. */
   readonly remove: (path: string) => void
   /** Makes names in a folder durable. */
@@ -53,7 +55,8 @@ export const nodeFileSystem: FileSystem = {
   read: (path) => orMissing(() => Fs.readFileSync(path)),
   open: (path) => nodeFile(Fs.openSync(path, Fs.constants.O_RDWR | Fs.constants.O_CREAT, 0o600)),
   create: createFile,
-  rename: Fs.renameSync,
+  rename: Fs.rename,
+  renameSync: Fs.renameSync,
   remove: (path) => void orMissing(() => Fs.unlinkSync(path)),
   syncFolder: (path, done) =>
     Fs.open(path, "r", (fault, fd) => {
@@ -131,6 +134,12 @@ export const memoryFileSystem = (): FileSystem => {
       close: () => {}
     }
   }
+  const renameSync = (from: string, to: string): void => {
+    const file = files.get(from)
+    if (file === undefined) throw Object.assign(new Error(`ENOENT: no ${from}`), { code: "ENOENT" })
+    files.set(to, file)
+    files.delete(from)
+  }
   return {
     makeFolder: (path) => path,
     list: (path) =>
@@ -148,10 +157,11 @@ export const memoryFileSystem = (): FileSystem => {
       memoryFile(path).writeSync(Buffer.from(text), 0)
       return true
     },
-    rename: (from, to) => {
-      files.set(to, content(from))
-      files.delete(from)
+    rename: (from, to, done) => {
+      renameSync(from, to)
+      queueMicrotask(() => done(null))
     },
+    renameSync,
     remove: (path) => void files.delete(path),
     syncFolder: (_, done) => queueMicrotask(() => done(null)),
     syncFolderSync: () => {}
@@ -169,7 +179,7 @@ export const replace = (disk: FileSystem, folder: string, name: string, text: st
   } finally {
     file.close()
   }
-  disk.rename(draft, Path.join(folder, name))
+  disk.renameSync(draft, Path.join(folder, name))
   disk.syncFolderSync(folder)
 }
 

@@ -114,7 +114,8 @@ export const consistencyProof = (leaves: Leaves, size: number): ReadonlyArray<Ui
 
 /**
  * Checks that `leaf` is leaf `index` of the tree with `size` leaves and `root` (RFC 9162 §2.1.3.2). Requires
- * 0 ≤ index < size. The failure says what does not hold.
+ * 0 ≤ index < size. The failure says what does not hold. Some sizes have the same path: size and root are to be taken from
+ * one signed checkpoint, which holds them together.
  */
 export const verifyInclusion = (
   leaf: Uint8Array,
@@ -147,7 +148,8 @@ export const verifyInclusion = (
 
 /**
  * Checks that the tree with `size` leaves and `root` extends the one with `oldSize` and `oldRoot` (RFC 9162 §2.1.4.2).
- * Requires 0 < oldSize ≤ size. The failure says what does not hold.
+ * Requires 0 < oldSize ≤ size. The failure says what does not hold. Sizes and roots are to be taken from signed checkpoints, as
+ * for {@link verifyInclusion}.
  */
 export const verifyConsistency = (
   oldSize: number,

@@ -21,8 +21,8 @@ export interface Batch {
   readonly last: boolean
 }
 
-/** How much is read at once, in bytes. */
-const blockSize = 1024 * 1024
+/** How much is read at once, in bytes; of a small file as much as there is, for memory is taken for a whole block. */
+const blockSize = { least: 64 * 1024, most: 1024 * 1024 }
 
 /** The segments of the log in `path`, in order; none where there is no journal. Throws what the file system throws. */
 export const listSegments = async (path: string): Promise<ReadonlyArray<Segment>> => {
@@ -47,7 +47,9 @@ export async function* readBatches(path: string, from = 0): AsyncGenerator<Batch
     let dropped = 0
     let begins = true
     const file = Path.join(path, "journal", segment.name)
-    for await (const block of Fs.createReadStream(file, { highWaterMark: blockSize })) {
+    const { size } = await Fs.promises.stat(file)
+    const highWaterMark = Math.min(Math.max(size, blockSize.least), blockSize.most)
+    for await (const block of Fs.createReadStream(file, { highWaterMark })) {
       const bytes: Buffer = rest.length === 0 ? block : Buffer.concat([rest, block])
       const lines: Array<Buffer> = []
       let next = 0

@@ -30,7 +30,7 @@ export const segmentsOf = (names: ReadonlyArray<string>): ReadonlyArray<Segment>
       const first = segmentStart(name)
       return first === undefined ? [] : [{ name, first }]
     })
-    .sort((a, b) => a.first - b.first)
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
 
 /** The whole lines of some bytes, without their newlines, and where the line after each begins. */
 export function* linesOf(bytes: Buffer): Generator<{ readonly line: Buffer; readonly next: number }> {

@@ -6,6 +6,7 @@
  */
 import * as Path from "node:path"
 import type { EnforcementUnavailable } from "../Errors.ts"
+import { errorCode } from "../Files.ts"
 import type { AnyKey } from "../Keys.ts"
 import { signCheckpointBy } from "./Checkpoint.ts"
 import { closeQuietly, type File, type FileSystem, replace } from "./Disk.ts"
@@ -54,6 +55,8 @@ export class SignedTree {
   #leaves: File | undefined
   #timer: NodeJS.Timeout | undefined
   #isSigning = false
+  /** True while a checkpoint takes its name in the background. */
+  #isNaming = false
   #isStopped = false
   /** Since when a key signs nothing, in ms since 1970, and what it said. */
   #unsigned: { readonly since: number; readonly cause: unknown } | undefined
@@ -159,6 +162,10 @@ export class SignedTree {
     if (this.#leaves !== undefined) closeQuietly(this.#leaves)
   }
 
+  get #draft(): string {
+    return Path.join(this.#options.path, "checkpoint.draft")
+  }
+
   /** True while there is something to sign in the background. */
   get #isBehind(): boolean {
     return !this.#isStopped && this.#frontier.size > this.#signed
@@ -175,16 +182,20 @@ export class SignedTree {
   /** Leaf hashes, then the note under another name, then its own: each on the disk before the next. */
   #write(text: string, size: number): void {
     const { disk, path } = this.#options
-    const draft = Path.join(path, "checkpoint.draft")
-    const note = disk.open(draft)
+    const note = disk.open(this.#draft)
     const then =
       (step: () => void) =>
       (error: Error | null): void =>
         this.#attempt(() => {
-          if (error === null) return step()
-          closeQuietly(note)
-          throw error
+          if (error !== null) throw error
+          step()
         })
+    const whileOpen =
+      (step: () => void) =>
+      (error: Error | null): void => {
+        if (error !== null) closeQuietly(note)
+        then(step)(error)
+      }
     const named = then(() => {
       this.#isSigning = false
       const told = this.#isWritten(text, size)
@@ -192,14 +203,16 @@ export class SignedTree {
       if (!this.#isStopped) this.#options.signed(told, false)
       this.signSoon()
     })
-    const synced = then(() => {
+    const synced = whileOpen(() => {
       note.close()
-      // Not in the background: a rename that is under way at exit would undo the last one.
-      disk.rename(draft, Path.join(path, "checkpoint"))
-      disk.syncFolder(path, named)
+      this.#isNaming = true
+      disk.rename(this.#draft, Path.join(path, "checkpoint"), (error) => {
+        this.#isNaming = false
+        then(() => disk.syncFolder(path, named))(error)
+      })
     })
-    const written = then(() => note.sync(synced))
-    const saved = then(() => note.write(Buffer.from(text), 0, written))
+    const written = whileOpen(() => note.sync(synced))
+    const saved = whileOpen(() => note.write(Buffer.from(text), 0, written))
     note.truncate(0)
     const { hashes, position } = this.#takeUnsaved()
     this.#leavesFile().write(hashes, position, saved)
@@ -209,8 +222,19 @@ export class SignedTree {
     const { disk, path } = this.#options
     const { hashes, position } = this.#takeUnsaved()
     this.#leavesFile().writeSync(hashes, position)
+    if (this.#isNaming) this.#nameNow()
     replace(disk, path, "checkpoint", text)
     this.#options.signed(this.#isWritten(text, this.#frontier.size), last)
+  }
+
+  /** At exit, what takes its name in the background would take it after the last one: it takes it now, or has it. */
+  #nameNow(): void {
+    const { disk, path } = this.#options
+    try {
+      disk.renameSync(this.#draft, Path.join(path, "checkpoint"))
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error
+    }
   }
 
   #isWritten(text: string, size: number): SignedNote {

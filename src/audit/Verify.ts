@@ -72,8 +72,8 @@ export interface VerifyOptions {
   readonly path: string
   /** Keys of the log that are known from elsewhere: one, or those of a time when they changed. */
   readonly keys?: ReadonlyArray<VerifierKey> | undefined
-  /** The text of a checkpoint that was kept from before. */
-  readonly since?: string | undefined
+  /** The texts of checkpoints that were kept from before. */
+  readonly since?: string | ReadonlyArray<string> | undefined
 }
 
 /**
@@ -110,17 +110,19 @@ class Problems {
   }
 }
 
-const check = async ({ keys: given, path, since }: VerifyOptions): Promise<Report> => {
+const check = async ({ keys: given, path, since = [] }: VerifyOptions): Promise<Report> => {
   const identity = new Problems()
   const { keys, note, signers } = await readIdentity(path, given, identity)
-  const journal = await readJournal(path, note, sinceSize(since))
+  const earlier = [since].flat().map(parseNote)
+  const sizes = earlier.flatMap((read) => (Result.isSuccess(read) ? [read.success.size] : []))
+  const journal = await readJournal(path, new Set(note === undefined ? sizes : [note.size, ...sizes]), note)
   const tree = new Problems()
   if (note !== undefined) {
     await checkTree(path, note, journal, tree)
     checkSigners(note, signers, journal, tree)
   }
   const history = new Problems()
-  if (since !== undefined) checkSince({ since, note, keys, signers, given: given !== undefined }, journal, history)
+  for (const read of earlier) checkSince(read, { note, keys, signers, given: given !== undefined }, journal, history)
   // Records that cannot be read make no sense; that says nothing new.
   const sense = journal.lines.count === 0 ? journal.sense : new Problems()
   const all = [identity, journal.lines, tree, history, sense]
@@ -225,8 +227,9 @@ interface JournalRead {
 
 const readJournal = async (
   path: string,
-  note: Note | undefined,
-  sinceSize: number | undefined
+  /** Of how many of the first records the root is wanted. */
+  sizes: ReadonlySet<number>,
+  note: Note | undefined
 ): Promise<JournalRead> => {
   const lines = new Problems()
   const sense = new Problems()
@@ -251,8 +254,7 @@ const readJournal = async (
       frontier.append(leafHash(text ?? line))
       // Of a line that is too long there is only the beginning: it has no leaf, and what comes after it no root.
       cut ||= line.length > maximumLine
-      if (!cut && (frontier.size === note?.size || frontier.size === sinceSize))
-        roots.set(frontier.size, frontier.root())
+      if (!cut && sizes.has(frontier.size)) roots.set(frontier.size, frontier.root())
       const record = recordAt(text, index)
       if (Result.isFailure(record)) {
         lines.add(record.failure.code, record.failure.message, index)
@@ -301,7 +303,8 @@ const changedRecords = async (path: string, note: Note): Promise<ReadonlyArray<n
   let index = 0
   for await (const batch of readBatches(path))
     for (const line of batch.lines) {
-      if (index < note.size && !sameHash(leafHash(line), leaf(index))) changed.push(index)
+      if (index < note.size && (line.length > maximumLine || !sameHash(leafHash(line), leaf(index))))
+        changed.push(index)
       index++
     }
   return changed
@@ -320,11 +323,7 @@ const checkSigners = (
     problems.add("signature_invalid", `the checkpoint is signed by a key that record ${end} ended`, end)
 }
 
-const sinceSize = (since: string | undefined): number | undefined =>
-  since === undefined ? undefined : Result.getOrUndefined(parseNote(since))?.size
-
-interface Earlier {
-  readonly since: string
+interface Now {
   readonly note: Note | undefined
   readonly keys: ReadonlyArray<VerifierKey>
   readonly signers: ReadonlyArray<VerifierKey>
@@ -332,9 +331,13 @@ interface Earlier {
   readonly given: boolean
 }
 
-const checkSince = (options: Earlier, journal: JournalRead, problems: Problems): void => {
+const checkSince = (
+  parsed: Result.Result<Note, string>,
+  options: Now,
+  journal: JournalRead,
+  problems: Problems
+): void => {
   const { note } = options
-  const parsed = parseNote(options.since)
   if (Result.isFailure(parsed)) {
     problems.add("checkpoint_invalid", `the earlier checkpoint cannot be read: ${parsed.failure}`)
     return

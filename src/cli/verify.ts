@@ -9,10 +9,10 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { decodeLine } from "../audit/Segment.ts"
 import { verify as verifyLog } from "../audit/Verify.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
-import { key, readFile, readKeys } from "./LogKey.ts"
+import { type Copy, readEarlier, since } from "./Earlier.ts"
+import { key, readKeys } from "./LogKey.ts"
 import { logPaths, path } from "./LogPath.ts"
 import { reportLines } from "./Words.ts"
 
@@ -22,23 +22,23 @@ export const verify = Command.make(
   {
     path,
     key: key.pipe(Flag.optional),
-    since: Flag.String("since").pipe(
-      Flag.withDescription("A file with a checkpoint that was kept from before"),
-      Flag.optional
-    ),
+    since: since.pipe(Flag.optional),
     json: Flag.Boolean("json").pipe(Flag.withDescription("One JSON object a log"), Flag.withDefault(false))
   },
   Effect.fnUntraced(function* ({ json, key, path, since }) {
+    const logs = logPaths(path)
     const given = yield* Effect.transposeOption(Option.map(key, readKeys))
-    const earlier = yield* Effect.transposeOption(Option.map(since, readFile))
+    const earlier = Option.getOrUndefined(
+      yield* Effect.transposeOption(Option.map(since, (place) => readEarlier(place, logs)))
+    )
     let failed: CannotRun | undefined
     let intact = true
-    for (const log of logPaths(path)) {
+    for (const log of logs) {
       const result = yield* Effect.result(
         verifyLog({
           path: log,
           keys: Option.getOrUndefined(given),
-          since: Option.isNone(earlier) ? undefined : (decodeLine(earlier.value) ?? "")
+          since: earlier?.of(log)
         })
       )
       if (Result.isFailure(result)) {
@@ -49,6 +49,10 @@ export const verify = Command.make(
       intact &&= report.ok
       yield* Console.log(json ? JSON.stringify({ path: log, ...report }) : reportLines(log, report).join("\n"))
     }
+    for (const copy of earlier?.others(logs) ?? []) {
+      intact = false
+      yield* Console.log(json ? JSON.stringify(ofNone(copy)) : copyLine(copy, logs))
+    }
     if (!intact) return yield* new CheckFailed()
     if (failed !== undefined) return yield* failed
   })
@@ -57,3 +61,9 @@ export const verify = Command.make(
     "Verifies a log. Exits with 0 where it holds, 1 where it does not, 2 where it cannot be verified"
   )
 )
+
+/** A copy of a log that was not verified: the log may have been made anew, under another name. */
+const ofNone = ({ file, note }: Copy) => ({ copy: file, ok: false, origin: note.origin, size: note.size })
+
+const copyLine = ({ file, note }: Copy, logs: ReadonlyArray<string>): string =>
+  `${file}: NOT HERE\n  ${note.size} records of ${note.origin} were signed, and no such log is at ${logs.join(", ")}`

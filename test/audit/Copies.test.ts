@@ -7,8 +7,9 @@ import * as Fs from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Path from "node:path"
+import { vi } from "vitest"
 import { parseNote } from "../../src/audit/Checkpoint.ts"
-import type { Place, Target } from "../../src/audit/Copies.ts"
+import { Copies, type Place, type Target } from "../../src/audit/Copies.ts"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
 import * as Journal from "../../src/audit/Journal.ts"
 import { EnforcementUnavailable } from "../../src/Errors.ts"
@@ -119,6 +120,72 @@ describe("copies of checkpoints", () => {
       const report = await check({ path, since: copy })
       assert.deepStrictEqual([report.ok, report.problems[0]?.code], [false, code])
     })
+
+  for (const [name, calls] of [
+    ["shorter", 2],
+    ["longer, with other records", 9]
+  ] as const)
+    it(`are not written over by a log that was rebuilt whole and goes on, ${name}`, async () => {
+      const home = folder()
+      const copies = Path.join(home, "copies")
+      const path = await write(home, 5, copies)
+      const vkey = Fs.readFileSync(Path.join(path, "vkey"))
+      const [copy = ""] = Fs.readdirSync(copies)
+      const kept = Fs.readFileSync(Path.join(copies, copy), "utf8")
+      Fs.rmSync(path, { recursive: true })
+      Fs.mkdirSync(path)
+      Fs.writeFileSync(Path.join(path, "vkey"), vkey)
+      const heard = warnings()
+      await write(home, calls, copies)
+      const there = Fs.readdirSync(copies).map((file) => Fs.readFileSync(Path.join(copies, file), "utf8"))
+      assert.include(there, kept)
+      assert.strictEqual(there.length, calls < 5 ? 1 : 2)
+      if (calls < 5)
+        assert.match(heard[0] ?? "", /is of 12 records, and the log has \d+: .* made anew.*audit verify --since /)
+      // Nor by the next process, nor by one whose copy is of the same size.
+      await write(home, calls, copies)
+      assert.include(
+        Fs.readdirSync(copies).map((file) => Fs.readFileSync(Path.join(copies, file), "utf8")),
+        kept
+      )
+      const report = await check({ path, since: kept })
+      assert.isFalse(report.ok)
+    })
+
+  it("that never end count as failed, wherever they go", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
+    const write = vi.spyOn(Fs.promises, "writeFile").mockReturnValue(new Promise(() => {}))
+    try {
+      for (const to of [() => new Promise<void>(() => {}), Path.join(folder(), "copies")]) {
+        const copies = new Copies()
+        copies.add({ to, withinRecords: 10 })
+        for (const size of [5, 20]) copies.offer({ origin: "secure-openai/0", size, text: "" }, false)
+        assert.isUndefined(copies.overdue())
+        await vi.advanceTimersByTimeAsync(10_000)
+        assert.include(copies.overdue()?.message ?? "", "it took longer than 10 s")
+      }
+    } finally {
+      write.mockRestore()
+      vi.useRealTimers()
+    }
+  })
+
+  it("end with the last one, where one before it was about to take its name", async () => {
+    const copies = new Copies()
+    const place = folder()
+    copies.add({ to: place })
+    const rename = vi.spyOn(Fs.promises, "rename").mockReturnValue(new Promise(() => {}))
+    try {
+      copies.offer({ origin: "secure-openai/0", size: 1, text: "one" }, false)
+      await until(() => rename.mock.calls.length === 1)
+      copies.offer({ origin: "secure-openai/0", size: 2, text: "two" }, true)
+      const [from, to] = rename.mock.calls[0] ?? ["", ""]
+      assert.throws(() => Fs.renameSync(from, to), "ENOENT")
+      assert.strictEqual(Fs.readFileSync(Path.join(place, "0.checkpoint"), "utf8"), "two")
+    } finally {
+      rename.mockRestore()
+    }
+  })
 
   it("go to a URL by POST, and to a function; a log is not closed before they are there", async () => {
     const { notes, url } = await serve(() => 204)

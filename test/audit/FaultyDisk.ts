@@ -53,6 +53,8 @@ export class FaultyDisk implements FileSystem {
   readonly asked: Array<string> = []
   /** Called before each thing that is asked, by its number. */
   before: (operation: number) => void = () => {}
+  /** What was asked of a file after it was closed: its descriptor may be another file's by then. */
+  readonly afterClose: Array<string> = []
   #names = new Map<string, Inode>()
   /** Names as they are on the disk, and the changes of each folder that no sync covers. */
   #durable = new Map<string, Inode>()
@@ -62,6 +64,7 @@ export class FaultyDisk implements FileSystem {
   #ill = false
   /** True once the fault has struck. */
   struck = false
+  #site: { readonly name: string; readonly siteOf: (operation: string) => string; left: number } | undefined
 
   /** Fails at operation number `at`. */
   failAt(at: number, fault: Fault): void {
@@ -70,9 +73,16 @@ export class FaultyDisk implements FileSystem {
     this.struck = false
   }
 
+  /** Fails at the operation that is the one after `before` others of its site, from now on. */
+  failAtSite(name: string, before: number, siteOf: (operation: string) => string, fault: Fault): void {
+    this.failAt(-1, fault)
+    this.#site = { name, siteOf, left: before }
+  }
+
   /** The disk is well from now on. */
   heal(): void {
     this.#at = -1
+    this.#site = undefined
     this.#ill = false
   }
 
@@ -81,6 +91,8 @@ export class FaultyDisk implements FileSystem {
     const number = this.asked.length
     this.asked.push(what)
     this.before(number)
+    const site = this.#site
+    if (site !== undefined && site.name === site.siteOf(what) && site.left-- === 0) this.#at = number
     if (number === this.#at) {
       this.struck = true
       if (this.#fault === "ENOSPC") this.#ill = true
@@ -163,7 +175,9 @@ export class FaultyDisk implements FileSystem {
     return true
   }
 
-  rename = (from: string, to: string): void => {
+  rename = (from: string, to: string, done: Done): void => later(() => this.renameSync(from, to), done)
+
+  renameSync = (from: string, to: string): void => {
     this.#ask(`rename ${Path.basename(from)}`, true)
     const inode = this.#names.get(from)
     if (inode === undefined) throw failureOf("ENOENT")
@@ -196,14 +210,19 @@ export class FaultyDisk implements FileSystem {
     }
     const file = inode
     const name = Path.basename(path)
+    let isOpen = true
+    const ask = (what: string, writes: boolean, torn?: () => void): void => {
+      if (!isOpen) this.afterClose.push(`${what} ${name}`)
+      this.#ask(`${what} ${name}`, writes, torn)
+    }
     const writeSync = (bytes: Uint8Array, position: number): void => {
       const whole = Buffer.from(bytes)
-      this.#ask(`write ${name}`, true, () => change(file, { bytes: whole.subarray(0, whole.length >> 1), position }))
+      ask("write", true, () => change(file, { bytes: whole.subarray(0, whole.length >> 1), position }))
       change(file, { bytes: whole, position })
     }
     const syncSync = (): void => {
       try {
-        this.#ask(`sync ${name}`, true)
+        ask("sync", true)
         file.durable = file.unsynced.reduce(apply, file.durable)
       } finally {
         // What a failed sync did not bring to the disk reads well from memory, and no later sync brings it.
@@ -216,10 +235,13 @@ export class FaultyDisk implements FileSystem {
       syncSync,
       sync: (done) => later(syncSync, done),
       truncate: (size) => {
-        this.#ask(`truncate ${name}`, false)
+        ask("truncate", false)
         change(file, size)
       },
-      close: () => this.#ask(`close ${name}`, false)
+      close: () => {
+        ask("close", false)
+        isOpen = false
+      }
     }
   }
 }

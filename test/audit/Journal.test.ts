@@ -485,4 +485,21 @@ describe("a log whose key is held elsewhere", () => {
     await journal.close()
     assert.throws(() => Journal.open({ ...common, path: "/other", first: undefined }), /first checkpoint/)
   })
+
+  it("leaves its last checkpoint at exit, where one before it was about to take its name", async () => {
+    const disk = memoryFileSystem()
+    const names: Array<() => void> = []
+    const log = openLog(
+      { ...disk, rename: (from, to) => void names.push(() => disk.renameSync(from, to)) },
+      { checkpointDelay: 1 }
+    )
+    makeCalls(log, 1)
+    await durable(log)
+    while (names.length === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+    makeCalls(log, 1)
+    log.current().exit()
+    // What was under way goes on for a moment, and finds nothing to name.
+    for (const name of names) assert.throws(name, "ENOENT")
+    assert.strictEqual(disk.read("/log/checkpoint")?.toString().split("\n")[1], "6")
+  })
 })

@@ -26,7 +26,7 @@ const run = (path: string, mode: string, count = "5"): void => {
 }
 
 describe("a process that writes a log", () => {
-  it("loses nothing that it acknowledged, killed a hundred times", { timeout: 300_000 }, async () => {
+  it("loses nothing that it acknowledged, killed a hundred times", { timeout: 600_000 }, async () => {
     // Two side by side: most of a run is the start of the process.
     const reports = await Promise.all([killWriters(50, 1), killWriters(50, 2)])
     const sum = (name: keyof Kills): number => reports.reduce((total, report) => total + report[name], 0)

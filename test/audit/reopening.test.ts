@@ -94,6 +94,21 @@ describe("a log that failed", () => {
     await log.close()
   })
 
+  it("and whose acknowledged records were changed past its checkpoint is not gone on with", async () => {
+    const disk = new FaultyDisk()
+    const acknowledged: Array<Acknowledged> = []
+    // So that no checkpoint covers them.
+    const log = openLog(disk, { retryDelay: 1, checkpointDelay: 1_000_000 })
+    for (let i = 0; i < 3; i++) assert.isUndefined(await makeCall(log, acknowledged))
+    disk.failAt(disk.asked.length, "ENOSPC")
+    assert.isDefined(await makeCall(log, acknowledged))
+    await pause()
+    disk.heal()
+    rewrite(disk, journal(disk), (text) => text.replace('"id":"alice"', '"id":"alicf"'))
+    assert.match((await makeCall(log, acknowledged))?.message ?? "", /are not those that were acknowledged/)
+    await log.close()
+  })
+
   it("and whose lock another process has taken since is left to it", async () => {
     const { acknowledged, disk, log } = await failed()
     disk.remove("/log/lock")

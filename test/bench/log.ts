@@ -51,14 +51,14 @@ const timed = () => {
       }
     }
   }
-  const { create, list, makeFolder, open, read, remove, rename, syncFolderSync } = nodeFileSystem
+  const { create, list, makeFolder, open, read, remove, renameSync, syncFolderSync } = nodeFileSystem
   const disk: FileSystem = {
     ...nodeFileSystem,
     makeFolder: clock("makeFolder", makeFolder),
     list: clock("list", list),
     read: clock("read", read),
     create: clock("create", create),
-    rename: clock("rename", rename),
+    renameSync: clock("rename", renameSync),
     remove: clock("remove", remove),
     syncFolderSync: clock("syncFolder", syncFolderSync),
     open: clock("open", (path: string): File => {

@@ -2,6 +2,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import type { Target } from "../../src/audit/Copies.ts"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
 import * as Journal from "../../src/audit/Journal.ts"
 import { durable, key, makeCalls, temporaryFolder } from "../audit/logs.ts"
@@ -11,8 +12,8 @@ const home = temporaryFolder()
 const log = Path.join(home, "audit")
 afterAll(() => Fs.rmSync(home, { recursive: true, force: true }))
 
-const openAt = (path: string): Journal.Journal =>
-  Journal.open({ path, named: false, key, disk: nodeFileSystem, opening: [], segmentSize: 3000 })
+const openAt = (path: string, checkpoints?: Target): Journal.Journal =>
+  Journal.open({ path, named: false, key, disk: nodeFileSystem, opening: [], segmentSize: 3000, checkpoints })
 
 beforeAll(async () => {
   for (const path of [log, `${log}-2`]) {
@@ -113,12 +114,61 @@ describe("secure-openai audit", { timeout: 60_000 }, () => {
     assert.strictEqual(run("audit", "verify", log, "--since", Path.join(path, "checkpoint")).status, 1)
   })
 
+  it("verify compares each log with all that was copied of it, and misses none", async () => {
+    const copies = Path.join(home, "copies")
+    const path = Path.join(home, "copied")
+    const write = async (calls: number): Promise<void> => {
+      const journal = openAt(path, { to: copies })
+      makeCalls(journal, calls)
+      await journal.close()
+    }
+    const verify = (folder = copies) => run("audit", "verify", path, "--since", folder, "--json")
+    await write(3)
+    await write(2)
+    assert.strictEqual(Fs.readdirSync(copies).length, 2)
+    assert.strictEqual(verify().status, 0)
+    // Made anew with its own key and name, longer than before, and copied since.
+    const vkey = Fs.readFileSync(Path.join(path, "vkey"))
+    Fs.rmSync(path, { recursive: true })
+    Fs.mkdirSync(path)
+    Fs.writeFileSync(Path.join(path, "vkey"), vkey)
+    await write(9)
+    assert.strictEqual(run("audit", "verify", path).status, 0)
+    const forked = verify()
+    assert.strictEqual(forked.status, 1)
+    assert.deepStrictEqual(
+      JSON.parse(forked.stdout).problems.map(({ code }: { code: string }) => code),
+      ["forked", "forked"]
+    )
+    // Made anew under another name.
+    Fs.rmSync(path, { recursive: true })
+    await write(9)
+    assert.strictEqual(run("audit", "verify", path).status, 0)
+    const renamed = verify()
+    assert.strictEqual(renamed.status, 1)
+    const [report, ...missed] = renamed.stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+    assert.isTrue(report.ok)
+    assert.deepStrictEqual(
+      missed.map(({ ok, origin, size }) => [ok, origin === report.origin, size > 0]),
+      Array.from({ length: 3 }, () => [false, false, true])
+    )
+    assert.match(run("audit", "verify", path, "--since", copies).stdout, /NOT HERE\n {2}\d+ records of .* were signed/)
+    Fs.writeFileSync(Path.join(copies, "x.checkpoint"), "no note")
+    assert.match(verify().stderr, /x.checkpoint is no checkpoint/)
+    assert.match(verify(home).stderr, /no copy of a checkpoint/)
+  })
+
   it("exits with 2 where it cannot run", () => {
     for (const args of [
       ["verify", Path.join(home, "nothing")],
       ["verify", log, "--bogus"],
       ["verify", log, "--key", "neither a key nor a file"],
       ["verify", log, "--since", Path.join(home, "nothing")],
+      // Of several logs one is meant.
+      ["verify", "--since", Path.join(log, "checkpoint")],
       ["show", "999", log],
       ["show", "one", log],
       ["tail", Path.join(home, "nothing")],

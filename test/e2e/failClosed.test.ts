@@ -24,7 +24,7 @@ import {
   Policy,
   PolicyDeniedError,
   Rewriting,
-  SecureOpenAI,
+  type SecureOpenAI,
   type SecureOptions,
   Signing,
   Workspace

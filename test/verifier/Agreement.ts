@@ -9,23 +9,40 @@ import { assert } from "vitest"
 import { decodeLine } from "../../src/audit/Segment.ts"
 import { verify } from "../../src/audit/Verify.ts"
 import { readKeys } from "../../src/cli/LogKey.ts"
-import { writeLog } from "./Logs.ts"
+import { changed, type Files, writeLog } from "./Logs.ts"
 import { type Answer, type Job, runBatch } from "./Python.ts"
 import type { Case } from "./Tampering.ts"
 
-let folder = 0
 export const place = (content: string | Buffer | undefined, name: string, path: string): string | undefined => {
   if (content === undefined) return undefined
   Fs.writeFileSync(Path.join(path, name), content)
   return Path.join(path, name)
 }
 
-/** A case on the disk, for both. */
-export const jobOf = ({ files, key, since }: Case, home: string): Job => {
-  const path = Path.join(home, "cases", String(folder++))
-  writeLog(path, files)
-  return { path, key: place(key, "given", path), since: place(since, "since", path) }
+/** A folder for one case after the other: what the next one has otherwise is written, the rest is there. */
+class Slot {
+  readonly path: string
+  #there: Files = new Map()
+
+  constructor(path: string) {
+    this.path = path
+  }
+
+  /** The case on the disk, for both. */
+  put({ files, key, since }: Case): Job {
+    const all = changed(files, { given: key, since })
+    for (const name of this.#there.keys()) if (!all.has(name)) Fs.rmSync(Path.join(this.path, name))
+    writeLog(this.path, new Map([...all].filter(([name, bytes]) => this.#there.get(name)?.equals(bytes) !== true)))
+    this.#there = all
+    const at = (name: string): string | undefined => (all.has(name) ? Path.join(this.path, name) : undefined)
+    return { path: this.path, key: at("given"), since: at("since") }
+  }
 }
+
+let folder = 0
+const newSlot = (home: string): Slot => new Slot(Path.join(home, "cases", String(folder++)))
+
+export const jobOf = (one: Case, home: string): Job => newSlot(home).put(one)
 
 /** What the package's command does, without its process. */
 export const packageSays = async ({ key, path = "", since }: Job): Promise<Answer> => {
@@ -52,8 +69,9 @@ export const agree = async (cases: Iterable<Case>, home: string): Promise<number
   let bad = 0
   const rest = cases[Symbol.iterator]()
   const wrong: Array<string> = []
-  for (let some = take(rest, 200); some.length > 0; some = take(rest, 200)) {
-    const jobs = some.map((one) => jobOf(one, home))
+  const slots = Array.from({ length: 200 }, () => newSlot(home))
+  for (let some = take(rest, slots.length); some.length > 0; some = take(rest, slots.length)) {
+    const jobs = slots.slice(0, some.length).map((slot, i) => slot.put(some[i] as Case))
     const others = runBatch(jobs)
     const answers: Array<Answer> = []
     for (const job of jobs) answers.push(await packageSays(job))
@@ -66,8 +84,8 @@ export const agree = async (cases: Iterable<Case>, home: string): Promise<number
       if (a !== b) wrong.push(`${name}: the package says\n  ${a}\nPython says\n  ${b}`)
       else if (expect !== "either" && (expect === "good") !== ours.ok) wrong.push(`${name} should be ${expect}: ${a}`)
     }
-    for (const { path } of jobs) Fs.rmSync(path ?? "", { recursive: true, force: true })
   }
+  for (const { path } of slots) Fs.rmSync(path, { recursive: true, force: true })
   assert.deepStrictEqual(wrong.slice(0, 5), [], `${wrong.length} disagreements`)
   return bad
 }

@@ -224,6 +224,15 @@ export function* folders(name: string, log: Log): Generator<Case> {
   }
   for (const missing of ["vkey", "checkpoint"])
     yield { name: `${name}, no ${missing}`, files: changed(files, { [missing]: undefined }), expect: "bad" }
+  if (size > 0) {
+    const lines = linesOf(files)
+    const edited = replaced(lines, size - 1, (lines[size - 1] ?? "").replace('"v":1', '"v":1,"x":1'))
+    yield {
+      name: `${name}, a record changed, and leaves that are none`,
+      files: changed(withLines(files, edited), { leaves: Buffer.alloc(32 * count) }),
+      expect: "bad"
+    }
+  }
   for (const leaves of ["", Buffer.alloc(64), Buffer.alloc(32 * count)])
     yield { name: `${name}, leaves of ${leaves.length} bytes`, files: changed(files, { leaves }), expect: "good" }
 }
@@ -322,10 +331,15 @@ export function* spellings(name: string, log: Log): Generator<Case> {
       const spelt = replaced<string | Buffer>(lines, at, to)
       yield { name: `${name}, ${what}`, files: withLines(log.files, spelt), expect: "bad" }
       yield { name: `${name}, ${what}, signed`, files: signed(log, spelt), expect }
+      yield { name: `${name}, ${what}, signed, with its hash`, files: withLeaves(signed(log, spelt), spelt), expect }
       if (expect === "bad")
         yield { name: `${name}, ${what}, past the checkpoint`, files: signed(log, spelt, at), expect }
     }
 }
+
+/** The log with the hashes of its lines. */
+const withLeaves = (files: Files, lines: ReadonlyArray<string | Buffer>): Files =>
+  changed(files, { leaves: Buffer.concat(lines.map(leafHash)) })
 
 /** Checkpoints and vkeys that are not what they were. */
 export function* notes(name: string, log: Log, foreign: Log): Generator<Case> {
@@ -375,6 +389,12 @@ export function* notes(name: string, log: Log, foreign: Log): Generator<Case> {
       note.replace(root, root.replaceAll("+", "-").replaceAll("/", "_").replace("=", "-")),
       "bad"
     ],
+    [
+      "with a root that is spelt otherwise",
+      `${otherwise(text)}\n\n${signatureLine(origin, `${otherwise(text)}\n`, key)}`,
+      "bad"
+    ],
+    ["with a signature that is spelt otherwise", `${text}\n\n${otherwise(line.trimEnd())}\n`, "bad"],
     ["with a line more", note.replace("\n\n", "\nmore\n\n"), "bad"],
     ["with an empty line more", note.replace("\n\n", "\n\n\n"), "bad"],
     ["signed by a stranger alone", `${text}\n\n${strange}`, "bad"],
@@ -422,6 +442,7 @@ export function* notes(name: string, log: Log, foreign: Log): Generator<Case> {
       vkey.replace(encoded, Buffer.concat([Buffer.from([2]), Buffer.from(key.publicKey)]).toString("base64")),
       "bad"
     ],
+    ["of a byte too many", vkeyOf(origin, { ...key, publicKey: Buffer.concat([key.publicKey, Buffer.of(0)]) }), "bad"],
     ["without padding", vkey.replaceAll("=", ""), vkey.includes("=") ? "bad" : "good"]
   ]
   for (const [what, to, expect] of vkeys)
@@ -464,6 +485,13 @@ export function* notes(name: string, log: Log, foreign: Log): Generator<Case> {
   }
 }
 
+/** A text that ends with padded base64, with a bit set that its bytes have no place for. */
+const otherwise = (text: string): string =>
+  text.replace(/(.)(=+)$/, (_, last: string, padding: string) => {
+    const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    return `${digits[digits.indexOf(last) + 1] ?? ""}${padding}`
+  })
+
 /** What an earlier checkpoint tells. */
 export function* history(name: string, log: Log, foreign: Log): Generator<Case> {
   const lines = linesOf(log.files)
@@ -489,6 +517,23 @@ export function* history(name: string, log: Log, foreign: Log): Generator<Case> 
         expect: before === 0 ? "either" : "bad"
       }
     }
+  }
+  // The journal lost what both checkpoints say.
+  if (size > 2)
+    for (const checkpoint of [now, undefined])
+      yield {
+        name: `${name}, cut below both checkpoints${checkpoint === undefined ? ", the newer one gone" : ""}`,
+        files: changed(withLines(log.files, lines.slice(0, 1)), { checkpoint }),
+        since: textOf(signed(log, lines.slice(0, 2)), "checkpoint"),
+        expect: "bad"
+      }
+  yield {
+    name: `${name}, signed by a stranger, and a checkpoint from before`,
+    files: changed(log.files, {
+      checkpoint: signedByAll(now, [generate("log")])
+    }),
+    since: now,
+    expect: "bad"
   }
   const wrong: ReadonlyArray<readonly [string, string | Buffer]> = [
     ["of another log", textOf(foreign.files, "checkpoint")],
@@ -559,6 +604,30 @@ export function* rotation(name: string, log: Log): Generator<Case> {
       changed(during.files, { checkpoint: signedByAll(between, [log.key]) }),
       undefined,
       undefined,
+      "good"
+    ],
+    [
+      "signed by both after the end of one",
+      changed(after.files, {
+        vkey: both,
+        checkpoint: signedByAll(textOf(after.files, "checkpoint"), [log.key, after.key])
+      }),
+      undefined,
+      undefined,
+      "good"
+    ],
+    [
+      "after, since a checkpoint that the old key signed after its end",
+      changed(after.files, { vkey: both }),
+      undefined,
+      signedByAll(textOf(after.files, "checkpoint"), [log.key]),
+      "bad"
+    ],
+    [
+      "after, since a checkpoint of the old key alone that knows the new one",
+      after.files,
+      undefined,
+      signedByAll(between, [log.key]),
       "good"
     ],
     [
@@ -673,7 +742,26 @@ export function* sense(name: string, log: Log): Generator<Case> {
     ["a recovery without a crash", [said("log.recovered", { previous: boot, open: 0, dropped: 0 })], "bad"],
     ["another boot", [{ ...decision, boot: "another" }], "bad"]
   ]
-  for (const [what, more, expect] of stories)
+  const opened = (next: string): Fields => said("log.open", { boot: next, origin: originOf(log.files) })
+  const recovered = (next: string, previous: unknown, more: number): Fields =>
+    said("log.recovered", { boot: next, previous, open: more, dropped: 0 })
+  const unknown = (next: string): Fields => ({ ...end, boot: next, result: "unknown" })
+  const crash = [decision, opened("b2"), recovered("b2", boot, 1)]
+  const crashes: typeof stories = [
+    ["a crash", [...crash, unknown("b2")], "good"],
+    ["a crash after which the call ends otherwise", [...crash, { ...unknown("b2"), result: "complete" }], "bad"],
+    ["a crash after which another record is unknown", [...crash, { ...unknown("b2"), kind: "kind.to.come" }], "bad"],
+    ["a crash that another boot is said of", [decision, opened("b2"), recovered("b2", "b1", 1), unknown("b2")], "bad"],
+    ["a crash that counts no call", [decision, opened("b2"), recovered("b2", boot, 0), unknown("b2")], "bad"],
+    ["a crash in a recovery", [...crash, opened("b3"), recovered("b3", "b2", 1), unknown("b3")], "good"],
+    [
+      "a crash in a recovery, without another recovery",
+      [...crash, opened("b3"), said("kind.to.come", { boot: "b3" }), unknown("b3")],
+      "bad"
+    ],
+    ["a boot twice", [...crash, unknown("b2"), opened("b2"), recovered("b2", "b2", 0)], "bad"]
+  ]
+  for (const [what, more, expect] of [...stories, ...crashes])
     yield { name: `${name}, ${what}`, files: signed(log, renumbered([...records, ...more])), expect }
 }
 

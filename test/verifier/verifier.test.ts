@@ -321,37 +321,46 @@ describe.skipIf(python === undefined)("proofs and receipts", { timeout: 120_000 
     const agent = generate()
     const origin = originOf(base.files)
     const [open = {}] = recordsOf(base.files)
-    const said = (fields: Record<string, unknown>) => ({ ...open, ...fields })
-    const about = (kind: string) => said({ kind, use: "agent", kid: agent.kid, jwk: agent.jwk })
-    const decided = said({ ...decision("call-1"), tool: "t" })
+    const about = (kind: string) => ({ ...open, kind, use: "agent", kid: agent.kid, jwk: agent.jwk })
+    const decided = { ...open, ...decision("call-1"), tool: "t" }
     const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url")
-    const jobs = [["key.active"], [], ["key.active", "key.retired"], ["key.active", "key.revoked", "key.active"]].map(
-      (before, i): Job => {
-        const leaf = before.length + 1
-        const records = renumbered([open, ...before.map(about), decided, about("key.active"), about("key.retired")])
-        const claims = {
-          sub: "alice",
-          call: "call-1",
-          tool: "t",
-          dec: "allow",
-          chg: [],
-          req: "sha-256:req",
-          eff: "sha-256:eff",
-          inv: "sha-256:inv",
-          log: origin,
-          leaf,
-          lh: Buffer.from(leafHash(records[leaf] ?? "")).toString("base64url")
-        }
-        const text = `${part({ alg: "Ed25519", kid: agent.kid, typ: "soai-receipt+jwt" })}.${part(claims)}`
-        const jws = `${text}.${Buffer.from(agent.sign(Buffer.from(text))).toString("base64url")}`
-        const path = Path.join(home, "keys", String(i))
-        writeLog(path, signed(base, records))
-        return { path, receipt: place(jws, "receipt", path) }
+    const jobs = [
+      ["key.active"],
+      [],
+      ["key.active", "key.retired"],
+      ["key.active", "key.revoked", "key.active"],
+      // Whoever holds the log's key writes what is no decision.
+      ["key.active"]
+    ].map((before, i): Job => {
+      const leaf = before.length + 1
+      const said = i < 4 ? decided : { ...decided, principal: "alice", edits: 7 }
+      const records = renumbered([open, ...before.map(about), said, about("key.active"), about("key.retired")])
+      const claims = {
+        sub: "alice",
+        call: "call-1",
+        tool: "t",
+        dec: "allow",
+        chg: [],
+        req: "sha-256:req",
+        eff: "sha-256:eff",
+        inv: "sha-256:inv",
+        log: origin,
+        leaf,
+        lh: Buffer.from(leafHash(records[leaf] ?? "")).toString("base64url")
       }
-    )
+      const text = `${part({ alg: "Ed25519", kid: agent.kid, typ: "soai-receipt+jwt" })}.${part(claims)}`
+      const jws = `${text}.${Buffer.from(agent.sign(Buffer.from(text))).toString("base64url")}`
+      const path = Path.join(home, "keys", String(i))
+      writeLog(path, signed(base, records))
+      return { path, receipt: place(jws, "receipt", path) }
+    })
     assert.deepStrictEqual(
       (await runBatch(jobs)).map(({ exit, message }) => [exit, message]),
-      [[0, undefined], ...Array.from({ length: 3 }, () => [1, "the log publishes no such key, or it had ended"])]
+      [
+        [0, undefined],
+        ...Array.from({ length: 3 }, () => [1, "the log publishes no such key, or it had ended"]),
+        [1, "the claim sub is not what the log says"]
+      ]
     )
   })
 })

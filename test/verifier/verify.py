@@ -10,6 +10,7 @@ Exits with 0 where it holds, 1 where it does not, 2 where that cannot be told.
 """
 import argparse
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -183,8 +184,6 @@ def parse_vkeys(text):
 
 class Note:
     def __init__(self, whole):
-        if re.search(r"[\x00-\x09\x0b-\x1f]", whole):
-            raise Bad("it holds control characters")
         text, gap, lines = whole.partition("\n\n")
         if not gap:
             raise Bad("there is no empty line")
@@ -295,8 +294,8 @@ class WrongPlace(Bad):
     pass
 
 
-def parse_record(line, index):
-    """The record of a line without its newline, at its place."""
+def parse_line(line):
+    """The record of a line without its newline."""
     if len(line) > LONGEST_LINE:
         raise Bad("the line is too long")
     try:
@@ -321,6 +320,12 @@ def parse_record(line, index):
         and all(isinstance(record.get(name), str) for name in ("id", "boot", "kind"))
     ):
         raise Bad("the record lacks what every record has")
+    return record
+
+
+def parse_record(line, index):
+    """The record of a line, at its place."""
+    record = parse_line(line)
     if record["seq"] != index:
         raise WrongPlace("the record says that it is record %d" % record["seq"])
     return record
@@ -620,7 +625,7 @@ class Log:
         if tree.root() != self.note.root:
             return []
         lines = (part for what, part, _ in Journal(self.path).parts() if what == "line")
-        return [i for i, (leaf, line) in enumerate(zip(leaves, lines)) if leaf_hash(line) != leaf]
+        return [i for i, (leaf, line) in enumerate(zip(leaves, lines)) if len(line) > LONGEST_LINE or leaf_hash(line) != leaf]
 
     def check_since(self):
         bad, since, note = self.history.append, self.since, self.note
@@ -752,14 +757,15 @@ def check_receipt(jws, path, given=None):
     if not verifies(found["key"], ("%s.%s" % (parts[0], parts[1])).encode(), signature):
         raise Bad("the signature does not verify")
     record = found.get("decision", {})
+    principal, edits = record.get("principal"), record.get("edits")
     if record.get("kind") != "decision" or index >= log.note.size:
         raise Bad("there is no signed decision at that index")
     said = {
         "call": record.get("call"),
         "tool": record.get("tool"),
-        "sub": record["principal"]["id"],
+        "sub": principal.get("id") if isinstance(principal, dict) else None,
         "dec": record.get("verdict"),
-        "chg": [edit["path"] for edit in record["edits"]],
+        "chg": [edit.get("path") if isinstance(edit, dict) else None for edit in edits] if isinstance(edits, list) else None,
         "req": record.get("requested"),
         "eff": record.get("effective"),
         "inv": record.get("inv"),
@@ -767,7 +773,7 @@ def check_receipt(jws, path, given=None):
         "lh": to_b64u(found["leaf"]),
     }
     for name, value in said.items():
-        if claims.get(name) != value:
+        if value is None or claims.get(name) != value:
             raise Bad("the claim %s is not what the log says" % name)
     if "out" in claims:
         end = found.get("outcome", {})
@@ -842,6 +848,9 @@ def main():
     parser.add_argument("--batch", action="store_true")
     options = parser.parse_args()
     if options.batch:
+        # Jobs that differ in one byte have nearly all of their lines in common.
+        global parse_line
+        parse_line = functools.lru_cache(maxsize=4096)(parse_line)
         for line in sys.stdin:
             code, answer = run(json.loads(line))
             print(json.dumps({"exit": code, **answer}), flush=True)
