@@ -55,7 +55,7 @@ const presets: Readonly<Record<Preset, Omit<ClaimMapping, "preset">>> = {
   okta: { user: "sub" },
   // preferred_username, upn and email change hands; oid and tid do not.
   entra: { user: "oid", company: "tid" },
-  google: { user: "email", company: "hd" }
+  google: { user: "email", company: "hd" } // Not sub: nobody writes policies for numbers. Whose addresses count: userIn.
 }
 
 /** A mapping with every field settled. */
@@ -118,7 +118,7 @@ const phishingResistant: ReadonlySet<string> = new Set(["fido", "fido2", "hwk", 
  */
 export const map = (claims: JsonObject, mapping: Mapping): ReadonlyArray<Mapped> =>
   fields.map((field) => {
-    if (field === "user") return userIn(claims, mapping.user)
+    if (field === "user") return userIn(claims, mapping)
     const from = mapping[field].filter((way) => at(claims, way) !== undefined)
     const names = [...new Set(mapping[field].flatMap((way) => namesIn(claims, way)))]
     const { allowedRoles } = mapping
@@ -163,25 +163,33 @@ export const principal = (
   })
 }
 
-const userIn = (claims: JsonObject, ways: ReadonlyArray<ReadonlyArray<string>>): Mapped => {
-  const way = ways.find((way) => at(claims, way) !== undefined) ?? ways[0] ?? ["sub"]
+const userIn = (claims: JsonObject, { preset, user }: Mapping): Mapped => {
+  const way = user.find((way) => valueOf(claims, way) !== undefined) ?? user[0] ?? ["sub"]
   const name = at(claims, way)
   if (!isName(name))
     throw invalid(way, `must be a name of 1 to ${maximumName} characters, for policies know the user by it`)
   if (way.join() === "email" && Object.hasOwn(claims, "email_verified") && claims["email_verified"] !== true)
     throw invalid(["email_verified"], "is not true, so the e-mail address names nobody")
+  // For any other address Google only knows that somebody could once read its mail.
+  if (preset === "google" && way.join() === "email" && claims["hd"] === undefined && !name.endsWith("@gmail.com"))
+    throw invalid(way, "is of a domain that Google does not vouch for (there is no hd)")
   return { field: "user", values: [name], from: [way], dropped: [] }
 }
 
 const namesIn = (claims: JsonObject, way: ReadonlyArray<string>): ReadonlyArray<string> => {
-  if (isElsewhere(claims, way[0] ?? ""))
-    throw invalid(way, "is not in the token but elsewhere (_claim_names); have the issuer put it into the token")
-  const value = at(claims, way)
+  const value = valueOf(claims, way)
   if (value === undefined) return []
   const names = Array.isArray(value) ? value : [value]
   if (!names.every(isName))
     throw invalid(way, `must be a name or an array of names, each of 1 to ${maximumName} characters`)
   return names
+}
+
+/** What the token says there. Throws where it only says that there is something: a restriction would be missed. */
+const valueOf = (claims: JsonObject, way: ReadonlyArray<string>): unknown => {
+  if (isElsewhere(claims, way[0] ?? ""))
+    throw invalid(way, "is not in the token but elsewhere; have the issuer put it into the token")
+  return at(claims, way)
 }
 
 /** The value at the end of a way of literal names; `undefined` where a step is not there. */
@@ -190,15 +198,18 @@ const at = (claims: JsonObject, way: ReadonlyArray<string>): unknown => {
   for (const step of way) {
     if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.hasOwn(value, step))
       return undefined
-    value = Object.entries(value).find(([name]) => name === step)?.[1]
+    value = Reflect.get(value, step)
   }
   return value
 }
 
-/** A claim that the token only points to (OpenID Connect Core 1.0 §5.6.2): without it a restriction would be missed. */
+/** A claim that the token only points to: OpenID Connect Core 1.0 §5.6.2, and `hasgroups` of Microsoft Entra. */
 const isElsewhere = (claims: JsonObject, claim: string): boolean => {
   const elsewhere = claims["_claim_names"]
-  return typeof elsewhere === "object" && elsewhere !== null && Object.hasOwn(elsewhere, claim)
+  return (
+    (typeof elsewhere === "object" && elsewhere !== null && Object.hasOwn(elsewhere, claim)) ||
+    (claim === "groups" && Object.hasOwn(claims, "hasgroups") && !Object.hasOwn(claims, "groups"))
+  )
 }
 
 const isPhishingResistant = (amr: unknown): boolean =>

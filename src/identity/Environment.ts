@@ -4,6 +4,7 @@
  * @since 0.2.0
  */
 import { ConfigurationError } from "../Errors.ts"
+import type { ClaimOptions } from "./Claims.ts"
 import type { IssuerOptions } from "./Issuer.ts"
 
 /**
@@ -19,15 +20,20 @@ export const issuerFromEnvironment = (): IssuerOptions | undefined => {
   if ((issuer === undefined) !== (audience === undefined))
     throw new ConfigurationError("SECURE_OPENAI_ISSUER and SECURE_OPENAI_AUDIENCE go together; set both or neither.")
   if (issuer === undefined || audience === undefined) return undefined
+  return {
+    issuer,
+    audience,
+    ...(jwksUri !== undefined && { jwksUri }),
+    ...(claims !== undefined && { claims: claimsIn(claims, "SECURE_OPENAI_CLAIMS") })
+  }
+}
+
+/** The option `claims` as text: a preset's name, or a mapping as JSON. Throws a `ConfigurationError` with `name` in it. */
+export const claimsIn = (text: string, name: string): ClaimOptions => {
   try {
-    return {
-      issuer,
-      audience,
-      ...(jwksUri !== undefined && { jwksUri }),
-      // What is neither a preset nor a mapping is refused with the option.
-      ...(claims !== undefined && { claims: claims.startsWith("{") ? JSON.parse(claims) : claims })
-    }
+    // What is neither a preset nor a mapping is refused with the option.
+    return JSON.parse(text.startsWith("{") ? text : JSON.stringify(text))
   } catch {
-    throw new ConfigurationError("SECURE_OPENAI_CLAIMS is neither the name of a preset nor JSON.")
+    throw new ConfigurationError(`${name} is neither the name of a preset nor JSON.`)
   }
 }

@@ -77,7 +77,10 @@ const make = (issuers: ReadonlyMap<string, Issuer>): Identity["Service"] => {
       return Effect.flatMap(
         attempt(async () => {
           const session = kept ?? (await sessions.open(credentials.token, time))
-          await notRevoked(session)
+          if (await isRevoked(session)) {
+            sessions.forget(credentials.token)
+            throw revoked("it is revoked. Log in again")
+          }
           return session.principal
         }),
         (principal) => asNamed(principal, credentials)
@@ -145,8 +148,8 @@ interface Session {
 /**
  * Sessions by the SHA-256 of the whole token, and by the source that gave it, so that a source that was used before costs
  * no hashing. A verification counts for five minutes, no longer than the key set that it rests on, and never past the end
- * of the token. A function is asked again only once the last token that it gave has ended; calls that need it meanwhile
- * share the answer.
+ * of the token. A function is asked again only once the last token that it gave has ended or was refused; calls that need it
+ * meanwhile share the answer.
  */
 const makeSessions = (issuers: ReadonlyMap<string, Issuer>) => {
   const byToken = new Map<string, Session>()
@@ -170,10 +173,16 @@ const makeSessions = (issuers: ReadonlyMap<string, Issuer>) => {
     const last = bySource.get(source)
     const token =
       last !== undefined && !isOver(last, source, time.wall()) ? Redacted.value(last.token) : await take(source)
-    const session = await verified(token, time)
+    // What is refused now would be refused again, but for what only the issuer's silence refuses.
+    const session = await verified(token, time).catch((error: unknown) => {
+      if (!(error instanceof IdentityInvalid && error.reason === "keys_unavailable")) forget(source)
+      throw error
+    })
     bySource.set(source, session)
     return session
   }
+
+  const forget = (source: TokenSource): void => void bySource.delete(source)
 
   const verified = async (token: string, time: Time): Promise<Session> => {
     const tokenHash = Crypto.hash("sha256", token, "base64url")
@@ -200,16 +209,16 @@ const makeSessions = (issuers: ReadonlyMap<string, Issuer>) => {
     return session
   }
 
-  return { kept, open }
+  return { kept, open, forget }
 }
 
 /** True while a verification counts. After its end a token that the tolerance still admits is verified at every call. */
 const isVerified = (session: Session, { steady, wall }: Time): boolean =>
   steady() < session.until && !Jwt.isExpired(session.expiresAt, 0, wall())
 
-/** Asks the issuer's hook; rejects where it says so, fails or does not answer. */
-const notRevoked = async ({ issuer, principal }: Session): Promise<void> => {
-  if (issuer.revoked === undefined) return
+/** What the issuer's hook says; rejects where it fails, does not answer in time or says neither. */
+const isRevoked = async ({ issuer, principal }: Session): Promise<boolean> => {
+  if (issuer.revoked === undefined) return false
   const presented = {
     claims: principal.claims as JsonObject,
     issuer: issuer.issuer,
@@ -221,9 +230,9 @@ const notRevoked = async ({ issuer, principal }: Session): Promise<void> => {
   } catch (cause) {
     throw revoked("whether it is revoked cannot be told: the option revoked failed. Its error is the cause", cause)
   }
-  if (answer === true) throw revoked("it is revoked. Log in again")
-  if (answer !== false)
+  if (typeof answer !== "boolean")
     throw revoked("whether it is revoked cannot be told: the option revoked gave neither true nor false")
+  return answer
 }
 
 /** A function is asked for the next token at the end of the last one, with no tolerance: it costs nothing to be early. */
@@ -253,7 +262,7 @@ const take = async (source: TokenSource): Promise<string> => {
 const within = async <A>(milliseconds: number, promise: Promise<A>): Promise<A> => {
   let timer: ReturnType<typeof setTimeout> | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds)
+    timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds / 1000} s`)), milliseconds)
   })
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }

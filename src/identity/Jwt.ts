@@ -44,6 +44,9 @@ const refusedHeaders = "jwk,jku,x5u,x5c,crit,b64,zip,cty,enc,epk,p2c,p2s,iv,tag,
 /** Claims that only an id token has (OpenID Connect Core 1.0 §2, §3.3.2.11). */
 const idTokenClaims = ["nonce", "at_hash", "c_hash"] as const
 
+/** The claims with which issuers name the client that a token was issued to. */
+const clientClaims = ["azp", "client_id", "cid", "appid"] as const
+
 /**
  * Verifies a token now. Rejects with {@link IdentityInvalid}; its message never quotes the token. `iss` is read before it is
  * verified only to find the configuration of its issuer. `passed` is told each check that holds.
@@ -93,8 +96,7 @@ export const verify = async (
 export const isExpired = (expiresAt: number, clockTolerance: number, now: number): boolean =>
   expiresAt <= seconds(now) - clockTolerance
 
-/** The refusal of a token that is over. */
-export const expired = (): IdentityInvalid =>
+const expired = (): IdentityInvalid =>
   refused("expired", "The token has expired. Get a new one, or give the token as a function that gets a new one.")
 
 /** The one reading of a token: canonical base64url, strict UTF-8, strict JSON. Nothing in it is verified. */
@@ -160,8 +162,9 @@ const checkHeader = (header: JsonObject): string => {
 
 /** A token of another kind, which the same issuer signs with the same key, is none. */
 const checkType = ({ typ }: JsonObject, claims: JsonObject, issuer: Issuer): void => {
-  // Okta's access tokens have no typ; what only they have tells them apart.
-  const untyped = issuer.claims.preset === "okta" && typ === undefined && typeof claims["cid"] === "string"
+  const { preset } = issuer.claims
+  // Access tokens of Okta's custom authorization servers have no typ; a claim that only they have tells them apart.
+  const untyped = preset === "okta" && typ === undefined && typeof claims["cid"] === "string"
   const wanted = issuer.tokens === "id" ? /^(application\/)?jwt$/i : /^(application\/)?(at\+jwt|jwt)$/i
   if (!untyped && (typeof typ !== "string" || !wanted.test(typ)))
     throw refused(
@@ -170,8 +173,15 @@ const checkType = ({ typ }: JsonObject, claims: JsonObject, issuer: Issuer): voi
         ? `The token's typ must be "JWT"; send the id token.`
         : `The token's typ must be "at+jwt" or "JWT"; send an access token (RFC 9068).`
     )
-  if (issuer.claims.preset === "keycloak" && claims["typ"] !== "Bearer")
-    throw refused("type", `The token is not an access token of Keycloak: its claim typ is not "Bearer".`)
+  const keycloak = issuer.tokens === "id" ? "ID" : "Bearer"
+  if (preset === "keycloak" && claims["typ"] !== keycloak)
+    throw refused(
+      "type",
+      `The claim typ of this token of Keycloak is not "${keycloak}"; send the ${issuer.tokens} token.`
+    )
+  // There an id token and an access token may have the same audience; only the latter names a client.
+  if (preset === "entra" && issuer.tokens === "access" && !clientClaims.some((claim) => Object.hasOwn(claims, claim)))
+    throw refused("type", "The token names no client (azp, appid), so it is no access token of Microsoft Entra.")
   const marker = issuer.tokens === "id" ? undefined : idTokenClaims.find((claim) => Object.hasOwn(claims, claim))
   if (marker !== undefined)
     throw refused("type", `The token is an id token (it has "${marker}"). Send the access token instead.`)
@@ -193,9 +203,9 @@ const checkClaims = (claims: JsonObject, issuer: Issuer, now: number): number =>
   checkAudience(claims["aud"], issuer)
   checkClient(claims, issuer)
   if (!isName(sub)) throw badClaim("sub", `must be text of 1 to ${maximumName} characters without control characters`)
-  if (!isTime(exp)) throw badClaim("exp", "must be a time in seconds")
-  if (!isTime(iat)) throw badClaim("iat", "must be a time in seconds")
-  if (nbf !== undefined && !isTime(nbf)) throw badClaim("nbf", "must be a time in seconds")
+  if (!isTime(exp)) throw badClaim("exp", "must be a time in whole seconds")
+  if (!isTime(iat)) throw badClaim("iat", "must be a time in whole seconds")
+  if (nbf !== undefined && !isTime(nbf)) throw badClaim("nbf", "must be a time in whole seconds")
   if (exp <= Math.max(iat, nbf ?? iat)) throw badClaim("exp", "must be later than iat and nbf")
   if (exp - Math.min(iat, nbf ?? iat) > issuer.maximumLifetime)
     throw refused(
@@ -220,9 +230,6 @@ const checkAudience = (aud: unknown, issuer: Issuer): void => {
   if (!isAmong) throw wrongAudience(issuer)
 }
 
-/** The claims with which issuers name the client that a token was issued to. */
-const clientClaims = ["azp", "client_id", "cid", "appid"] as const
-
 const checkClient = (claims: JsonObject, { audience, clients, tokens }: Issuer): void => {
   const allowed = clients ?? (tokens === "id" ? [audience] : undefined)
   if (allowed === undefined) return
@@ -235,8 +242,9 @@ const checkClient = (claims: JsonObject, { audience, clients, tokens }: Issuer):
     )
 }
 
+/** Whole seconds from 1970 to 9999. */
 const isTime = (value: unknown): value is number =>
-  Number.isFinite(value) && typeof value === "number" && value >= 0 && value <= 253_402_300_799
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= 253_402_300_799
 
 const fault = (cause: unknown, issuer: Issuer): IdentityInvalid => {
   if (cause instanceof JOSEAlgNotAllowed || cause instanceof JOSENotSupported)

@@ -32,23 +32,23 @@ export const settling = 30_000
 export const makeGuard = (): ((time: Time) => number | undefined) => {
   let trusted: number | undefined
   let candidate = 0
-  let since = 0
+  let since: number | undefined
   return ({ steady, wall }) => {
     const at = steady()
     const offset = wall() - at
     if (trusted === undefined) trusted = offset
     const jump = offset - trusted
     if (Math.abs(jump) <= tolerance) {
-      since = 0
+      since = undefined
       return undefined
     }
-    if (since === 0 || Math.abs(offset - candidate) > 1000) {
+    if (since === undefined || Math.abs(offset - candidate) > 1000) {
       candidate = offset
       since = at
     }
     if (jump > 0 && at - since >= settling) {
       trusted = offset
-      since = 0
+      since = undefined
       return undefined
     }
     return jump

@@ -1,9 +1,11 @@
-import { afterAll, assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { text } from "node:stream/consumers"
 import { makeIssuer } from "../../src/testing/Tokens.ts"
 import { temporaryFolder } from "../audit/logs.ts"
+import { audience, startProvider } from "../identity/provider.ts"
 
 const main = Path.join(import.meta.dirname, "../../src/cli/main.ts")
 const home = temporaryFolder()
@@ -11,19 +13,25 @@ afterAll(() => Fs.rmSync(home, { recursive: true, force: true }))
 
 const issuer = makeIssuer("https://sso.acme.com/realms/acme", "assistant")
 const file = Path.join(home, "issuers.json")
+const empty = Path.join(home, "empty.json")
+Fs.writeFileSync(empty, "[]")
 const claims = { roles: [["realm_access", "roles"]], company: "https://example.com/company", allowedRoles: ["analyst"] }
 Fs.writeFileSync(file, JSON.stringify([{ ...issuer.options, claims }]))
 
-const run = (args: ReadonlyArray<string>, input = "", env: object = {}) => {
-  const { status, stderr, stdout } = ChildProcess.spawnSync(process.execPath, [main, "identity", "explain", ...args], {
+const run = async (args: ReadonlyArray<string>, input = "", env: object = {}) => {
+  const command = ChildProcess.spawn(process.execPath, [main, "identity", "explain", ...args], {
     env: { PATH: process.env["PATH"], NO_COLOR: "1", ...env },
-    encoding: "utf8",
-    input,
-    timeout: 20_000
+    timeout: 120_000
   })
+  command.stdin.end(input)
+  const [stdout, stderr, status] = await Promise.all([
+    text(command.stdout),
+    text(command.stderr),
+    new Promise<number | null>((ended) => command.on("close", ended))
+  ])
   for (const part of [...args, input.trim()]
-    .filter((text) => text.startsWith("eyJ"))
-    .flatMap((text) => text.split(".")))
+    .filter((word) => word.startsWith("eyJ"))
+    .flatMap((word) => word.split(".")))
     assert.notInclude(`${stdout}${stderr}`, part, "prints no part of the token")
   return { status, stderr, stdout }
 }
@@ -35,8 +43,8 @@ const token = issuer.mint({
 })
 
 describe("secure-openai identity explain", () => {
-  it("says what a token becomes, from which claims, and what was dropped", () => {
-    const { status, stdout } = run(["--issuers", file, "-"], `${token}\n`)
+  it("says what a token becomes, from which claims, and what was dropped", async () => {
+    const { status, stdout } = await run(["--issuers", file, "-"], `${token}\n`)
     assert.strictEqual(status, 0)
     assert.match(stdout, /^ACCEPTED {2}user:alice\n/)
     assert.match(stdout, /issuer +https:\/\/sso\.acme\.com\/realms\/acme\n/)
@@ -49,8 +57,8 @@ describe("secure-openai identity explain", () => {
     assert.match(stdout, /policies +user:alice, company:Acme, role:analyst\n/)
   })
 
-  it("prints JSON alone with --json, and takes the token as an argument too", () => {
-    const { status, stdout } = run(["--issuers", file, "--json", token])
+  it("prints JSON alone with --json, and takes the token as an argument too", async () => {
+    const { status, stdout } = await run(["--issuers", file, "--json", token])
     assert.strictEqual(status, 0)
     const said = JSON.parse(stdout)
     assert.isTrue(said.accepted)
@@ -73,32 +81,103 @@ describe("secure-openai identity explain", () => {
     ["signature", "signature", `${issuer.mint().split(".").slice(0, 2).join(".")}.AAAA`, "not signed by the key"],
     ["claims", "audience", issuer.mint({ aud: "other" }), "audience"],
     ["mapping", "claim", issuer.mint({ team: 7 }), '"team"']
-  ])("names the check that does not hold: %s", (check, reason, wrong, hint) => {
-    const { status, stdout } = run(["--issuers", file, "-"], wrong)
+  ])("names the check that does not hold: %s", async (check, reason, wrong, hint) => {
+    const { status, stdout } = await run(["--issuers", file, "-"], wrong)
     assert.strictEqual(status, 1)
     assert.match(stdout, new RegExp(`^REFUSED {2}${reason}\n`))
     assert.match(stdout, new RegExp(`  ${check} +does not hold\n`))
     assert.include(stdout, hint)
   })
 
-  it("takes the issuer from the environment or flags, and cannot run without one", () => {
-    const env = { SECURE_OPENAI_ISSUER: issuer.options.issuer, SECURE_OPENAI_AUDIENCE: "assistant" }
-    const down = run(["--jwks-uri", "http://127.0.0.1:1/jwks", "-"], token, {
+  const env = { SECURE_OPENAI_ISSUER: issuer.options.issuer, SECURE_OPENAI_AUDIENCE: "assistant" }
+  it("takes the issuer from the environment or flags", async () => {
+    const down = await run(["--jwks-uri", "http://127.0.0.1:1/jwks", "-"], token, {
       ...env,
       SECURE_OPENAI_CLAIMS: '{"user":"sub"}'
     })
     assert.strictEqual(down.status, 1)
     assert.include(down.stdout, "keys_unavailable")
-    for (const [args, variables] of [
-      [["-"], {}],
-      [["-"], { ...env, SECURE_OPENAI_CLAIMS: "none" }],
-      [["-"], { ...env, SECURE_OPENAI_CLAIMS: "{" }],
-      [["--issuer", "https://x.example", "-"], {}],
-      [["--issuers", Path.join(home, "nothing"), "-"], {}]
-    ] as const) {
-      const { status, stderr } = run(args, token, variables)
-      assert.strictEqual(status, 2)
-      assert.notStrictEqual(stderr, "")
+  })
+
+  it.each<readonly [what: string, args: ReadonlyArray<string>, env: object, hint: string]>([
+    ["no issuer", ["-"], {}, "--issuer and --audience"],
+    ["a preset that is none", ["-"], { ...env, SECURE_OPENAI_CLAIMS: "none" }, '"keycloak"'],
+    ["a mapping that is no JSON", ["-"], { ...env, SECURE_OPENAI_CLAIMS: "{" }, "SECURE_OPENAI_CLAIMS"],
+    ["a flag that is no JSON", ["--claims", "{", "-"], env, "--claims"],
+    ["half of an environment", ["-"], { SECURE_OPENAI_ISSUER: "https://x.example" }, "go together"],
+    ["no audience", ["--issuer", "https://x.example", "-"], {}, "audience"],
+    ["no file", ["--issuers", Path.join(home, "nothing"), "-"], {}, "nothing cannot be read as JSON"],
+    ["a file without issuers", ["--issuers", empty, "-"], {}, "names no issuer"],
+    ["flags beside a file", ["--issuers", file, "--audience", "other", "-"], {}, "leave --issuer, --audience"]
+  ])("cannot run with %s", async (_, args, variables, hint) => {
+    const { status, stderr } = await run(args, token, variables)
+    assert.strictEqual(status, 2)
+    assert.include(stderr, hint)
+  })
+})
+
+describe("secure-openai identity explain, with a real OpenID provider", () => {
+  let provider: Awaited<ReturnType<typeof startProvider>>
+  beforeAll(async () => {
+    vi.spyOn(console, "warn").mockReturnValue()
+    vi.spyOn(console, "info").mockReturnValue()
+    provider = await startProvider("one")
+  })
+  afterAll(() => {
+    vi.restoreAllMocks()
+    provider.close()
+  })
+  const mapping = '{"roles":["realm_access","roles"],"team":"https://acme.example/team"}'
+  const named = () => ["--issuer", provider.url, "--audience", audience, "--claims", mapping, "-"]
+
+  it("finds the keys by discovery, and says what the token becomes", async () => {
+    const { status, stdout } = await run(named(), await provider.token())
+    assert.strictEqual(status, 0)
+    assert.match(stdout, /^ACCEPTED {2}user:alice\n/)
+    assert.match(stdout, /"typ":"at\+jwt","kid":"one"/)
+    assert.match(stdout, /team +https:\/\/acme\.example\/team +Lab\n/)
+    assert.match(stdout, /policies +user:alice, company:Acme, team:Lab, role:analyst\n/)
+  })
+
+  it("does the same by the environment, with the address of the key set", async () => {
+    const good = await run(["--json", "-"], await provider.token(), {
+      SECURE_OPENAI_ISSUER: provider.url,
+      SECURE_OPENAI_AUDIENCE: audience,
+      SECURE_OPENAI_JWKS_URI: `${provider.url}/jwks`,
+      SECURE_OPENAI_CLAIMS: mapping
+    })
+    assert.strictEqual(good.status, 0)
+    assert.deepStrictEqual(JSON.parse(good.stdout).policies, ["user:alice", "company:Acme", "team:Lab", "role:analyst"])
+  })
+
+  it(
+    "tells a token of a withdrawn key, of another audience, of another issuer and a forged one apart",
+    { timeout: 180_000 },
+    async () => {
+      const before = await provider.token()
+      await provider.rotate("two")
+      const after = await provider.token()
+      const forged = makeIssuer(provider.url, audience).mint({}, { header: { kid: "two", alg: "ES256" } })
+      for (const [args, presented, expected] of [
+        [named(), after, "ACCEPTED  user:alice"],
+        [named(), before, "REFUSED  unknown_key"],
+        [named(), forged, "REFUSED  signature"],
+        [["--issuer", provider.url, "--audience", "other", "-"], after, "REFUSED  audience"],
+        [["--issuer", `${provider.url}/`, "--audience", audience, "-"], after, "REFUSED  issuer"]
+      ] as const) {
+        const { status, stdout } = await run(args, presented)
+        assert.strictEqual(stdout.split("\n")[0], expected)
+        assert.strictEqual(status, expected.startsWith("ACCEPTED") ? 0 : 1)
+      }
     }
+  )
+
+  it("says that the issuer does not answer, once it is gone", async () => {
+    const good = await provider.token()
+    provider.close()
+    const { status, stdout } = await run(named(), good)
+    assert.strictEqual(status, 1)
+    assert.match(stdout, /^REFUSED {2}keys_unavailable\n/)
+    assert.include(stdout, `${provider.url}/.well-known/openid-configuration did not answer`)
   })
 })

@@ -112,6 +112,24 @@ describe("a pipeline of one's own", () => {
     expect((await workspace.records()).at(-1)).toMatchObject({ kind: "refused", stage: "identity", status: 401 })
   })
 
+  it("lets a stream that runs go on past the end of its token, and refuses the next", async () => {
+    const jwtToken = mintToken({}, { expiresIn: 5 })
+    const { exp } = JSON.parse(Buffer.from(jwtToken.split(".")[1] ?? "", "base64url").toString())
+    const workspace = openWorkspace({ issuers: { ...testIssuer, clockTolerance: 0 } })
+    const client = openClient({ appName: "app", workspace, jwtToken })
+    provider.behave({ chunks: 8 })
+    let seen = 0
+    for await (const chunk of await client.chat.completions.create({ ...params, stream: true })) {
+      seen += chunk.choices.length
+      while (Date.now() < exp * 1000) await wait(20)
+    }
+    expect(seen).toBeGreaterThan(7)
+    expect((await workspace.records()).at(-1)).toMatchObject({ kind: "outcome", result: "complete" })
+    await expect(client.chat.completions.create({ ...params, stream: true })).rejects.toMatchObject({
+      reason: "expired"
+    })
+  })
+
   it("gates a stream: the released part, then the refusal, and the provider is let go", async () => {
     const gate = (reply: Reply): Reply =>
       reply._tag === "Json"

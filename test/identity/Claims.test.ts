@@ -93,6 +93,9 @@ describe("Claims.principal", () => {
 
   it("refuses a claim that the token only points to", () => {
     assert.strictEqual(refusalOf({ _claim_names: { groups: "src1" } }).reason, "claim")
+    assert.strictEqual(refusalOf({ _claim_names: { preferred_username: "src1" } }).reason, "claim")
+    assert.strictEqual(refusalOf({ hasgroups: true }).reason, "claim")
+    assert.deepStrictEqual(principal({ hasgroups: true, groups: ["eu"] }).groups, ["eu"])
     assert.deepStrictEqual(principal({ _claim_names: { address: "src1" } }).groups, [])
   })
 

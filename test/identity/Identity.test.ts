@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
 import { Call, type Credentials, type TokenSource } from "../../src/Call.ts"
-import { type IdentityInvalid } from "../../src/Errors.ts"
+import { IdentityInvalid } from "../../src/Errors.ts"
 import { Identity } from "../../src/identity/Identity.ts"
 import { makeIssuer } from "../../src/testing/Tokens.ts"
 
@@ -169,6 +169,84 @@ describe("Identity.resolve", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.effect("asks a token function again after its token was refused for good", () =>
+    Effect.gen(function* () {
+      const { audience, jwks } = issuer.options
+      let answer = () => Response.json(jwks)
+      const fetching = vi.spyOn(globalThis, "fetch").mockImplementation(() => Promise.resolve(answer()))
+      yield* Effect.addFinalizer(() => Effect.sync(() => fetching.mockRestore()))
+      let asked = 0
+      const source = () => {
+        asked++
+        return Promise.resolve(mint())
+      }
+      let revoked: () => unknown = () => false
+      const remote = { issuer: issuer.options.issuer, audience, jwksUri: "https://issuer.test/jwks" }
+      yield* Effect.gen(function* () {
+        const { principal } = yield* resolve(user(source))
+        revoked = () => undefined
+        yield* refusal(user(source))
+        revoked = () => false
+        assert.strictEqual((yield* resolve(user(source))).principal, principal, "not where the hook could not tell")
+        revoked = () => true
+        yield* refusal(user(source))
+        revoked = () => false
+        yield* resolve(user(source))
+        assert.strictEqual(asked, 2)
+
+        yield* TestClock.adjust("5 minutes")
+        answer = () => new Response("", { status: 500 })
+        assert.strictEqual((yield* refusal(user(source))).reason, "keys_unavailable")
+        yield* TestClock.adjust("1 second")
+        answer = () => Response.json({ keys: [] })
+        assert.strictEqual((yield* refusal(user(source))).reason, "unknown_key")
+        assert.strictEqual(asked, 2, "not where only the issuer's silence refused it")
+        answer = () => Response.json(jwks)
+        yield* TestClock.adjust("20 seconds")
+        yield* resolve(user(source))
+        assert.strictEqual(asked, 3)
+      }).pipe(Effect.provide(Identity.layer({ issuers: [{ ...remote, revoked: () => revoked() as boolean }] })))
+    })
+  )
+
+  it.effect(
+    "keeps 10,000 tokens, and lets go the one kept longest",
+    () =>
+      Effect.gen(function* () {
+        const tokens = Array.from({ length: 10_001 }, (_, i) => mint({ sub: `user-${i}` }))
+        const principalOf = (token: string) => Effect.map(resolve(user(token)), ({ principal }) => principal)
+        const [first, second] = yield* Effect.forEach(tokens, principalOf)
+        assert.strictEqual(yield* principalOf(tokens[1] ?? ""), second)
+        assert.notStrictEqual(yield* principalOf(tokens[0] ?? ""), first)
+      }).pipe(Effect.provide(layer)),
+    180_000
+  )
+
+  it("waits for a token function for 10 s, and for a revocation hook for 5 s", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
+    try {
+      const never = () => new Promise<never>(() => {})
+      for (const [credentials, options, seconds, reason] of [
+        [user(never), {}, 10, "missing"],
+        [user(issuer.mint()), { revoked: never }, 5, "revoked"]
+      ] as const) {
+        let ended = false
+        const waiting = Effect.runPromise(
+          Effect.provide(refusal(credentials), Identity.layer({ issuers: [{ ...issuer.options, ...options }] }))
+        ).finally(() => (ended = true))
+        while (vi.getTimerCount() === 0) await new Promise((done) => setImmediate(done))
+        await vi.advanceTimersByTimeAsync(seconds * 1000 - 1)
+        assert.isFalse(ended)
+        await vi.advanceTimersByTimeAsync(1)
+        const error = await waiting
+        assert.strictEqual(error instanceof IdentityInvalid && error.reason, reason)
+        assert.include(String(error instanceof IdentityInvalid && error.cause), `no answer within ${seconds} s`)
+      }
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
   it.effect("holds a token against the issuer's keys again after five minutes", () =>
     Effect.gen(function* () {
       const { audience, jwks } = issuer.options
@@ -189,11 +267,26 @@ describe("Identity.resolve", () => {
         yield* TestClock.adjust("299 seconds")
         vi.setSystemTime(299_000)
         yield* resolve(credentials)
+        // What is verified now rests on a key set that is as old.
+        const late = user(mint())
+        yield* resolve(late)
         yield* TestClock.adjust("1 second")
         vi.setSystemTime(300_000)
         assert.strictEqual((yield* refusal(credentials)).reason, "unknown_key")
+        assert.strictEqual((yield* refusal(late)).reason, "unknown_key")
       }).pipe(Effect.provide(Identity.layer({ issuers: [remote] })))
     })
+  )
+
+  it.effect("verifies a token anew after five minutes, by a given key set too", () =>
+    Effect.gen(function* () {
+      const credentials = user(mint())
+      const { principal } = yield* resolve(credentials)
+      yield* TestClock.adjust("299 seconds")
+      assert.strictEqual((yield* resolve(credentials)).principal, principal)
+      yield* TestClock.adjust("1 second")
+      assert.notStrictEqual((yield* resolve(credentials)).principal, principal)
+    }).pipe(Effect.provide(layer))
   )
 
   it.effect("never mixes concurrent callers", () =>
@@ -219,7 +312,7 @@ describe("Identity.resolve", () => {
   )
 })
 
-describe("J63: a revocation hook", () => {
+describe("a revocation hook", () => {
   const answers: ReadonlyArray<readonly [string, () => unknown]> = [
     ["true", () => true],
     ["a promise of true", () => Promise.resolve(true)],
@@ -256,7 +349,7 @@ describe("J63: a revocation hook", () => {
   })
 })
 
-describe("J67, J69: tokens and clocks", () => {
+describe("tokens and clocks", () => {
   /** Both clocks of a test, in seconds, each set alone. */
   const clocks = () => {
     const at = { wall: 0, steady: 0 }
@@ -318,11 +411,34 @@ describe("J67, J69: tokens and clocks", () => {
         at.wall = 700
         at.steady = 30
         assert.strictEqual((yield* refusal(credentials)).reason, "clock")
+        at.wall = 729
+        at.steady = 59
+        assert.strictEqual((yield* refusal(credentials)).reason, "clock", "it did not run evenly")
         at.wall = 730
         at.steady = 60
         yield* resolve(credentials)
         at.wall = 600
         assert.strictEqual((yield* refusal(credentials)).reason, "clock")
+      })
+    ))
+
+  it("begins to wait anew at each jump forward, to the same time too", () =>
+    during((at) =>
+      Effect.gen(function* () {
+        const credentials = user(mint({}, { expiresIn: 9000 }))
+        const seen: Array<string> = []
+        for (const [steady, wall] of [
+          [0, 0],
+          [1, 601],
+          [20, 20],
+          [40, 640],
+          [69, 669],
+          [70, 670]
+        ] as const) {
+          Object.assign(at, { steady, wall })
+          seen.push(yield* Effect.match(resolve(credentials), { onSuccess: () => "yes", onFailure: () => "no" }))
+        }
+        assert.deepStrictEqual(seen, ["yes", "no", "yes", "no", "no", "yes"])
       })
     ))
 

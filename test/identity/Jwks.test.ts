@@ -1,13 +1,13 @@
 import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
-import { exportJWK, generateKeyPair, type JWK } from "jose"
+import { exportJWK, generateKeyPair } from "jose"
 import * as Http from "node:http"
-import { Provider } from "oidc-provider"
 import { IdentityInvalid } from "../../src/Errors.ts"
 import * as Jwks from "../../src/identity/Jwks.ts"
 import * as Claims from "../../src/identity/Claims.ts"
 import * as Issuer from "../../src/identity/Issuer.ts"
 import * as Jwt from "../../src/identity/Jwt.ts"
 import { makeIssuer } from "../../src/testing/Tokens.ts"
+import { audience, startProvider } from "./provider.ts"
 
 /** Both clocks of a test; the steady one can be moved on. */
 let moved = 0
@@ -51,66 +51,12 @@ const outcome = (promise: Promise<unknown>): Promise<string> =>
   )
 
 describe("a real OpenID provider", () => {
-  const audience = "https://api.example"
-  let server: Awaited<ReturnType<typeof serve>>
-  let keys: ReadonlyArray<JWK> = []
-  const newKey = async (kid: string): Promise<JWK> => {
-    const { privateKey } = await generateKeyPair("ES256", { extractable: true })
-    return { ...(await exportJWK(privateKey)), kid, alg: "ES256", use: "sig" }
-  }
-  const provide = (next: ReadonlyArray<JWK>) => {
-    keys = next
-    const provider = new Provider(server.url, {
-      jwks: { keys },
-      clients: [
-        {
-          client_id: "svc",
-          client_secret: "secret",
-          grant_types: ["client_credentials"],
-          redirect_uris: [],
-          response_types: [],
-          id_token_signed_response_alg: "ES256"
-        }
-      ],
-      features: {
-        clientCredentials: { enabled: true },
-        devInteractions: { enabled: false },
-        resourceIndicators: {
-          enabled: true,
-          defaultResource: () => audience,
-          getResourceServerInfo: () => ({
-            scope: "api",
-            audience,
-            accessTokenTTL: 600,
-            accessTokenFormat: "jwt",
-            jwt: { sign: { alg: "ES256" } }
-          })
-        }
-      },
-      extraTokenClaims: () => ({
-        preferred_username: "alice",
-        realm_access: { roles: ["analyst"] },
-        "https://acme.example/team": "Lab",
-        company: "Acme"
-      })
-    })
-    server.answer(provider.callback())
-  }
-  const token = async (): Promise<string> => {
-    const response = await fetch(`${server.url}/token`, {
-      method: "POST",
-      headers: { authorization: `Basic ${btoa("svc:secret")}` },
-      body: new URLSearchParams({ grant_type: "client_credentials", scope: "api" })
-    })
-    const { access_token } = JSON.parse(await response.text())
-    return access_token
-  }
+  let server: Awaited<ReturnType<typeof startProvider>>
 
   beforeAll(async () => {
     vi.spyOn(console, "warn").mockReturnValue()
     vi.spyOn(console, "info").mockReturnValue()
-    server = await serve(json({}))
-    provide([await newKey("one")])
+    server = await startProvider("one")
   })
   afterAll(() => {
     vi.restoreAllMocks()
@@ -119,7 +65,7 @@ describe("a real OpenID provider", () => {
 
   it("is discovered, its at+jwt is accepted, and a forged one is not", async () => {
     const issuers = Issuer.issuers([{ issuer: server.url, audience }])
-    const real = await token()
+    const real = await server.token()
     const { claims } = await Jwt.verify(real, issuers, time)
     assert.strictEqual(claims["preferred_username"], "alice")
     const mapping = Claims.mapping({ roles: ["realm_access", "roles"], team: "https://acme.example/team" })
@@ -137,10 +83,10 @@ describe("a real OpenID provider", () => {
 
   it("may change its key: the new one counts within 30 s, the old one no longer than the set is kept", async () => {
     const issuers = Issuer.issuers([{ issuer: server.url, audience }])
-    const before = await token()
+    const before = await server.token()
     await Jwt.verify(before, issuers, time)
-    provide([await newKey("two")])
-    const after = await token()
+    await server.rotate("two")
+    const after = await server.token()
     moved += 10_000
     assert.strictEqual(await outcome(Jwt.verify(after, issuers, time)), "accepted")
     assert.strictEqual(await outcome(Jwt.verify(before, issuers, time)), "unknown_key")
@@ -150,7 +96,7 @@ describe("a real OpenID provider", () => {
 
   it("is not asked for every unknown key id", async () => {
     const issuers = Issuer.issuers([{ issuer: server.url, audience }])
-    await Jwt.verify(await token(), issuers, time)
+    await Jwt.verify(await server.token(), issuers, time)
     const asked = server.requests()
     const mint = makeIssuer(server.url, audience).mint
     const reasons = await Promise.all(
@@ -189,6 +135,8 @@ describe("Jwks.make", () => {
   it.each<readonly [string, Http.RequestListener]>([
     ["answers 500", json({}, 500)],
     ["answers 204", json({}, 204)],
+    ["answers 404, even with a good one", json(options.jwks, 404)],
+    ["answers 203, even with a good one", json(options.jwks, 203)],
     [
       "redirects, even to a good one",
       (request, response) =>
@@ -223,13 +171,59 @@ describe("Jwks.make", () => {
           .end(`{"keys":[],${JSON.stringify(options.jwks).slice(1)}`)
     ],
     ["has 200,000 keys", json({ keys: Array.from({ length: 200_000 }, () => 0) })]
-  ])("J31, J34: fails closed when the set %s", (_, answer) =>
+  ])("fails closed when the set %s", (_, answer) =>
     with_(answer, async (server) => {
       assert.strictEqual(await outcome(at(server.url).key(header, steady)), "keys_unavailable")
     })
   )
 
-  it("J32, J35: asks once in ten seconds for a thousand unknown key ids, however empty the set is", () =>
+  it.each<readonly [string, Http.RequestListener]>([
+    ["does not answer", () => {}],
+    ["begins and never ends", (_, response) => void response.setHeader("content-type", "application/json").write("{")]
+  ])("gives up after 5 s when the issuer %s", (_, answer) =>
+    with_(answer, async (server) => {
+      const late = new AbortController()
+      const timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(late.signal)
+      try {
+        const waiting = outcome(at(server.url).key(header, steady))
+        await vi.waitFor(() => assert.strictEqual(server.requests(), 1))
+        late.abort()
+        assert.strictEqual(await waiting, "keys_unavailable")
+        assert.deepStrictEqual(timeout.mock.calls, [[5000]])
+      } finally {
+        timeout.mockRestore()
+      }
+    })
+  )
+
+  it("takes 64 keys, and 256 KiB", () =>
+    with_(json({}), async (server) => {
+      const others = Array.from({ length: 63 }, (_, i) => ({ ...options.jwks.keys[0], kid: `k${i}` }))
+      const full = JSON.stringify({ keys: [...others, ...options.jwks.keys] })
+      const sized = (length: number): Http.RequestListener =>
+        json({ ...JSON.parse(full), pad: "x".repeat(length - full.length - 9) })
+      for (const [length, expected] of [
+        [256 * 1024, "accepted"],
+        [256 * 1024 + 1, "keys_unavailable"]
+      ] as const) {
+        server.answer(sized(length))
+        assert.strictEqual(await outcome(at(server.url).key(header, steady)), expected)
+      }
+    }))
+
+  it("remembers 256 key ids that a fetch did not bring", () =>
+    with_(json({ keys: [] }), async (server) => {
+      const keys = at(server.url)
+      const ask = (kid: string) => outcome(keys.key({ alg: "Ed25519", kid }, frozen))
+      await Promise.all(Array.from({ length: 257 }, (_, i) => ask(`x${i}`)))
+      moved += 10_000
+      await ask("x1")
+      assert.strictEqual(server.requests(), 1)
+      await ask("x0")
+      assert.strictEqual(server.requests(), 2)
+    }))
+
+  it("asks once in ten seconds for a thousand unknown key ids, however empty the set is", () =>
     with_(json({ keys: [] }), async (server) => {
       const keys = at(server.url)
       const flood = () =>
@@ -241,7 +235,7 @@ describe("Jwks.make", () => {
       assert.strictEqual(server.requests(), 1)
     }))
 
-  it("J32: a key id that a fetch did not bring causes no other for 20 s", () =>
+  it("a key id that a fetch did not bring causes no other for 20 s", () =>
     with_(json({ keys: [] }), async (server) => {
       const keys = at(server.url)
       const ask = (kid: string) => outcome(keys.key({ alg: "Ed25519", kid }, steady))
@@ -255,7 +249,7 @@ describe("Jwks.make", () => {
       assert.strictEqual(server.requests(), 2)
     }))
 
-  it("J33: asks less and less often while the issuer fails", () =>
+  it("asks less and less often while the issuer fails", () =>
     with_(json({}, 500), async (server) => {
       const keys = at(server.url)
       for (const [wait, requests] of [
@@ -278,7 +272,7 @@ describe("Jwks.make", () => {
       }
     }))
 
-  it("J36: a withdrawn key is refused after five minutes", () =>
+  it("a withdrawn key is refused after five minutes", () =>
     with_(json(options.jwks), async (server) => {
       const keys = at(server.url)
       await keys.key(header, frozen)

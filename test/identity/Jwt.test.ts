@@ -21,10 +21,7 @@ const options: Issuer.IssuerOptions = {
       { ...publicKey.export({ format: "jwk" }), kid: "ed" },
       { ...rsa.publicKey.export({ format: "jwk" }), kid: "rsa" },
       { ...rsa3.publicKey.export({ format: "jwk" }), kid: "rsa3" },
-      { ...ec.publicKey.export({ format: "jwk" }), kid: "ec" },
-      { ...publicKey.export({ format: "jwk" }), kid: "enc", use: "enc" },
-      { ...publicKey.export({ format: "jwk" }), kid: "twice" },
-      { ...publicKey.export({ format: "jwk" }), kid: "twice" }
+      { ...ec.publicKey.export({ format: "jwk" }), kid: "ec" }
     ]
   }
 }
@@ -39,7 +36,6 @@ const signed = (head: string, payload: string | Buffer) => {
 }
 const token = (change: object = {}, changeHeader: object = {}) =>
   signed(JSON.stringify({ ...header, ...changeHeader }), JSON.stringify({ ...claims, ...change }))
-const parts = (jwt: string) => jwt.split(".") as [string, string, string]
 
 const outcome = async (jwt: string, at = now, issuers = configured): Promise<IdentityReason | "accepted"> => {
   try {
@@ -53,117 +49,6 @@ const outcome = async (jwt: string, at = now, issuers = configured): Promise<Ide
   }
 }
 
-const [h, p, s] = parts(token())
-const lastChanged = `${s.slice(0, -1)}_`
-const spki = (key: Crypto.KeyObject) => key.export({ format: "pem", type: "spki" })
-const hs256 = (secret: string | Buffer, kid: string) => {
-  const input = `${base64url(JSON.stringify({ ...header, alg: "HS256", kid }))}.${p}`
-  return `${input}.${Crypto.createHmac("sha256", secret).update(input).digest("base64url")}`
-}
-
-const refusals: ReadonlyArray<readonly [string, string, IdentityReason]> = [
-  ["alg none", `${base64url(JSON.stringify({ ...header, alg: "none" }))}.${p}.`, "algorithm"],
-  ["alg nOnE", `${base64url(JSON.stringify({ ...header, alg: "nOnE" }))}.${p}.${s}`, "algorithm"],
-  ["no alg", token({}, { alg: undefined }), "algorithm"],
-  ["alg as a number", token({}, { alg: 1 }), "algorithm"],
-  ["HS256 keyed with the RSA public key", hs256(spki(rsa.publicKey), "rsa"), "algorithm"],
-  ["HS256 keyed with the EC public key", hs256(spki(ec.publicKey), "ec"), "algorithm"],
-  ["HS256 keyed with the Ed25519 bytes", hs256(spki(publicKey), "ed"), "algorithm"],
-  ["EdDSA where only Ed25519 is allowed", token({}, { alg: "EdDSA" }), "algorithm"],
-  ["an algorithm that does not fit the key", token({}, { alg: "ES256" }), "unknown_key"],
-  ["an unknown key id", token({}, { kid: "other" }), "unknown_key"],
-  ["no key id", token({}, { kid: undefined }), "unknown_key"],
-  ["an empty key id", token({}, { kid: "" }), "unknown_key"],
-  ["a key id with a line end", token({}, { kid: "ed\n" }), "unknown_key"],
-  ["a key id of 10 KB", token({}, { kid: "e".repeat(5000) }), "unknown_key"],
-  ["a key id of Object.prototype", token({}, { kid: "constructor" }), "unknown_key"],
-  ["a key id that two keys have", token({}, { kid: "twice" }), "unknown_key"],
-  ["a key for encryption", token({}, { kid: "enc" }), "unknown_key"],
-  ...["jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "cty"].map(
-    (name) => [`header ${name}`, token({}, { [name]: [] }), "malformed"] as const
-  ),
-  ["typ dpop+jwt", token({}, { typ: "dpop+jwt" }), "type"],
-  ["typ soai-invoke+jwt", token({}, { typ: "soai-invoke+jwt" }), "type"],
-  ["typ logout+jwt", token({}, { typ: "logout+jwt" }), "type"],
-  ["no typ", token({}, { typ: undefined }), "type"],
-  ...["nonce", "at_hash", "c_hash"].map((name) => [`an id token's ${name}`, token({ [name]: "x" }), "type"] as const),
-  ["an unknown issuer", token({ iss: "https://other.example" }), "issuer"],
-  ["an issuer with a trailing slash", token({ iss: `${options.issuer}/` }), "issuer"],
-  ["an issuer in an array", token({ iss: [options.issuer] }), "issuer"],
-  ["no issuer", token({ iss: undefined }), "issuer"],
-  ["another audience", token({ aud: "https://other.example" }), "audience"],
-  ["our audience among others", token({ aud: [options.audience, "https://other.example"] }), "audience"],
-  ["our audience alone in an array", token({ aud: [options.audience] }), "audience"],
-  ["an audience of another case", token({ aud: "https://API.example" }), "audience"],
-  ["no audience", token({ aud: undefined }), "audience"],
-  ["no subject", token({ sub: undefined }), "claim"],
-  ["an empty subject", token({ sub: "" }), "claim"],
-  ["a subject that is a number", token({ sub: 7 }), "claim"],
-  ["no end", token({ exp: undefined }), "claim"],
-  ["an end as text", token({ exp: String(claims.exp) }), "claim"],
-  [
-    "an end beyond numbers",
-    signed(JSON.stringify(header), JSON.stringify(claims).replace(/"exp":\d+/, '"exp":1e400')),
-    "malformed"
-  ],
-  ["an end before it was issued", token({ iat: seconds + 5, exp: seconds + 5 }), "claim"],
-  ["no time of issue", token({ iat: undefined }), "claim"],
-  ["a time of issue as text", token({ iat: "now" }), "claim"],
-  ["a start as text", token({ nbf: "now" }), "claim"],
-  ["an end before its start", token({ nbf: claims.exp }), "claim"],
-  ["issued in the future", token({ iat: seconds + 31 }), "not_yet_valid"],
-  ["a start in the future", token({ nbf: seconds + 31 }), "not_yet_valid"],
-  ["expired", token({ exp: seconds - 30, iat: seconds - 60 }), "expired"],
-  ["a changed payload", `${h}.${base64url(JSON.stringify({ ...claims, sub: "root" }))}.${s}`, "signature"],
-  ["a signature of zeros", `${h}.${p}.${base64url("\0".repeat(64))}`, "signature"],
-  ["a signature that is too short", `${h}.${p}.${s.slice(0, 40)}`, "signature"],
-  [
-    "ES256 with r = s = 0",
-    `${base64url(JSON.stringify({ ...header, alg: "ES256", kid: "ec" }))}.${p}.${base64url("\0".repeat(64))}`,
-    "signature"
-  ],
-  ["unused bits set in the last character", `${h}.${p}.${lastChanged}`, "malformed"],
-  ["a line end after it", `${token()}\n`, "malformed"],
-  ["a space before it", ` ${token()}`, "malformed"],
-  ["the word Bearer before it", `Bearer ${token()}`, "malformed"],
-  ["padding", `${h}.${p}.${s}==`, "malformed"],
-  ["two parts", `${h}.${p}`, "malformed"],
-  ["five parts", `${h}.${p}.${s}.${s}.${s}`, "malformed"],
-  ["nothing but dots", "..", "malformed"],
-  ["ten thousand dots", ".".repeat(8000), "malformed"],
-  ["more than 8 KiB", token({ filler: "x".repeat(8192) }), "malformed"],
-  ["JSON instead of compact form", JSON.stringify({ protected: h, payload: p, signature: s }), "malformed"],
-  [
-    "a duplicate header",
-    signed(`{"alg":"none",${JSON.stringify(header).slice(1)}`, JSON.stringify(claims)),
-    "malformed"
-  ],
-  [
-    "a duplicate claim",
-    signed(JSON.stringify(header), `{"sub":"root",${JSON.stringify(claims).slice(1)}`),
-    "malformed"
-  ],
-  [
-    "a duplicate claim in another spelling",
-    signed(JSON.stringify(header), `{"\\u0073ub":"root",${JSON.stringify(claims).slice(1)}`),
-    "malformed"
-  ],
-  [
-    "a claim named __proto__",
-    signed(JSON.stringify(header), `{"__proto__":{},${JSON.stringify(claims).slice(1)}`),
-    "malformed"
-  ],
-  ["claims nested 100 deep", signed(JSON.stringify(header), `{"a":${"[".repeat(100)}${"]".repeat(100)}}`), "malformed"],
-  ["claims that are an array", signed(JSON.stringify(header), "[]"), "malformed"],
-  ["claims that are text", signed(JSON.stringify(header), '"alice"'), "malformed"],
-  ["a byte order mark", signed(JSON.stringify(header), `\ufeff${JSON.stringify(claims)}`), "malformed"],
-  [
-    "invalid UTF-8",
-    signed(JSON.stringify(header), Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])),
-    "malformed"
-  ]
-]
-
 describe("Jwt.verify", () => {
   it("accepts a good access token and gives its claims", async () => {
     const verified = await Jwt.verify(token(), configured, { wall: () => now, steady: () => 0 })
@@ -172,12 +57,8 @@ describe("Jwt.verify", () => {
     assert.strictEqual(verified.issuer.issuer, options.issuer)
   })
 
-  it.each(refusals)("refuses %s", async (_, jwt, reason) => {
-    assert.strictEqual(await outcome(jwt), reason)
-  })
-
-  it.each(["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])("accepts typ %s", async (typ) => {
-    assert.strictEqual(await outcome(token({}, { typ })), "accepted")
+  it("refuses an algorithm that is allowed, but not one of the key", async () => {
+    assert.strictEqual(await outcome(token({}, { alg: "ES256" })), "unknown_key")
   })
 
   it("holds exp, nbf and iat to the second, with a tolerance of 30", async () => {
@@ -195,7 +76,7 @@ describe("Jwt.verify", () => {
     assert.strictEqual(await outcome(await by("RS256", "rsa", rsa.privateKey)), "accepted")
     assert.strictEqual(await outcome(await by("PS256", "rsa", rsa.privateKey)), "accepted")
     assert.strictEqual(await outcome(await by("ES256", "ec", (await ecPair()).privateKey)), "signature")
-    const input = `${base64url(JSON.stringify({ ...header, alg: "RS256", kid: "rsa3" }))}.${p}`
+    const input = `${base64url(JSON.stringify({ ...header, alg: "RS256", kid: "rsa3" }))}.${base64url(JSON.stringify(claims))}`
     const signature = Crypto.sign("sha256", Buffer.from(input), rsa3.privateKey).toString("base64url")
     assert.strictEqual(await outcome(`${input}.${signature}`), "unknown_key")
   })
@@ -226,6 +107,12 @@ describe("Issuer.issuers", () => {
     ["no algorithm", { algorithms: [] }],
     ["a tolerance without end", { clockTolerance: Infinity }],
     ["a tolerance below zero", { clockTolerance: -1 }],
+    ["a tolerance of more than five minutes", { clockTolerance: 301 }],
+    ["a grace of more than an hour", { grace: 3601 }],
+    ["a life of more than 30 days", { maximumLifetime: 30 * 86_400 + 1 }],
+    ["a life of no time", { maximumLifetime: 0 }],
+    ["an age of more than 30 days", { maximumAge: 30 * 86_400 + 1 }],
+    ["an age of no time", { maximumAge: 0 }],
     ["a tolerance that is no number", { clockTolerance: NaN }],
     ["an option it does not know", { algorithm: "ES256" }],
     ["a claim it does not know", { claims: { role: "roles" } }],

@@ -169,6 +169,10 @@ describe("tokens as providers make them", () => {
   it("of Keycloak: an id, refresh or logout token is none, nor one for a third party", async () => {
     for (const typ of ["ID", "Refresh", "Logout", undefined])
       assert.strictEqual(await refused("Keycloak", { typ }), "type")
+    const ids = { ...shape("Keycloak"), options: { ...shape("Keycloak").options, tokens: "id" as const } }
+    assert.strictEqual((await become(ids, { typ: "ID", azp: "assistant", at_hash: "h" })).id, "alice")
+    const error: unknown = await become(ids, { azp: "assistant" }).catch((error: unknown) => error)
+    assert.strictEqual(error instanceof IdentityInvalid && error.reason, "type")
     assert.strictEqual(await refused("Keycloak", { aud: ["assistant", "account", "other"] }), "audience")
     assert.strictEqual(await refused("Keycloak", { aud: ["account"] }), "audience")
     assert.strictEqual(await refused("Keycloak", { aud: ["assistant", "assistant"] }), "audience")
@@ -187,8 +191,21 @@ describe("tokens as providers make them", () => {
     assert.strictEqual(await refused("Okta", { nonce: "n" }), "type")
   })
 
+  it("of Microsoft Entra: an id token for the same audience is none", async () => {
+    assert.strictEqual(await refused("Microsoft", { azp: undefined }), "type")
+    const { id } = await become(shape("Microsoft"), { azp: undefined, appid: "spa-guid" })
+    assert.strictEqual(id, "o-1")
+  })
+
   it("of Microsoft Entra: groups that are elsewhere are missed, not ignored", async () => {
     assert.strictEqual(await refused("Microsoft", { groups: undefined, _claim_names: { groups: "src1" } }), "claim")
+  })
+
+  it("of Google: an address counts where Google runs its domain", async () => {
+    assert.strictEqual(await refused("Google", { hd: undefined }), "claim")
+    assert.strictEqual(await refused("Google", { hd: undefined, email: "gmail.com@acme.com" }), "claim")
+    const own = await become(shape("Google"), { hd: undefined, email: "alice@gmail.com" })
+    assert.deepStrictEqual([own.id, own.documents], ["alice@gmail.com", []])
   })
 
   it("of Google: an address that is not verified, an access token or another client names nobody", async () => {

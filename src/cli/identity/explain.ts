@@ -14,7 +14,7 @@ import * as Fs from "node:fs"
 import type { JsonObject } from "../../CanonicalJson.ts"
 import { Configuration, IdentityInvalid } from "../../Errors.ts"
 import * as Claims from "../../identity/Claims.ts"
-import { issuerFromEnvironment } from "../../identity/Environment.ts"
+import { claimsIn, issuerFromEnvironment } from "../../identity/Environment.ts"
 import { type Issuer, issuers, type IssuerOptions } from "../../identity/Issuer.ts"
 import * as Jwt from "../../identity/Jwt.ts"
 import { timeOf } from "../../identity/Time.ts"
@@ -28,7 +28,6 @@ interface Explanation {
   readonly issuer?: string | undefined
   readonly header?: Readonly<Record<string, unknown>> | undefined
   readonly expires?: string | undefined
-  readonly degraded?: boolean | undefined
   readonly checks: ReadonlyArray<{ readonly check: string; readonly passed: boolean }>
   readonly refusal?: { readonly reason: string; readonly message: string } | undefined
   readonly fields: ReadonlyArray<Claims.Mapped>
@@ -68,7 +67,7 @@ export const explain = Command.make(
 ).pipe(
   Command.withShortDescription("Say what a token becomes, and why"),
   Command.withDescription(
-    "Verifies a token as an app would, and says which checks hold, what is wrong, and which claim each name comes from. A hook for revocation is not asked. Exits with 0 where the token is accepted, 1 where it is refused, 2 where it could not tell."
+    "Verifies a token as an app would, and says which checks hold, what is wrong, and which claim each name comes from. A hook for revocation is not asked. Exits with 0 where the token is accepted, 1 where it is refused, 2 where nothing could be checked."
   ),
   Command.withExamples([
     { command: "pbpaste | secure-openai identity explain -", description: "A token from the clipboard" },
@@ -89,14 +88,18 @@ const configuration = (given: {
 }): Effect.Effect<ReadonlyMap<string, Issuer>, CannotRun> =>
   Effect.try({
     try: () => {
-      if (Option.isSome(given.issuers))
-        return issuers([JSON.parse(Fs.readFileSync(given.issuers.value, "utf8"))].flat())
-      const claims = Option.getOrUndefined(given.claims)
+      if (Option.isSome(given.issuers)) {
+        if ([given.issuer, given.audience, given.jwksUri, given.claims].some(Option.isSome))
+          throw new Error(
+            "--issuers names whole issuers: leave --issuer, --audience, --jwks-uri and --claims out beside it."
+          )
+        return issuers(issuersIn(given.issuers.value))
+      }
       const flags = {
         issuer: Option.getOrUndefined(given.issuer),
         audience: Option.getOrUndefined(given.audience),
         jwksUri: Option.getOrUndefined(given.jwksUri),
-        claims: claims?.startsWith("{") === true ? JSON.parse(claims) : claims
+        claims: Option.getOrUndefined(Option.map(given.claims, (text) => claimsIn(text, "--claims")))
       }
       const named = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined))
       const base = Option.isSome(given.issuer) ? undefined : issuerFromEnvironment()
@@ -112,6 +115,19 @@ const configuration = (given: {
         message: cause instanceof Configuration || cause instanceof Error ? cause.message : String(cause)
       })
   })
+
+const issuersIn = (file: string): ReadonlyArray<IssuerOptions> => {
+  try {
+    // What is missing or wrong in them is refused with the option.
+    const found: ReadonlyArray<IssuerOptions> = [JSON.parse(Fs.readFileSync(file, "utf8"))].flat()
+    if (found.length > 0) return found
+  } catch (cause) {
+    throw new Error(`${file} cannot be read as JSON: ${cause instanceof Error ? cause.message : String(cause)}.`, {
+      cause
+    })
+  }
+  throw new Error(`${file} names no issuer.`)
+}
 
 const standardInput = Effect.try({
   try: () => Fs.readFileSync(0, "utf8"),
@@ -129,9 +145,7 @@ const explained = (token: string, configured: ReadonlyMap<string, Issuer>): Effe
         header: parts?.header
       }
       try {
-        const { claims, degraded, expiresAt, issuer } = await Jwt.verify(token, configured, time, (check) =>
-          passed.push(check)
-        )
+        const { claims, expiresAt, issuer } = await Jwt.verify(token, configured, time, (check) => passed.push(check))
         const mapped = Claims.map(claims, issuer.claims)
         const { documents, id } = Claims.principal(claims, issuer.claims, {
           issuer: issuer.issuer,
@@ -142,7 +156,6 @@ const explained = (token: string, configured: ReadonlyMap<string, Issuer>): Effe
           accepted: true,
           ...about,
           expires: new Date(expiresAt * 1000).toISOString(),
-          degraded,
           checks: [...passed, "mapping"].map((check) => ({ check, passed: true })),
           fields: mapped,
           policies: [`user:${id}`, ...documents]
@@ -194,19 +207,10 @@ const lines = (explanation: Explanation): ReadonlyArray<string> => {
   ]
 }
 
-const about = ({ degraded, expires, header, issuer }: Explanation): ReadonlyArray<ReadonlyArray<Cell>> => [
-  ...(issuer === undefined ? [] : [[["quiet", "issuer"], issuer] satisfies ReadonlyArray<Cell>]),
-  ...(header === undefined ? [] : [[["quiet", "header"], JSON.stringify(header)] satisfies ReadonlyArray<Cell>]),
-  ...(expires === undefined ? [] : [[["quiet", "ends"], expires] satisfies ReadonlyArray<Cell>]),
-  ...(degraded === true
-    ? [
-        [
-          ["quiet", "keys"],
-          ["warn", "by grace: the issuer cannot be reached"]
-        ] satisfies ReadonlyArray<Cell>
-      ]
-    : [])
-]
+const about = ({ expires, header, issuer }: Explanation): ReadonlyArray<ReadonlyArray<Cell>> =>
+  Object.entries({ issuer, header: header && JSON.stringify(header), ends: expires }).flatMap(([name, value]) =>
+    value === undefined ? [] : [[["quiet", name], value] satisfies ReadonlyArray<Cell>]
+  )
 
 const heads: ReadonlyArray<Cell> = [
   ["quiet", "field"],
