@@ -322,7 +322,7 @@ describe.skipIf(python === undefined)("proofs and receipts", { timeout: 120_000 
     const origin = originOf(base.files)
     const [open = {}] = recordsOf(base.files)
     const about = (kind: string) => ({ ...open, kind, use: "agent", kid: agent.kid, jwk: agent.jwk })
-    const decided = { ...open, ...decision("call-1"), tool: "t" }
+    const decided = { ...open, ...decision("call-1"), tool: "t", kid: agent.kid }
     const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url")
     const jobs = [
       ["key.active"],
@@ -330,10 +330,16 @@ describe.skipIf(python === undefined)("proofs and receipts", { timeout: 120_000 
       ["key.active", "key.retired"],
       ["key.active", "key.revoked", "key.active"],
       // Whoever holds the log's key writes what is no decision.
+      ["key.active"],
+      // Another agent of the same log signs a receipt for a call that it did not sign.
       ["key.active"]
     ].map((before, i): Job => {
       const leaf = before.length + 1
-      const said = i < 4 ? decided : { ...decided, principal: "alice", edits: 7 }
+      const said =
+        [
+          { ...decided, principal: "alice", edits: 7 },
+          { ...decided, kid: "another" }
+        ][i - 4] ?? decided
       const records = renumbered([open, ...before.map(about), said, about("key.active"), about("key.retired")])
       const claims = {
         sub: "alice",
@@ -359,7 +365,8 @@ describe.skipIf(python === undefined)("proofs and receipts", { timeout: 120_000 
       [
         [0, undefined],
         ...Array.from({ length: 3 }, () => [1, "the log publishes no such key, or it had ended"]),
-        [1, "the claim sub is not what the log says"]
+        [1, "the claim sub is not what the log says"],
+        [1, "the receipt is signed by another key than the call was"]
       ]
     )
   })

@@ -760,6 +760,8 @@ def check_receipt(jws, path, given=None):
     principal, edits = record.get("principal"), record.get("edits")
     if record.get("kind") != "decision" or index >= log.note.size:
         raise Bad("there is no signed decision at that index")
+    if record.get("kid") != kid:
+        raise Bad("the receipt is signed by another key than the call was")
     said = {
         "call": record.get("call"),
         "tool": record.get("tool"),
