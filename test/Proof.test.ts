@@ -243,6 +243,17 @@ describe("proofs", () => {
     expect(other?.claims.bdh).toBe(digest('{"input":[1.0,1e2]}'))
   })
 
+  it("of one call do not go with the receipt of another", async () => {
+    const ask = () => client.chat.completions.create({ model, messages: [{ role: "user", content: "hi" }] })
+    const [one, other] = [await proofOf(await ask()), await proofOf(await ask())]
+    const prompt = { messages: [{ role: "user", content: "hi" }] }
+    expect(Prompt.verify(one, prompt).valid).toBe(true)
+    expect(Prompt.verify({ ...one, receipt: other.receipt }, prompt)).toEqual({
+      valid: false,
+      reason: "the receipt is of another envelope"
+    })
+  })
+
   it("say what is wrong with what is no prompt, no key and no receipt, and never throw", () => {
     const { jws: envelope } = envelopeOf('{"input":["x"]}')
     const nothing = undefined as never
