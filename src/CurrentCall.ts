@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 import { AsyncLocalStorage } from "node:async_hooks"
-import { behalfOf, type Lineage } from "./Call.ts"
+import { behalfOf, type Lineage, narrowed } from "./Call.ts"
 
 const current = new AsyncLocalStorage<Lineage>()
 
@@ -42,7 +42,7 @@ export const askedInCourse = (asked: Lineage | undefined): Lineage | undefined =
   if (asked === undefined || running === undefined) return asked ?? running
   return {
     ...asked,
-    intents: [...new Set([...asked.intents, ...running.intents])],
+    intents: narrowed(running.intents, asked),
     behalf: [...new Set([...asked.behalf, ...behalfOf(running)])]
   }
 }

@@ -22,7 +22,8 @@ export const makeFolders = (path: string): void => {
   }
 }
 
-const isFolder = (path: string): boolean => Fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+/** Whether there is a folder of this path. */
+export const isFolder = (path: string): boolean => Fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
 
 /**
  * Makes a file with all of its text, mode 0600, synced; false where it is there already. A link is made whole or not at all:
@@ -39,6 +40,16 @@ export const createFile = (path: string, text: string): boolean => {
     throw error
   } finally {
     Fs.unlinkSync(draft)
+  }
+}
+
+/** What is read or done; undefined where the file is missing. */
+export const orMissing = <A>(read: () => A): A | undefined => {
+  try {
+    return read()
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined
+    throw error
   }
 }
 

@@ -10,7 +10,7 @@ import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Configuration } from "./Errors.ts"
-import { createFile, errorCode, makeFolders } from "./Files.ts"
+import { createFile, errorCode, makeFolders, orMissing } from "./Files.ts"
 
 /** What is in the folder: `agent.pem`, `log.pem`, `salt`, and beside each what is to take its place. */
 export type KeyName = "agent" | "log" | "salt"
@@ -172,12 +172,10 @@ const takeUp = (directory: string, name: KeyName, ended: ReadonlyArray<KeyEnd>):
 }
 
 const replaceBy = (next: string, path: string): void => {
-  try {
+  orMissing(() => {
     read(next)
     Fs.renameSync(next, path)
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error
-  }
+  })
 }
 
 const endedFile = (directory: string): string => Path.join(directory, "ended.json")

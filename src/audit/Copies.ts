@@ -9,7 +9,7 @@ import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { ConfigurationError, type EnforcementUnavailable } from "../Errors.ts"
-import { errorCode, makeFolders } from "../Files.ts"
+import { makeFolders, orMissing } from "../Files.ts"
 import { parseNote } from "./Checkpoint.ts"
 import type { SignedNote } from "./SignedTree.ts"
 import { unavailable } from "./Unavailable.ts"
@@ -202,7 +202,6 @@ class Copier {
   }
 
   async #copy(note: SignedNote): Promise<void> {
-    const { to } = this.#target
     const late = new AbortController()
     const timer = setTimeout(
       () => late.abort(new Error(`it took longer than ${attemptTimeout / 1000} s`)),
@@ -211,31 +210,32 @@ class Copier {
     try {
       await Promise.race([
         new Promise((_, reject) => late.signal.addEventListener("abort", () => reject(late.signal.reason as Error))),
-        typeof to === "function"
-          ? to(note.text)
-          : urlOf(to) === undefined
-            ? copyToFolder(String(to), note, async (draft, file) => {
-                late.signal.throwIfAborted()
-                this.#keep(String(to), note)
-                this.#naming = [draft, file]
-                await Fs.promises.rename(draft, file)
-                this.#naming = undefined
-              })
-            : post(urlOf(to) ?? to, note, late.signal)
+        this.#send(note, late.signal)
       ])
     } finally {
       clearTimeout(timer)
     }
   }
 
+  #send(note: SignedNote, signal: AbortSignal): void | Promise<void> {
+    const { to } = this.#target
+    if (typeof to === "function") return to(note.text)
+    const url = urlOf(to)
+    if (url !== undefined) return post(url, note, signal)
+    const folder = String(to)
+    return copyToFolder(folder, note, async (draft, file) => {
+      signal.throwIfAborted()
+      this.#keep(folder, note)
+      this.#naming = [draft, file]
+      await Fs.promises.rename(draft, file)
+      this.#naming = undefined
+    })
+  }
+
   /** A copy that takes its name in the background would take it after the last one: it takes it now, or has it. */
   #nameNow(): void {
-    if (this.#naming === undefined) return
-    try {
-      Fs.renameSync(...this.#naming)
-    } catch (error) {
-      if (errorCode(error) !== "ENOENT") throw error
-    }
+    const naming = this.#naming
+    if (naming !== undefined) orMissing(() => Fs.renameSync(...naming))
   }
 
   /** A log that was made anew, key and all, must not write over what tells. */
@@ -254,7 +254,7 @@ class Copier {
   }
 }
 
-const post = async (url: string | URL, { text }: SignedNote, signal: AbortSignal): Promise<void> => {
+const post = async (url: URL, { text }: SignedNote, signal: AbortSignal): Promise<void> => {
   const response = await fetch(url, {
     method: "POST",
     headers: { "content-type": "text/plain; charset=utf-8" },

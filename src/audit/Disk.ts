@@ -7,7 +7,7 @@
 import * as Context from "effect/Context"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { createFile, errorCode, makeFolders } from "../Files.ts"
+import { createFile, makeFolders, orMissing } from "../Files.ts"
 
 /** Called once, with what went wrong. */
 export type Done = (error: Error | null) => void
@@ -88,15 +88,6 @@ const nodeFile = (fd: number): File => {
     syncSync: () => Fs.fdatasyncSync(fd),
     truncate: (size) => Fs.ftruncateSync(fd, size),
     close: () => Fs.closeSync(fd)
-  }
-}
-
-const orMissing = <A>(read: () => A): A | undefined => {
-  try {
-    return read()
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined
-    throw error
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import * as Path from "node:path"
 import type { EnforcementUnavailable } from "../Errors.ts"
-import { errorCode } from "../Files.ts"
+import { orMissing } from "../Files.ts"
 import type { AnyKey } from "../Keys.ts"
 import { signCheckpointBy } from "./Checkpoint.ts"
 import { closeQuietly, type File, type FileSystem, replace } from "./Disk.ts"
@@ -230,11 +230,7 @@ export class SignedTree {
   /** At exit, what takes its name in the background would take it after the last one: it takes it now, or has it. */
   #nameNow(): void {
     const { disk, path } = this.#options
-    try {
-      disk.renameSync(this.#draft, Path.join(path, "checkpoint"))
-    } catch (error) {
-      if (errorCode(error) !== "ENOENT") throw error
-    }
+    orMissing(() => disk.renameSync(this.#draft, Path.join(path, "checkpoint")))
   }
 
   #isWritten(text: string, size: number): SignedNote {

@@ -10,6 +10,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { type Note, parseNote } from "../audit/Checkpoint.ts"
 import { decodeLine } from "../audit/Segment.ts"
+import { isFolder } from "../Files.ts"
 import { CannotRun } from "./Ending.ts"
 import { readFile } from "./LogKey.ts"
 
@@ -52,7 +53,10 @@ const readFolder = (folder: string): Effect.Effect<Earlier, CannotRun> =>
     if (names.length === 0) return yield* new CannotRun({ message: `There is no copy of a checkpoint in ${folder}.` })
     const copies = yield* Effect.forEach(names.sort(), (name) => readCopy(Path.join(folder, name)))
     return {
-      of: (log) => copies.filter(({ note }) => note.origin === originOf(log)).map(({ text }) => text),
+      of: (log) => {
+        const origin = originOf(log)
+        return copies.filter(({ note }) => note.origin === origin).map(({ text }) => text)
+      },
       others: (logs) => {
         const origins = new Set(logs.map(originOf))
         return copies.filter(({ note }) => !origins.has(note.origin))
@@ -75,5 +79,3 @@ const originOf = (log: string): string | undefined => {
   const note = Fs.existsSync(file) ? parseNote(Fs.readFileSync(file, "utf8")) : undefined
   return note === undefined || Result.isFailure(note) ? undefined : note.success.origin
 }
-
-const isFolder = (path: string): boolean => Fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() === true

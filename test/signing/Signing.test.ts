@@ -63,6 +63,17 @@ const register = (agent: Agent) => Effect.map(Directory, (directory) => director
 const claimsOf = (jws: string): Envelope.EnvelopeClaims =>
   JSON.parse(Buffer.from(jws.split(".")[1] ?? "", "base64url").toString())
 
+/** An envelope of the agent or service `iss`, which follows `parent`. */
+const link = (iss: string, parent: Envelope.Link | undefined) =>
+  Envelope.sign({
+    ...Envelope.ofCall(Call.generate(params, where), alice),
+    key,
+    iss,
+    aud: "service-1",
+    parent,
+    now: 0
+  })
+
 describe("Signing.sign", () => {
   it.effect("signs every call with the agent key, for its provider", () =>
     Effect.gen(function* () {
@@ -208,38 +219,20 @@ describe("Signing.sign", () => {
   it.effect("ends a chain of eight agents", () =>
     Effect.gen(function* () {
       yield* register(registered)
-      const link = (parent: Envelope.Envelope | undefined) =>
-        Envelope.sign({
-          ...Envelope.ofCall(Call.generate(params, where), alice),
-          key,
-          iss: "agent-1",
-          aud: "service-1",
-          parent,
-          now: 0
-        })
-      let envelope = link(undefined)
+      let envelope = link("agent-1", undefined)
       const chain = [envelope.jws]
-      for (let depth = 1; depth <= 7; depth++) chain.push((envelope = link(envelope)).jws)
+      for (let depth = 1; depth <= 7; depth++) chain.push((envelope = link("agent-1", envelope)).jws)
       const signed = yield* sign(alice, { invocation: envelope.jws, chain: chain.slice(0, -1) })
       assert.strictEqual(claimsOf(signed.envelope).dep, 8)
       assert.deepStrictEqual(signed.chain, chain)
-      assert.strictEqual(yield* refusal(alice, { invocation: link(envelope).jws, chain }), "envelope")
+      assert.strictEqual(yield* refusal(alice, { invocation: link("agent-1", envelope).jws, chain }), "envelope")
     }).pipe(Effect.provide(layer))
   )
 
   it.effect("follows the call in whose course it is made, while that one's chain is good", () =>
     Effect.gen(function* () {
-      const make = (parent: Envelope.Link | undefined) =>
-        Envelope.sign({
-          ...Envelope.ofCall(Call.generate(params, where), alice),
-          key,
-          iss: "service-1",
-          aud: "service-1",
-          parent,
-          now: 0
-        })
-      const root = make(undefined)
-      const before = make(root)
+      const root = link("service-1", undefined)
+      const before = link("service-1", root)
       const lineage: Lineage = {
         call: "c",
         principal: alice,
@@ -263,7 +256,7 @@ describe("Signing.sign", () => {
       assert.deepStrictEqual(yield* signedIn({ ...alice, id: "bob" }), beginning)
       assert.deepStrictEqual(yield* signedIn({ ...alice, kind: "agent" }), beginning)
       let deep = before
-      while (deep.claims.dep < Envelope.maximumDepth) deep = make(deep)
+      while (deep.claims.dep < Envelope.maximumDepth) deep = link("service-1", deep)
       assert.strictEqual(yield* refusal(alice, { lineage: { ...lineage, envelope: deep.jws } }), "envelope")
       yield* TestClock.setTime(59_999)
       assert.deepStrictEqual(yield* signedIn(alice), following)
