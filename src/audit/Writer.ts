@@ -61,6 +61,8 @@ export interface Appended {
 /** Called once, when what was said is on the disk, or with the reason why it will never be. */
 export type Settled = (fault: EnforcementUnavailable | undefined) => void
 
+/** For how many turns of the event loop a group waits for more, as long as each brings some. */
+const maximumTurns = 8
 /** How long a record may wait for others to be written with, where nobody waits for it, in ms. */
 const writeDelay = 4
 /** How long a record may wait for its sync where nobody waits for it, in ms. */
@@ -280,11 +282,20 @@ export class Writer {
     }, writeDelay).unref()
   }
 
-  // What is said in one turn of the event loop goes into one group.
   #schedule(): void {
     if (this.#isScheduled || this.#isBusy) return
     this.#isScheduled = true
+    this.#collect(maximumTurns)
+  }
+
+  /**
+   * What is said in one turn of the event loop goes into one group, and while the loop is busy, and each turn brings more, that
+   * too: a sync costs as much for one call as for many, and nobody is waited for where nobody comes.
+   */
+  #collect(turns: number): void {
+    const { length } = this.#pending.lines
     nextTurn(() => {
+      if (turns > 1 && this.#pending.lines.length > length) return this.#collect(turns - 1)
       this.#isScheduled = false
       this.#pump()
     })
@@ -337,8 +348,8 @@ export class Writer {
         this.#synced()
         const settled = this.#waiting
         this.#waiting = []
-        // The next group is on its way before anybody is told of this one.
-        this.#pump()
+        if (this.#pending.settled.length > 0) this.#schedule()
+        else this.#pump()
         for (const tell of settled) tell(undefined)
         this.#tree.signSoon()
       })

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { type Call, type Identified, type Lineage, Signed } from "../Call.ts"
 import { EnforcementUnavailable, IdentityInvalid } from "../Errors.ts"
+import { makeBatch } from "../EventLoop.ts"
 import { type AnyKey, Keys, SignerFailed } from "../Keys.ts"
 import { toolResource } from "../Operation.ts"
 import { policyId, type Principal } from "../Principal.ts"
@@ -41,17 +42,21 @@ export class Signing extends Context.Service<
       const { agent } = yield* Keys
       const directory = yield* Directory
       const replay = yield* Replay
+      // A signature takes three times as long where other work was done before it.
+      const together = makeBatch()
+      const sealed = (identified: Identified, parent: Parent | undefined, now: number) =>
+        together(() => seal(agent, identified, parent, now))
       return Signing.of({
         sign: (identified) =>
           Effect.withFiber((fiber): Effect.Effect<Signed, IdentityInvalid | EnforcementUnavailable> => {
             const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
             const { chain, invocation, lineage } = identified.call
             if (invocation === undefined) {
-              if (lineage === undefined) return seal(agent, identified, undefined, now)
+              if (lineage === undefined) return sealed(identified, undefined, now)
               const parent = continued(identified, lineage, now)
               return Result.isFailure(parent)
                 ? Effect.fail(refused(parent.failure))
-                : seal(agent, identified, parent.success, now)
+                : sealed(identified, parent.success, now)
             }
             const verified = verifyInvocation(directory, agent, identified, invocation, now)
             if (Result.isFailure(verified)) return Effect.fail(refused(verified.failure))
@@ -59,7 +64,7 @@ export class Signing extends Context.Service<
             return Effect.flatMap(
               replay.use(verified.success.claims),
               (first): Effect.Effect<Signed, IdentityInvalid | EnforcementUnavailable> =>
-                first ? seal(agent, identified, parent, now) : Effect.fail(replayed())
+                first ? sealed(identified, parent, now) : Effect.fail(replayed())
             )
           })
       })

@@ -17,6 +17,8 @@ const segment = "/log/journal/00000000000000000000.jsonl"
 const linesIn = (disk: FileSystem, path = segment): ReadonlyArray<string> =>
   disk.read(path)?.toString("utf8").trimEnd().split("\n") ?? []
 
+const countLines = (bytes: Uint8Array): number => bytes.filter((byte) => byte === 10).length
+
 const kindsIn = (disk: FileSystem, path = segment): ReadonlyArray<string> =>
   linesIn(disk, path).map((line) => JSON.parse(line).kind)
 
@@ -94,6 +96,35 @@ describe("Journal", () => {
     const second = Array.from({ length: 16 }, () => (log.append(decision()), durable(log)))
     await Promise.all([...first, ...second])
     assert.deepStrictEqual([writes, syncs], [2, 2])
+    await log.close()
+  })
+
+  it("waits for the calls of following turns while each brings one, for eight turns and no longer", async () => {
+    const written: Array<number> = []
+    const disk = diskWith((file, path) =>
+      path === segment
+        ? { write: (bytes, position, done) => (written.push(countLines(bytes)), file.write(bytes, position, done)) }
+        : {}
+    )
+    const log = openLog(disk)
+    const turn = () => new Promise((resolve) => setImmediate(resolve))
+    const inTurns = async (turns: number): Promise<void> => {
+      const waiting: Array<Promise<void>> = []
+      for (let i = 0; i < turns; i++) {
+        // Comes before the log looks again.
+        const next = turn()
+        log.append(decision())
+        waiting.push(durable(log))
+        await next
+      }
+      await Promise.all(waiting)
+    }
+    await inTurns(1)
+    assert.deepStrictEqual(written.splice(0), [1])
+    await inTurns(5)
+    assert.deepStrictEqual(written.splice(0), [5])
+    await inTurns(20)
+    assert.deepStrictEqual(written, [9, 9, 2])
     await log.close()
   })
 
