@@ -6,6 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Scheduler from "effect/Scheduler"
+import { AsyncResource } from "node:async_hooks"
 import { clearImmediate, setImmediate } from "node:timers"
 
 /** The time, in ms since 1970, likewise: the log tells when things were, whatever a test makes of the date. */
@@ -17,25 +18,41 @@ export const nextTurn = (task: () => void): (() => void) => {
   return () => clearImmediate(turn)
 }
 
-/**
- * Has what is asked for in one turn done in the next, one thing right after another, and only then goes on with each. For work
- * that costs several times as much where other code has filled the processor's caches.
- */
-export const makeBatch = (): (<A, E>(work: () => Effect.Effect<A, E>) => Effect.Effect<A, E>) => {
-  let waiting: Array<() => () => void> = []
-  const doAll = (): void => {
+/** A task, which may give what is to be done after all others. */
+type Task = () => (() => void) | void
+
+/** Collects tasks for a later moment, when they run one right after another, each in the async context that it came from. */
+const collecting = (later: (runAll: () => void) => void): ((task: Task) => void) => {
+  let waiting: Array<readonly [AsyncResource, Task]> = []
+  const runAll = (): void => {
     const all = waiting
     waiting = []
-    for (const goOn of all.map((work) => work())) goOn()
+    for (const goOn of all.map(([from, task]) => from.runInAsyncScope(task))) goOn?.()
   }
+  return (task) => {
+    if (waiting.push([new AsyncResource("SecureOpenAI"), task]) === 1) later(runAll)
+  }
+}
+
+/**
+ * Runs what one turn brings in the next, one task right after another: code that finds the processor's caches full of itself
+ * costs half. A task must not throw.
+ */
+export const inNextTurn: (task: Task) => void = collecting(nextTurn)
+
+/**
+ * Has what is asked for in one go done a moment later, one thing right after another, and only then goes on with each: for work
+ * that costs several times as much in between other work.
+ */
+export const makeBatch = (): (<A, E>(work: () => Effect.Effect<A, E>) => Effect.Effect<A, E>) => {
+  const soon = collecting((runAll) => void Promise.resolve().then(runAll))
   return (work) =>
-    Effect.callback((resume) => {
-      const count = waiting.push(() => {
+    Effect.callback((resume) =>
+      soon(() => {
         const done = attempt(work)
         return () => resume(done)
       })
-      if (count === 1) nextTurn(doAll)
-    })
+    )
 }
 
 const attempt = <A, E>(work: () => Effect.Effect<A, E>): Effect.Effect<A, E> => {

@@ -2,10 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { AsyncLocalStorage } from "node:async_hooks"
 import { makeBatch } from "../src/EventLoop.ts"
 
 describe("a batch", () => {
-  it.live("does what one turn asks for in the next, all of it before anything goes on", () =>
+  it.live("does all that was asked for in one go before anything goes on", () =>
     Effect.gen(function* () {
       const together = makeBatch()
       const seen: Array<string> = []
@@ -43,6 +44,26 @@ describe("a batch", () => {
         { concurrency: "unbounded" }
       )
       assert.deepStrictEqual(exits, [Exit.succeed(1), Exit.die(new Error("no")), Exit.fail("late"), Exit.succeed(2)])
+    })
+  )
+
+  it.live("does the work of each in the async context that it was asked in, and goes on there", () =>
+    Effect.promise(async () => {
+      const together = makeBatch()
+      const user = new AsyncLocalStorage<string>()
+      const seen = (name: string) =>
+        user.run(name, () =>
+          Effect.runPromise(
+            Effect.map(
+              together(() => Effect.succeed(user.getStore())),
+              (inWork) => [inWork, user.getStore()]
+            )
+          )
+        )
+      assert.deepStrictEqual(await Promise.all([seen("alice"), seen("bob")]), [
+        ["alice", "alice"],
+        ["bob", "bob"]
+      ])
     })
   )
 

@@ -11,7 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { APIUserAbortError } from "openai"
 import type { Call, Committed, Reply } from "../Call.ts"
-import { scheduler } from "../EventLoop.ts"
+import { inNextTurn, scheduler } from "../EventLoop.ts"
 import { type PipelineError, type ProviderFailed, toSdkError } from "../Errors.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { Pipeline } from "../Pipeline.ts"
@@ -55,8 +55,15 @@ export class Turn {
     return this.#permit.promise
   }
 
-  /** Starts the pipeline on the call; `signal` interrupts it until the bytes may be sent, when the SDK takes over. */
+  /**
+   * Starts the pipeline on the call, with those of other calls that came in this turn of the event loop; `signal` interrupts it
+   * until the bytes may be sent, when the SDK takes over.
+   */
   start(session: Session, owner: TurnOwner, signal: AbortSignal | null | undefined): void {
+    inNextTurn(() => this.#run(session, owner, signal))
+  }
+
+  #run(session: Session, owner: TurnOwner, signal: AbortSignal | null | undefined): void {
     const fiber = session.runtime.runFork(
       Effect.provideService(
         Effect.flatMap(Pipeline, (pipeline) => pipeline.run(this.call)),
@@ -68,7 +75,8 @@ export class Turn {
     if (signal !== null && signal !== undefined) {
       const interrupt = () => fiber.interruptUnsafe()
       const release = () => signal.removeEventListener("abort", interrupt)
-      signal.addEventListener("abort", interrupt, { once: true })
+      if (signal.aborted) interrupt()
+      else signal.addEventListener("abort", interrupt, { once: true })
       this.#permit.promise.then(release, release)
     }
     fiber.addObserver((exit) => {

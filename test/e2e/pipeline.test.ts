@@ -4,6 +4,10 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import { AsyncLocalStorage } from "node:async_hooks"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
 import { OpenAI } from "openai"
 import { describe, expect, it } from "vitest"
 import {
@@ -33,6 +37,7 @@ import { openProvider } from "./fixture.ts"
 
 const messages = [{ role: "user" as const, content: "my secret plan" }]
 const params = { model: "gpt-4", messages }
+const tenants = Array.from({ length: 8 }, (_, i) => `tenant-${i}`)
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 const { openClient, openWorkspace, provider } = await openProvider()
@@ -77,6 +82,35 @@ describe("a pipeline of one's own", () => {
     await client.chat.completions.create(params)
     expect(provider.hits[0]?.text).toBe(JSON.stringify(params).replace("secret", "[redacted]"))
     expect((await records()).filter((r) => r.call !== undefined).map((r) => r.kind)).toEqual(["decision", "outcome"])
+  })
+
+  it("runs its words in the async context of the call, also where many come at once", async () => {
+    const tenant = new AsyncLocalStorage<string>()
+    const seen: Array<string> = []
+    const see = <A extends { readonly call: Call } | Call>(state: A) =>
+      Effect.sync(() => {
+        const { params: asked } = "call" in state ? state.call : state
+        seen.push(`${String(asked["user"])} in ${tenant.getStore()}`)
+        return state
+      })
+    const { client } = make(Pipeline.layerFrom(sentence({ first: see, beforeCommit: see })))
+    await Promise.all(
+      tenants.map((user) => tenant.run(user, () => client.chat.completions.create({ ...params, user })))
+    )
+    expect(seen.toSorted()).toEqual(tenants.flatMap((name) => [`${name} in ${name}`, `${name} in ${name}`]))
+  })
+
+  it("runs a tool in the async context of who called it, also where the log writes many calls at once", async () => {
+    const tenant = new AsyncLocalStorage<string>()
+    const home = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-tenants-"))
+    const workspace = openWorkspace({ home, audit: {} })
+    const client = openClient({ appName: "app", workspace })
+    client.registerTool("whoami", () => tenant.getStore())
+    const called = { id: "1", type: "function" as const, function: { name: "whoami", arguments: "{}" } }
+    const answers = tenants.map((name) => tenant.run(name, () => client.invokeTool(called)))
+    expect((await Promise.all(answers)).map(({ content }) => content)).toEqual(tenants)
+    await workspace.close()
+    Fs.rmSync(home, { recursive: true })
   })
 
   it("refuses with a code of its own, and the log names the stage", async () => {
