@@ -6,35 +6,40 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { Audit } from "./audit/Audit.ts"
 import type { Configuration, EnforcementUnavailable } from "./Errors.ts"
 import { Policy, type Revision } from "./policy/Policy.ts"
-import type { PolicySource } from "./policy/PolicyStore.ts"
+import { type PolicySource, revisionAt } from "./policy/PolicyStore.ts"
 import { watching } from "./policy/Watch.ts"
 
-/**
- * Writes into the log which policies are in force. A folder or file is watched from before it is read: no change falls in
- * between.
- */
+/** Writes into the log which policies are in force, and follows a folder or file from then on. */
 export const layer = <A, E, R>(
   source: PolicySource | undefined,
   stages: Layer.Layer<A | Policy | Audit, E, R>
 ): Layer.Layer<A | Policy | Audit, E | EnforcementUnavailable, R> =>
-  Layer.unwrap(
-    Effect.map(typeof source === "string" ? watching(source) : Effect.succeed(Stream.empty), (changes) =>
-      Layer.provideMerge(
-        Layer.effectDiscard(
-          Effect.gen(function* () {
-            const audit = yield* Audit
-            const policy = yield* Policy
-            yield* audit.policyActivated({ ...(yield* policy.revision), mode: policy.mode })
-            yield* Effect.forkScoped(follow(changes))
-          })
-        ),
-        stages
-      )
-    )
+  Layer.provideMerge(
+    Layer.effectDiscard(
+      Effect.gen(function* () {
+        const audit = yield* Audit
+        const policy = yield* Policy
+        yield* audit.policyActivated({ ...(yield* policy.revision), mode: policy.mode })
+        if (typeof source === "string") yield* Effect.forkScoped(follow(changesOf(source)))
+      })
+    ),
+    stages
+  )
+
+/** The changes of a folder or file: one that came before the watch stood is the first. */
+const changesOf = (path: string): Stream.Stream<void, Error, Policy> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const changes = yield* watching(path)
+      const { revision } = yield* (yield* Policy).revision
+      const isSame = Result.getOrUndefined(revisionAt(path)) === revision
+      return isSame ? changes : Stream.concat(Stream.make(undefined), changes)
+    })
   )
 
 /**
@@ -60,7 +65,7 @@ export const reload: Effect.Effect<Revision, Configuration | EnforcementUnavaila
   }
 )
 
-const follow = (changes: Stream.Stream<void, Error>): Effect.Effect<void, never, Policy | Audit> =>
+const follow = (changes: Stream.Stream<void, Error, Policy>): Effect.Effect<void, never, Policy | Audit> =>
   Stream.runForEach(changes, () =>
     reload.pipe(
       Effect.catch(({ message }) =>

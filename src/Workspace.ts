@@ -262,14 +262,12 @@ export class Workspace {
 
   /**
    * As {@link pass}, for what cannot wait: judged at once, written in order, and on the disk a moment later; how it ends is
-   * not known. Throws what {@link pass} rejects with, and an `EnforcementUnavailableError` while the workspace is not open.
+   * not known. A workspace that is not open yet is opened at once. Throws what {@link pass} rejects with, and an
+   * `EnforcementUnavailableError` where the workspace opens by something that takes its time, a key held elsewhere for instance.
    */
   passAtOnce(request: PassThrough): void {
     if (this.#closed) throw new ClosedError()
-    if (this.runtime.cachedContext === undefined)
-      throw new EnforcementUnavailableError(
-        "The log is not open yet, and nothing leaves unrecorded: await client.ready() before a WebSocket is opened."
-      )
+    this.#openAtOnce()
     const refuse = (refused: Refused) => Effect.sync(() => void this.refuse(refused).catch(() => {}))
     const judged = this.runtime.runSyncExit(judgePassing(request, refuse))
     if (Exit.isFailure(judged)) throw toSdkError(Cause.squash(judged.cause))
@@ -282,6 +280,18 @@ export class Workspace {
       )
       .pollUnsafe()
     if (written !== undefined && Exit.isFailure(written)) throw toSdkError(Cause.squash(written.cause))
+  }
+
+  #openAtOnce(): void {
+    if (this.runtime.cachedContext !== undefined) return
+    const opened = this.runtime.runSyncExit(Effect.void)
+    if (Exit.isSuccess(opened)) return
+    const cause = Cause.squash(opened.cause)
+    throw Cause.isAsyncFiberError(cause)
+      ? new EnforcementUnavailableError(
+          "The log is not open yet, and nothing leaves unrecorded: await client.ready() before a WebSocket is opened."
+        )
+      : toSdkError(cause)
   }
 
   /** Every record of the log so far, oldest first: the whole log is read. */

@@ -95,7 +95,7 @@ export class Audit extends Context.Service<
     }) => Effect.Effect<void, EnforcementUnavailable>
     /** Writes that an agent's key is in use no more (`key.retired`): what it signs from here on does not count. */
     readonly keyRetired: (key: { readonly kid: string }) => Effect.Effect<void, EnforcementUnavailable>
-    /** Writes that a policy set came into force (`policy.activated`). */
+    /** Writes that a policy set came into force (`policy.activated`); the first one, with `previous` undefined, waits for no disk. */
     readonly policyActivated: (policies: {
       readonly revision: string
       readonly count: number
@@ -166,7 +166,8 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       }),
       (opened) => Effect.promise(opened.close)
     )
-    yield* Effect.tryPromise({ try: () => journal.signed, catch: unsigned })
+    const { signed } = journal
+    if (signed !== undefined) yield* Effect.tryPromise({ try: () => signed, catch: unsigned })
     const ground: Ground = { journal, salts: makeSalts(keys.salt), agent: keys.agent, server: options.server }
     /** Calls whose pipeline runs, by the id that the pipeline knows them by. */
     const underWay = new Map<string, Trail>()
@@ -222,6 +223,10 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
 
     const write = (body: Body): Effect.Effect<void, EnforcementUnavailable> =>
       Effect.asVoid(durable((writer) => writer.append(body)))
+
+    /** As {@link write}, without waiting: it is on the disk before what follows it. */
+    const say = (body: Body): Effect.Effect<void, EnforcementUnavailable> =>
+      Effect.suspend(() => Effect.asVoid(Effect.fromResult(journal.append(body))))
 
     const commit = (prepared: Prepared): Effect.Effect<Committed, EnforcementUnavailable> =>
       Effect.suspend(() => {
@@ -329,14 +334,16 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         }),
       keyActive: (key) => write(keyRecord("agent", key)),
       keyRetired: ({ kid }) => write({ kind: "key.retired", use: "agent", kid }),
-      policyActivated: ({ count, mode, previous, revision }) =>
-        write({
+      policyActivated: ({ count, mode, previous, revision }) => {
+        const body: Body = {
           kind: "policy.activated",
           rev: revision,
           count,
           previous,
           mode: mode === "observe" ? mode : undefined
-        }),
+        }
+        return previous === undefined ? say(body) : write(body)
+      },
       policyRejected: ({ reason, revision }) => write({ kind: "policy.rejected", rev: revision, reason }),
       abandon: (call) => Effect.sync(() => void open.get(call)?.end({ result: "abandoned" })),
       records: Effect.flatMap(

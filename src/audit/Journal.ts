@@ -43,8 +43,8 @@ export interface Journal extends Pick<Writer, "append" | "whenDurable"> {
   readonly current: () => Writer
   /** Why no call may begin although the log can be written: checkpoints are overdue, or the clock was set back. */
   readonly hindrance: () => EnforcementUnavailable | undefined
-  /** Settles once a checkpoint of this process is signed; rejects where the key cannot sign. */
-  readonly signed: Promise<void>
+  /** Settles once a checkpoint of this process is signed, and rejects where the key cannot sign; undefined where one was at once. */
+  readonly signed: Promise<void> | undefined
   /** Called before the log closes, to say what must still be said. */
   readonly closing: Set<() => void>
   /** Every record so far, oldest first. Throws what the disk throws. */

@@ -46,7 +46,7 @@ export class SignedTree {
   readonly #frontier: Frontier
   /** True where a key is held elsewhere, and signs later or not at all. */
   readonly #isRemote: boolean
-  readonly #first = Promise.withResolvers<void>()
+  #first: PromiseWithResolvers<void> | undefined = Promise.withResolvers()
   /** In the tree, not in the leaves file. */
   #unsaved: Array<Uint8Array>
   #saved: number
@@ -69,12 +69,12 @@ export class SignedTree {
     this.#unsaved = [...found.unsaved]
     this.#saved = found.saved
     this.#signed = found.signed
-    this.#first.promise.catch(() => {})
+    this.#first?.promise.catch(() => {})
   }
 
-  /** Settles once a checkpoint is signed; rejects where a key cannot sign. */
-  get first(): Promise<void> {
-    return this.#first.promise
+  /** Settles once a checkpoint is signed, and rejects where a key cannot sign; undefined where one is. */
+  get first(): Promise<void> | undefined {
+    return this.#first?.promise
   }
 
   get head(): Head {
@@ -236,7 +236,8 @@ export class SignedTree {
   #isWritten(text: string, size: number): SignedNote {
     this.#signed = size
     this.#unsigned = undefined
-    this.#first.resolve()
+    this.#first?.resolve()
+    this.#first = undefined
     return { origin: this.#options.found.origin, size, text }
   }
 
@@ -244,7 +245,7 @@ export class SignedTree {
   #notSigned(cause: unknown): void {
     this.#isSigning = false
     this.#unsigned ??= { since: this.#options.now(), cause }
-    this.#first.reject(cause)
+    this.#first?.reject(cause)
     this.signSoon()
   }
 

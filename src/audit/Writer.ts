@@ -154,8 +154,8 @@ export class Writer {
     }
   }
 
-  /** Settles once a checkpoint of this boot is signed; rejects where the key cannot sign. */
-  get signed(): Promise<void> {
+  /** Settles once a checkpoint of this boot is signed, and rejects where the key cannot sign; undefined where one is. */
+  get signed(): Promise<void> | undefined {
     return this.#tree.first
   }
 

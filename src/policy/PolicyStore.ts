@@ -67,6 +67,10 @@ export const load = (source: PolicySource): Result.Result<PolicySet, Configurati
 export const diagnose = (source: PolicySource): Result.Result<PolicySet, ReadonlyArray<Diagnostic>> =>
   assemble(typeof source === "string" ? readPath(source) : readValues(isDocuments(source) ? source : [source]))
 
+/** The revision of a folder or file as it is now, whether it would load or not. */
+export const revisionAt = (path: string): Result.Result<string, Configuration> =>
+  attempted(() => readFiles(path, () => {}))
+
 const attempted = <A>(read: () => A): Result.Result<A, Configuration> => {
   try {
     return Result.succeed(read())
@@ -91,6 +95,17 @@ interface Source {
 }
 
 const readPath = (path: string): Source => {
+  const files: Array<PolicyFile> = []
+  const errors: Array<Diagnostic> = []
+  const revision = readFiles(path, (file, bytes) => {
+    if (Buffer.isUtf8(bytes)) files.push(PolicyFile.ofText(file, withoutMark(decode(bytes))))
+    else errors.push(notJson("it is not JSON: it is not UTF-8", { file, line: 1, column: 1, text: "" }))
+  })
+  return { files, revision, errors }
+}
+
+/** Reads the policy files of a folder, or the one of a path; gives the revision of their bytes. */
+const readFiles = (path: string, take: (file: string, bytes: Buffer.Buffer) => void): string => {
   const isFolder = attempt(path, () => Fs.statSync(path)).isDirectory()
   const paths = isFolder ? jsonFiles(path) : [path]
   if (paths.length === 0)
@@ -98,15 +113,12 @@ const readPath = (path: string): Source => {
       message: `The policy folder ${path} holds no *.json file (*.cases.json do not count). Add a policy, or leave the option "policies" out.`
     })
   const digest = Crypto.createHash("sha256")
-  const files: Array<PolicyFile> = []
-  const errors: Array<Diagnostic> = []
   for (const each of paths) {
     const bytes = attempt(each, () => readBytes(each))
     digest.update(checksumLine(bytes, isFolder ? Path.relative(path, each) : Path.basename(each)))
-    if (Buffer.isUtf8(bytes)) files.push(PolicyFile.ofText(each, withoutMark(decode(bytes))))
-    else errors.push(notJson("it is not JSON: it is not UTF-8", { file: each, line: 1, column: 1, text: "" }))
+    take(each, bytes)
   }
-  return { files, revision: revisionOf(digest), errors }
+  return revisionOf(digest)
 }
 
 const notJson = (message: string, place: Place): Diagnostic => ({

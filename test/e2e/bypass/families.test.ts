@@ -1,6 +1,10 @@
 /** The families that pass through, and the WebSockets that no request carries. */
 import { createServer, type IncomingMessage, type Server } from "node:http"
-import { createHash } from "node:crypto"
+import * as Effect from "effect/Effect"
+import { createHash, generateKeyPairSync, sign } from "node:crypto"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import type { OpenAI } from "openai"
 import { OpenAIRealtimeWebSocket } from "openai/realtime/websocket"
 import { OpenAIRealtimeWS } from "openai/realtime/ws"
@@ -9,7 +13,18 @@ import { LiveWS } from "openai/resources/live/ws"
 import { ResponsesWS } from "openai/resources/responses/ws"
 import type { AddressInfo } from "node:net"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import { ClosedError, EnforcementUnavailableError, PolicyDeniedError } from "../../../src/index.ts"
+import {
+  ClosedError,
+  ConfigurationError,
+  EnforcementUnavailableError,
+  PolicyDeniedError,
+  type RemoteSigner,
+  SecureOpenAI,
+  Signer,
+  Workspace,
+  type WorkspaceOptions
+} from "../../../src/index.ts"
+import { thumbprint } from "../../../src/Keys.ts"
 import { attempt, type Attempt, kinds, policies, refused, useLab } from "./lab.ts"
 
 const lab = useLab()
@@ -138,6 +153,17 @@ afterEach(async () => {
   await new Promise((resolve) => sockets.server.close(resolve))
 })
 
+/** A key that signs in its own time, as one that is held elsewhere does. */
+const later = (): RemoteSigner => {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519")
+  const { x = "" } = publicKey.export({ format: "jwk" })
+  return {
+    kid: thumbprint(x),
+    jwk: { kty: "OKP", crv: "Ed25519", x },
+    sign: (bytes) => Effect.promise(async () => new Uint8Array(sign(null, bytes, privateKey)))
+  }
+}
+
 interface Emitter {
   on(event: "error", listener: () => void): unknown
   readonly url: URL
@@ -166,9 +192,8 @@ describe("a WebSocket", () => {
     ])
     expect(sockets.hits).toEqual([])
   })
-  it.each(classes)("%s of the service opens, and is in the log before it does", async (_name, open) => {
+  it.each(classes)("%s of a service made just now opens, and is in the log before it does", async (_name, open) => {
     const l = lab()
-    await l.service.ready()
     const service = l.service.withOptions({ baseURL: sockets.url })
     const socket = open(service)
     socket.on("error", () => {})
@@ -188,21 +213,54 @@ describe("a WebSocket", () => {
   })
   it.each(classes)("%s of a service whose policy denies it is refused", async (_name, open) => {
     const l = lab([{ policy_id: "app:lab", resources: ["tool:lab/**"], denied_resources: ["api:lab/realtime"] }])
-    await l.service.ready()
     expect(() => open(l.service.withOptions({ baseURL: sockets.url }))).toThrow(PolicyDeniedError)
     await new Promise((resolve) => setTimeout(resolve, 20))
     const log = (await l.records()).filter(({ kind }) => kind === "refused")
     expect(log).toMatchObject([{ tool: "api:lab/realtime", stage: "policy", code: "policy_denied" }])
     expect(sockets.hits).toEqual([])
   })
-  it("does not open before there is a log, nor after the end", async () => {
-    const l = lab()
-    const service = l.service.withOptions({ baseURL: sockets.url })
-    expect(() => new ResponsesWS(service)).toThrow(EnforcementUnavailableError)
-    expect(() => new ResponsesWS(service)).toThrow(/await client\.ready\(\)/)
-    await service.close()
-    expect(() => new ResponsesWS(service)).toThrow(ClosedError)
+  const onDisk = (more: WorkspaceOptions) => {
+    const home = mkdtempSync(join(tmpdir(), "secure-openai-sockets-"))
+    const policies = join(home, "policies")
+    mkdirSync(policies)
+    writeFileSync(join(policies, "lab.json"), JSON.stringify({ policy_id: "app:lab", resources: ["api:lab/**"] }))
+    const workspace = new Workspace({ home, policies, ...more })
+    const client = new SecureOpenAI({ apiKey: "k", baseURL: sockets.url, appName: "lab", workspace })
+    return {
+      client,
+      policies,
+      workspace,
+      end: async () => {
+        await client.close()
+        await workspace.close()
+        rmSync(home, { recursive: true })
+      }
+    }
+  }
+  it("opens at once with a log on the disk and policies in a folder, and the log is whole", async () => {
+    const { client, end, workspace } = onDisk({})
+    new ResponsesWS(client).on("error", () => {})
+    await upgraded()
+    const log = await workspace.records()
+    expect(log.map(({ kind }) => kind).slice(-3)).toEqual(["policy.activated", "passthrough", "outcome"])
+    await end()
+  })
+  it("does not open where policies do not load, before a key held elsewhere has signed, nor after the end", async () => {
+    const { client, end, policies } = onDisk({})
+    writeFileSync(join(policies, "lab.json"), "{")
+    expect(() => new ResponsesWS(client)).toThrow(ConfigurationError)
+    await end()
+    const elsewhere = onDisk({ signer: Signer.layer({ agent: later(), log: later() }) })
+    expect(() => new ResponsesWS(elsewhere.client)).toThrow(EnforcementUnavailableError)
+    expect(() => new ResponsesWS(elsewhere.client)).toThrow(/await client\.ready\(\)/)
+    await elsewhere.client.ready()
     expect(sockets.hits).toEqual([])
+    new ResponsesWS(elsewhere.client).on("error", () => {})
+    await upgraded()
+    expect(sockets.hits).toHaveLength(1)
+    await elsewhere.end()
+    expect(() => new ResponsesWS(elsewhere.client)).toThrow(ClosedError)
+    expect(sockets.hits).toHaveLength(1)
   })
   it("of a user is refused through `create` too, where keys come from a function", async () => {
     const l = lab()
