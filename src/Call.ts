@@ -84,6 +84,8 @@ export interface CallOptions {
   readonly chain?: ReadonlyArray<string> | undefined
   /** Of a tool: its arguments that hold a prompt. */
   readonly prompts?: ReadonlyArray<string> | undefined
+  /** Of a tool: true where its arguments are a text that is no JSON object. `params` is `{ input: text }` then. Default: false. */
+  readonly isText?: boolean | undefined
   /** The text that `params` was parsed from, where there was one. */
   readonly bytes?: string | undefined
   /** UUIDv7. Default: a new one. */
@@ -117,6 +119,8 @@ export class Call {
   readonly invocation: string | undefined
   readonly chain: ReadonlyArray<string>
   readonly prompts: ReadonlyArray<string>
+  /** True where a tool's arguments are a text: a policy that bounds arguments by name refuses them, for they have no names. */
+  readonly isText: boolean
 
   private constructor(operation: string, params: JsonObject, options: CallOptions) {
     this.id = options.id ?? newId()
@@ -137,6 +141,7 @@ export class Call {
     this.invocation = options.invocation
     this.chain = options.chain ?? none
     this.prompts = options.prompts ?? none
+    this.isText = options.isText === true
   }
 
   /** The resource that policies judge. */

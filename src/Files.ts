@@ -6,6 +6,7 @@
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import process from "node:process"
 
 /**
  * Makes a folder and those above it, mode 0700. Throws as `mkdir` does. (Node's own recursive one never ends where a folder

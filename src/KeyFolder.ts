@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import process from "node:process"
 import { Configuration } from "./Errors.ts"
 import { createFile, errorCode, makeFolders, orMissing } from "./Files.ts"
 

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type * as Layer from "effect/Layer"
+import process from "node:process"
 import { type Place, requireTarget, type Target, targetOf } from "./audit/Copies.ts"
 import { type Configuration, ConfigurationError, type EnforcementUnavailable } from "./Errors.ts"
 import { issuerFromEnvironment } from "./identity/Environment.ts"

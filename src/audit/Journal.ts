@@ -7,6 +7,7 @@
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import * as Path from "node:path"
+import process from "node:process"
 import { EnforcementUnavailable } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import type { AnyKey } from "../Keys.ts"

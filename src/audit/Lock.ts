@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import process from "node:process"
 import type { FileSystem } from "./Disk.ts"
 
 /** Who holds a lock. `started` is the process' start in the words of the system, empty where it has none. */

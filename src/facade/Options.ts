@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type * as Layer from "effect/Layer"
+import process from "node:process"
 import { AzureOpenAI, type ClientOptions, OpenAI } from "openai"
 import type { IntentPolicy } from "../Call.ts"
 import type { Deployments } from "../Deployment.ts"

@@ -10,7 +10,7 @@ import * as Result from "effect/Result"
 import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
 import { Call, type CallOptions, type Committed, type Lineage, type Receipt, Reply } from "../Call.ts"
-import { parseStrictObject } from "../CanonicalJson.ts"
+import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
 import { askedInCourse, inCourseOf, stepsInCourseOf } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { scheduler } from "../EventLoop.ts"
@@ -45,6 +45,7 @@ export const runTool = async (
     readonly handler?: ToolHandler | undefined
     readonly signal?: AbortSignal | undefined
     readonly call?: CallOptions
+    readonly isText?: boolean
     /** The call whose answer asked for it. Default: the one in whose course it is asked for. */
     readonly askedBy?: Lineage | undefined
   } = {}
@@ -60,6 +61,7 @@ export const runTool = async (
       credentials: session.credentials,
       intents: session.intents,
       prompts: tool?.prompts,
+      isText: options.isText,
       ...(options.call ?? { lineage })
     })
     const handler = options.handler ?? tool?.handler
@@ -123,8 +125,8 @@ export const answerToolCall = async (
   return message
 }
 
-/** The arguments as the model wrote them; what is no JSON object stays text, and is refused as such. */
-const argumentsOf = (text: string): unknown => {
+/** The arguments as the model wrote them; what is no JSON object stays text. A registered tool takes no text. */
+const argumentsOf = (text: string): JsonObject | string => {
   const parsed = parseStrictObject(text === "" ? "{}" : text)
   return Result.isSuccess(parsed) ? parsed.success : text
 }
@@ -187,15 +189,19 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
   const { parse } = tool
   const name = tool.name ?? tool.function.name
   const run = (text: string, parsed: unknown, rest: ReadonlyArray<unknown>): Promise<unknown> => {
+    const args = argumentsOf(text)
+    const isText = typeof args === "string"
     // Where policy changed the arguments, the tool gets what policy let pass.
-    const handler: ToolHandler = async (args, { call }) => {
-      if (args === call.params) return tool.function(parsed, ...rest)
-      const narrowed = JSON.stringify(args)
+    const handler: ToolHandler = async (judged, { call }) => {
+      if (judged === call.params) return tool.function(parsed, ...rest)
+      const narrowed = isText ? String(judged["input"]) : JSON.stringify(judged)
       return tool.function(parse === undefined ? narrowed : await parse(narrowed), ...rest)
     }
     const lineage = askedInRun(session, rest[0], name, text)
     return orRefusal(async () =>
-      asText((await runTool(session, name, argumentsOf(text), { handler, askedBy: lineage })).value)
+      asText(
+        (await runTool(session, name, isText ? { input: args } : args, { handler, isText, askedBy: lineage })).value
+      )
     )
   }
   if (parse === undefined) return { ...tool, name, function: (text, ...rest) => run(String(text), text, rest) }

@@ -17,6 +17,8 @@ import { type Found, parameter, read, valueAt } from "./Parameter.ts"
 /** What is judged: params for a resource, by a principal, at a time (milliseconds since 1970). */
 export interface Request {
   readonly params: JsonObject
+  /** True where the params hold a text in place of a tool's named arguments. */
+  readonly isText?: boolean
   readonly principal: Principal
   readonly now: number
 }
@@ -31,12 +33,22 @@ export const judge = (rules: Rules, request: Request): ReadonlyArray<Finding> =>
   for (const violation of rules.denied) findings.push(stated(violation))
   for (const violation of rules.notAllowed) findings.push(stated(violation))
   for (const violation of rules.contradictions) findings.push(stated(violation))
+  if (request.isText === true && namesParameters(rules)) findings.push(stated(unnamed))
   for (const constraint of rules.constraints) check(constraint, request.params, findings)
   checkCap(rules, request.params, findings)
   for (const denied of rules.deniedValues) checkDenied(denied, request.params, findings)
   for (const needed of rules.attestations) checkAttestation(needed, request, findings)
   return findings
 }
+
+/** A text may hold anything under any name; what a policy says of names cannot be told of it. */
+const unnamed: Violation = {
+  code: "invalid_body",
+  message: "policy bounds the arguments by name, and these are no JSON object"
+}
+
+const namesParameters = ({ cap, constraints, deniedValues, totalTokens }: Rules): boolean =>
+  constraints.length > 0 || deniedValues.length > 0 || cap !== undefined || totalTokens !== undefined
 
 /** What {@link judge} finds, in words. */
 export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Violation> => judge(rules, request).map(explain)

@@ -165,14 +165,14 @@ const make = (
     principal: Principal,
     now: number
   ): Judgement & { readonly limits: ReadonlyArray<RateLimit> } => {
-    const { app, behalf, intents, params, resource } = call
+    const { app, behalf, intents, isText, params, resource } = call
     const { revision } = book
     const rulesOf = (about: string) => Result.try(() => book.find({ principal, app, intents, behalf }).rules(about))
     const by = <A>(rules: Result.Result<Rules, unknown>, f: (rules: Rules) => A): Result.Result<A, unknown> =>
       Result.flatMap(rules, (found) => Result.try(() => f(found)))
     const rules = rulesOf(resource)
     const decision = Result.getOrElse(
-      by(rules, (found) => decide(found, { params, principal, now }, revision)),
+      by(rules, (found) => decide(found, { params, isText, principal, now }, revision)),
       (error) => refusalOf({ resource, principal, policies: [], revision }, [undecided(error)])
     )
     const known = Result.getOrUndefined(rules)

@@ -460,4 +460,62 @@ describe("tools that the model asks for", () => {
     expect(contents[0]).toBe("sunny in Paris")
     expect(String(contents[1])).toContain("policy_denied")
   })
+
+  describe("whose arguments are no JSON object, in the SDK's runTools", () => {
+    const echo = "tool:assistant/echo"
+    const rules: ReadonlyArray<[string, object, boolean]> = [
+      ["a policy without bounds", {}, true],
+      ["a bound", { constraints: { parameters: { [echo]: { amount: { max: 5 } } } } }, false],
+      ["a denied value", { constraints: { denied_parameters: { [echo]: { account: ["x"] } } } }, false]
+    ]
+    it.each(rules)(
+      "are given as they are, or refused where policy bounds them by name: %s",
+      async (_name, rule, runs) => {
+        const workspace = openWorkspace({
+          issuers: testIssuer,
+          policies: [
+            { policy_id: "app:assistant", resources: ["tool:assistant/**"] },
+            { policy_id: "user:erin", resources: ["tool:assistant/**"], ...rule }
+          ]
+        })
+        const { client, records } = make({ workspace })
+        const erin = await client.asUser(mintToken({ sub: "erin" }))
+        const text = '{"amount": 9, "amount": 1, account: x}'
+        provider.behave({
+          toolCalls: [{ name: "echo", arguments: text }]
+        })
+        const given: Array<unknown> = []
+        const runner = erin.chat.completions.runTools({
+          model: "gpt-4",
+          messages,
+          tools: [
+            {
+              type: "function",
+              function: {
+                name: "echo",
+                parameters: {},
+                description: "echo",
+                function: (raw: string) => {
+                  given.push(raw)
+                  return "done"
+                }
+              }
+            }
+          ]
+        } as never)
+        const contents: Array<unknown> = []
+        runner.on("message", (message) => {
+          if (message.role !== "tool") return
+          contents.push(message.content)
+          provider.behave({})
+        })
+        await runner.done()
+        expect(given).toEqual(runs ? [text] : [])
+        if (runs) expect(contents).toEqual(["done"])
+        else expect(String(contents[0])).toContain("policy_denied")
+        const log = (await records()).filter((record) => record["tool"] === echo && record.kind !== "tool_call")
+        expect(log.map(({ kind }) => kind)).toEqual(runs ? ["decision"] : ["refused"])
+      }
+    )
+  })
 })
