@@ -15,7 +15,7 @@ import { inNextTurn, scheduler } from "../EventLoop.ts"
 import { type PipelineError, type ProviderFailed, toSdkError } from "../Errors.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { Pipeline } from "../Pipeline.ts"
-import type { Session } from "./Session.ts"
+import { requireAlive, type Session } from "./Session.ts"
 
 /** Stops the SDK where the pipeline's answer was made without the network. */
 export const answeredHere = new Error("answered without the network")
@@ -60,7 +60,15 @@ export class Turn {
    * until the bytes may be sent, when the SDK takes over.
    */
   start(session: Session, owner: TurnOwner, signal: AbortSignal | null | undefined): void {
-    inNextTurn(() => this.#run(session, owner, signal))
+    inNextTurn(() => {
+      try {
+        // It may have ended in the meantime.
+        requireAlive(session)
+        this.#run(session, owner, signal)
+      } catch (error) {
+        this.#failed(owner, error)
+      }
+    })
   }
 
   #run(session: Session, owner: TurnOwner, signal: AbortSignal | null | undefined): void {
@@ -80,10 +88,16 @@ export class Turn {
       this.#permit.promise.then(release, release)
     }
     fiber.addObserver((exit) => {
-      if (Exit.isSuccess(exit)) owner.ended(this, { reply: exit.value })
-      else owner.ended(this, { error: (this.error = callerError(exit.cause, signal)) })
-      this.#permit.reject(Exit.isFailure(exit) ? this.error : answeredHere)
+      if (Exit.isFailure(exit)) return this.#failed(owner, callerError(exit.cause, signal))
+      owner.ended(this, { reply: exit.value })
+      this.#permit.reject(answeredHere)
     })
+  }
+
+  #failed(owner: TurnOwner, error: unknown): void {
+    this.error = error
+    owner.ended(this, { error })
+    this.#permit.reject(error)
   }
 
   /** The pipeline lets the bytes go. */

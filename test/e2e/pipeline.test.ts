@@ -113,6 +113,26 @@ describe("a pipeline of one's own", () => {
     Fs.rmSync(home, { recursive: true })
   })
 
+  const ends: ReadonlyArray<[string, (client: SecureOpenAI, call: AbortController) => unknown, string]> = [
+    ["whose client is closed", (client) => client.close(), "ClosedError"],
+    ["that is given up", (_client, call) => call.abort(), "APIUserAbortError"]
+  ]
+  it.each(ends)("sends nothing for a call %s just before it starts", async (_name, end, error) => {
+    for (const microtasks of [0, 10, 20, 40, 80]) {
+      const { client } = make()
+      await client.ready()
+      const call = new AbortController()
+      const asked = client.chat.completions.create(params, { signal: call.signal }).then(
+        () => "answered",
+        (cause: Error) => cause.constructor.name
+      )
+      for (let i = 0; i < microtasks; i++) await Promise.resolve()
+      await end(client, call)
+      expect(await asked).toBe(error)
+    }
+    expect(provider.hits).toEqual([])
+  })
+
   it("refuses with a code of its own, and the log names the stage", async () => {
     const closed = () => Refusal.make({ stage: "office-hours", code: "closed", message: "Open from 9 to 5." })
     const { client, records } = make(Pipeline.layerFrom(sentence({ beforeCommit: closed })))
