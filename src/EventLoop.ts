@@ -42,17 +42,20 @@ export const inNextTurn: (task: Task) => void = collecting(nextTurn)
 
 /**
  * Has what is asked for in one go done a moment later, one thing right after another, and only then goes on with each: for work
- * that costs several times as much in between other work.
+ * that costs several times as much in between other work. What is given up in the meantime is not begun.
  */
 export const makeBatch = (): (<A, E>(work: () => Effect.Effect<A, E>) => Effect.Effect<A, E>) => {
   const soon = collecting((runAll) => void Promise.resolve().then(runAll))
   return (work) =>
-    Effect.callback((resume) =>
+    Effect.callback((resume) => {
+      let isWanted = true
       soon(() => {
+        if (!isWanted) return undefined
         const done = attempt(work)
         return () => resume(done)
       })
-    )
+      return Effect.sync(() => void (isWanted = false))
+    })
 }
 
 const attempt = <A, E>(work: () => Effect.Effect<A, E>): Effect.Effect<A, E> => {

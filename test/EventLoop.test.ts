@@ -77,4 +77,19 @@ describe("a batch", () => {
       assert.strictEqual(yield* Fiber.join(kept), 2)
     })
   )
+
+  it("does not begin the work of one that was given up before it: nobody would see it fail", async () => {
+    const together = makeBatch()
+    const begun: Array<string> = []
+    const work = (name: string) =>
+      together(() => {
+        begun.push(name)
+        return Effect.succeed(name)
+      })
+    const given = Effect.runFork(work("given up"))
+    const kept = Effect.runFork(work("kept"))
+    given.interruptUnsafe()
+    assert.deepStrictEqual(await Effect.runPromise(Fiber.await(kept)), Exit.succeed("kept"))
+    assert.deepStrictEqual(begun, ["kept"])
+  })
 })
