@@ -22,6 +22,7 @@ import { newId } from "./Id.ts"
 import { type Deployment, deploymentOf, type Deployments, redeployed } from "./Deployment.ts"
 import { endpointFor, isOperation, type OperationName, operations, toolResource } from "./Operation.ts"
 import type { Principal } from "./Principal.ts"
+import type { RequestQuery } from "./Query.ts"
 
 /** A token, or a function that gets a fresh one; it is asked again once the last one has expired. */
 export type TokenSource = Redacted.Redacted<string> | (() => Promise<string>)
@@ -68,6 +69,10 @@ export interface CallOptions {
   readonly baseURL?: string | undefined
   /** Method and URL, `POST https://host/path`. Default: the endpoint that serves such params, below `baseURL`. */
   readonly endpoint?: string | undefined
+  /** The query with which the request goes to `endpoint`. Default: none. */
+  readonly query?: RequestQuery | undefined
+  /** Names of headers, in lower case, that were set besides what the SDK sends by itself. Default: none. */
+  readonly headers?: ReadonlyArray<string> | undefined
   /** The models that the provider's deployments serve; see {@link Call.deployment}. */
   readonly deployments?: Deployments | undefined
   readonly credentials?: Credentials | undefined
@@ -108,6 +113,8 @@ export class Call {
   readonly app: string
   readonly server: string
   readonly endpoint: string
+  readonly query: RequestQuery | undefined
+  readonly headers: ReadonlyArray<string>
   /** Where the provider knows the model by another name; `params` then has the model that is served there. */
   readonly deployment: Deployment | undefined
   readonly deployments: Deployments | undefined
@@ -128,6 +135,8 @@ export class Call {
     this.app = options.app ?? "secure-openai-app"
     this.server = options.server ?? this.app
     this.endpoint = options.endpoint ?? endpointOf(this.app, operation, params, options.baseURL)
+    this.query = options.query
+    this.headers = options.headers ?? none
     this.deployments = options.deployments
     this.deployment = isOperation(operation) ? deployed(this, params["model"]) : undefined
     this.bytes = options.bytes ?? jsonText(params)
@@ -289,6 +298,8 @@ export interface PassThrough {
   /** `api:<app>/<family>`. */
   readonly resource: string
   readonly endpoint: string
+  /** Names of headers, in lower case, that were set besides what the SDK sends by itself. */
+  readonly headers?: ReadonlyArray<string> | undefined
   readonly credentials: Credentials
   readonly intents: ReadonlyArray<IntentPolicy>
   /** The call of this process that it is made because of: what restricts that one restricts it. */

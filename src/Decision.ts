@@ -27,6 +27,9 @@ export const ViolationCode = Schema.Literals([
   "outside_validity",
   "unsatisfiable",
   "output_denied",
+  "invalid_body",
+  "foreign_query",
+  "foreign_header",
   "policy_error"
 ])
 export type ViolationCode = typeof ViolationCode.Type

@@ -111,6 +111,10 @@ export interface Kinds {
     readonly inv: string
     readonly parent?: string | undefined
     readonly asked?: ReadonlyArray<RecordQuantity> | undefined
+    /** The query with which the provider was asked: its names, and the salted digest of its text. */
+    readonly query?: { readonly digest: string; readonly names: ReadonlyArray<string> } | undefined
+    /** Names of the headers that were set besides what the SDK sends by itself. */
+    readonly headers?: ReadonlyArray<string> | undefined
     readonly observed?: RecordObserved | undefined
   }
   passthrough: {
@@ -119,6 +123,7 @@ export interface Kinds {
     readonly app: string
     readonly principal: RecordPrincipal
     readonly endpoint: string
+    readonly headers?: ReadonlyArray<string> | undefined
     readonly requested?: string | undefined
     readonly parent?: string | undefined
     readonly observed?: RecordObserved | undefined
@@ -235,7 +240,7 @@ const fits = (line: string): boolean => line.length * 3 <= maximumLine || Buffer
  */
 const layouts: Readonly<Record<string, ReadonlyArray<string>>> = {
   decision:
-    "app,asked,boot,call,edits,effective,endpoint,id,inv,kid,kind,model,observed,parent,policies,principal,requested,rev,seq,stream,tool,ts,v,verdict".split(
+    "app,asked,boot,call,edits,effective,endpoint,headers,id,inv,kid,kind,model,observed,parent,policies,principal,query,requested,rev,seq,stream,tool,ts,v,verdict".split(
       ","
     ),
   outcome:

@@ -12,6 +12,7 @@ import type { EnforcementUnavailable } from "../Errors.ts"
 import type { AnyKey } from "../Keys.ts"
 import { isOperation, quantities, toolResource } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
+import { namesIn } from "../Query.ts"
 import { canonicalText, Chain, salted, type Salts } from "./Digest.ts"
 import { type End, recordViolations } from "./Failure.ts"
 import type { Journal } from "./Journal.ts"
@@ -117,6 +118,11 @@ export class Trail {
       kid: from.from.kid,
       inv: invocation,
       parent: this.#parent ?? call.parent,
+      query: call.query && {
+        digest: salted(salts(this.id, "query"), call.query.text),
+        names: namesIn(call.query)
+      },
+      headers: recordHeaders(call.headers),
       asked: quantitiesOf(call, from.judge.bounded, from.observed?.judge.bounded),
       observed: prepared.observed && recordObserved(prepared.observed, salts, this.id)
     })
@@ -139,7 +145,7 @@ export class Trail {
       subject: prepared.principal.id,
       key: agent,
       envelope: from.from.envelope,
-      salts: () => this.#salts(edits),
+      salts: () => this.#salts(edits, call),
       out: () => this.#out
     })
     const entry: Entry = {
@@ -172,6 +178,7 @@ export class Trail {
         app: request.app,
         principal: recordPrincipal(principal),
         endpoint: recordEndpoint(request.endpoint),
+        headers: recordHeaders(request.headers),
         parent: this.#parent,
         observed: observed && recordObserved(observed, this.#ground.salts, this.id)
       }),
@@ -285,8 +292,9 @@ export class Trail {
     return this.#entry === undefined ? meta : { ...meta, receipt: this.#entry.receipt }
   }
 
-  #salts(edits: ReadonlyArray<Edit>): Readonly<Record<string, string>> {
+  #salts(edits: ReadonlyArray<Edit>, { query }: Call): Readonly<Record<string, string>> {
     const fields = ["requested", "effective", "response", "stream", "arguments", ...edits.flatMap(saltedFields)]
+    if (query !== undefined) fields.push("query")
     return Object.fromEntries(
       fields.map((field) => [field, Buffer.from(this.#ground.salts(this.id, field)).toString("base64url")])
     )
@@ -442,6 +450,10 @@ export const recordPrincipal = (principal: Principal): RecordPrincipal => ({
 
 /** Method and URL without what may hold a secret: user info, query and fragment. */
 const recordEndpoint = (endpoint: string): string => endpoint.replace(/[?#].*$/s, "").replace(/\/\/[^/@]*@/, "//")
+
+/** Names of headers, as a record has them; absent where there are none. */
+const recordHeaders = (names: ReadonlyArray<string> = []): ReadonlyArray<string> | undefined =>
+  names.length === 0 ? undefined : names.slice(0, 64).map((name) => name.slice(0, longestName))
 
 const httpOf = (meta: Meta): Pick<End, "attempts" | "status" | "request"> => ({
   attempts: meta.attempts,

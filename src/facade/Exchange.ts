@@ -15,16 +15,17 @@ import { APIError, APIUserAbortError, type OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
-import { Call, type Credentials, type Lineage, type Meta, Reply } from "../Call.ts"
-import { parseStrictObject } from "../CanonicalJson.ts"
+import { Call, type Lineage, type Meta, Reply } from "../Call.ts"
+import type { JsonObject } from "../CanonicalJson.ts"
 import { currentLineage } from "../CurrentCall.ts"
+import type { Violation } from "../Decision.ts"
 import { ConfigurationError, EnforcementUnavailableError, PolicyDenied, ProviderFailed, refusal } from "../Errors.ts"
+import * as Admission from "../http/Admission.ts"
 import { newId } from "../Id.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
-import { classify, familyResource, type OperationName, type Target, toolResource, urlOf } from "../Operation.ts"
+import { classify, type OperationName, urlOf } from "../Operation.ts"
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
 import { rememberErrorResponse } from "./ErrorResponses.ts"
-import { isForHost, misread, reroutedBy } from "./Framing.ts"
 import type { Message } from "../Workspace.ts"
 import { rememberAsked } from "./Asked.ts"
 import { refuseHere, requireAlive, type Session } from "./Session.ts"
@@ -96,34 +97,48 @@ export class Exchange implements TurnOwner {
     return marked
   }
 
-  /** Judges a built request, and gives it back as it may be sent. Called once an attempt. */
-  async build(options: RequestOptions, built: BuiltRequest, baseURL: string): Promise<BuiltRequest> {
-    const { endpoint, target } = targetOf(built.req.method ?? "get", built.url, baseURL)
+  /**
+   * Judges a built request, and gives it back as it may be sent. Called once an attempt. `credentials` are the headers that the
+   * client's own credentials gave it.
+   */
+  async build(
+    options: RequestOptions,
+    built: BuiltRequest,
+    baseURL: string,
+    credentials: ReadonlyMap<string, string> = new Map()
+  ): Promise<BuiltRequest> {
+    const { app, door, pinned } = this.#session
+    // Options of fetch may have put plain members in their place.
+    if (!(built.req.headers instanceof Headers)) built.req.headers = new Headers(built.req.headers)
+    const head = { method: built.req.method ?? "get", url: built.url, headers: built.req.headers }
+    const inbound = (options as Marked)[inboundKey]
+    const isUser = (inbound?.credentials ?? this.#session.credentials)._tag !== "App"
+    const own = door.account.size === 0 ? credentials : new Map([...door.account, ...credentials])
+    const caller = { isUser, staysHome: isUser && pinned !== undefined, own }
+    const reading = Admission.read(head, door, caller, baseURL)
+    const { added, endpoint, query, target } = reading
     this.#endpoint = endpoint
     this.#options = options
     // The SDK looks at its signal next, and says so itself; the guard lets nothing through.
     if (options.signal?.aborted && !this.#alone) return built
     requireAlive(this.#session)
     if (this.#interrupted !== undefined) throw this.#turn?.error ?? this.#interrupted
-    this.#method = (built.req.method ?? "get").toUpperCase()
+    this.#method = head.method.toUpperCase()
     this.#url = built.url
-    // Options of fetch may have put plain members in their place.
-    if (!(built.req.headers instanceof Headers)) built.req.headers = new Headers(built.req.headers)
     Object.defineProperty(built.req, permitKey, { value: this, enumerable: true, configurable: true })
-    const { app, credentials } = this.#session
+    const resource = Admission.resourceOf(app, target)
+    if (target._tag === "Protected" && this.#answer === undefined) return this.#nobodyWaits(resource)
+    const fault = Admission.faultOf(head, reading, door, caller)
+    if (fault !== undefined) return this.#refuse(resource, fault)
     if (target._tag === "Family") {
-      const resource = familyResource(app, target.family)
-      await this.#requirePlain(built, credentials, resource)
-      await this.#pass(target.family, resource)
+      await this.#pass(target.family, resource, added)
       return built
     }
-    const { name } = target.operation
-    const resource = toolResource(app, name)
-    if (this.#answer === undefined) return this.#nobodyWaits(resource)
-    const inbound = (options as Marked)[inboundKey]
-    await this.#requirePlain(built, inbound?.credentials ?? credentials, resource)
-    await this.#requireJson(built, resource)
-    if (!this.#turn?.decides(built.req.body, endpoint)) await this.#decide(name, built.req.body, options)
+    if (!this.#turn?.decides(built.req.body, endpoint, query)) {
+      const body = Admission.readBody(built.req.body)
+      if (Result.isFailure(body)) return this.#refuse(resource, body.failure)
+      await this.#decide(target.operation.name, body.success, reading, options)
+    }
     const committed = await this.#turn!.permit
     requireApiKey(built)
     // Another model may be served by another deployment, which the URL names.
@@ -140,33 +155,36 @@ export class Exchange implements TurnOwner {
    * Judges a request that was built outside `request()`. A protected one is refused, since nobody would wait for its answer;
    * any other is recorded as it leaves.
    */
-  async buildAlone(options: RequestOptions, built: BuiltRequest, baseURL: string): Promise<BuiltRequest> {
+  async buildAlone(...args: Parameters<Exchange["build"]>): Promise<BuiltRequest> {
     this.#alone = true
-    return this.build(options, built, baseURL)
+    return this.build(...args)
   }
 
   /** A protected request that no call is under way for, or none any more. */
   async #nobodyWaits(resource: string): Promise<never> {
     if (this.#turn?.error !== undefined) throw this.#turn.error
-    return this.#refuse(resource, "no_exchange", "a protected request is made by the client's own methods")
+    const message = "a protected request is made by the client's own methods"
+    return this.#refuse(resource, { code: "no_exchange", message })
   }
 
   /** Starts a turn: a call of its own on the way through the pipeline. */
-  async #decide(operation: OperationName, body: unknown, options: RequestOptions): Promise<void> {
+  async #decide(
+    operation: OperationName,
+    { params, text }: { readonly text: string; readonly params: JsonObject },
+    { added, endpoint, query }: Admission.Reading,
+    options: RequestOptions
+  ): Promise<void> {
     const { app, credentials, deployments, intents, server } = this.#session
     const before = this.#turn
     const inbound = (options as Marked)[inboundKey]
-    const resource = toolResource(app, operation)
-    if (typeof body !== "string") return this.#refuse(resource, "invalid_body", "the body is not JSON text")
-    const parsed = parseStrictObject(body)
-    if (Result.isFailure(parsed))
-      return this.#refuse(resource, "invalid_body", `the body cannot be judged: ${parsed.failure}`)
     const call = await this.#made(() =>
-      Call.fromParsed(operation, parsed.success, {
-        bytes: body,
+      Call.fromParsed(operation, params, {
+        bytes: text,
         app,
         server,
-        endpoint: this.#endpoint,
+        endpoint,
+        query,
+        headers: added,
         deployments,
         credentials: inbound?.credentials ?? credentials,
         intents: inbound === undefined ? intents : [...intents, ...inbound.intents],
@@ -176,7 +194,7 @@ export class Exchange implements TurnOwner {
         parent: before?.call.id ?? inbound?.parent
       })
     )
-    const turn = new Turn(call, body)
+    const turn = new Turn(call, text)
     this.#moveOn(turn)
     turn.start(this.#session, this, options.signal)
   }
@@ -192,38 +210,19 @@ export class Exchange implements TurnOwner {
   }
 
   /** Identity, policy on the resource, and the log, for a family that passes through. */
-  async #pass(family: string, resource: string): Promise<void> {
+  async #pass(family: string, resource: string, headers: ReadonlyArray<string>): Promise<void> {
     const endpoint = this.#endpoint
     if (this.#finish !== undefined && this.#passedTo === endpoint) return
     const { app, credentials, intents, workspace } = this.#session
     this.#moveOn(undefined)
     const lineage = this.#lineage
-    this.#finish = await workspace.pass({ id: newId(), app, family, resource, endpoint, credentials, intents, lineage })
+    const request = { id: newId(), app, family, resource, endpoint, headers, credentials, intents, lineage }
+    this.#finish = await workspace.pass(request)
     this.#passedTo = endpoint
   }
 
-  /** A request is what its method and URL say, and a user's stays with the service's own base URL. */
-  async #requirePlain({ req, url }: BuiltRequest, credentials: Credentials, resource: string): Promise<void> {
-    const header = reroutedBy(req.headers)
-    if (header !== undefined)
-      await this.#refuse(resource, "rerouted", `the header ${header} makes another request of it`)
-    const { pinned } = this.#session
-    if (credentials._tag === "App" || pinned === undefined) return
-    if (!isBelow(pinned, url) || !isForHost(req.headers, url))
-      await this.#refuse(resource, "foreign_url", `a user's requests stay below ${pinned}`)
-  }
-
-  /** A protected body is read by every server as it was judged. */
-  async #requireJson({ req: { headers } }: BuiltRequest, resource: string): Promise<void> {
-    if (this.#method !== "POST")
-      await this.#refuse(resource, "invalid_method", `a protected request is a POST, not ${this.#method}`)
-    const misreading = misread(headers)
-    if (misreading !== undefined)
-      await this.#refuse(resource, "invalid_body", `the body may be read as another one: ${misreading}`)
-  }
-
-  #refuse(resource: string, code: string, message: string): Promise<never> {
-    return refuseHere(this.#session, refusal("egress", { code, message }, { resource, principal: "" }))
+  #refuse(resource: string, violation: Pick<Violation, "code" | "message" | "hint">): Promise<never> {
+    return refuseHere(this.#session, refusal("egress", violation, { resource, principal: "" }))
   }
 
   /** The call, or the refusal of what cannot be one. */
@@ -379,7 +378,7 @@ export class Exchange implements TurnOwner {
     return (
       target._tag === "Protected" &&
       target.operation.name === call.operation &&
-      (call.credentials._tag === "App" || pinned === undefined || isBelow(pinned, url))
+      (call.credentials._tag === "App" || pinned === undefined || Admission.isBelow(pinned, url))
     )
   }
 
@@ -468,28 +467,9 @@ const decodeWith = (options: RequestOptions, streamClass: typeof ChunkStream): v
 /** Stands in for an API key where nothing may ever be sent. */
 export const noApiKey = "no-api-key"
 
-const isBelow = (base: string, url: string): boolean => url === base || url.startsWith(`${base}/`)
-
 const requireApiKey = ({ req: { headers } }: BuiltRequest): void => {
   if (headers.get("authorization") === `Bearer ${noApiKey}` || headers.get("api-key") === noApiKey)
     throw new ConfigurationError(
       "This request would go to the provider, but there is no API key: set OPENAI_API_KEY, pass apiKey, or give a layer with an Invocation of its own."
     )
 }
-
-/** What a request is for, and its endpoint without the query. An app asks for few URLs, again and again. */
-const targetOf = (
-  method: string,
-  url: string,
-  baseURL: string
-): { readonly target: Target; readonly endpoint: string } => {
-  const key = `${method} ${url} ${baseURL}`
-  const known = targets.get(key)
-  if (known !== undefined) return known
-  const { origin, pathname } = new URL(url)
-  const found = { target: classify(method, url, baseURL), endpoint: `${method.toUpperCase()} ${origin}${pathname}` }
-  if (targets.size === 256) targets.clear()
-  targets.set(key, found)
-  return found
-}
-const targets = new Map<string, ReturnType<typeof targetOf>>()

@@ -11,7 +11,8 @@ import { ConfigurationError } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { Pipeline } from "../Pipeline.ts"
 import { Workspace, type WorkspaceServices } from "../Workspace.ts"
-import { requireDeployments, type SecureOptions, workspaceOptions } from "./Options.ts"
+import { closedDoor } from "./Door.ts"
+import { requireDeployments, requireNames, type SecureOptions, workspaceOptions } from "./Options.ts"
 import type { Session } from "./Session.ts"
 import { layerInvocation } from "./Turn.ts"
 
@@ -31,6 +32,13 @@ export const openSession = (options: SecureOptions): Session => {
     credentials: credentialsOf(options),
     intents: options.intentPolicy === undefined ? [] : [requireIntent(options.intentPolicy)],
     deployments: options.deployments && requireDeployments(options.deployments),
+    door: {
+      ...closedDoor,
+      allowedQuery: requireNames("allowedQuery", options.allowedQuery),
+      allowedHeaders: new Set(
+        [...requireNames("allowedHeaders", options.allowedHeaders)].map((name) => name.toLowerCase())
+      )
+    },
     workspace,
     ownsWorkspace: own,
     runtime: ManagedRuntime.make(Layer.provide(options.layer ?? Pipeline.layer, stages)),

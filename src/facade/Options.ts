@@ -34,6 +34,16 @@ export interface SecureOptions {
    * policies speak of these models. Default: a deployment has its model's name.
    */
   readonly deployments?: Deployments
+  /**
+   * Names of query parameters that callers may set, whatever their values are; `"include"` is `include[]` too. Others, but
+   * `api-version` and the client's own `defaultQuery`, are refused to users, and wherever policies judge the call.
+   */
+  readonly allowedQuery?: ReadonlyArray<string>
+  /**
+   * Names of headers that users of a bound client, and a client with a `jwtToken`, may set by call. Others, but those that the
+   * SDK sets, the client's own `defaultHeaders` and headers that correlate requests (`traceparent`), are refused.
+   */
+  readonly allowedHeaders?: ReadonlyArray<string>
   /** Issuers whose tokens are trusted: `{ issuer, audience }`, one or several. */
   readonly issuers?: WorkspaceOptions["issuers"]
   /** The log: `{ path, durability, checkpoints }`, or `"memory"`. */
@@ -72,6 +82,8 @@ export const ourOptions: ReadonlySet<string> = new Set([
   "policyMode",
   "models",
   "deployments",
+  "allowedQuery",
+  "allowedHeaders",
   "issuers",
   "audit",
   "workspace",
@@ -147,4 +159,13 @@ export const requireDeployments = (deployments: Deployments): Deployments => {
       'The option "deployments" gives the model of each deployment: { "prod-4o": "gpt-4o" }.'
     )
   return { ...deployments }
+}
+
+/** The names of a list of names, as an option gives them. Throws `ConfigurationError` for what is none. */
+export const requireNames = (option: "allowedQuery" | "allowedHeaders", names: unknown = []): ReadonlySet<string> => {
+  if (!Array.isArray(names) || !names.every((name) => typeof name === "string" && name.trim() !== ""))
+    throw new ConfigurationError(
+      `The option "${option}" is a list of names: ${option}: [${option === "allowedQuery" ? '"include"' : '"x-team"'}].`
+    )
+  return new Set<string>(names)
 }

@@ -8,7 +8,9 @@ import * as Result from "effect/Result"
 import { APIConnectionError, APIError, APIUserAbortError, AzureOpenAI, type OpenAI, OpenAIError } from "openai"
 import { parseStrictObject } from "../CanonicalJson.ts"
 import { ConfigurationError, refusal } from "../Errors.ts"
-import { familyResource, classify, toolResource } from "../Operation.ts"
+import { resourceOf } from "../http/Admission.ts"
+import { libraryHeaders } from "../http/RequestHeaders.ts"
+import { classify } from "../Operation.ts"
 import { errorEvent, responseLike } from "./Answer.ts"
 import { errorResponseOf } from "./ErrorResponses.ts"
 import type { RequestOptions } from "./Exchange.ts"
@@ -22,8 +24,9 @@ import { refuseHere, requireAlive, type Session, sessionOf } from "./Session.ts"
  *
  * - The library keeps its default base URL (`https://api.openai.com/v1`) or is given the client's; what follows it is sent
  *   below the client's `baseURL`. A request for anywhere else is refused, and the log says so (`foreign_url`).
- * - Of its headers, `accept`, `content-type`, `idempotency-key`, `openai-beta` and `x-client-request-id` pass; key,
- *   organization, project and cookies are the client's own, so the library never holds them.
+ * - Of its headers, `accept`, `content-type`, `idempotency-key`, `openai-beta`, `x-client-request-id`, those that trace a
+ *   request (`traceparent`, `tracestate`, `baggage`) and the client's `allowedHeaders` pass; key, organization, project and
+ *   cookies are the client's own, so the library never holds them.
  * - One call is one decision and one HTTP request: the client does not retry. A retry by the library is a new call.
  * - A provider's answer is given as it came, errors too. A refusal is a `Response` of its status (403, 429, 401, 503; 400 for
  *   a wrong set-up) with the API's error JSON and `x-should-retry: false`; in a stream that runs, it is its last event.
@@ -54,9 +57,6 @@ export const secureFetch = (client: OpenAI & SecureMembers): typeof globalThis.f
   }
 }
 
-/** Headers that a library may set; all others are the client's own. */
-const passing = ["accept", "content-type", "idempotency-key", "openai-beta", "x-client-request-id"]
-
 /** Where libraries send what they are told nothing about. */
 const usualBase = "https://api.openai.com/v1"
 
@@ -67,7 +67,8 @@ const optionsOf = async (request: Request, client: OpenAI, session: Session): Pr
   const body = await bodyOf(request)
   const json = typeof body === "string" ? objectOf(body) : undefined
   const headers: Record<string, string> = {}
-  for (const name of passing) {
+  // All others are the client's own.
+  for (const name of [...libraryHeaders, ...session.door.allowedHeaders]) {
     const value = request.headers.get(name)
     if (value !== null) headers[name] = value
   }
@@ -92,10 +93,7 @@ const pathBelow = ({ origin, pathname }: URL, baseURL: string): string | undefin
 }
 
 const refuseForeign = ({ method, url }: Request, baseURL: string, session: Session): Promise<never> => {
-  const { app } = session
-  const target = classify(method, url, url)
-  const resource =
-    target._tag === "Protected" ? toolResource(app, target.operation.name) : familyResource(app, target.family)
+  const resource = resourceOf(session.app, classify(method, url, url))
   const message = `a request through secureFetch goes to ${baseURL}, and this one was for ${new URL(url).origin}; give the library ${baseURL} as its base URL, or none`
   return refuseHere(session, refusal("egress", { code: "foreign_url", message }, { resource, principal: "" }))
 }

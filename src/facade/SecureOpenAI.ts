@@ -31,6 +31,7 @@ import type { Limits } from "../policy/Limits.ts"
 import { type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { answerPromise, type ResponseProps } from "./Answer.ts"
 import { divide, isKeyless, type LayerOptions, ourOptions, type SecureOptions, workspaceOptions } from "./Options.ts"
+import { doorOf, headersOf } from "./Door.ts"
 import { Exchange, noApiKey, type RequestOptions } from "./Exchange.ts"
 import { defaultFetch } from "./transport/Transport.ts"
 import { type ByHand, guard } from "./Guard.ts"
@@ -142,8 +143,8 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
   class SecuredClient extends (base as AnyClient as new (options: object) => OpenAI) {
     readonly #session: Session
     readonly #byHand: ByHand
-    /** Options of the requests that are built here. */
-    readonly #building = new WeakSet<object>()
+    /** Options of the requests that are built here, with the headers that the client's credentials give them. */
+    readonly #building = new WeakMap<object, ReadonlyMap<string, string>>()
 
     constructor(options: ClientOptions & SecureOptions & { readonly [sessionKey]?: SessionHandle } = {}) {
       const { ours, theirs } = divide(options, base)
@@ -161,6 +162,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       rememberSession(this, session)
       judgeTools(this.chat.completions, session)
       if (options[sessionKey] === undefined) {
+        session.door = doorOf(this, session.door)
         const service = serviceOf(session, this, (operation, params) => this.#endpoint(operation, params))
         services.set(session, service)
         session.workspace.serve(service)
@@ -290,12 +292,12 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     override async buildRequest(options: RequestOptions, retry?: { retryCount?: number }) {
-      this.#building.add(options)
+      this.#building.set(options, new Map())
       const built = await super.buildRequest(options, retry)
       // Assigned since, or put in its place by the SDK: a fetch is only used through the guard.
       Object.assign(this, { fetch: guard(this["fetch"], this.#byHand) })
       const exchange = Exchange.of(options)
-      if (exchange !== undefined) return exchange.build(options, built, this.baseURL)
+      if (exchange !== undefined) return exchange.build(options, built, this.baseURL, this.#building.get(options))
       // Built by hand, it is judged when it is sent; a user's holds a key that is not the user's.
       if (this.#session.credentials._tag !== "App") await this.#alone(built.req, built.url, options)
       return built
@@ -311,7 +313,8 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     /** Judges a request that no call is under way for. */
     async #alone(request: RequestInit, url: string, options: RequestOptions): Promise<RequestInit> {
       const req = Object.assign(request, { headers: new Headers(request.headers) })
-      await new Exchange(this.#session).buildAlone(options, { req, url, timeout: this.timeout }, this.baseURL)
+      const built = { req, url, timeout: this.timeout }
+      await new Exchange(this.#session).buildAlone(options, built, this.baseURL, this.#building.get(options))
       return req
     }
 
@@ -331,7 +334,9 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         await this.#session.workspace.ready()
         this.#judgeSocket()
       }
-      return super.authHeaders(options, schemes)
+      const headers = await super.authHeaders(options, schemes)
+      if (this.#building.has(options)) this.#building.set(options, headersOf(headers))
+      return headers
     }
 
     #judgeSocket(): void {
@@ -369,7 +374,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       await this._callApiKey()
       const { path } = endpointFor(operations[operation], params)
       const options: RequestOptions = { method: "post", path, body: params }
-      this.#building.add(options)
+      this.#building.set(options, new Map())
       const { url } = await super.buildRequest(options)
       const { origin, pathname } = new URL(url)
       return `POST ${origin}${pathname}`
@@ -412,6 +417,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         life: new AbortController(),
         ending: new Set(),
         service: this.#session,
+        door: doorOf(this, this.#session.door),
         pinned: this.baseURL.replace(/\/+$/, "")
       }
       bindings.set(session, { service: this as unknown as OpenAI & SecureMembers, user, owned: ownsUser })

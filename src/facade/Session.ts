@@ -7,6 +7,7 @@
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type { OpenAI } from "openai"
 import type { Credentials, IntentPolicy } from "../Call.ts"
+import type { Door } from "./Door.ts"
 import { type PolicyDenied, toSdkError } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import type { Deployments } from "../Deployment.ts"
@@ -30,6 +31,8 @@ export interface Session {
   readonly tools: Map<string, RegisteredTool>
   /** Aborted by `unbind()` and `close()`; its reason is what every later call throws. */
   readonly life: AbortController
+  /** What of queries and headers is the service's own, and what callers may add. Set when the client of the session is made. */
+  door: Door
   /** What ends each stream that is being read. */
   readonly ending: Set<(reason: Error) => void>
   /** The service's session, for a binding: it ends with its service. */

@@ -15,6 +15,7 @@ import { inNextTurn, scheduler } from "../EventLoop.ts"
 import { type PipelineError, type ProviderFailed, toSdkError } from "../Errors.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { Pipeline } from "../Pipeline.ts"
+import type { RequestQuery } from "../Query.ts"
 import { requireAlive, type Session } from "./Session.ts"
 
 /** Stops the SDK where the pipeline's answer was made without the network. */
@@ -45,9 +46,9 @@ export class Turn {
     this.#permit.promise.catch(() => {})
   }
 
-  /** True where this decision is on the same bytes for the same endpoint: the SDK's retry, and no other call. */
-  decides(body: unknown, endpoint: string): boolean {
-    return body === this.body && endpoint === this.call.endpoint
+  /** True where this decision is on the same bytes for the same endpoint and query: the SDK's retry, and no other call. */
+  decides(body: unknown, endpoint: string, query: RequestQuery | undefined): boolean {
+    return body === this.body && endpoint === this.call.endpoint && query?.text === this.call.query?.text
   }
 
   /** Settles when the bytes may be sent; rejects where they may not. */

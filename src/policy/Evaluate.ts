@@ -19,13 +19,15 @@ export interface Request {
   readonly params: JsonObject
   /** True where the params hold a text in place of a tool's named arguments. */
   readonly isText?: boolean
+  /** What in the request may be read in two ways. */
+  readonly unclear?: ReadonlyArray<Violation> | undefined
   readonly principal: Principal
   readonly now: number
 }
 
 /**
- * Everything that is wrong with a request, in the order of mapl §4: validity, denied resources, resources, parameters,
- * denied parameters, attestations. Rate limits are counted by whoever keeps the counters.
+ * Everything that is wrong with a request, in the order of mapl §4: validity, denied resources, resources, what may be read
+ * in two ways, parameters, denied parameters, attestations. Rate limits are counted by whoever keeps the counters.
  */
 export const judge = (rules: Rules, request: Request): ReadonlyArray<Finding> => {
   const findings: Array<Finding> = []
@@ -33,6 +35,7 @@ export const judge = (rules: Rules, request: Request): ReadonlyArray<Finding> =>
   for (const violation of rules.denied) findings.push(stated(violation))
   for (const violation of rules.notAllowed) findings.push(stated(violation))
   for (const violation of rules.contradictions) findings.push(stated(violation))
+  for (const violation of request.unclear ?? []) findings.push(stated(violation))
   if (request.isText === true && namesParameters(rules)) findings.push(stated(unnamed))
   for (const constraint of rules.constraints) check(constraint, request.params, findings)
   checkCap(rules, request.params, findings)

@@ -33,6 +33,7 @@ import {
 } from "../Errors.ts"
 import { toolResource } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
+import { ambiguities } from "./Ambiguity.ts"
 import type { EffectivePolicy, RateLimit, Rules } from "./EffectivePolicy.ts"
 import { decide, evaluate, evaluateFamily, judge, undecided, verdictOf } from "./Evaluate.ts"
 import { showDiagnostic } from "./Diagnostic.ts"
@@ -132,6 +133,8 @@ const readerOf = (source: PolicySource | undefined): Effect.Effect<PolicySet | u
 /** A policy set in force: how it finds the policy for a caller. */
 interface Rulebook extends Revision {
   readonly find: (asking: Asking) => EffectivePolicy
+  /** True where documents were configured, and not only the one that stands in for them. */
+  readonly isConfigured: boolean
   readonly warnings: (now: number) => ReadonlyArray<string>
 }
 
@@ -141,7 +144,7 @@ const mostLinted = 10_000
 const rulebook = (set: PolicySet | undefined): Rulebook => {
   const { count, revision } = set ?? empty
   const warnings = (now: number) => (set === undefined || count > mostLinted ? [] : lint(set, now).map(showDiagnostic))
-  return { count, revision, find: makeFind(set), warnings }
+  return { count, revision, find: makeFind(set), isConfigured: set !== undefined, warnings }
 }
 
 const make = (
@@ -172,7 +175,11 @@ const make = (
       Result.flatMap(rules, (found) => Result.try(() => f(found)))
     const rules = rulesOf(resource)
     const decision = Result.getOrElse(
-      by(rules, (found) => decide(found, { params, isText, principal, now }, revision)),
+      by(rules, (found) => {
+        // Where no document says anything, what a request means is the provider's affair alone.
+        const unclear = book.isConfigured || intents.length > 0 ? ambiguities(call, found) : undefined
+        return decide(found, { params, isText, principal, now, unclear }, revision)
+      }),
       (error) => refusalOf({ resource, principal, policies: [], revision }, [undecided(error)])
     )
     const known = Result.getOrUndefined(rules)

@@ -12,6 +12,7 @@ import { canonicalize, type JsonObject } from "../CanonicalJson.ts"
 import type { Call, IntentPolicy } from "../Call.ts"
 import { type AnyKey, type SigningKey, verify as verifySignature } from "../Keys.ts"
 import type { Principal } from "../Principal.ts"
+import { namesIn, type RequestQuery } from "../Query.ts"
 import * as Jws from "../Jws.ts"
 import * as Prompt from "./Prompt.ts"
 
@@ -52,6 +53,8 @@ const Nonce = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{22}$/))
  * - `iss`, `aud`, `sub`: the agent that signed, the one that it is for, and the principal in whose name.
  * - `tool`, `htm`, `htu`: the resource, and where its provider is asked (RFC 9449 §4.2).
  * - `bdh`, `int`: digests of the body, and of each intent policy.
+ * - `qry`: the query with which its provider is asked: the names in it, and the digest of its text. An invocation has none: its
+ *   sender does not know how the service asks.
  * - `prm`: digests of the prompt, by its field: see {@link Prompt.digests}.
  * - `ath`: hash of the principal's token (RFC 9449 §4.2).
  * - `txn`, `prh`, `dep`: `jti` of the first envelope of the chain, hash of the parent's `header.payload`, and depth.
@@ -68,6 +71,7 @@ export const EnvelopeClaims = Schema.Struct({
   htm: Schema.optionalKey(Schema.String),
   htu: Schema.optionalKey(Schema.String),
   bdh: Digest,
+  qry: Schema.optionalKey(Schema.Struct({ names: Schema.Array(Schema.String), digest: Digest })),
   ath: Schema.optionalKey(Hash),
   txn: Nonce,
   prh: Schema.optionalKey(Hash),
@@ -102,6 +106,8 @@ export interface Statement {
   readonly now: number
   /** Method and URL, `POST https://host/path`. */
   readonly endpoint?: string | undefined
+  /** The query that goes with it. */
+  readonly query?: RequestQuery | undefined
   /** The principal's `tokenHash`. */
   readonly tokenHash?: string | undefined
   readonly intents?: ReadonlyArray<IntentPolicy> | undefined
@@ -145,18 +151,19 @@ export const signInvocation = (invocation: {
 export const ofCall = (
   call: Call,
   principal: Principal
-): Omit<Expectation, "publicKey" | "aud" | "now"> & Pick<Statement, "prompts"> => ({
+): Omit<Expectation, "publicKey" | "aud" | "now"> & Pick<Statement, "prompts" | "query"> => ({
   sub: principal.id,
   tool: call.resource,
   bytes: call.bytes,
   endpoint: call.endpoint,
+  query: call.query,
   tokenHash: principal.tokenHash,
   intents: call.intents,
   prompts: Prompt.ofCall(call)
 })
 
 const claimsOf = (statement: Statement): EnvelopeClaims => {
-  const { aud, bytes, endpoint, intents = [], iss, parent, prompts, sub, tokenHash, tool } = statement
+  const { aud, bytes, endpoint, intents = [], iss, parent, prompts, query, sub, tokenHash, tool } = statement
   const iat = Math.floor(statement.now / 1000)
   const jti = nonce()
   const target = endpoint === undefined ? undefined : httpTarget(endpoint)
@@ -171,6 +178,7 @@ const claimsOf = (statement: Statement): EnvelopeClaims => {
     tool,
     ...target,
     bdh: Prompt.digest(bytes),
+    ...(query !== undefined && { qry: { names: namesIn(query), digest: Prompt.digest(query.text) } }),
     ...(tokenHash !== undefined && { ath: tokenHash }),
     txn: parent === undefined ? jti : parent.claims.txn,
     ...(parent !== undefined && { prh: parent.digest }),

@@ -319,7 +319,7 @@ describe("what is decided is what is sent", () => {
     const { client } = make()
     await client.chat.completions.create(params, { body: { ...params, model: "gpt-5-pro" } } as never)
     await client.post("//chat//Completions/", { body: { ...params, model: "gpt-5-pro" } })
-    await client.post(`${provider.url}/chat/completions?x=1`, { body: { ...params, model: "gpt-5-pro" } })
+    await client.post(`${provider.url}/chat/completions?api-version=1`, { body: { ...params, model: "gpt-5-pro" } })
     await client.chat.completions.create(params, {
       fetchOptions: { body: JSON.stringify({ ...params, model: "gpt-5-pro" }) } as never
     })

@@ -100,11 +100,7 @@ describe("a cap on output tokens, for alice", () => {
       chat({ ...uncapped, extra_body: { max_tokens: 1 } }),
       arrives({ ...uncapped, extra_body: { max_tokens: 1 }, max_tokens: 500 })
     ],
-    [
-      "with a decoy of another case",
-      chat({ ...uncapped, MAX_TOKENS: 1, Max_Tokens: 1 }),
-      arrives({ ...uncapped, MAX_TOKENS: 1, Max_Tokens: 1, max_tokens: 500 })
-    ]
+    ["with a decoy of another case", chat({ ...uncapped, MAX_TOKENS: 1, Max_Tokens: 1 }), refused("invalid_body")]
   ]
   it.each(rows)("%s", async (_name, run, expectation) => {
     const l = lab()

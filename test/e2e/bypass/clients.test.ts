@@ -39,7 +39,7 @@ describe("a user's client that is cloned or assigned to stays the user's, and at
     [
       "withOptions({ defaultQuery })",
       (c, l) => ask(c.withOptions({ defaultQuery: { model: "gpt-5-pro" } }), l),
-      arrives(edited)
+      refused("foreign_query")
     ],
     [
       "withOptions({ fetchOptions })",

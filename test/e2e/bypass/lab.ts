@@ -76,7 +76,7 @@ export const useLab = () => {
     for (const one of opened.splice(0)) await one.close()
     provider.behave({})
   })
-  return (documents: ReadonlyArray<object> = policies): Lab => {
+  return (documents: ReadonlyArray<object> = policies, more: SecureOptions & ClientOptions = {}): Lab => {
     const workspace = new Workspace({ audit: "memory", issuers: testIssuer, policies: documents as never })
     const common = { apiKey: "k", baseURL: provider.url, maxRetries: 0 }
     const make: Lab["make"] = (Class, options = {}) => {
@@ -84,7 +84,7 @@ export const useLab = () => {
       opened.push(client)
       return client
     }
-    const service = make(SecureOpenAI)
+    const service = make(SecureOpenAI, more)
     opened.push(workspace)
     return {
       provider,

@@ -3,7 +3,7 @@ import { toFile, type OpenAI } from "openai"
 import { zodFunction, zodResponseFormat, zodTextFormat } from "openai/helpers/zod"
 import { expect, it } from "vitest"
 import { z } from "zod"
-import { asked, bare, kinds, messages, useLab } from "./lab.ts"
+import { asked, attempt, bare, kinds, messages, policies, useLab } from "./lab.ts"
 
 const lab = useLab()
 const shape = z.object({ a: z.number() })
@@ -115,13 +115,7 @@ it.each<[string, (client: OpenAI) => unknown]>([
   ["idempotencyKey", (c) => c.chat.completions.create(asked, { idempotencyKey: "k" })],
   ["timeout and retries", (c) => c.chat.completions.create(asked, { timeout: 9000, maxRetries: 0 })],
   ["a signal", (c) => c.chat.completions.create(asked, { signal: new AbortController().signal })],
-  [
-    "withOptions",
-    (c) =>
-      c
-        .withOptions({ defaultHeaders: { "x-d": "1" }, defaultQuery: { q: "1" }, organization: "o", project: "p" })
-        .chat.completions.create(asked)
-  ],
+  ["withOptions", (c) => c.withOptions({ timeout: 9000, maxRetries: 0 }).chat.completions.create(asked)],
   ["post", (c) => c.post("/chat/completions", { body: asked })],
   [
     "post of a text",
@@ -192,7 +186,7 @@ it.each<[string, (client: OpenAI) => unknown]>([
   ["a thread", (c) => c.beta.threads.create()],
   ["a vector store", (c) => c.vectorStores.create({ name: "v" })]
 ])("%s", async (_name, run) => {
-  const l = lab()
+  const l = lab(policies, { allowedQuery: ["a", "b"], allowedHeaders: ["X-Mine"] })
   await run(l.plain)
   const plain = l.provider.hits.splice(0)
   expect(plain.length).toBeGreaterThan(0)
@@ -205,4 +199,22 @@ it.each<[string, (client: OpenAI) => unknown]>([
   }
   const log = { hits: [], error: undefined, value: undefined, log: await l.records() }
   expect(kinds(log, "decision").length + kinds(log, "passthrough").length).toBe(2 * plain.length)
+})
+
+it("withOptions of account, headers and query is the service's, and not its users'", async () => {
+  const l = lab(policies, { allowedQuery: ["q"] })
+  const run = (c: OpenAI) =>
+    c
+      .withOptions({ defaultHeaders: { "x-d": "1" }, defaultQuery: { q: "1" }, organization: "o", project: "p" })
+      .chat.completions.create(asked)
+  await run(l.plain)
+  await run(l.service)
+  const [plain, ours] = l.provider.hits.splice(0)
+  expect(bare(ours!)).toEqual(bare(plain!))
+  expect((await l.records()).filter(({ kind }) => kind === "decision")).toMatchObject([
+    { headers: ["openai-organization", "openai-project", "x-d"], query: { names: ["q"] } }
+  ])
+  const seen = await attempt(l, await l.as("alice"), run)
+  expect(seen.hits).toEqual([])
+  expect(kinds(seen, "refused")).toMatchObject([{ violations: [{ code: "foreign_header" }] }])
 })

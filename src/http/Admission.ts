@@ -1,0 +1,170 @@
+/**
+ * The door: what a request is, by its method, URL, headers and body, or why it is refused. Every face of the product reads
+ * requests here, and nowhere else; nothing in this folder knows the SDK, and nothing here waits.
+ *
+ * @since 0.2.0
+ */
+import * as Result from "effect/Result"
+import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
+import { classify, endpointAt, familyResource, type Target, toolResource } from "../Operation.ts"
+import { foreignQuery, type RequestQuery } from "../Query.ts"
+import { addedTo, foreignIn, type HeaderSettings, isForHost, misread, reroutedBy } from "./RequestHeaders.ts"
+import { type QuerySettings, readQuery } from "./RequestQuery.ts"
+
+/** A request of HTTP as it would leave, without its body. */
+export interface RequestHead {
+  readonly method: string
+  readonly url: string
+  readonly headers: Headers
+}
+
+/** What a service has set for its requests: it passes for every caller, as it was set. */
+export interface DoorSettings extends QuerySettings, HeaderSettings {
+  /** The service's base URL, which tells the family of a request; a user's requests stay below it. */
+  readonly baseURL: string
+}
+
+/** Who knocks. */
+export interface Caller {
+  /** True where the request is in another's name than the service's own. */
+  readonly isUser: boolean
+  /** True where the request has to stay below the base URL. */
+  readonly staysHome: boolean
+  /** Headers that credentials and settings of the service give this very request, by name in lower case. */
+  readonly own: ReadonlyMap<string, string>
+}
+
+/** What a request is, before its body was read. */
+export interface Reading {
+  readonly target: Target
+  /** Method and URL without the query: `POST https://host/v1/chat/completions`. */
+  readonly endpoint: string
+  /** Of a protected request that has one. */
+  readonly query: RequestQuery | undefined
+  /** Names of the headers, in lower case, that the SDK does not send by itself. */
+  readonly added: ReadonlyArray<string>
+}
+
+/** Why a request is refused at the door. */
+export interface Fault {
+  readonly code: "rerouted" | "foreign_url" | "foreign_header" | "foreign_query" | "invalid_method" | "invalid_body"
+  readonly message: string
+  readonly hint?: string
+}
+
+/** Reads a request's head. Nothing is refused yet: {@link faultOf} does that. Throws a `TypeError` for what is no URL. */
+export const read = (
+  head: RequestHead,
+  settings: DoorSettings,
+  { own }: Pick<Caller, "own">,
+  baseURL = settings.baseURL
+): Reading => {
+  const { endpoint, target } = targetOf(head.method, head.url, baseURL)
+  return {
+    target,
+    endpoint,
+    query:
+      target._tag === "Protected"
+        ? readQuery(head.url, endpointAt(target.operation, endpoint).path, settings)
+        : undefined,
+    added: addedTo(head.headers, own)
+  }
+}
+
+/**
+ * Why a request is refused whatever its body is; undefined where it is not. A query that is not the service's own is refused
+ * here to users alone: for the service itself, its policies say whether that matters.
+ */
+export const faultOf = (
+  { headers, method, url }: RequestHead,
+  { added, query, target }: Reading,
+  settings: DoorSettings,
+  { isUser, staysHome }: Caller
+): Fault | undefined => {
+  const rerouting = reroutedBy(headers)
+  if (rerouting !== undefined)
+    return { code: "rerouted", message: `the header ${rerouting} makes another request of it` }
+  if (staysHome && !(isBelow(settings.baseURL, url) && isForHost(headers, url)))
+    return { code: "foreign_url", message: `a user's requests stay below ${settings.baseURL}` }
+  if (isUser) {
+    const foreign = foreignIn(headers, added, settings)
+    if (foreign !== undefined)
+      return {
+        code: "foreign_header",
+        message: `the header ${foreign} is the service's to set, not the user's`,
+        hint: `leave it out; or let users set it by the service's option allowedHeaders: [${JSON.stringify(foreign)}]`
+      }
+    const [name] = query?.foreign ?? []
+    if (name !== undefined) return foreignQuery(name)
+  }
+  return target._tag === "Family" ? undefined : faultOfProtected(method, headers)
+}
+
+/** A protected request is one JSON text, which every server reads as it was judged. */
+const faultOfProtected = (method: string, headers: Headers): Fault | undefined => {
+  if (method.toUpperCase() !== "POST")
+    return { code: "invalid_method", message: `a protected request is a POST, not ${method.toUpperCase()}` }
+  const misreading = misread(headers)
+  return misreading === undefined
+    ? undefined
+    : { code: "invalid_body", message: `the body may be read as another one: ${misreading}` }
+}
+
+/** Reads the body of a protected request: exactly one JSON object, read the same by every parser. */
+export const readBody = (
+  body: unknown
+): Result.Result<{ readonly text: string; readonly params: JsonObject }, Fault> => {
+  if (typeof body !== "string") return Result.fail({ code: "invalid_body", message: "the body is not JSON text" })
+  return Result.mapBoth(parseStrictObject(body), {
+    onFailure: (fault): Fault => ({ code: "invalid_body", message: `the body cannot be judged: ${fault}` }),
+    onSuccess: (params) => ({ text: body, params })
+  })
+}
+
+/** A request that may come in: a member of a family, or a protected operation with its params. */
+export type Admitted = Reading & {
+  readonly body: { readonly text: string; readonly params: JsonObject } | undefined
+}
+
+/** The whole of the door: {@link read}, {@link faultOf} and, for a protected request, {@link readBody}. */
+export const admit = (
+  head: RequestHead,
+  body: unknown,
+  settings: DoorSettings,
+  caller: Caller
+): Result.Result<Admitted, Fault> => {
+  const reading = read(head, settings, caller)
+  const fault = faultOf(head, reading, settings, caller)
+  if (fault !== undefined) return Result.fail(fault)
+  return reading.target._tag === "Family"
+    ? Result.succeed({ ...reading, body: undefined })
+    : Result.map(readBody(body), (found) => ({ ...reading, body: found }))
+}
+
+/** What policies know a request as: `tool:my-app/generate`, or `api:my-app/models`. */
+export const resourceOf = (app: string, target: Target): string =>
+  target._tag === "Protected" ? toolResource(app, target.operation.name) : familyResource(app, target.family)
+
+/** True for a URL at or below a base URL; the queries of both do not count. */
+export const isBelow = (base: string, url: string): boolean => {
+  const root = base.replace(/[?#].*$/s, "").replace(/\/+$/, "")
+  return url === root || url.startsWith(`${root}/`)
+}
+
+/** What a request is for, and its endpoint. An app asks for few URLs, again and again. */
+const targetOf = (
+  method: string,
+  url: string,
+  baseURL: string
+): { readonly target: Target; readonly endpoint: string } => {
+  const key = `${method} ${url} ${baseURL}`
+  const known = targets.get(key)
+  if (known !== undefined) return known
+  const { origin, pathname } = new URL(url)
+  const found = { target: classify(method, url, baseURL), endpoint: `${method.toUpperCase()} ${origin}${pathname}` }
+  if (targets.size === mostTargets) targets.clear()
+  targets.set(key, found)
+  return found
+}
+const mostTargets = 256
+const targets = new Map<string, ReturnType<typeof targetOf>>()
