@@ -1,5 +1,5 @@
 /** Requests as data, sent through each face: what a server may read otherwise than policy does is refused, whoever asks. */
-import { describe, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import { type Face, faces, type RequestCase } from "./Face.ts"
 import { arrives, asked, attempt, type Expectation, messages, policies, refused, useLab } from "./lab.ts"
 
@@ -64,6 +64,15 @@ describe("a path that names a model", () => {
       "an engine that is not the body's model",
       { path: "/engines/gpt-5-pro/chat/completions", body: over },
       refused("invalid_body")
+    ],
+    [
+      "an engine that is put right, in the path too",
+      { path: "/engines/gpt-5-pro/chat/completions", body: { messages, max_tokens: 9000 } },
+      (seen) => {
+        arrives({ messages, max_tokens: 500, model: "gpt-4o-mini" })(seen)
+        expect(seen.hits[0]?.path).toBe("/engines/gpt-4o-mini/chat/completions")
+      },
+      ["alice"]
     ],
     [
       "an engine of another case",
@@ -144,8 +153,8 @@ describe("a header that chooses an account, a host or a route", () => {
     "openai-organization",
     "OpenAI-Project",
     "x-model",
-    "x-portkey-config",
-    "helicone-target-url",
+    "x-config",
+    "x-target-url",
     "cookie",
     "x-forwarded-host"
   ]
@@ -171,7 +180,7 @@ describe("a header that chooses an account, a host or a route", () => {
         { headers: { [name]: "mine" }, body: asked },
         (seen) => {
           arrives(asked)(seen)
-          if (seen.hits[0]?.headers[name.toLowerCase()] !== "mine") throw new Error(`${name} did not arrive`)
+          expect(seen.hits[0]?.headers[name.toLowerCase()]).toBe("mine")
         }
       ]
     )
