@@ -4,25 +4,16 @@
  */
 import type { OpenAI } from "openai"
 import { type SecureOpenAI, secureFetch } from "../../../src/index.ts"
-import type { Attempt } from "./lab.ts"
-
-/** A request as somebody would send it: below the base URL, and as JSON. */
-export interface RequestCase {
-  /** Default: POST. */
-  readonly method?: string
-  /** Below the base URL. Default: `/chat/completions`. */
-  readonly path?: string
-  readonly query?: Readonly<Record<string, unknown>>
-  readonly headers?: Readonly<Record<string, string>>
-  /** An object is sent as its JSON, a text as it is. */
-  readonly body?: object | string
-}
+import type { Attempt, RequestCase, Tried } from "./lab.ts"
 
 /** One way into the product, for a client of the lab. */
 export interface Face {
   readonly name: string
   readonly send: (request: RequestCase) => Attempt
 }
+
+const isStreamed = (body: object | string | undefined): boolean =>
+  typeof body === "object" && "stream" in body && body.stream === true
 
 const json = { "content-type": "application/json" }
 const chat = "/chat/completions"
@@ -37,6 +28,7 @@ const client: Face = {
         method: method.toLowerCase() as "post",
         path,
         ...(body !== undefined && { body }),
+        ...(isStreamed(body) && { stream: true }),
         ...(query !== undefined && { query: query as Record<string, string> }),
         headers: { ...(typeof body === "string" && json), ...headers }
       })
@@ -55,13 +47,26 @@ const fetched: Face = {
         headers: { ...json, ...headers },
         ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) })
       })
+      if (response.headers.get("content-type") === "text/event-stream") return response.text()
       const answer = (await response.json()) as {
         readonly error?: { readonly code: string; readonly message: string } | null
       }
       if (answer.error !== undefined && answer.error !== null)
-        throw Object.assign(new Error(answer.error.message), answer.error)
+        throw Object.assign(new Error(answer.error.message), answer.error, { status: response.status })
       return answer
     }
 }
 
 export const faces: ReadonlyArray<Face> = [client, fetched]
+
+/** Has a test run for every face that can make a request; an error says through which one. */
+export const through = async (tried: Tried, test: (run: Attempt) => Promise<void>): Promise<void> => {
+  if (typeof tried === "function") return test(tried)
+  for (const { name, send } of faces)
+    try {
+      await test(send(tried))
+    } catch (error) {
+      if (error instanceof Error) error.message = `through ${name}: ${error.message}`
+      throw error
+    }
+}

@@ -1,5 +1,6 @@
 /** Bodies that are no plain JSON, are read in two ways, or change while they are looked at. */
 import { afterEach, describe, expect, it } from "vitest"
+import { through } from "./Face.ts"
 import { arrives, asked, attempt, type Attempt, bare, messages, refused, type Row, throws, useLab } from "./lab.ts"
 
 const lab = useLab()
@@ -44,10 +45,12 @@ const texts: ReadonlyArray<readonly [string, string]> = [
 ]
 
 describe("a text is refused that has", () => {
-  it.each(texts)("%s", async (_name, body) => {
-    const l = lab()
-    refused("invalid_body")(await attempt(l, await l.as("alice"), raw(body)))
-  })
+  it.each(texts)("%s", (_name, body) =>
+    through({ body }, async (send) => {
+      const l = lab()
+      refused("invalid_body")(await attempt(l, await l.as("alice"), send))
+    })
+  )
   it("half a character, which has no digest", async () => {
     const l = lab()
     refused("invalid_body")(await attempt(l, await l.as("alice"), object({ ...asked, user: "\ud83d" })))
@@ -71,10 +74,12 @@ describe("a text that every parser reads alike goes out as it is", () => {
       '{"model":"gpt-4o-mini","messages":[{"role":"user","content":"\u202e\u200b\u{e0041}"}],"max_tokens":1}'
     ],
     ["nested 60 deep", `{"model":"gpt-4o-mini","max_tokens":1,"messages":${"[".repeat(60)}${"]".repeat(60)}}`]
-  ])("%s", async (_name, body) => {
-    const l = lab()
-    arrives(body)(await attempt(l, await l.as("alice"), raw(body)))
-  })
+  ])("%s", (_name, body) =>
+    through({ body }, async (send) => {
+      const l = lab()
+      arrives(body)(await attempt(l, await l.as("alice"), send))
+    })
+  )
 })
 
 const form = (): FormData => {

@@ -1,18 +1,28 @@
 /** Caps, models and quantities in every spelling: policy names one, and all are bounded. */
 import { describe, expect, it } from "vitest"
-import { arrives, asked, attempt, type Expectation, messages, policies, refused, type Row, useLab } from "./lab.ts"
+import { through } from "./Face.ts"
+import {
+  arrives,
+  asked,
+  attempt,
+  type Case,
+  type Expectation,
+  messages,
+  policies,
+  refused,
+  type RequestCase,
+  useLab
+} from "./lab.ts"
 
 const lab = useLab()
 
 const uncapped = { model: "gpt-4o-mini", messages }
-const chat = (body: object) => (client: { post: (path: string, options: object) => unknown }) =>
-  client.post("/chat/completions", { body })
-const raw = (body: string) => (client: { post: (path: string, options: object) => unknown }) =>
-  client.post("/chat/completions", { body, headers: { "content-type": "application/json" } })
+const chat = (body: object): RequestCase => ({ body })
+const raw = (body: string): RequestCase => ({ body })
 
 describe("a cap on output tokens, for alice", () => {
   const capped = { ...uncapped, max_tokens: 500 }
-  const rows: ReadonlyArray<Row> = [
+  const rows: ReadonlyArray<Case> = [
     ["over the cap, as max_tokens", chat({ ...uncapped, max_tokens: 4000 }), arrives(capped)],
     [
       "over the cap, as max_completion_tokens",
@@ -48,17 +58,17 @@ describe("a cap on output tokens, for alice", () => {
       raw(`{"model":"gpt-4o-mini","messages":[],"max_tokens":-0}`),
       arrives(`{"model":"gpt-4o-mini","messages":[],"max_tokens":-0}`)
     ],
-    ...["4000", "4e3", " 4000", "", "0x10"].map((text): Row => [
+    ...["4000", "4e3", " 4000", "", "0x10"].map((text): Case => [
       `the text ${JSON.stringify(text)}`,
       chat({ ...uncapped, max_tokens: text }),
       refused("wrong_type")
     ]),
-    ...[[4000], [], {}, { value: 4000 }, true, false].map((value): Row => [
+    ...[[4000], [], {}, { value: 4000 }, true, false].map((value): Case => [
       `the ${JSON.stringify(value)}`,
       chat({ ...uncapped, max_tokens: value }),
       refused("wrong_type")
     ]),
-    ...[4000, "4000"].map((second): Row => [
+    ...[4000, "4000"].map((second): Case => [
       `within as max_tokens, ${JSON.stringify(second)} as max_completion_tokens`,
       chat({ ...uncapped, max_tokens: 10, max_completion_tokens: second }),
       typeof second === "string"
@@ -102,10 +112,12 @@ describe("a cap on output tokens, for alice", () => {
     ],
     ["with a decoy of another case", chat({ ...uncapped, MAX_TOKENS: 1, Max_Tokens: 1 }), refused("invalid_body")]
   ]
-  it.each(rows)("%s", async (_name, run, expectation) => {
-    const l = lab()
-    expectation(await attempt(l, await l.as("alice"), run))
-  })
+  it.each(rows)("%s", (_name, run, expectation) =>
+    through(run, async (send) => {
+      const l = lab()
+      expectation(await attempt(l, await l.as("alice"), send))
+    })
+  )
 })
 
 /** Names that look, sound or resolve like another model's. */
@@ -139,24 +151,30 @@ const names = [
 ]
 
 describe("a model that only looks like the allowed one", () => {
-  it.each(names)("%j is put in the allowed one's place, or refused, and never sent, for alice", async (model) => {
-    const l = lab()
-    const seen = await attempt(l, await l.as("alice"), chat({ ...asked, model }))
-    if (seen.error === undefined) arrives(asked)(seen)
-    else refused("value_not_allowed")(seen)
-  })
-  it.each(names)("%j is refused for bob, whose policy does not rewrite", async (model) => {
-    const l = lab()
-    refused("value_not_allowed")(await attempt(l, await l.as("bob"), chat({ ...asked, model })))
-  })
-  it.each([[["gpt-5-pro"]], [{ id: "gpt-5-pro" }], [4], [true]])("%j, which is no text, is refused", async (model) => {
-    const l = lab()
-    const seen = await attempt(l, await l.as("alice"), chat({ ...asked, model }))
-    expect(seen.hits).toEqual([])
-    expect(seen.error).toMatchObject({ status: 403, code: "policy_denied" })
-    expect(seen.log.map((record) => record.kind)).toEqual(["refused"])
-  })
-  const models: ReadonlyArray<Row> = [
+  it.each(names)("%j is put in the allowed one's place, or refused, and never sent, for alice", (model) =>
+    through(chat({ ...asked, model }), async (send) => {
+      const l = lab()
+      const seen = await attempt(l, await l.as("alice"), send)
+      if (seen.error === undefined) arrives(asked)(seen)
+      else refused("value_not_allowed")(seen)
+    })
+  )
+  it.each(names)("%j is refused for bob, whose policy does not rewrite", (model) =>
+    through(chat({ ...asked, model }), async (send) => {
+      const l = lab()
+      refused("value_not_allowed")(await attempt(l, await l.as("bob"), send))
+    })
+  )
+  it.each([[["gpt-5-pro"]], [{ id: "gpt-5-pro" }], [4], [true]])("%j, which is no text, is refused", (model) =>
+    through(chat({ ...asked, model }), async (send) => {
+      const l = lab()
+      const seen = await attempt(l, await l.as("alice"), send)
+      expect(seen.hits).toEqual([])
+      expect(seen.error).toMatchObject({ status: 403, code: "policy_denied" })
+      expect(seen.log.map((record) => record.kind)).toEqual(["refused"])
+    })
+  )
+  const models: ReadonlyArray<Case> = [
     [
       "on embeddings",
       (c) => c.embeddings.create({ model: "text-embedding-3-large", input: ["x", "y"], dimensions: 3 }),
@@ -178,10 +196,12 @@ describe("a model that only looks like the allowed one", () => {
       arrives({ ...asked, extra_body: { model: "gpt-5-pro" } })
     ]
   ]
-  it.each(models)("%s", async (_name, run, expectation) => {
-    const l = lab()
-    expectation(await attempt(l, await l.as("alice"), run))
-  })
+  it.each(models)("%s", (_name, run, expectation) =>
+    through(run, async (send) => {
+      const l = lab()
+      expectation(await attempt(l, await l.as("alice"), send))
+    })
+  )
 })
 
 /** Parameters that cost, tell or store more, with what a policy says to keep them out. */
@@ -240,21 +260,26 @@ describe("a parameter that policy keeps out, whatever its shape", () => {
       }
     }
   ]
-  it.each<[string, unknown]>([...kept])("%s, denied", async (name, value) => {
-    const l = lab(closed)
-    refused("value_denied")(await attempt(l, await l.as("dora"), chat({ ...asked, [name]: value })))
-  })
-  it.each<[string, unknown]>([...kept])("%s, not on its list", async (name, value) => {
-    const l = lab(closed)
-    const seen = await attempt(l, await l.as("erin"), chat({ ...asked, [name]: value }))
-    expect(seen.hits).toEqual([])
-    expect(seen.error).toMatchObject({ status: 403, code: "policy_denied" })
-    expect(seen.log.map((record) => record.kind)).toEqual(["refused"])
-  })
-  it("and nothing else is in the way", async () => {
-    const l = lab(closed)
-    arrives(asked)(await attempt(l, await l.as("dora"), chat(asked)))
-  })
+  it.each<[string, unknown]>([...kept])("%s, denied", (name, value) =>
+    through(chat({ ...asked, [name]: value }), async (send) => {
+      const l = lab(closed)
+      refused("value_denied")(await attempt(l, await l.as("dora"), send))
+    })
+  )
+  it.each<[string, unknown]>([...kept])("%s, not on its list", (name, value) =>
+    through(chat({ ...asked, [name]: value }), async (send) => {
+      const l = lab(closed)
+      const seen = await attempt(l, await l.as("erin"), send)
+      expect(seen.hits).toEqual([])
+      expect(seen.error).toMatchObject({ status: 403, code: "policy_denied" })
+      expect(seen.log.map((record) => record.kind)).toEqual(["refused"])
+    })
+  )
+  it("and nothing else is in the way", () =>
+    through(chat(asked), async (send) => {
+      const l = lab(closed)
+      arrives(asked)(await attempt(l, await l.as("dora"), send))
+    }))
 })
 
 describe("many answers in place of a long one", () => {
@@ -273,10 +298,12 @@ describe("many answers in place of a long one", () => {
     ["n over its own bound", { ...asked, max_tokens: 10, n: 50 }, arrives({ ...asked, max_tokens: 4, n: 3 })],
     ["n as text", { ...asked, n: "50" }, refused("wrong_type")]
   ]
-  it.each(rows)("%s", async (_name, body, expectation) => {
-    const l = lab(totals)
-    expectation(await attempt(l, await l.as("alice"), chat(body)))
-  })
+  it.each(rows)("%s", (_name, body, expectation) =>
+    through(chat(body), async (send) => {
+      const l = lab(totals)
+      expectation(await attempt(l, await l.as("alice"), send))
+    })
+  )
   it.each([
     ["n times the cap", "/chat/completions", { ...asked, max_tokens: 100, n: 3 }],
     ["n times a cap that is left out", "/chat/completions", { model: "gpt-4o-mini", messages, n: 3 }],
@@ -285,14 +312,16 @@ describe("many answers in place of a long one", () => {
       "/completions",
       { model: "gpt-3.5-turbo-instruct", prompt: "x", max_tokens: 100, best_of: 3 }
     ]
-  ])("%s never asks for more than the total", async (_name, path, body) => {
-    const l = lab(totals)
-    const seen = await attempt(l, await l.as("alice"), (c) => c.post(path, { body }))
-    for (const { body: sent } of seen.hits)
-      expect(Number(sent["max_tokens"]) * Number(sent["n"] ?? sent["best_of"])).toBeLessThanOrEqual(200)
-    if (seen.hits.length === 0) expect(seen.error).toMatchObject({ code: "policy_denied" })
-    expect(seen.log.map((record) => record.kind)).toEqual(
-      seen.hits.length === 0 ? ["refused"] : ["decision", "outcome"]
-    )
-  })
+  ])("%s never asks for more than the total", (_name, path, body) =>
+    through({ path, body }, async (send) => {
+      const l = lab(totals)
+      const seen = await attempt(l, await l.as("alice"), send)
+      for (const { body: sent } of seen.hits)
+        expect(Number(sent["max_tokens"]) * Number(sent["n"] ?? sent["best_of"])).toBeLessThanOrEqual(200)
+      if (seen.hits.length === 0) expect(seen.error).toMatchObject({ code: "policy_denied" })
+      expect(seen.log.map((record) => record.kind)).toEqual(
+        seen.hits.length === 0 ? ["refused"] : ["decision", "outcome"]
+      )
+    })
+  )
 })

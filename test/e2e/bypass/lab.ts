@@ -77,6 +77,7 @@ export const useLab = () => {
     provider.behave({})
   })
   return (documents: ReadonlyArray<object> = policies, more: SecureOptions & ClientOptions = {}): Lab => {
+    provider.hits.length = 0
     const workspace = new Workspace({ audit: "memory", issuers: testIssuer, policies: documents as never })
     const common = { apiKey: "k", baseURL: provider.url, maxRetries: 0 }
     const make: Lab["make"] = (Class, options = {}) => {
@@ -98,8 +99,23 @@ export const useLab = () => {
   }
 }
 
+/** A request as somebody would send it: below the base URL, and as JSON. */
+export interface RequestCase {
+  /** Default: POST. */
+  readonly method?: string
+  /** Below the base URL. Default: `/chat/completions`. */
+  readonly path?: string
+  readonly query?: Readonly<Record<string, unknown>>
+  readonly headers?: Readonly<Record<string, string>>
+  /** An object is sent as its JSON, a text as it is. */
+  readonly body?: object | string
+}
+
 /** An attempt, and what became of it. */
 export type Attempt = (client: OpenAI, lab: Lab) => unknown
+/** What is tried: a request as data, or what only the SDK's own client can do. */
+export type Tried = RequestCase | Attempt
+
 export interface Seen {
   readonly hits: ReadonlyArray<Hit>
   readonly error: unknown
@@ -186,4 +202,6 @@ export const bare = ({ headers, method, path, text }: Hit): object => ({
 })
 
 export type Row = readonly [name: string, run: Attempt, expectation: Expectation]
+/** A row of which each face makes what it can. */
+export type Case = readonly [name: string, tried: Tried, expectation: Expectation]
 export type { AgentClient, Hit }

@@ -2,6 +2,7 @@
 import { OpenAI } from "openai"
 import { describe, expect, it } from "vitest"
 import { startProvider } from "../Provider.ts"
+import { through } from "./Face.ts"
 import { arrives, asked, attempt, type Attempt, kinds, messages, refused, type Row, throws, useLab } from "./lab.ts"
 
 const lab = useLab()
@@ -256,16 +257,20 @@ const spelt = [
 ]
 
 describe("however the path is spelt, it is a chat completion", () => {
-  it.each(spelt)("%s, for alice", async (path) => {
-    const l = lab()
-    const seen = await attempt(l, await l.as("alice"), post(path))
-    arrives(edited)(seen)
-    expect(kinds(seen, "decision")[0]).toMatchObject({ tool: "tool:lab/generate", model: "gpt-4o-mini" })
-  })
-  it.each(spelt)("%s, for bob", async (path) => {
-    const l = lab()
-    refused("value_not_allowed")(await attempt(l, await l.as("bob"), post(path)))
-  })
+  it.each(spelt)("%s, for alice", (path) =>
+    through({ path, body: over }, async (send) => {
+      const l = lab()
+      const seen = await attempt(l, await l.as("alice"), send)
+      arrives(edited)(seen)
+      expect(kinds(seen, "decision")[0]).toMatchObject({ tool: "tool:lab/generate", model: "gpt-4o-mini" })
+    })
+  )
+  it.each(spelt)("%s, for bob", (path) =>
+    through({ path, body: over }, async (send) => {
+      const l = lab()
+      refused("value_not_allowed")(await attempt(l, await l.as("bob"), send))
+    })
+  )
   it.each(spelt.filter((path) => !path.includes("..")))("absolute, with %s", async (path) => {
     const l = lab()
     arrives(edited)(await attempt(l, await l.as("alice"), (c) => post(l.provider.url + path)(c, l)))

@@ -1,7 +1,17 @@
 /** Requests as data, sent through each face: what a server may read otherwise than policy does is refused, whoever asks. */
 import { describe, expect, it } from "vitest"
-import { type Face, faces, type RequestCase } from "./Face.ts"
-import { arrives, asked, attempt, type Expectation, messages, policies, refused, useLab } from "./lab.ts"
+import { type Face, faces } from "./Face.ts"
+import {
+  arrives,
+  asked,
+  attempt,
+  type Expectation,
+  messages,
+  policies,
+  refused,
+  type RequestCase,
+  useLab
+} from "./lab.ts"
 
 const lab = useLab()
 
@@ -50,6 +60,21 @@ describe("a query that names a parameter", () => {
   ])
 })
 
+/** What arrives goes to another path than it was asked for. */
+const arrivesAt =
+  (path: string, body: object): Expectation =>
+  (seen) => {
+    arrives(body)(seen)
+    expect(seen.hits[0]?.path).toBe(path)
+  }
+/** What arrives has a header as it was set. */
+const arrivesWith =
+  (name: string, value: string): Expectation =>
+  (seen) => {
+    arrives(asked)(seen)
+    expect(seen.hits[0]?.headers[name.toLowerCase()]).toBe(value)
+  }
+
 describe("a path that names a model", () => {
   const over = { model: "gpt-4o-mini", messages, max_tokens: 100 }
   const service: ReadonlyArray<Who> = ["the service"]
@@ -68,10 +93,7 @@ describe("a path that names a model", () => {
     [
       "an engine that is put right, in the path too",
       { path: "/engines/gpt-5-pro/chat/completions", body: { messages, max_tokens: 9000 } },
-      (seen) => {
-        arrives({ messages, max_tokens: 500, model: "gpt-4o-mini" })(seen)
-        expect(seen.hits[0]?.path).toBe("/engines/gpt-4o-mini/chat/completions")
-      },
+      arrivesAt("/engines/gpt-4o-mini/chat/completions", { messages, max_tokens: 500, model: "gpt-4o-mini" }),
       ["alice"]
     ],
     [
@@ -175,14 +197,7 @@ describe("a header that chooses an account, a host or a route", () => {
   )
   run(
     ["traceparent", "tracestate", "baggage", "x-client-request-id", "idempotency-key", "OpenAI-Beta", "accept"].map(
-      (name): Case => [
-        name,
-        { headers: { [name]: "mine" }, body: asked },
-        (seen) => {
-          arrives(asked)(seen)
-          expect(seen.hits[0]?.headers[name.toLowerCase()]).toBe("mine")
-        }
-      ]
+      (name): Case => [name, { headers: { [name]: "mine" }, body: asked }, arrivesWith(name, "mine")]
     )
   )
 })

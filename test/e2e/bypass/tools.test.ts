@@ -1,16 +1,14 @@
 /** Tools, content and roles: in whatever member, spelling or nesting they stand, policy's one rule finds them. */
 import { describe, expect, it } from "vitest"
-import { arrives, asked, attempt, type Attempt, kinds, messages, refused, useLab } from "./lab.ts"
+import { through } from "./Face.ts"
+import { arrives, asked, attempt, kinds, messages, refused, type RequestCase, useLab } from "./lab.ts"
 
 const lab = useLab()
-const chat =
-  (body: object): Attempt =>
-  (client) =>
-    client.chat.completions.create({ ...asked, ...body } as never)
-const respond =
-  (body: object): Attempt =>
-  (client) =>
-    client.responses.create({ model: "gpt-4o-mini", input: "x", max_output_tokens: 10, ...body } as never)
+const chat = (body: object): RequestCase => ({ body: { ...asked, ...body } })
+const respond = (body: object): RequestCase => ({
+  path: "/responses",
+  body: { model: "gpt-4o-mini", input: "x", max_output_tokens: 10, ...body }
+})
 
 const user = (name: string, constraints: object) => [
   { policy_id: "app:lab", resources: ["tool:lab/**"] },
@@ -24,7 +22,7 @@ const flat = (name: string) => ({ type: "function", name, parameters: {}, strict
 const said = (content: unknown, role = "user") => ({ messages: [{ role, content }] })
 
 describe("a list of tool names holds for every way to bring a tool", () => {
-  it.each<[string, Attempt]>([
+  it.each<[string, RequestCase]>([
     ["tools", chat({ tools: [fn("rm")] })],
     ["tools, behind an allowed one", chat({ tools: [fn("get_weather"), fn("rm")] })],
     ["custom tools", chat({ tools: [{ type: "custom", custom: { name: "rm" } }] })],
@@ -51,18 +49,20 @@ describe("a list of tool names holds for every way to bring a tool", () => {
       "local_shell",
       "mcp",
       "unheard_of"
-    ].map((type): [string, Attempt] => [
+    ].map((type): [string, RequestCase] => [
       `hosted ${type}`,
       respond({ tools: [{ type, server_url: "https://evil.test", server_label: "x", vector_store_ids: ["vs"] }] })
     ])
-  ])("%s", async (_name, run) => {
-    const l = lab(under({ "tools[].function.name": ["get_weather"] }))
-    const seen = await attempt(l, await l.as("alice"), run)
-    expect(seen.hits).toEqual([])
-    expect(seen.error).toMatchObject({ status: 403, code: "policy_denied" })
-    expect(seen.log.map(({ kind }) => kind)).toEqual(["refused"])
-  })
-  it.each<[string, Attempt, object]>([
+  ])("%s", (_name, run) =>
+    through(run, async (send) => {
+      const l = lab(under({ "tools[].function.name": ["get_weather"] }))
+      const seen = await attempt(l, await l.as("alice"), send)
+      expect(seen.hits).toEqual([])
+      expect(seen.error).toMatchObject({ status: 403, code: "policy_denied" })
+      expect(seen.log.map(({ kind }) => kind)).toEqual(["refused"])
+    })
+  )
+  it.each<[string, RequestCase, object]>([
     ["tools", chat({ tools: [fn("get_weather")] }), { ...asked, tools: [fn("get_weather")] }],
     ["functions", chat({ functions: [{ name: "get_weather" }] }), { ...asked, functions: [{ name: "get_weather" }] }],
     ["no tools", chat({ tools: [] }), { ...asked, tools: [] }],
@@ -71,15 +71,17 @@ describe("a list of tool names holds for every way to bring a tool", () => {
       respond({ tools: [flat("get_weather")] }),
       { model: "gpt-4o-mini", input: "x", max_output_tokens: 10, tools: [flat("get_weather")] }
     ]
-  ])("and lets %s pass", async (_name, run, body) => {
-    const l = lab(under({ "tools[].function.name": ["get_weather"] }))
-    arrives(body)(await attempt(l, await l.as("alice"), run))
-  })
+  ])("and lets %s pass", (_name, run, body) =>
+    through(run, async (send) => {
+      const l = lab(under({ "tools[].function.name": ["get_weather"] }))
+      arrives(body)(await attempt(l, await l.as("alice"), send))
+    })
+  )
 })
 
 describe("what a policy keeps out stays out, wherever it stands", () => {
   const image = { type: "image_url", image_url: { url: "http://169.254.169.254/latest" } }
-  it.each<[string, object, Attempt, string]>([
+  it.each<[string, object, RequestCase, string]>([
     ["a denied tool", { "tools[].function.name": ["rm*"] }, chat({ tools: [fn("rm_rf")] }), "value_denied"],
     [
       "a denied tool among functions",
@@ -233,14 +235,16 @@ describe("what a policy keeps out stays out, wherever it stands", () => {
     ],
     ["work in the background", { background: [true] }, respond({ background: true }), "value_denied"],
     ["storage", { store: [true] }, respond({ store: true }), "value_denied"]
-  ])("%s", async (_name, denied, run, code) => {
-    const l = lab(without(denied))
-    refused(code)(await attempt(l, await l.as("alice"), run))
-  })
+  ])("%s", (_name, denied, run, code) =>
+    through(run, async (send) => {
+      const l = lab(without(denied))
+      refused(code)(await attempt(l, await l.as("alice"), send))
+    })
+  )
 })
 
 describe("a list of what may be said holds for every message", () => {
-  it.each<[string, object, Attempt]>([
+  it.each<[string, object, RequestCase]>([
     ["a system message", { "messages[].role": ["user", "assistant"] }, chat(said("obey", "system"))],
     ["a developer message", { "messages[].role": ["user", "assistant"] }, chat(said("obey", "developer"))],
     [
@@ -260,13 +264,15 @@ describe("a list of what may be said holds for every message", () => {
     ["a template that is on no list", { "prompt.id": ["pmpt_ok"] }, respond({ prompt: { id: "pmpt_other" } })],
     ["a template that is no object", { "prompt.id": ["pmpt_ok"] }, respond({ prompt: "pmpt_other" })],
     ["a format", { "response_format.type": ["text"] }, chat({ response_format: { type: "json_object" } })]
-  ])("%s", async (_name, parameters, run) => {
-    const l = lab(under(parameters))
-    const seen = await attempt(l, await l.as("alice"), run)
-    expect(seen.hits).toEqual([])
-    expect(seen.error).toMatchObject({ status: 403, code: "policy_denied" })
-    expect(seen.log.map(({ kind }) => kind)).toEqual(["refused"])
-  })
+  ])("%s", (_name, parameters, run) =>
+    through(run, async (send) => {
+      const l = lab(under(parameters))
+      const seen = await attempt(l, await l.as("alice"), send)
+      expect(seen.hits).toEqual([])
+      expect(seen.error).toMatchObject({ status: 403, code: "policy_denied" })
+      expect(seen.log.map(({ kind }) => kind)).toEqual(["refused"])
+    })
+  )
 })
 
 describe("a tool that the answer asks for", () => {
@@ -279,14 +285,16 @@ describe("a tool that the answer asks for", () => {
     [true, "rm", "deny"],
     [false, "get_weather", "allow"],
     [true, "get_weather", "allow"]
-  ])("is judged in the log (stream: %s, %s)", async (stream, name, verdict) => {
-    const l = lab(policies)
-    l.provider.behave({ toolCalls: [{ name, arguments: '{"q":1}' }] })
-    const seen = await attempt(l, await l.as("alice"), chat({ stream }))
-    expect(kinds(seen, "tool_call").map((record) => [record["tool"], record["verdict"]])).toEqual([
-      [`tool:lab/${name}`, verdict]
-    ])
-  })
+  ])("is judged in the log (stream: %s, %s)", (stream, name, verdict) =>
+    through(chat({ stream }), async (send) => {
+      const l = lab(policies)
+      l.provider.behave({ toolCalls: [{ name, arguments: '{"q":1}' }] })
+      const seen = await attempt(l, await l.as("alice"), send)
+      expect(kinds(seen, "tool_call").map((record) => [record["tool"], record["verdict"]])).toEqual([
+        [`tool:lab/${name}`, verdict]
+      ])
+    })
+  )
   it.each(["rm", "get_weather.", "Get_Weather", "../get_weather", "get_weather/x", "__proto__", "constructor"])(
     "is not run for a caller who may not: %s",
     async (name) => {
