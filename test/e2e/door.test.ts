@@ -2,7 +2,14 @@
 import { createHash } from "node:crypto"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import type { OpenAI } from "openai"
-import { ConfigurationError, PolicyDeniedError, SecureAzureOpenAI, SecureOpenAI, Workspace } from "../../src/index.ts"
+import {
+  AgentClient,
+  ConfigurationError,
+  PolicyDeniedError,
+  SecureAzureOpenAI,
+  SecureOpenAI,
+  Workspace
+} from "../../src/index.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
 import { type Provider, startProvider } from "./Provider.ts"
 
@@ -207,6 +214,18 @@ it("a refusal names every ambiguity beside every other violation, and `can` name
   ])
   const foreseen = await service.can("generate", body)
   expect(foreseen.violations.map(({ code, path }) => [code, path])).toEqual(told?.slice(1))
+})
+
+it("an agent's call of an operation is read as every other", async () => {
+  const service = open({ defaultHeaders: { "x-team": "blue" }, defaultQuery: { tenant: "a" }, organization: "org" })
+  const agent = new AgentClient({ iamToken: mintToken({ sub: "alice" }), appName: "lab", workspace: service.workspace })
+  await agent.register()
+  const ask = (params: object) => agent.invokeTool("tool:lab/generate", params, { targetAgent: service.serverId })
+  await ask(asked)
+  await denied(ask({ ...asked, Model: "gpt-5-pro" }), "invalid_body")
+  expect(provider.hits.map(({ headers, path }) => [path, headers["x-team"], headers["openai-organization"]])).toEqual([
+    ["/chat/completions?tenant=a", "blue", "org"]
+  ])
 })
 
 it("names and a digest of the query stand in the log and in the signature; calls without one say nothing of it", async () => {
