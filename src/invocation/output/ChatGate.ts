@@ -99,7 +99,7 @@ class ChoiceGate {
   readonly #judged = new Set<GrowingToolCall>()
   /** The arguments that came at each index: a reader may put together what several calls say there. */
   readonly #arguments = new Map<string, TextChannel>()
-  /** More came of a call that was judged: none is taken for complete any more before the choice ends. */
+  /** Calls come in turn: none is taken for complete any more before the choice ends. */
   #isInterleaved = false
   /** Chunks of tool calls that are not judged yet. */
   #held: Array<unknown> = []
@@ -278,7 +278,7 @@ class ChoiceGate {
         if (judge.refused !== undefined) return cut(key, text)
         if (text !== value) change(key, text)
         if (value !== "") hasOthers = true
-      } else if (key === "tool_calls" || key === "function_call") hasTools = true
+      } else if (key === "tool_calls" || key === "function_call") hasTools ||= !Array.isArray(value) || value.length > 0
       else if (key === "audio" && isFields(value)) {
         hasOthers = true
         const { data, transcript, ...others } = value
@@ -343,13 +343,13 @@ class ChoiceGate {
     return left ?? value
   }
 
-  /** Gathers the tool calls of a delta; once another one begins, those before are complete. */
+  /** Gathers the tool calls of a delta; once another one begins, those before may be complete. */
   #addCalls(delta: Fields, free: Array<unknown>): void {
     const judge = this.#judge
     const grown = this.#calls.add(delta)
     const [first] = grown
-    const isNew = first !== undefined && !this.#open.has(first.growing) && !this.#judged.has(first.growing)
-    if (isNew && !this.#isInterleaved) this.#judgeCalls(free)
+    const begins = first !== undefined && !this.#open.has(first.growing) && !this.#judged.has(first.growing)
+    if (begins && !this.#isInterleaved) this.#judgeComplete(free)
     for (const { growing, piece } of grown) {
       if (this.#judged.delete(growing)) this.#isInterleaved = true
       this.#open.add(growing)
@@ -374,12 +374,20 @@ class ChoiceGate {
     return channel
   }
 
-  /** Judges the tool calls that are complete, and lets them go. */
-  #judgeCalls(free: Array<unknown>): void {
+  /** Judges tool calls that are not over, as far as anybody said, where each has its arguments. */
+  #judgeComplete(free: Array<unknown>): void {
+    const calls = [...this.#open].map((growing) => [growing, growing.call] as const)
+    if (calls.every(([, { args, isText, text }]) => args !== undefined && !isText && text !== ""))
+      this.#judgeCalls(free, calls)
+    else this.#isInterleaved = true
+  }
+
+  /** Judges tool calls, and lets them go. */
+  #judgeCalls(free: Array<unknown>, calls = [...this.#open].map((growing) => [growing, growing.call] as const)): void {
     const judge = this.#judge
-    for (const growing of this.#open) {
+    for (const [growing, call] of calls) {
       this.#argumentsOf(growing.path).end()
-      judge.toolCall(growing.call)
+      judge.toolCall(call)
       const { merged } = growing
       // Nobody runs what is no call.
       if (merged?.args !== undefined) judge.toolCall(merged)

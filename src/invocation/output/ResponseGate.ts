@@ -73,7 +73,7 @@ export class ResponseGate {
     if (type === "response.output_item.done") return this.#itemDone(event, held, free)
     const isDelta = type.endsWith(".delta")
     const begins = type === "response.output_item.added" ? isToolItem(item) : isDelta && isToolText(type)
-    if (judge.holdsTools && (held !== undefined || begins)) return this.#hold(event, type, held)
+    if (held !== undefined || begins) return this.#hold(event, type, held, free)
     if (isDelta && typeof delta === "string") return this.#delta(event, type, delta, free)
     if (isFields(response)) return this.#whole(event, response, type, free)
     if (type.endsWith(".done")) this.#done(event, type.slice(0, -".done".length), free)
@@ -198,7 +198,8 @@ export class ResponseGate {
     if (judge.refused === undefined) free.push(event)
   }
 
-  #hold(event: Fields, type: string, known: Held | undefined): void {
+  /** Keeps what is told of an item until it is complete and judged; where nothing is denied it goes on at once. */
+  #hold(event: Fields, type: string, known: Held | undefined, free: Array<unknown>): void {
     const judge = this.#judge
     const index = event["output_index"]
     const held = known ?? { events: [], characters: 0, begun: undefined, deltas: "", whole: [] }
@@ -214,10 +215,11 @@ export class ResponseGate {
       this.#characters += delta.length
       judge.length(this.#characters, place)
     }
+    this.#held.set(index, held)
+    if (!judge.holdsTools) return void (judge.refused === undefined && free.push(event))
     held.events.push(event)
     held.characters += length + 1
     this.#heldCharacters += length + 1
-    this.#held.set(index, held)
     if (this.#heldCharacters > longestToolCall)
       judge.refuse(
         judge.rules.denied[0] ?? judge.rules.onResponse,
