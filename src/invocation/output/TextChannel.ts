@@ -5,6 +5,7 @@
  *
  * @since 0.2.0
  */
+import type { DeniedText } from "../../Call.ts"
 import { TextWindow } from "./DeniedTexts.ts"
 import { EscapedWindow } from "./Escapes.ts"
 import type { OutputJudge } from "./OutputJudge.ts"
@@ -61,10 +62,11 @@ export class TextChannel {
       return piece
     }
     this.#take(this.#window, piece)
+    const found = this.#found(this.#window)
+    if (found !== undefined) this.#judge.found(found, this.path)
     const text = this.#kept === "" ? piece : this.#kept + piece
     const held = Math.min(text.length, this.#held(this.#window))
     this.#kept = held === 0 ? "" : text.slice(text.length - held)
-    this.#tell(this.#window, this.path)
     return held === 0 ? text : text.slice(0, text.length - held)
   }
 
@@ -73,23 +75,25 @@ export class TextChannel {
     const window = this.#window
     if (window === undefined) return ""
     this.#end(window)
-    const held = this.#tell(window, this.path) ? Math.min(this.#kept.length, this.#held(window)) : 0
+    const found = this.#found(window)
+    if (found !== undefined) this.#judge.found(found, this.path)
+    const held = found === undefined ? 0 : Math.min(this.#kept.length, this.#held(window))
     const rest = this.#kept.slice(0, this.#kept.length - held)
     this.#kept = this.#kept.slice(rest.length)
     return rest
   }
 
-  /** Takes in a piece that is handed on as it is, or not at all: nothing of it is held back. */
-  whole(piece: string, path: string): void {
+  /** Takes in a piece that is handed on as it is, or not at all, so nothing of it is held back; gives what is denied in it. */
+  whole(piece: string): DeniedText | undefined {
     const window = this.#window
-    if (window === undefined || piece === "") return
+    if (window === undefined) return undefined
     // Of what says the same again and again (`"severity": "safe"`) nothing new can come.
     this.#repeated = piece === this.#last ? this.#repeated + piece.length : 0
     this.#last = piece
-    if (this.#repeated > this.#judge.denied.reach + 2 * piece.length) return
+    if (this.#repeated > this.#judge.denied.reach + 2 * piece.length) return undefined
     this.#take(window, piece)
     this.#end(window)
-    this.#tell(window, path)
+    return this.#found(window)
   }
 
   #take(window: TextWindow, piece: string): void {
@@ -110,9 +114,7 @@ export class TextChannel {
     return Math.max(window.held, this.#joined?.held ?? 0, this.#escaped?.held ?? 0)
   }
 
-  #tell(window: TextWindow, path: string): boolean {
-    const found = window.found ?? this.#joined?.found ?? this.#escaped?.found
-    if (found !== undefined) this.#judge.found(found, path)
-    return found !== undefined
+  #found(window: TextWindow): DeniedText | undefined {
+    return window.found ?? this.#joined?.found ?? this.#escaped?.found
   }
 }

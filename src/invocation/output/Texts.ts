@@ -5,7 +5,7 @@
  *
  * @since 0.2.0
  */
-import { isFields } from "../../answer/Fields.ts"
+import { type Fields, isFields } from "../../answer/Fields.ts"
 import { type OutputJudge, placeOf } from "./OutputJudge.ts"
 import { TextChannel } from "./TextChannel.ts"
 
@@ -185,13 +185,40 @@ const about: ReadonlySet<string> = new Set([
 ])
 
 /** True for a member that is a part of the answer's length. */
-export const isCounted = (name: string): boolean => !about.has(name)
+const isCounted = (name: string): boolean => !about.has(name)
+
+/** Where texts stand, whatever the index in a list: made once, and met again in each chunk. */
+class Place {
+  /** The way from where it was begun, as findings tell it. */
+  readonly path: string
+  readonly isCounted: boolean
+  /** True where the member's name is no ordinary one, and may be content. */
+  readonly isOdd: boolean
+  readonly isRanked: boolean
+  readonly #members = new Map<string, Place>()
+  channel: TextChannel | undefined
+
+  constructor(path: string, name: string, isOdd: boolean) {
+    this.path = path
+    this.isCounted = isCounted(name)
+    this.isOdd = isOdd
+    this.isRanked = name === "top_logprobs"
+  }
+
+  member(name: string): Place {
+    let member = this.#members.get(name)
+    if (member === undefined) {
+      const path = placeOf(this.path, name)
+      this.#members.set(name, (member = new Place(path, name, path === this.path)))
+    }
+    return member
+  }
+}
 
 /** Follows texts that are handed on as they are, or not at all: looks for denied texts in each, and across chunks. */
 export class Follower {
   readonly #judge: OutputJudge
-  /** By where they stand, whatever the index in a list. */
-  readonly #texts = new Map<string, TextChannel>()
+  readonly #places = new Map<string, Place>()
 
   constructor(judge: OutputJudge) {
     this.#judge = judge
@@ -202,34 +229,39 @@ export class Follower {
    * tell. Gives the number of UTF-16 units in its texts.
    */
   follow(value: unknown, key: string, path: string, known: Known = nothing): number {
-    if (typeof value === "string") return this.text(value, key, path)
+    let place = this.#places.get(key)
+    if (place === undefined) this.#places.set(key, (place = new Place("", key, false)))
+    return this.#value(value, place, path, known)
+  }
+
+  #value(value: unknown, place: Place, path: string, known: Known): number {
+    if (typeof value === "string") return this.#text(value, place, path)
     if (Array.isArray(value)) {
-      const isRanked = key.endsWith(ranked)
       let length = 0
       for (let i = 0; i < value.length; i++) {
         const item: unknown = value[i]
-        const at = `${path}[${i}]`
-        if (isFields(item)) length += this.#members(item, isRanked ? `${key}[${i}]` : key, at, known, true)
-        else length += this.follow(item, key, at, known)
+        // Alternatives to a token stand in the order of their rank; those of one rank may be read as one text.
+        if (isFields(item))
+          length += this.#members(item, place.isRanked ? place.member(`[${i}]`) : place, path, known, true)
+        else length += this.#value(item, place, path, known)
       }
       return length
     }
-    return isFields(value) ? this.#members(value, key, path, known, false) : 0
+    return isFields(value) ? this.#members(value, place, path, known, false) : 0
   }
 
-  /** Looks through one text. */
-  text(text: string, key: string, path: string): number {
+  #text(text: string, place: Place, path: string): number {
     const judge = this.#judge
-    if (!judge.seeks || judge.refused !== undefined) return text.length
-    let channel = this.#texts.get(key)
-    if (channel === undefined) this.#texts.set(key, (channel = new TextChannel(judge, path)))
+    if (!judge.seeks || text === "" || judge.refused !== undefined) return text.length
+    if (place.channel === undefined) place.channel = new TextChannel(judge, "")
     // A pattern may ask for the beginning of a text.
-    else if (judge.denied.patterns.length > 0) judge.text(text, path)
-    channel.whole(text, path)
+    else if (judge.denied.patterns.length > 0) judge.text(text, path + place.path)
+    const found = place.channel.whole(text)
+    if (found !== undefined) judge.found(found, path + place.path)
     return text.length
   }
 
-  #members(value: Readonly<Record<string, unknown>>, key: string, path: string, known: Known, isItem: boolean): number {
+  #members(value: Fields, at: Place, path: string, known: Known, isItem: boolean): number {
     const judge = this.#judge
     let length = 0
     for (const name in value) {
@@ -240,23 +272,15 @@ export class Follower {
       if (rule === "word" && typeof member === "string" && words.has(member)) continue
       if (rule === "config" && isFields(member)) continue
       if (judge.refused !== undefined) return length
-      const place = placeOf(path, name)
-      // The API's own names are no text, and may stand in a path.
-      if (place === path) judge.text(name, path)
-      if (rule === undefined && (name === "tool_calls" || name === "function_call")) judge.oddTools(member, place)
       // The text of a part is the text of the list that it stands in.
-      const isText = isItem && (name === "text" || name === "refusal")
-      const told = this.follow(
-        member,
-        isText ? key : `${key}.${name}`,
-        place,
-        typeof rule === "object" ? rule : nothing
-      )
-      if (isCounted(name)) length += told
+      const place = isItem && (name === "text" || name === "refusal") ? at : at.member(name)
+      // The API's own names are no text, and may stand in a path.
+      if (place.isOdd) judge.text(name, path + place.path)
+      if (rule === undefined && (name === "tool_calls" || name === "function_call"))
+        judge.oddTools(member, path + place.path)
+      const told = this.#value(member, place, path, typeof rule === "object" ? rule : nothing)
+      if (place === at || place.isCounted) length += told
     }
     return length
   }
 }
-
-/** Alternatives to a token stand in the order of their rank; those of one rank may be read as one text. */
-const ranked = "top_logprobs"

@@ -31,12 +31,14 @@ const rules = (pattern: string, holdBack: number): OutputRules => {
   }
 }
 
-const judging = (given: OutputRules) => (chunks: ReadonlyArray<Chunk>): number => {
-  const gate = new StreamGate(new OutputJudge(given, { models: [], tool: () => "allow" }))
-  let free = 0
-  for (const chunk of chunks) free += gate.push([chunk]).length
-  return free + gate.end().length
-}
+const judging =
+  (given: OutputRules) =>
+  (chunks: ReadonlyArray<Chunk>): number => {
+    const gate = new StreamGate(new OutputJudge(given, { models: [], tool: () => "allow" }))
+    let free = 0
+    for (const chunk of chunks) free += gate.push([chunk]).length
+    return free + gate.end().length
+  }
 
 const stream = (n: number, choice: (i: number) => object): ReadonlyArray<Chunk> =>
   Array.from({ length: n }, (_, i) => ({ id: "c", choices: [{ index: 0, finish_reason: null, ...choice(i) }] }))
