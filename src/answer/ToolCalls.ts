@@ -250,9 +250,17 @@ export class GrowingToolCall {
     return { ...only.call, name: this.#name, path: this.path }
   }
 
-  /** True where a delta with a new id and these names begins the next call. */
-  isFollowedBy(names: ReadonlyArray<string>): boolean {
-    return names.length > 0 && (names[0] !== this.#name || this.#text === "" || this.#last.trimEnd().endsWith("}"))
+  /**
+   * True where a delta begins the next call: it has a name, and a new id or an object of its own after a whole one. Without a
+   * name it is a server that gives each delta an id; one that repeats the name with a new id has begun the next call once this
+   * one has no arguments, or seems to have all.
+   */
+  isFollowedBy({ id, names, text }: Said): boolean {
+    if (names.length === 0) return false
+    const isClosed = this.#last.trimEnd().endsWith("}")
+    if (isClosed && (isFields(text) || (typeof text === "string" && text.trimStart().startsWith("{")))) return true
+    const isOther = id !== undefined && this.#id !== undefined && id !== this.#id
+    return isOther && (names[0] !== this.#name || this.#text === "" || isClosed)
   }
 
   /** Takes in what a delta says; gives its piece of the arguments. */
@@ -333,18 +341,15 @@ export class ToolCallDeltas {
     return { growing, piece: growing.grow(said, isFields(delta)) }
   }
 
-  /**
-   * The call that a delta is of. A new id begins a call where a name comes with it; without one it is a server that gives
-   * each delta an id of its own. One that repeats the name is a new call once the one before seems complete.
-   */
-  #callAt(at: string, { id, names }: Said): GrowingToolCall {
+  /** The call that a delta is of. */
+  #callAt(at: string, said: Said): GrowingToolCall {
+    const { id } = said
     let place = this.#places.get(at)
     if (place === undefined) this.#places.set(at, (place = { calls: [], byId: new Map(), filled: [] }))
-    const known = id === undefined ? undefined : place.byId.get(id)
-    if (known !== undefined) return known
     const latest = place.calls.at(-1)
-    const isNext = latest === undefined || (id !== undefined && latest.id !== undefined && latest.isFollowedBy(names))
-    const call = isNext ? new GrowingToolCall(`${this.#path}.${at}`, place) : latest
+    const known = id === undefined ? latest : (place.byId.get(id) ?? latest)
+    const isNext = known === undefined || (known === latest && known.isFollowedBy(said))
+    const call = isNext ? new GrowingToolCall(`${this.#path}.${at}`, place) : known
     if (isNext) place.calls.push(call)
     if (id !== undefined) place.byId.set(id, call)
     return call

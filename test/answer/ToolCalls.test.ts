@@ -199,6 +199,16 @@ describe("a stream", () => {
       [oslo, rome]
     ],
     [
+      "with several calls on one index, and no ids",
+      [f({ index: 0, id: "" }, "look", '{"city":"Oslo"}'), f({ index: 0, id: "" }, "see", '{"city":"Rome"}')],
+      [oslo, { name: "see", args: { city: "Rome" } }]
+    ],
+    [
+      "with the name in each delta, cut after an inner object",
+      [f({ index: 0 }, "look", '{"a":{"b":1}'), f({ index: 0 }, "look", ',"c":2}')],
+      [{ name: "look", args: { a: { b: 1 }, c: 2 } }]
+    ],
+    [
       "with several calls on one index, taken up again by id",
       [
         f({ index: 0, id: "a" }, "look", '{"city":'),
