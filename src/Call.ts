@@ -387,7 +387,7 @@ export interface DeniedText extends OutputRule {
 }
 
 /**
- * What policy asks of an answer (mapl §6a). `maxCharacters` is for the text of each choice, in UTF-16 units; `onResponse`
+ * What policy asks of an answer (mapl §8). `maxCharacters` is for the text of each choice, in UTF-16 units; `onResponse`
  * says what happens to an answer that names a tool that policy does not allow, or another model than the one asked.
  */
 export interface OutputRules {
@@ -492,6 +492,8 @@ export class Prepared {
 
 /** The ear that the log lends to a stream. */
 export interface Listener {
+  /** To be told that a provider's stream begins to be read. */
+  readonly begun: () => void
   /** To be told of each chunk's `data`, as received, in order, before it is handed on. */
   readonly received: (data: string) => void
   /** To be told when the provider says that its answer is whole (`[DONE]`). */

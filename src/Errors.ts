@@ -106,14 +106,15 @@ export class EnforcementUnavailable extends Schema.TaggedError<EnforcementUnavai
 
 /**
  * The provider answered with an error, or did not answer. `cause` is the SDK's own error object; `attempts` counts the
- * HTTP requests that were sent, `status` is the last HTTP status.
+ * HTTP requests that were sent, `status` is the last HTTP status, `body` the text of its answer where that was read.
  *
  * @category errors
  */
 export class ProviderFailed extends Schema.TaggedError<ProviderFailed>()("ProviderFailed", {
   cause: Schema.Unknown,
   attempts: Schema.Finite,
-  status: Schema.optionalKey(Schema.Finite)
+  status: Schema.optionalKey(Schema.Finite),
+  body: Schema.optionalKey(Schema.String)
 }) {}
 
 /**

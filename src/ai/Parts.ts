@@ -5,8 +5,16 @@
  */
 import * as AiError from "effect/ai/AiError"
 import type * as Response from "effect/ai/Response"
-import * as Tool from "effect/ai/Tool"
 import type { OpenAI } from "openai"
+import { isReason } from "../answer/Finish.ts"
+import {
+  type GrowingToolCall,
+  type GrownToolCall,
+  messageToolCalls,
+  type ToolCall,
+  ToolCallDeltas
+} from "../answer/ToolCalls.ts"
+import { usageOf } from "../answer/Usage.ts"
 
 type Completion = OpenAI.ChatCompletion
 type Chunk = OpenAI.ChatCompletionChunk
@@ -15,36 +23,38 @@ type Chunk = OpenAI.ChatCompletionChunk
 export const partsOf = (answer: Completion): Array<Response.PartEncoded> => {
   const [choice] = answer.choices
   if (choice === undefined) throw new AiError.InvalidOutputError({ description: "The answer has no choice." })
-  const { content, refusal, tool_calls: calls = [] } = choice.message
+  const { content, refusal } = choice.message
   return [
     metadataOf(answer),
     ...(content ? [{ type: "text" as const, text: content }] : []),
     ...(refusal ? [{ type: "text" as const, text: refusal, metadata: { openai: { refusal } } }] : []),
-    ...calls.flatMap((call) => (call.type === "function" ? [toolCall(call.id, call.function)] : [])),
-    finish(choice.finish_reason, answer.usage)
+    ...messageToolCalls(choice.message, "message").flatMap((call) => (call.isText ? [] : [toolCall(call)])),
+    finish(choice.finish_reason, answer)
   ]
 }
 
 /** Reads one answer's chunks: `read` gives the parts of one, `end` those that its end completes. */
 export class ChunkReader {
   readonly #text = new Set<"text" | "refusal">()
-  readonly #calls = new Map<number, { readonly id: string; readonly name: string; args: string }>()
+  readonly #calls = new ToolCallDeltas("choice")
+  /** The ids of the calls that have begun. */
+  readonly #begun = new Map<GrowingToolCall, string>()
   #started = false
   #reason: string | undefined
-  #usage: Completion["usage"]
+  #last: Chunk | undefined
 
   read(chunk: Chunk): ReadonlyArray<Response.StreamPartEncoded> {
     const parts: Array<Response.StreamPartEncoded> = []
     if (!this.#started) parts.push(metadataOf(chunk))
     this.#started = true
-    this.#usage = chunk.usage ?? this.#usage
+    if (usageOf(chunk) !== undefined) this.#last = chunk
     const [choice] = chunk.choices
     if (choice === undefined) return parts
-    const { content, refusal, tool_calls: calls = [] } = choice.delta
+    const { content, refusal } = choice.delta
     if (content) parts.push(...this.#said("text", content))
     if (refusal) parts.push(...this.#said("refusal", refusal))
-    for (const call of calls) parts.push(...this.#called(call))
-    this.#reason = choice.finish_reason ?? this.#reason
+    for (const call of this.#calls.add({ ...choice.delta })) parts.push(...this.#called(call))
+    if (isReason(choice.finish_reason)) this.#reason = choice.finish_reason
     return parts
   }
 
@@ -53,11 +63,11 @@ export class ChunkReader {
       throw new AiError.InternalProviderError({ description: "The stream ended before its last chunk." })
     return [
       ...[...this.#text].map((id) => ({ type: "text-end" as const, id })),
-      ...[...this.#calls.values()].flatMap(({ args, id, name }) => [
+      ...[...this.#begun].flatMap(([{ call }, id]) => [
         { type: "tool-params-end" as const, id },
-        toolCall(id, { name, arguments: args })
+        toolCall({ ...call, id })
       ]),
-      finish(this.#reason, this.#usage)
+      finish(this.#reason, this.#last)
     ]
   }
 
@@ -68,21 +78,15 @@ export class ChunkReader {
     return [{ type: "text-start", id, ...(id === "refusal" && { metadata: { openai: { refusal: true } } }) }, part]
   }
 
-  #called({
-    function: f,
-    id,
-    index
-  }: OpenAI.ChatCompletionChunk.Choice.Delta.ToolCall): ReadonlyArray<Response.StreamPartEncoded> {
+  #called({ growing, piece }: GrownToolCall): ReadonlyArray<Response.StreamPartEncoded> {
     const parts: Array<Response.StreamPartEncoded> = []
-    let call = this.#calls.get(index)
-    if (call === undefined) {
-      call = { id: id ?? `call_${index}`, name: f?.name ?? "", args: "" }
-      this.#calls.set(index, call)
-      parts.push({ type: "tool-params-start", id: call.id, name: call.name })
+    let id = this.#begun.get(growing)
+    if (id === undefined) {
+      id = growing.id ?? `call_${this.#begun.size}`
+      this.#begun.set(growing, id)
+      parts.push({ type: "tool-params-start", id, name: growing.name })
     }
-    const delta = f?.arguments ?? ""
-    call.args += delta
-    if (delta !== "") parts.push({ type: "tool-params-delta", id: call.id, delta })
+    if (piece !== "") parts.push({ type: "tool-params-delta", id, delta: piece })
     return parts
   }
 }
@@ -94,30 +98,26 @@ const metadataOf = ({ created, id, model }: Completion | Chunk): Response.Respon
   timestamp: new Date((created ?? 0) * 1000).toISOString()
 })
 
-const toolCall = (
-  id: string,
-  { arguments: args, name }: { readonly name: string; readonly arguments: string }
-): Response.ToolCallPartEncoded => {
-  try {
-    return { type: "tool-call", id, name, params: args === "" ? {} : Tool.unsafeSecureJsonParse(args) }
-  } catch {
-    throw new AiError.ToolParameterValidationError({ toolName: name, description: "The arguments are no JSON." })
-  }
+const toolCall = ({ args, fault, id = "", name }: ToolCall): Response.ToolCallPartEncoded => {
+  if (args === undefined || fault !== undefined)
+    throw new AiError.ToolParameterValidationError({
+      toolName: name,
+      description: fault ?? "The arguments are no JSON object."
+    })
+  return { type: "tool-call", id, name, params: args }
 }
 
-const finish = (reason: string | null, usage: Completion["usage"]): Response.FinishPartEncoded => {
-  const cacheRead = usage?.prompt_tokens_details?.cached_tokens
-  const reasoning = usage?.completion_tokens_details?.reasoning_tokens
-  const { completion_tokens: output, prompt_tokens: input } = usage ?? {}
+const finish = (reason: string | null, answer: Completion | Chunk | undefined): Response.FinishPartEncoded => {
+  const { cacheWrite, cached, input, output, reasoning } = usageOf(answer) ?? {}
   return {
     type: "finish",
     reason: reasons.get(reason ?? "") ?? "unknown",
     usage: {
       inputTokens: {
         total: input,
-        cacheRead,
-        uncached: input === undefined ? undefined : input - (cacheRead ?? 0),
-        cacheWrite: undefined
+        cacheRead: cached,
+        uncached: input === undefined ? undefined : input - (cached ?? 0),
+        cacheWrite
       },
       outputTokens: { total: output, reasoning, text: output === undefined ? undefined : output - (reasoning ?? 0) }
     },

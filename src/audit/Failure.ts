@@ -7,6 +7,7 @@
 import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import { APIConnectionTimeoutError, APIUserAbortError } from "openai"
+import type { Usage } from "../answer/Usage.ts"
 import type { PipelineError, StageName } from "../Errors.ts"
 import type { Decision } from "../Decision.ts"
 import type { Ending, Kinds, RecordViolation } from "./Record.ts"
@@ -22,7 +23,7 @@ export interface End {
   readonly error?: string | undefined
   readonly request?: string | undefined
   readonly response?: string | undefined
-  readonly usage?: { readonly input: number; readonly output: number } | undefined
+  readonly usage?: Usage | undefined
 }
 
 /** The refusal that a failure before the decision amounts to; `identified` says whether the caller was known by then. */

@@ -6,6 +6,7 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type { Usage } from "../answer/Usage.ts"
 import type { Edit } from "../Decision.ts"
 import { newId } from "../Id.ts"
 import type { Receipt } from "../Call.ts"
@@ -23,7 +24,7 @@ export interface Out {
   readonly status?: number | undefined
   /** Digest of the response. */
   readonly rdh?: string | undefined
-  readonly usage?: { readonly input: number; readonly output: number } | undefined
+  readonly usage?: Usage | undefined
 }
 
 /** What a receipt is made of. */
@@ -127,6 +128,18 @@ const base64url = (bytes: Uint8Array): string => Buffer.from(bytes).toString("ba
 // Verifying
 // ---------------------------------------------------------------------------------------------------------------------
 
+const Count = Schema.optionalKey(Schema.Int)
+const UsageClaim = Schema.Struct({
+  audioInput: Count,
+  audioOutput: Count,
+  cacheWrite: Count,
+  cached: Count,
+  input: Count,
+  output: Count,
+  reasoning: Count,
+  tier: Schema.optionalKey(Schema.String)
+})
+
 const Claims = Schema.Struct({
   iss: Schema.String,
   sub: Schema.String,
@@ -147,7 +160,7 @@ const Claims = Schema.Struct({
       result: Schema.Literals(["complete", "failed", "cut", "abandoned", "aborted", "refused", "unknown"]),
       status: Schema.optional(Schema.Int),
       rdh: Schema.optional(Schema.String),
-      usage: Schema.optional(Schema.Struct({ input: Schema.Int, output: Schema.Int }))
+      usage: Schema.optional(UsageClaim)
     })
   )
 })

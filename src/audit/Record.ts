@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
+import type { Usage } from "../answer/Usage.ts"
 import { canonicalize } from "../CanonicalJson.ts"
 
 // Whatever somebody puts in their place later: the log stays what it is.
@@ -164,7 +165,7 @@ export interface Kinds {
     readonly error?: string | undefined
     readonly request?: string | undefined
     readonly response?: string | undefined
-    readonly usage?: { readonly input: number; readonly output: number } | undefined
+    readonly usage?: Usage | undefined
     /** What output rules found in the answer: why it was refused, or what is only recorded. */
     readonly output?: ReadonlyArray<RecordViolation> | undefined
     /** What output rules of policies that are only observed found. */

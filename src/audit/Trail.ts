@@ -5,8 +5,10 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
+import { isFailure, StreamFinish } from "../answer/Finish.ts"
+import { StreamedToolCalls, type ToolCall, toolCallsOf } from "../answer/ToolCalls.ts"
+import { usageOf } from "../answer/Usage.ts"
 import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
-import { parseStrictObject } from "../CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "../Decision.ts"
 import type { EnforcementUnavailable } from "../Errors.ts"
 import type { AnyKey } from "../Keys.ts"
@@ -20,7 +22,6 @@ import { unavailable } from "./Unavailable.ts"
 import type { Appended, Writer } from "./Writer.ts"
 import { makeReceipt, type Out } from "./Receipt.ts"
 import type { Body, RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity, RecordViolation } from "./Record.ts"
-import { Finish, type ToolCall, ToolCallDeltas, toolCallsOf, usageOf } from "./Answers.ts"
 
 /** What the trails of one client have in common. */
 export interface Ground {
@@ -152,6 +153,7 @@ export class Trail {
       seq: appended.success.seq,
       receipt,
       received: (data) => this.#received(data),
+      begun: () => this.#streamTrail().begun(),
       whole: () => this.#streamTrail().whole(),
       came: (chunks) => {
         if (!this.#over) this.#streamTrail().came(chunks)
@@ -188,8 +190,14 @@ export class Trail {
 
   /** Takes in a JSON answer: the tools it asks for, then the outcome. */
   answered(reply: Extract<Reply, { readonly _tag: "Json" }>): Result.Result<Reply, EnforcementUnavailable> {
-    const ended = this.end({ result: "complete", ...this.#told(reply) })
+    const isOver = this.#isOfModel && isFailure(reply.value)
+    const ended = this.end({ result: isOver ? "failed" : "complete", ...this.#told(reply) })
     return Result.map(ended, () => ({ ...reply, meta: this.#withReceipt(reply.meta) }))
+  }
+
+  /** True where a provider answers, and no registered tool. */
+  get #isOfModel(): boolean {
+    return this.#prepared !== undefined && isOperation(this.#prepared.call.operation)
   }
 
   /** What a JSON answer tells; the tools that it asks for are records of their own. */
@@ -224,7 +232,7 @@ export class Trail {
     if (this.#over || this.#opened === undefined) return Result.void
     this.#over = true
     const stream = this.#streaming ? this.#stream : undefined
-    const result = end.result === "complete" && stream?.isCut === true ? "cut" : end.result
+    const result = end.result === "complete" ? (stream?.ending ?? "complete") : end.result
     this.#stream?.stop()
     const known = stream?.known ?? this.#answer
     const response = end.response ?? known.response
@@ -278,13 +286,13 @@ export class Trail {
   #tools(calls: ReadonlyArray<ToolCall>): void {
     const prepared = this.#prepared
     if (prepared === undefined) return
-    for (const { args, name } of calls)
+    for (const call of calls)
       this.#append({
         kind: "tool_call",
         call: this.id,
-        tool: toolResource(prepared.call.app, name.slice(0, longestName)),
-        arguments: salted(this.#ground.salts(this.id, "arguments"), args),
-        verdict: judge(prepared, name, args)
+        tool: toolResource(prepared.call.app, call.name.slice(0, longestName)),
+        arguments: salted(this.#ground.salts(this.id, "arguments"), call.text),
+        verdict: judge(prepared, call)
       })
   }
 
@@ -306,10 +314,10 @@ class StreamTrail {
   readonly #append: (body: Body) => void
   readonly #call: string
   readonly #chain: Chain
-  readonly #tools = new ToolCallDeltas()
-  readonly #finish = new Finish()
+  readonly #tools = new StreamedToolCalls()
+  readonly #finish = new StreamFinish()
   #open = false
-  /** True once somebody told what was received: a mock's chunks come from nowhere. */
+  /** True once a provider's stream began to be read: a mock's chunks come from nowhere. */
   #heard = false
   #whole = false
   /** What came is told by whoever keeps some of it back, or else known by what is handed on. */
@@ -341,9 +349,14 @@ class StreamTrail {
     if (this.#received > 0) this.#arm()
   }
 
-  /** True where the provider stopped before it had said that its answer is whole. */
-  get isCut(): boolean {
-    return this.#heard && !this.#whole && !this.#finish.isWhole
+  /** How it ended that came to its end: the provider may have failed, or stopped before it said that its answer is whole. */
+  get ending(): "complete" | "failed" | "cut" {
+    if (this.#finish.hasFailed) return "failed"
+    return this.#heard && !this.#whole && !this.#finish.isWhole ? "cut" : "complete"
+  }
+
+  begun(): void {
+    this.#heard = true
   }
 
   whole(): void {
@@ -424,11 +437,10 @@ class StreamTrail {
   }
 }
 
-const judge = (prepared: Prepared, name: string, args: string): "allow" | "deny" | "pending" => {
-  const parsed = parseStrictObject(args)
-  if (Result.isFailure(parsed)) return "deny"
+const judge = (prepared: Prepared, { args, fault, name }: ToolCall): "allow" | "deny" | "pending" => {
+  if (args === undefined || fault !== undefined) return "deny"
   try {
-    return prepared.from.judge.tool(name, parsed.success)
+    return prepared.from.judge.tool(name, args)
   } catch {
     return "deny"
   }

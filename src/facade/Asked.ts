@@ -3,6 +3,7 @@
  *
  * @since 0.2.0
  */
+import { toolCallIdsOf } from "../answer/ToolCalls.ts"
 import type { Lineage } from "../Call.ts"
 import type { Session } from "./Session.ts"
 
@@ -13,7 +14,7 @@ const asked = new WeakMap<Session, Map<string, Lineage>>()
 
 /** Remembers the tools that an answer, or a chunk of one, asks for. `answered` is looked at where there are some. */
 export const rememberAsked = (session: Session, answer: unknown, answered: { readonly lineage: Lineage }): void => {
-  for (const id of idsOf(answer)) {
+  for (const id of toolCallIdsOf(answer)) {
     let known = asked.get(session)
     if (known === undefined) asked.set(session, (known = new Map()))
     known.delete(id)
@@ -24,26 +25,3 @@ export const rememberAsked = (session: Session, answer: unknown, answered: { rea
 
 /** The call whose answer asked for a tool, by the tool call's id. */
 export const askedBy = (session: Session, id: string): Lineage | undefined => asked.get(session)?.get(id)
-
-const none: ReadonlyArray<string> = []
-
-/** Ids of tool calls: in a chat completion or its chunks, in a response or its events. */
-const idsOf = (answer: unknown): ReadonlyArray<string> => {
-  if (!isObject(answer)) return none
-  const { choices, item, output } = answer
-  if (Array.isArray(choices))
-    return choices.flatMap((choice: unknown) => {
-      const message = isObject(choice) ? (choice["message"] ?? choice["delta"]) : undefined
-      const calls = isObject(message) ? message["tool_calls"] : undefined
-      return Array.isArray(calls) ? calls.flatMap((call) => idOf(call, "id")) : none
-    })
-  if (Array.isArray(output)) return output.flatMap((one) => idOf(one, "call_id"))
-  return item === undefined ? none : idOf(item, "call_id")
-}
-
-const idOf = (call: unknown, name: string): ReadonlyArray<string> => {
-  const id = isObject(call) ? call[name] : undefined
-  return typeof id === "string" ? [id] : none
-}
-
-const isObject = (u: unknown): u is Readonly<Record<string, unknown>> => typeof u === "object" && u !== null

@@ -423,7 +423,8 @@ export class Exchange implements TurnOwner {
     return new ProviderFailed({
       cause,
       attempts: this.#attempts,
-      ...(cause instanceof APIError && cause.status !== undefined ? { status: cause.status } : {})
+      ...(cause instanceof APIError && cause.status !== undefined ? { status: cause.status } : {}),
+      ...(this.#refused !== undefined && this.#text !== undefined && { body: this.#text })
     })
   }
 

@@ -6,11 +6,10 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Result from "effect/Result"
 import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
+import { argumentsOf, toolCallOf } from "../answer/ToolCalls.ts"
 import { Call, type CallOptions, type Committed, type Lineage, type Receipt, Reply } from "../Call.ts"
-import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
 import { askedInCourse, inCourseOf, stepsInCourseOf } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { scheduler } from "../EventLoop.ts"
@@ -110,25 +109,20 @@ export const answerToolCall = async (
   toolCall: ToolCall,
   signal?: AbortSignal
 ): Promise<ToolMessage> => {
-  const { name, args } =
-    toolCall.type === "function"
-      ? { name: toolCall.function.name, args: argumentsOf(toolCall.function.arguments) }
-      : { name: toolCall.custom.name, args: { input: toolCall.custom.input } }
+  // What is no JSON object stays text, which no registered tool takes.
+  const { args, fault, name, text } = toolCallOf(toolCall)
   let receipt: Receipt | undefined
   const content = await orRefusal(async () => {
-    const ran = await runTool(session, name, args, { signal, askedBy: askedBy(session, toolCall.id) })
+    const ran = await runTool(session, name, fault === undefined ? (args ?? text) : text, {
+      signal,
+      askedBy: askedBy(session, toolCall.id)
+    })
     receipt = ran.receipt
     return asText(ran.value)
   })
   const message: ToolMessage = { role: "tool", tool_call_id: toolCall.id, content }
   if (receipt !== undefined) rememberReceipt(message, receipt)
   return message
-}
-
-/** The arguments as the model wrote them; what is no JSON object stays text. A registered tool takes no text. */
-const argumentsOf = (text: string): JsonObject | string => {
-  const parsed = parseStrictObject(text === "" ? "{}" : text)
-  return Result.isSuccess(parsed) ? parsed.success : text
 }
 
 const asText = (value: unknown): string => (typeof value === "string" ? value : (JSON.stringify(value) ?? "null"))
@@ -189,8 +183,8 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
   const { parse } = tool
   const name = tool.name ?? tool.function.name
   const run = (text: string, parsed: unknown, rest: ReadonlyArray<unknown>): Promise<unknown> => {
-    const args = argumentsOf(text)
-    const isText = typeof args === "string"
+    const { args } = argumentsOf(text)
+    const isText = args === undefined
     // Where policy changed the arguments, the tool gets what policy let pass.
     const handler: ToolHandler = async (judged, { call }) => {
       if (judged === call.params) return tool.function(parsed, ...rest)
@@ -199,9 +193,7 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
     }
     const lineage = askedInRun(session, rest[0], name, text)
     return orRefusal(async () =>
-      asText(
-        (await runTool(session, name, isText ? { input: args } : args, { handler, isText, askedBy: lineage })).value
-      )
+      asText((await runTool(session, name, args ?? { input: text }, { handler, isText, askedBy: lineage })).value)
     )
   }
   if (parse === undefined) return { ...tool, name, function: (text, ...rest) => run(String(text), text, rest) }

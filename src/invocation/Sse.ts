@@ -23,7 +23,7 @@ export interface ReadableResponse extends Response {
   readonly [reads]: () => Reads | undefined
 }
 
-const nobody: Listener = { received: () => {}, whole: () => {} }
+const nobody: Listener = { begun: () => {}, received: () => {}, whole: () => {} }
 
 /** UTF-16 code units that one event may hold: a response that ends with images in it is one event. */
 export const maximumEventSize = 256 * 1024 * 1024
@@ -75,6 +75,7 @@ export async function* readChunks<Item>(
     controller.abort()
     throw new OpenAIError("Attempted to iterate over a response with no body")
   }
+  listener.begun()
   const utf8 = new TextDecoder()
   let items: Array<Item> = []
   let failure: Error | undefined

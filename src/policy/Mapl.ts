@@ -261,7 +261,7 @@ const Denied = Schema.Array(
 })
 
 /**
- * What holds for an answer (mapl §6a).
+ * What holds for an answer (mapl §8).
  *
  * @category schemas
  */

@@ -1,5 +1,5 @@
 /**
- * What documents ask of an answer (mapl §6a): the output rules that match a resource, and their meet. All of them hold
+ * What documents ask of an answer (mapl §8): the output rules that match a resource, and their meet. All of them hold
  * together: every denied text, the lowest `max_characters`, and `deny` before `record`.
  *
  * @since 0.2.0

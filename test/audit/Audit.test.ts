@@ -480,7 +480,20 @@ describe("Audit", () => {
       ["cut", "no end", [delta("a")]],
       ["cut", "one of two choices that is not finished", [{ choices: [{ index: 1, delta: {} }] }, finish]],
       ["complete", "the last event of a response", [{ type: "response.created" }, { type: "response.completed" }]],
-      ["complete", "a response that failed", [{ type: "response.created" }, { type: "response.failed" }]],
+      ["failed", "a response that failed", [{ type: "response.created" }, { type: "response.failed" }]],
+      ["failed", "an error event without a name", [delta("a"), { type: "error", code: "x", message: "y" }]],
+      ["failed", "an error event after the sentinel's choice", [delta("a"), finish, { error: { message: "y" } }], true],
+      [
+        "complete",
+        "usage after the end of its choice",
+        [
+          delta("a"),
+          finish,
+          { choices: [{ index: 0, delta: { role: "assistant", content: "" }, finish_reason: null }], usage: {} }
+        ]
+      ],
+      ["cut", "a choice that goes on after its end", [delta("a"), finish, delta("b")]],
+      ["cut", "an end that is no text", [{ choices: [{ index: 0, delta: { content: "a" }, finish_reason: "" }] }]],
       ["cut", "no last event of a response", [{ type: "response.created" }, { type: "response.output_text.done" }]],
       ["complete", "a sentinel", [delta("a")], true]
     ] as const)("is %s with %s", ([reason, , chunks, whole = false]) =>

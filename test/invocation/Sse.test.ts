@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest"
 import { ChunkStream, readChunks } from "../../src/invocation/Sse.ts"
 
 const utf8 = new TextEncoder()
-const deaf = { received: () => {}, whole: () => {} }
+const deaf = { begun: () => {}, received: () => {}, whole: () => {} }
 
 /** A response whose body comes in the given pieces. */
 const responseOf = (pieces: ReadonlyArray<Uint8Array>): Response =>
@@ -29,6 +29,7 @@ const ours = async (pieces: ReadonlyArray<Uint8Array>) => {
   const controller = new AbortController()
   try {
     for await (const read of readChunks(responseOf(pieces), controller, {
+      begun: () => {},
       received: (d) => data.push(d),
       whole: () => {}
     }))
@@ -98,7 +99,7 @@ describe("reading server-sent events", () => {
       [bodies["without done"], false]
     ] as const) {
       let told = false
-      const listener = { received: () => {}, whole: () => void (told = true) }
+      const listener = { begun: () => {}, received: () => {}, whole: () => void (told = true) }
       for await (const _ of readChunks(responseOf(split(body, [])), new AbortController(), listener)) void _
       expect(told).toBe(whole)
     }

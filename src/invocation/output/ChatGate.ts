@@ -3,25 +3,17 @@
  *
  * @since 0.2.0
  */
+import { type Fields, isFields, itemsOf } from "../../answer/Fields.ts"
+import { isReason } from "../../answer/Finish.ts"
+import { type GrowingToolCall, ToolCallDeltas } from "../../answer/ToolCalls.ts"
 import { boundary } from "./DeniedTexts.ts"
-import { type Fields, isFields, itemsOf, type OutputJudge, placeOf, textOf } from "./OutputJudge.ts"
-import { joined, TextChannel, trackTexts } from "./TextChannel.ts"
+import { type OutputJudge, placeOf } from "./OutputJudge.ts"
+import { Probabilities } from "./Probabilities.ts"
+import { TextChannel } from "./TextChannel.ts"
+import * as Texts from "./Texts.ts"
 
-/** How long a tool call may become before it is judged, in UTF-16 units. */
+/** How long tool calls may become before they are judged, in UTF-16 units. */
 export const longestToolCall = 4 * 1024 * 1024
-
-/** Members of a chunk that hold no text. */
-const known: ReadonlySet<string> = new Set([
-  "choices",
-  "usage",
-  "id",
-  "object",
-  "created",
-  "model",
-  "system_fingerprint",
-  "service_tier",
-  "obfuscation"
-])
 
 /** The text of a text completion, which is no member of a delta. */
 const completed = "\0text"
@@ -30,22 +22,29 @@ const completed = "\0text"
 export class ChatGate {
   readonly #judge: OutputJudge
   readonly #choices = new Map<unknown, ChoiceGate>()
+  readonly #others: Texts.Follower
+  /** Chunks that tell the usage while something is held back: they come after it, unless more comes. */
+  #waiting: Array<Fields> = []
   #last: Fields | undefined
 
   constructor(judge: OutputJudge) {
     this.#judge = judge
+    this.#others = new Texts.Follower(judge)
   }
 
   /** Takes in a chunk, and adds to `free` what may go on. */
   take(chunk: Fields, free: Array<unknown>): void {
     const judge = this.#judge
     judge.model(chunk["model"])
-    for (const key in chunk) if (!known.has(key)) judge.search(chunk[key], "chunk")
+    this.#others.follow(chunk, "chunk", "chunk", Texts.completion)
     if (judge.refused !== undefined) return
-    this.#last = chunk
     const choices = itemsOf(chunk["choices"])
-    // The usage comes when every choice is over.
-    if (choices.length === 0 && isFields(chunk["usage"])) this.end(free)
+    if (choices.length === 0 && isFields(chunk["usage"]) && this.#holds) return void this.#waiting.push(chunk)
+    if (this.#waiting.length > 0) {
+      free.push(...this.#waiting)
+      this.#waiting = []
+    }
+    this.#last = chunk
     let changed = false
     const left: Array<unknown> = []
     for (const choice of choices) {
@@ -67,6 +66,12 @@ export class ChatGate {
   end(free: Array<unknown>): void {
     for (const choice of this.#choices.values())
       if (this.#judge.refused === undefined) choice.end(this.#last ?? {}, free)
+    if (this.#judge.refused === undefined) free.push(...this.#waiting)
+  }
+
+  get #holds(): boolean {
+    for (const choice of this.#choices.values()) if (choice.holds) return true
+    return false
   }
 
   #choice(choice: unknown): ChoiceGate {
@@ -82,31 +87,51 @@ class ChoiceGate {
   readonly #judge: OutputJudge
   readonly #index: unknown
   readonly #path: string
-  /** By the member of the delta; that of a text completion is {@link completed}. */
+  /** Texts that are held back, by the member of the delta; that of a text completion is {@link completed}. */
   readonly #texts = new Map<string, TextChannel>()
-  readonly #others = new Map<string, TextChannel>()
-  readonly #calls = new Map<string, { name: string; args: string; custom: boolean; judged: boolean }>()
-  #latestCall: string | undefined
+  /** Of a text that comes in parts, the last one. */
+  readonly #parts = new Map<string, Fields>()
+  /** Texts that go on as they are, or not at all. */
+  readonly #others: Texts.Follower
+  readonly #calls: ToolCallDeltas
+  /** Tool calls that are not judged yet, and those that are. */
+  readonly #open = new Set<GrowingToolCall>()
+  readonly #judged = new Set<GrowingToolCall>()
+  /** The arguments that came at each index: a reader may put together what several calls say there. */
+  readonly #arguments = new Map<string, TextChannel>()
+  /** Calls come in turn: none is taken for complete any more before the choice ends. */
+  #isInterleaved = false
   /** Chunks of tool calls that are not judged yet. */
   #held: Array<unknown> = []
   #heldCharacters = 0
   #characters = 0
-  #logprobs: unknown
+  /** How much of it is the delta's content. */
+  #content = 0
+  #probabilities: Probabilities | undefined
+  /** It was told that the choice is over: what comes all the same is held back until the stream is. */
+  #isOver = false
 
   constructor(judge: OutputJudge, index: unknown) {
     this.#judge = judge
     this.#index = index
     this.#path = `choices[${typeof index === "number" ? index : 0}]`
+    this.#others = new Texts.Follower(judge)
+    this.#calls = new ToolCallDeltas(this.#path)
+  }
+
+  /** True where something is held back. */
+  get holds(): boolean {
+    return this.#held.length > 0 || this.#holding().length > 0
   }
 
   /** What is left of a choice of a chunk; `isAlone`: the chunk has no other. */
   take(choice: unknown, chunk: Fields, isAlone: boolean, free: Array<unknown>): unknown {
     const judge = this.#judge
     if (!isFields(choice)) {
-      judge.search(choice, this.#path)
+      this.#count(this.#others.follow(choice, "choice", this.#path), this.#path)
       return judge.refused === undefined ? choice : undefined
     }
-    const isOver = choice["finish_reason"] !== null && choice["finish_reason"] !== undefined
+    const isOver = !this.#isOver && isReason(choice["finish_reason"])
     let edited: Record<string, unknown> | undefined
     const change = (key: string, value: unknown): void => {
       edited ??= { ...choice }
@@ -116,6 +141,7 @@ class ChoiceGate {
     let rest = false
     for (const key in choice) {
       const value = choice[key]
+      if (value === null || value === undefined || key === "index" || key === "logprobs") continue
       if (key === "text" && typeof value === "string") {
         const text = this.#text(completed, value, isOver)
         if (judge.refused !== undefined) return this.#cut({ text })
@@ -129,64 +155,90 @@ class ChoiceGate {
         if (delta !== value) change(key, delta)
         if (delta === value || !isEmpty(delta)) rest = true
         else holdsText = true
-      } else if (value !== null && key !== "index" && key !== "finish_reason" && key !== "logprobs") {
-        judge.search(value, this.#path)
-        rest = true
+      } else if (key !== "message") {
+        const length = this.#others.follow({ [key]: value }, "choice", this.#path, Texts.choice)
+        this.#count(length, placeOf(this.#path, key))
+        if (key !== "finish_reason") rest = true
       }
     }
-    if (judge.refused !== undefined) return undefined
-    if (judge.seeks && (this.#logprobs !== undefined || isFields(choice["logprobs"]))) {
-      judge.search(choice["logprobs"], this.#path)
-      this.#logprobs = joined(this.#logprobs, choice["logprobs"])
-      const isFree = isOver || !this.#holds
-      change("logprobs", isFree ? this.#logprobs : null)
-      if (isFree) this.#logprobs = undefined
+    if (choice["message"] !== undefined && choice["message"] !== null) {
+      this.#message(choice["message"])
+      rest = true
     }
+    if (judge.refused !== undefined) return undefined
     if (isOver) {
+      this.#isOver = true
       // What this chunk does not say itself comes before it.
       const before = this.#rest(edited ?? choice, chunk)
       if (before !== undefined) free.push(before)
-      if (judge.refused === undefined) this.#judgeCalls(free)
+    }
+    const logprobs = this.#logprobs(choice["logprobs"], isOver)
+    if (logprobs !== choice["logprobs"]) change("logprobs", logprobs)
+    if (judge.refused !== undefined) return undefined
+    if (isOver) {
+      this.#judgeCalls(free)
       if (judge.refused !== undefined) return undefined
-    } else if (holdsText && !rest) return undefined
+    } else if (holdsText && !rest && !isReason(choice["finish_reason"])) return undefined
     return edited ?? choice
   }
 
-  /** The choice is over, though nothing says so. */
+  /** The stream is over. */
   end(chunk: Fields, free: Array<unknown>): void {
     const rest = this.#rest({}, chunk)
     if (rest !== undefined) free.push(rest)
-    if (this.#judge.refused === undefined) this.#judgeCalls(free)
+    const logprobs = this.#logprobs(undefined, true)
+    if (this.#judge.refused !== undefined) return
+    if (logprobs !== undefined) free.push(this.#chunkOf(chunk, { delta: {}, logprobs }))
+    this.#judgeCalls(free)
   }
 
-  get #holds(): boolean {
-    if (this.#held.length > 0) return true
-    for (const channel of this.#texts.values()) if (channel.holds) return true
-    return false
+  #holding(): ReadonlyArray<TextChannel> {
+    const holding: Array<TextChannel> = []
+    for (const channel of this.#texts.values()) if (channel.holds) holding.push(channel)
+    return holding
+  }
+
+  /** Counts characters of the choice. */
+  #count(characters: number, path: string): void {
+    this.#characters += characters
+    this.#judge.length(this.#characters, path)
   }
 
   /** What may go on of a piece of a text. */
   #text(key: string, piece: string, isOver: boolean): string {
+    const judge = this.#judge
     let channel = this.#texts.get(key)
     if (channel === undefined)
-      this.#texts.set(
-        key,
-        (channel = new TextChannel(this.#judge, placeOf(this.#path, key === completed ? "text" : key)))
-      )
-    const { maxCharacters } = this.#judge.rules
+      this.#texts.set(key, (channel = new TextChannel(judge, placeOf(this.#path, key === completed ? "text" : key))))
+    const { maxCharacters } = judge.rules
     let allowed = piece
     if (maxCharacters !== undefined) {
       this.#characters += piece.length
       const beyond = this.#characters - maxCharacters.value
       if (beyond > 0) allowed = piece.slice(0, boundary(piece, Math.max(0, piece.length - beyond)))
     }
+    if (key === "content") this.#content += piece.length
     const text = channel.push(allowed)
-    if (this.#judge.refused !== undefined) return text
-    if (allowed !== piece || this.#characters > (maxCharacters?.value ?? Infinity)) {
-      this.#judge.length(this.#characters, channel.path)
-      return text
-    }
-    return isOver ? text + channel.end() : text
+    if (judge.refused !== undefined) return text
+    judge.length(this.#characters, channel.path)
+    return isOver && judge.refused === undefined ? text + channel.end() : text
+  }
+
+  /** A whole message in a chunk. Some servers repeat there what the deltas have said so far, which counts once. */
+  #message(message: unknown): void {
+    const length = this.#others.follow({ message }, "choice", this.#path, Texts.choice)
+    const content = isFields(message) ? message["content"] : undefined
+    const isRepeated = typeof content === "string" && content.length === this.#content
+    this.#count(isRepeated ? length - content.length : length, `${this.#path}.message`)
+  }
+
+  /** The probabilities that may go on with a chunk that came with these. */
+  #logprobs(logprobs: unknown, isOver: boolean): unknown {
+    if (!this.#judge.seeks || (this.#probabilities === undefined && !isFields(logprobs))) return logprobs
+    this.#probabilities ??= new Probabilities(this.#judge, this.#path)
+    if (isFields(logprobs)) this.#probabilities.add(logprobs, this.#holding())
+    if (isOver) this.#probabilities.end()
+    return this.#probabilities.take() ?? (isFields(logprobs) ? null : logprobs)
   }
 
   /** What is left of a delta: nothing where the whole chunk is held back. */
@@ -217,18 +269,21 @@ class ChoiceGate {
     }
     for (const key in delta) {
       const value = delta[key]
-      if (value === null || value === undefined || key === "role") continue
-      if (typeof value === "string") {
+      if (value === null || value === undefined) continue
+      if (key === "role") {
+        this.#others.follow({ role: value }, "delta", this.#path, Texts.message)
+        if (judge.refused !== undefined) return undefined
+      } else if (typeof value === "string") {
         const text = this.#text(key, value, isOver)
         if (judge.refused !== undefined) return cut(key, text)
         if (text !== value) change(key, text)
         if (value !== "") hasOthers = true
-      } else if (key === "tool_calls" || key === "function_call") hasTools = true
+      } else if (key === "tool_calls" || key === "function_call") hasTools ||= !Array.isArray(value) || value.length > 0
       else if (key === "audio" && isFields(value)) {
         hasOthers = true
         const { data, transcript, ...others } = value
         if (data !== undefined) judge.sound(`${this.#path}.audio`)
-        judge.search(others, `${this.#path}.audio`)
+        this.#others.follow({ audio: others }, "delta", this.#path, Texts.message)
         if (judge.refused !== undefined) return undefined
         if (typeof transcript !== "string") continue
         const text = this.#text("audio", transcript, isOver)
@@ -236,8 +291,11 @@ class ChoiceGate {
         if (text !== transcript) change(key, { ...value, transcript: text })
       } else {
         hasOthers = true
-        judge.search(value, placeOf(this.#path, key))
-        trackTexts(value, placeOf(this.#path, key), judge, this.#others, key)
+        const left = Array.isArray(value) ? this.#list(key, value, isOver) : value
+        if (judge.refused !== undefined) return undefined
+        if (left !== value) change(key, left)
+        if (Array.isArray(value)) continue
+        this.#count(this.#others.follow({ [key]: value }, "delta", this.#path, Texts.message), placeOf(this.#path, key))
         if (judge.refused !== undefined) return undefined
       }
     }
@@ -258,46 +316,85 @@ class ChoiceGate {
     return others
   }
 
-  /** Gathers the tool calls of a delta; once another one begins, those before are complete. */
-  #addCalls(delta: Fields, free: Array<unknown>): void {
-    const calls = itemsOf(delta["tool_calls"]).map((call, i) => {
-      const place = isFields(call) && call["index"] !== undefined ? String(call["index"]) : String(i)
-      return { place: `tool_calls[${place}]`, call }
-    })
-    if (isFields(delta["function_call"])) calls.push({ place: "function_call", call: delta["function_call"] })
-    const [first] = calls
-    if (this.#latestCall !== undefined && first !== undefined && first.place !== this.#latestCall)
-      this.#judgeCalls(free)
-    for (const { call, place } of calls) {
-      const fields = isFields(call) ? call : {}
-      const custom = isFields(fields["custom"])
-      const said = custom ? fields["custom"] : (fields["function"] ?? fields)
-      const { arguments: args, input, name } = isFields(said) ? said : ({} as Fields)
-      const known = this.#calls.get(place) ?? { name: "", args: "", custom, judged: false }
-      known.name += textOf(name)
-      known.args += textOf(custom ? input : args)
-      known.judged = false
-      this.#calls.set(place, known)
-      this.#latestCall = place
-      this.#heldCharacters += textOf(name).length + textOf(args).length + textOf(input).length
+  /** What may go on of a text that comes in parts: their texts are one with that which comes as a string. */
+  #list(key: string, value: ReadonlyArray<unknown>, isOver: boolean): ReadonlyArray<unknown> {
+    const judge = this.#judge
+    const path = placeOf(this.#path, key)
+    let left: Array<unknown> | undefined
+    for (let i = 0; i < value.length; i++) {
+      const part: unknown = value[i]
+      const text = isFields(part) ? part["text"] : part
+      let free = text
+      if (typeof text === "string") {
+        const isLast = i === value.length - 1
+        free = this.#text(key, text, isOver && isLast)
+        if (isFields(part)) this.#parts.set(key, part)
+        else this.#parts.delete(key)
+      }
+      const mine = free === text ? part : isFields(part) ? { ...part, text: free } : free
+      if (mine !== part) left ??= value.slice(0, i)
+      left?.push(mine)
+      if (judge.refused !== undefined) return value
+      if (!isFields(part) && !Array.isArray(part)) continue
+      const others = isFields(part) && typeof text === "string" ? { ...part, text: null } : part
+      this.#count(this.#others.follow({ [key]: [others] }, "delta", this.#path, Texts.message), path)
+      if (judge.refused !== undefined) return value
     }
-    if (this.#judge.holdsTools && this.#heldCharacters > longestToolCall)
-      this.#judge.refuse(
-        this.#judge.rules.denied[0] ?? this.#judge.rules.onResponse,
+    return left ?? value
+  }
+
+  /** Gathers the tool calls of a delta; once another one begins, those before may be complete. */
+  #addCalls(delta: Fields, free: Array<unknown>): void {
+    const judge = this.#judge
+    const grown = this.#calls.add(delta)
+    const [first] = grown
+    const begins = first !== undefined && !this.#open.has(first.growing) && !this.#judged.has(first.growing)
+    if (begins && !this.#isInterleaved) this.#judgeComplete(free)
+    for (const { growing, piece } of grown) {
+      if (this.#judged.delete(growing)) this.#isInterleaved = true
+      this.#open.add(growing)
+      this.#heldCharacters += piece.length + 1
+      this.#argumentsOf(growing.path).push(piece)
+      this.#count(piece.length, growing.path)
+    }
+    const { function_call, tool_calls } = delta
+    for (const call of [tool_calls, function_call])
+      this.#others.follow(call, "delta.tool_calls", `${this.#path}.tool_calls`, Texts.toolCall)
+    if (judge.holdsTools && this.#heldCharacters > longestToolCall)
+      judge.refuse(
+        judge.rules.denied[0] ?? judge.rules.onResponse,
         this.#path,
-        `the answer's tool call is longer than the ${longestToolCall} characters that can be held back until it is judged`
+        `the answer's tool calls are longer than the ${longestToolCall} characters that can be held back until they are judged`
       )
   }
 
-  /** Judges the tool calls that are complete, and lets them go. */
-  #judgeCalls(free: Array<unknown>): void {
-    for (const [place, call] of this.#calls) {
-      if (call.judged) continue
-      call.judged = true
-      const args = call.custom ? JSON.stringify({ input: call.args }) : call.args
-      this.#judge.toolCall(call.name, args, `${this.#path}.${place}`)
-      if (this.#judge.refused !== undefined) return
+  #argumentsOf(path: string): TextChannel {
+    let channel = this.#arguments.get(path)
+    if (channel === undefined) this.#arguments.set(path, (channel = new TextChannel(this.#judge, path)))
+    return channel
+  }
+
+  /** Judges tool calls that are not over, as far as anybody said, where each has its arguments. */
+  #judgeComplete(free: Array<unknown>): void {
+    const calls = [...this.#open].map((growing) => [growing, growing.call] as const)
+    if (calls.every(([, { args, isText, text }]) => args !== undefined && !isText && text !== ""))
+      this.#judgeCalls(free, calls)
+    else this.#isInterleaved = true
+  }
+
+  /** Judges tool calls, and lets them go. */
+  #judgeCalls(free: Array<unknown>, calls = [...this.#open].map((growing) => [growing, growing.call] as const)): void {
+    const judge = this.#judge
+    for (const [growing, call] of calls) {
+      this.#argumentsOf(growing.path).end()
+      judge.toolCall(call)
+      const { merged } = growing
+      // Nobody runs what is no call.
+      if (merged?.args !== undefined) judge.toolCall(merged)
+      if (judge.refused !== undefined) return
+      this.#judged.add(growing)
     }
+    this.#open.clear()
     for (const chunk of this.#held) free.push(chunk)
     this.#held = []
     this.#heldCharacters = 0
@@ -310,17 +407,21 @@ class ChoiceGate {
     let text: string | undefined
     for (const [key, channel] of this.#texts) {
       if (this.#judge.refused !== undefined) break
+      if (!channel.holds) continue
       if (key === completed ? typeof choice["text"] === "string" : said[key] !== undefined && said[key] !== null)
         continue
       const rest = channel.end()
       if (rest === "") continue
+      const part = this.#parts.get(key)
       if (key === completed) text = rest
-      else delta[key] = key === "audio" ? { transcript: rest } : rest
+      else delta[key] = key === "audio" ? { transcript: rest } : part === undefined ? rest : [{ ...part, text: rest }]
     }
     if (text === undefined && isEmpty(delta)) return undefined
-    const logprobs = this.#logprobs === undefined ? {} : { logprobs: this.#logprobs }
-    this.#logprobs = undefined
-    return this.#chunkOf(chunk, { ...(text === undefined ? { delta } : { text }), ...logprobs })
+    const logprobs = this.#probabilities?.take()
+    return this.#chunkOf(chunk, {
+      ...(text === undefined ? { delta } : { text }),
+      ...(logprobs !== undefined && { logprobs })
+    })
   }
 
   #chunkOf(chunk: Fields, choice: Fields): unknown {
@@ -344,6 +445,7 @@ const isEmpty = (delta: Fields): boolean => {
   for (const key in delta) {
     const value = delta[key]
     if (value === null || value === undefined || value === "") continue
+    if (Array.isArray(value) && value.length === 0) continue
     if (isFields(value) && isEmpty(value)) continue
     return false
   }
@@ -352,4 +454,4 @@ const isEmpty = (delta: Fields): boolean => {
 
 /** True for a choice that tells nothing but its delta. */
 const isEmptyChoice = ({ delta: _, finish_reason: reason, index: _index, ...others }: Fields): boolean =>
-  (reason === null || reason === undefined) && isEmpty(others)
+  !isReason(reason) && isEmpty(others)

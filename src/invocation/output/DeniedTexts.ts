@@ -14,12 +14,15 @@ export class DeniedTexts {
   readonly patterns: ReadonlyArray<Pattern>
   /** How many UTF-16 units of a text in pieces are kept back for the patterns. */
   readonly holdBack: number
+  /** How many UTF-16 units before a place may belong to a denied text that ends there. */
+  readonly reach: number
 
   constructor(denied: ReadonlyArray<DeniedText>) {
     const literals = denied.filter(isLiteral)
     this.literals = literals.length === 0 ? undefined : new Automaton(literals)
     this.patterns = denied.filter(isPattern)
-    this.holdBack = Math.max(0, ...this.patterns.map(({ holdBack }) => holdBack))
+    this.holdBack = this.patterns.reduce((most, { holdBack }) => Math.max(most, holdBack), 0)
+    this.reach = denied.reduce((most, { holdBack }) => Math.max(most, holdBack), 0)
   }
 
   /** The first denied text that a whole text holds. */
@@ -48,17 +51,23 @@ export const deniedTexts = (rules: OutputRules): DeniedTexts => {
 const made = new WeakMap<OutputRules, DeniedTexts>()
 
 /**
- * A text that comes in pieces. What {@link push} and {@link end} give is what may go on, in order; once something was found,
- * it is in {@link found}, and nothing comes any more.
+ * A text that comes in pieces. {@link held} tells how many of its last units may not go on yet; once something was found, it
+ * is in {@link found}, and what is held begins with it.
+ *
+ * Literals are followed as the pieces come. Patterns are searched again in as much as they may reach back, so they wait until
+ * an eighth of that has come: each unit is searched about nine times, whatever the pieces.
  */
 export class TextWindow {
   readonly #denied: DeniedTexts
-  /** The end of the text so far: first what was searched and is looked back at, then what is searched again, then what is new. */
-  #kept = ""
-  /** Where in it the search begins, and how much of it was let go. */
+  /** The automaton's state, and how much of the end it stands for. */
+  #state = 0
+  #begun = 0
+  /** For patterns, the end of the text: first what is looked back at, then what is searched again, then what is new. */
+  #text = ""
+  /** Where in it the search begins, how much of it may go on, and how much of it was searched. */
   #from = 0
   #free = 0
-  #state = 0
+  #searched = 0
   #found: DeniedText | undefined
 
   constructor(denied: DeniedTexts) {
@@ -69,41 +78,63 @@ export class TextWindow {
     return this.#found
   }
 
-  /** True where something is held back. */
-  get holds(): boolean {
-    return this.#kept.length > this.#free
+  /** How many UTF-16 units of the end are held back: perhaps more than came since the last {@link end}. */
+  get held(): number {
+    return Math.max(this.#begun, this.#text.length - this.#free)
+  }
+
+  /** The same window, for a text that begins like this one and goes on differently. */
+  clone(): TextWindow {
+    const other = new TextWindow(this.#denied)
+    other.#state = this.#state
+    other.#begun = this.#begun
+    other.#text = this.#text
+    other.#from = this.#from
+    other.#free = this.#free
+    other.#searched = this.#searched
+    other.#found = this.#found
+    return other
   }
 
   /** Takes in a piece. */
-  push(piece: string): string {
-    return this.#found === undefined && piece !== "" ? this.#advance(piece, false) : ""
+  push(piece: string): void {
+    if (this.#found !== undefined || piece === "") return
+    const { holdBack, literals, patterns } = this.#denied
+    if (literals !== undefined) this.#read(literals, piece)
+    if (patterns.length === 0) return
+    this.#text += piece
+    const isDue = this.#text.length - this.#searched >= holdBack >> 3
+    if (isDue || this.#found !== undefined) this.#search(false)
   }
 
   /**
-   * Lets go what is held back: the text is over, as far as its writer says. If more comes all the same, a denied text that
+   * Holds nothing back any more: the text is over, as far as its writer says. If more comes all the same, a denied text that
    * spans both is still found.
    */
-  end(): string {
-    return this.#found === undefined && this.#kept !== "" ? this.#advance("", true) : ""
+  end(): void {
+    if (this.#found !== undefined) return
+    if (this.#text !== "") this.#search(true)
+    if (this.#found === undefined) this.#begun = 0
   }
 
-  #advance(piece: string, isOver: boolean): string {
-    const { literals, patterns } = this.#denied
-    let safe = this.#kept.length + piece.length
-    if (literals !== undefined) {
-      const read = this.#read(literals, piece)
-      this.#found = literals.completed(this.#state)
-      if (this.#found !== undefined || !isOver) safe = this.#kept.length + read - literals.depth(this.#state)
+  /** Reads no further than to the end of the first literal that is complete. */
+  #read(literals: Automaton, piece: string): void {
+    let state = this.#state
+    let read = 0
+    while (read < piece.length) {
+      state = literals.next(state, piece.charCodeAt(read++))
+      this.#found = literals.completed(state)
+      if (this.#found !== undefined) break
     }
-    if (patterns.length === 0) {
-      if (this.#kept === "" && safe === piece.length) return piece
-      const text = this.#kept + piece
-      const free = text.slice(0, Math.max(0, safe))
-      this.#kept = text.slice(free.length)
-      return free
-    }
-    const text = this.#kept + piece
-    const { holdBack } = this.#denied
+    this.#state = state
+    this.#begun = literals.depth(state) + piece.length - read
+  }
+
+  #search(isOver: boolean): void {
+    const { holdBack, patterns } = this.#denied
+    const text = this.#text
+    const before = this.#found
+    let safe = text.length
     for (const denied of patterns) {
       const [start, end] = denied.sought(text, this.#from) ?? []
       if (start === undefined || end === undefined) continue
@@ -111,27 +142,14 @@ export class TextWindow {
       // A match that reaches the end may become longer, or none (`\b`, `$`): it is awaited as far as it can be held back.
       if (isOver || end < text.length || end - start > denied.holdBack) this.#found ??= denied
     }
-    if (this.#found === undefined && !isOver) safe = Math.min(safe, text.length - holdBack)
+    if (before === undefined && this.#found === undefined && !isOver) safe = Math.min(safe, text.length - holdBack)
     const until = Math.max(this.#free, boundary(text, safe))
-    const free = text.slice(this.#free, until)
     const again = boundary(text, Math.max(0, Math.min(until, text.length - holdBack)))
     const back = Math.max(0, again - lookBack)
-    this.#kept = text.slice(back)
+    this.#text = text.slice(back)
     this.#from = again - back
     this.#free = until - back
-    return free
-  }
-
-  /** How much of the piece was read: no further than to the end of the first literal that is complete. */
-  #read(literals: Automaton, piece: string): number {
-    let state = this.#state
-    let read = 0
-    while (read < piece.length) {
-      state = literals.next(state, piece.charCodeAt(read++))
-      if (literals.completed(state) !== undefined) break
-    }
-    this.#state = state
-    return read
+    this.#searched = this.#text.length
   }
 }
 

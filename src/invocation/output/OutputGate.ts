@@ -10,11 +10,18 @@ import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import { createParser } from "eventsource-parser"
+import { APIError } from "openai"
 import { type Committed, type Judge, type JudgedAnswer, type OutputRules, Reply } from "../../Call.ts"
 import type { Violation } from "../../Decision.ts"
-import { EnforcementUnavailable, type PipelineError, type PolicyDenied, policyDenied } from "../../Errors.ts"
+import {
+  EnforcementUnavailable,
+  type PipelineError,
+  type PolicyDenied,
+  policyDenied,
+  ProviderFailed
+} from "../../Errors.ts"
 import { isOperation } from "../../Operation.ts"
-import { judgeAnswer, judgeToolAnswer } from "./AnswerGate.ts"
+import { judgeAnswer, judgeError, judgeToolAnswer } from "./AnswerGate.ts"
 import { OutputJudge } from "./OutputJudge.ts"
 import { StreamGate } from "./StreamGate.ts"
 
@@ -30,7 +37,7 @@ export const gated =
       holding: rules && judgeOf(rules, committed, judge.tool),
       observing: seen && judgeOf(seen, committed, observed!.judge.tool)
     }
-    return Effect.flatMap(invoke(committed), (reply) =>
+    return Effect.flatMap(judgingErrors(invoke(committed), committed, judges), (reply) =>
       reply._tag === "Json" ? plain(reply, committed, judges) : Effect.succeed(streamed(reply, committed, judges))
     )
   }
@@ -60,6 +67,29 @@ const refusalOf = (committed: Committed, violation: Violation): PolicyDenied =>
     { ...committed.from.from.decision, verdict: "deny", violations: [violation], remedies: [], edits: [] },
     "output"
   )
+
+/**
+ * What an error of the provider says is judged before it is thrown: it may quote what the model wrote (`failed_generation`).
+ * One in which no denied text stands is thrown as it came.
+ */
+const judgingErrors = <A>(
+  answer: Effect.Effect<A, PipelineError>,
+  committed: Committed,
+  judges: Judges
+): Effect.Effect<A, PipelineError> =>
+  Effect.catchTag(answer, "ProviderFailed", (failed) => Effect.fail(judgedError(failed, committed, judges)))
+
+const judgedError = (failed: ProviderFailed, committed: Committed, judges: Judges): PipelineError => {
+  const { body, cause } = failed
+  if (!(cause instanceof APIError)) return failed
+  for (const judge of [judges.holding, judges.observing])
+    if (judge !== undefined && judge.refused === undefined)
+      judgeError({ message: cause.message, error: cause.error, body: body === undefined ? null : jsonOf(body) }, judge)
+  const found = foundBy(judges)
+  if (found.violations.length + found.observed.length > 0) committed.entry.judged(found)
+  const refused = judges.holding?.refused
+  return refused === undefined ? failed : refusalOf(committed, refused)
+}
 
 /** What the judging of an answer threw; the answer is not handed on. */
 const unjudged = (cause: unknown): EnforcementUnavailable =>
@@ -95,16 +125,17 @@ const plain = (
 const judgeText = (text: string, judge: OutputJudge): void => {
   judgeAnswer(text, judge)
   const gate = new StreamGate(judge)
-  const parser = createParser({ onEvent: ({ data }) => void gate.push([eventOf(data)]) })
+  const parser = createParser({ onEvent: ({ data }) => void gate.push([jsonOf(data)]) })
   parser.feed(`${text}\n\n`)
   gate.end()
 }
 
-const eventOf = (data: string): unknown => {
+/** What a text says as JSON, or the text. */
+const jsonOf = (text: string): unknown => {
   try {
-    return JSON.parse(data)
+    return JSON.parse(text)
   } catch {
-    return data
+    return text
   }
 }
 
@@ -123,6 +154,8 @@ const streamed = (reply: Extract<Reply, { readonly _tag: "Stream" }>, committed:
     told = count
     return free
   }
+  const judgedFailure = <A>(read: Pull.Pull<A, PipelineError>): Pull.Pull<A, PipelineError> =>
+    Effect.mapError(read, (error) => (error instanceof ProviderFailed ? judgedError(error, committed, judges) : error))
   const stream = Stream.transformPull(reply.stream, (pull) =>
     Effect.sync(() => {
       const next: Pull.Pull<readonly [unknown, ...Array<unknown>], PipelineError> = Effect.suspend(() => {
@@ -146,7 +179,7 @@ const streamed = (reply: Extract<Reply, { readonly _tag: "Stream" }>, committed:
         )
       /** The chunks of the next read; none where the stream is over. */
       const ending = (read: typeof pull): Effect.Effect<ReadonlyArray<unknown>, PipelineError> =>
-        Pull.catchDone(read, () =>
+        Pull.catchDone(judgedFailure(read), () =>
           Effect.sync((): ReadonlyArray<unknown> => {
             isOver = true
             return []

@@ -1,17 +1,18 @@
 /**
- * What output rules say of the parts of an answer (mapl §6a): of a text, a tool that it asks for, the model that it comes
+ * What output rules say of the parts of an answer (mapl §8): of a text, a tool that it asks for, the model that it comes
  * from, its length. The first part that breaks a rule refuses the answer; what rules only record is gathered.
  *
  * A finding names the rule, its document and the place, and never what stands there.
  *
  * @since 0.2.0
  */
-import * as Result from "effect/Result"
+import { isFields } from "../../answer/Fields.ts"
+import type { ToolCall } from "../../answer/ToolCalls.ts"
 import type { Judge, OutputRule, OutputRules } from "../../Call.ts"
-import { parseStrictObject } from "../../CanonicalJson.ts"
 import type { Violation } from "../../Decision.ts"
 import { isSameModel } from "../../Operation.ts"
 import { type DeniedTexts, deniedTexts } from "./DeniedTexts.ts"
+import { unescaped } from "./Escapes.ts"
 
 /** What an answer is judged against, besides the rules. */
 export interface AskedFor {
@@ -19,17 +20,6 @@ export interface AskedFor {
   readonly models: ReadonlyArray<string>
   readonly tool: Judge["tool"]
 }
-
-/** A JSON object. */
-export type Fields = Readonly<Record<string, unknown>>
-
-export const isFields = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-/** The items of a value that should be an array. */
-export const itemsOf = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
-
-export const textOf = (value: unknown): string => (typeof value === "string" ? value : "")
 
 /** See the file's first paragraph. */
 export class OutputJudge {
@@ -66,27 +56,22 @@ export class OutputJudge {
     this.refuse(rule, path, `the answer holds a text in ${path} that ${rule.policy} denies (${rule.rule})`)
   }
 
-  /** Looks for denied texts in a whole text. */
+  /** Looks for denied texts in a whole text, as it is written and as it reads once JSON's escapes are undone. */
   text(text: string, path: string): void {
-    const found = this.seeks ? this.denied.search(text) : undefined
+    if (!this.seeks || this.#refused !== undefined) return
+    const found = this.denied.search(text) ?? (text.includes("\\") ? this.denied.search(unescaped(text)) : undefined)
     if (found !== undefined) this.found(found, path)
   }
 
-  /**
-   * Looks for denied texts in every string of a value, names of members among them. `skipped` members are not looked at;
-   * where there are none, the value's names are its own and not the API's.
-   */
-  search(value: unknown, path: string, skipped: ReadonlySet<string> = metadata): void {
+  /** Looks for denied texts in every string of a value, names of members among them. */
+  texts(value: unknown, path: string): void {
     if (!this.seeks || this.#refused !== undefined) return
     if (typeof value === "string") this.text(value, path)
-    else if (Array.isArray(value)) value.forEach((item, i) => this.search(item, `${path}[${i}]`, skipped))
+    else if (Array.isArray(value)) for (const item of value) this.texts(item, path)
     else if (isFields(value))
-      for (const key in value) {
-        if (skipped.has(key) || (key === "result" && value["type"] === "image_generation_call")) continue
-        // The API's own names are no text, and may stand in a path.
-        const place = skipped.size > 0 ? placeOf(path, key) : path
-        if (place === path) this.text(key, path)
-        this.search(value[key], place, skipped)
+      for (const name in value) {
+        this.text(name, path)
+        this.texts(value[name], path)
       }
   }
 
@@ -121,18 +106,22 @@ export class OutputJudge {
     )
   }
 
-  /** Judges a whole tool call; `args` is the JSON text that the model wrote. */
-  toolCall(name: string, args: string, path: string): void {
+  /** Judges a whole tool call. */
+  toolCall({ args, fault, name, path, text }: ToolCall): void {
     this.text(name, path)
-    this.text(args, path)
-    const parsed = parseStrictObject(args === "" ? "{}" : args)
-    // Escapes in the JSON text hide nothing.
-    if (Result.isSuccess(parsed)) this.search(parsed.success, path, nothing)
-    else if (args.includes("\\")) this.text(unescaped(args), path)
+    this.text(text, path)
+    this.texts(args, path)
     if (this.#refused !== undefined) return
-    const allowed = Result.isSuccess(parsed) && this.#asked.tool(name, parsed.success) === "allow"
-    if (!allowed)
+    if (fault !== undefined)
+      return this.#response(path, `the answer asks for a tool${named(name)}, and nobody can tell which: ${fault}`)
+    if (args === undefined || this.#asked.tool(name, args) !== "allow")
       this.#response(path, `the answer asks for a tool${named(name)} that policy does not allow with these arguments`)
+  }
+
+  /** Tool calls stand where the API has none: a reader may run them all the same. */
+  oddTools(calls: unknown, path: string): void {
+    if (Array.isArray(calls) && calls.length === 0) return
+    this.#response(path, `the answer asks for tools in ${path}, where the API has none`)
   }
 
   #response(path: string, message: string): void {
@@ -145,34 +134,6 @@ export class OutputJudge {
 
 /** How many findings of one answer are recorded. */
 const mostRecorded = 16
-
-/**
- * Members that hold no text of an answer: what a provider says of it, and bytes in base64. They may hold any letters by
- * chance.
- */
-export const metadata: ReadonlySet<string> = new Set([
-  "id",
-  "object",
-  "model",
-  "system_fingerprint",
-  "service_tier",
-  "role",
-  "type",
-  "status",
-  "finish_reason",
-  "call_id",
-  "item_id",
-  "response_id",
-  "previous_response_id",
-  "obfuscation",
-  "encrypted_content",
-  "b64_json",
-  "partial_image_b64",
-  "embedding"
-])
-
-/** Of what a tool says, everything is text. */
-export const nothing: ReadonlySet<string> = new Set()
 
 const violation = (policy: string, rule: string, path: string, message: string, hint?: string): Violation => ({
   code: "output_denied",
@@ -189,10 +150,3 @@ const named = (name: string): string => (/^[\w.:/-]{1,80}$/u.test(name) ? ` ${na
 /** The place of a member, which is told; of one whose name may be content, that of what holds it. */
 export const placeOf = (path: string, key: string): string =>
   /^[a-z_][a-z0-9_]{0,40}$/u.test(key) ? `${path}.${key}` : path
-
-/** The text that the escapes of a JSON text stand for, of one that is not whole. */
-const unescaped = (json: string): string =>
-  json.replaceAll(/\\u([0-9a-fA-F]{4})|\\(.)/gu, (_, code: string | undefined, char: string | undefined) =>
-    code === undefined ? (controls[char ?? ""] ?? char ?? "") : String.fromCharCode(Number.parseInt(code, 16))
-  )
-const controls: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", b: "\b", f: "\f" }

@@ -1,81 +1,83 @@
 /**
  * Judges the events of a streamed response (the Responses API): its texts, the items that ask for tools, and the events that
- * tell a text again once it is complete. An event of an unknown type is searched whole; of an unknown `*.delta` the text is
- * held back like any other.
+ * tell a text again once it is complete. An event of an unknown type is searched whole and followed from one to the next; of
+ * an unknown `*.delta` the text is held back like any other.
  *
  * @since 0.2.0
  */
-import { judgeResponse, textOfParts } from "./AnswerGate.ts"
+import { type Fields, isFields, itemsOf, memberOf, textOf } from "../../answer/Fields.ts"
+import { isToolItem, itemToolCalls } from "../../answer/ToolCalls.ts"
+import { isSpoken, judgeResponse } from "./AnswerGate.ts"
 import { longestToolCall } from "./ChatGate.ts"
-import { boundary } from "./DeniedTexts.ts"
-import { type Fields, isFields, type OutputJudge, placeOf, textOf } from "./OutputJudge.ts"
-import { joined, TextChannel } from "./TextChannel.ts"
-import { isToolItem, judgeToolItem } from "./ToolItems.ts"
-
-/** Texts that count as the answer's, by the type of their events without its ending. */
-const counted: ReadonlySet<string> = new Set([
-  "response.output_text",
-  "response.refusal",
-  "response.reasoning_text",
-  "response.reasoning_summary_text",
-  "response.audio.transcript"
-])
-
-/** Members of a delta that hold no text, or one that is judged apart. */
-const known: ReadonlySet<string> = new Set([
-  "type",
-  "delta",
-  "logprobs",
-  "item_id",
-  "response_id",
-  "output_index",
-  "content_index",
-  "summary_index",
-  "sequence_number",
-  "obfuscation"
-])
+import { boundary, type TextWindow } from "./DeniedTexts.ts"
+import { type OutputJudge, placeOf } from "./OutputJudge.ts"
+import { Probabilities } from "./Probabilities.ts"
+import { TextChannel } from "./TextChannel.ts"
+import * as Texts from "./Texts.ts"
 
 /** A text, the event that told the last of it, and what comes with what is held back. */
 interface Spoken {
+  readonly stem: string
   readonly channel: TextChannel
+  readonly probabilities: Probabilities
   last: Fields
-  logprobs: unknown
+  /** It was told that the text is over: what comes all the same is held back until the response is. */
+  isOver: boolean
+}
+
+/** The texts of one kind: a reader may put them together. */
+interface Stem {
+  readonly first: TextChannel
+  /** Over all of them, once there is a second one. */
+  joined: TextWindow | undefined
+}
+
+/** An item that asks for a tool and is not complete. */
+interface Held {
+  readonly events: Array<Fields>
+  characters: number
+  /** The item as it began. */
+  begun: unknown
+  /** Its arguments as the deltas tell them, and the events that tell them whole. */
+  deltas: string
+  readonly whole: Array<Fields>
 }
 
 /** See the file's first paragraph. */
 export class ResponseGate {
   readonly #judge: OutputJudge
   readonly #texts = new Map<string, Spoken>()
-  /** The events of items that ask for a tool and are not complete, by `output_index`. */
-  readonly #held = new Map<unknown, Array<Fields>>()
+  readonly #stems = new Map<string, Stem>()
+  #latest: Spoken | undefined
+  /** Texts that go on as they are, or not at all. */
+  readonly #others: Texts.Follower
+  /** By `output_index`. */
+  readonly #held = new Map<unknown, Held>()
   #heldCharacters = 0
   #characters = 0
+  #isOver = false
 
   constructor(judge: OutputJudge) {
     this.#judge = judge
+    this.#others = new Texts.Follower(judge)
   }
 
   /** Takes in an event, and adds to `free` what may go on. */
   take(event: Fields, free: Array<unknown>): void {
     const judge = this.#judge
-    const { item, output_index: index, response } = event
+    const { delta, item, output_index: index, response } = event
     const type = textOf(event["type"])
     if (isFields(response)) judge.model(response["model"])
     if (judge.refused !== undefined) return
     const held = this.#held.get(index)
     if (type === "response.output_item.done") return this.#itemDone(event, held, free)
-    const begins =
-      type === "response.output_item.added" ? isToolItem(item) : type.endsWith(".delta") && isToolText(type)
-    if (judge.holdsTools && (held !== undefined || begins)) return this.#hold(event, held)
-    if (type.endsWith(".delta") && typeof event["delta"] === "string")
-      return this.#delta(event, type.slice(0, -".delta".length), event["delta"], free)
-    if (isFields(response)) return this.#whole(event, response, free)
-    if (type.endsWith(".done")) this.#flush((spoken) => spoken["output_index"] === index, free)
-    if (judge.refused !== undefined) return
-    judge.search(event, "event")
-    for (const whole of [event, event["part"]])
-      if (isFields(whole))
-        judge.length(Math.max(textOf(whole["text"]).length, textOf(whole["refusal"]).length), "output")
+    const isDelta = type.endsWith(".delta")
+    const begins = type === "response.output_item.added" ? isToolItem(item) : isDelta && isToolText(type)
+    if (held !== undefined || begins) return this.#hold(event, type, held, free)
+    if (isDelta && typeof delta === "string") return this.#delta(event, type, delta, free)
+    if (isFields(response)) return this.#whole(event, response, type, free)
+    if (type.endsWith(".done")) this.#done(event, type.slice(0, -".done".length), free)
+    this.#follow(event, type)
     if (judge.refused === undefined) free.push(event)
   }
 
@@ -84,114 +86,196 @@ export class ResponseGate {
     this.#flush(() => true, free)
   }
 
-  #delta(event: Fields, stem: string, piece: string, free: Array<unknown>): void {
+  /** Looks through an event that goes on as it is, or not at all. One that tells a text again counts by itself. */
+  #follow(event: Fields, type: string): void {
+    const kind = isFields(event["item"]) ? textOf(event["item"]["type"]) : ""
+    const known = kind === "image_generation_call" ? Texts.imageEvent : Texts.event
+    const length = this.#others.follow(event, `${type}.${kind}`, "event", known)
+    if (isSpoken(kind)) this.#judge.length(length, "output")
+  }
+
+  #delta(event: Fields, type: string, piece: string, free: Array<unknown>): void {
     const judge = this.#judge
-    if (stem === "response.audio") judge.sound("audio")
-    for (const key in event) if (!known.has(key)) judge.search(event[key], "event")
+    const stem = type.slice(0, -".delta".length)
+    const isSound = stem === "response.audio"
+    if (isSound) judge.sound("audio")
+    this.#others.follow(event, type, "event", Texts.deltaEvent)
     if (judge.refused !== undefined) return
     const spoken = this.#spoken(event, stem)
-    const { channel } = spoken
+    const { channel, probabilities } = spoken
     const { maxCharacters } = judge.rules
     let allowed = piece
-    if (counted.has(stem) && maxCharacters !== undefined) {
+    if (!isSound && maxCharacters !== undefined) {
       this.#characters += piece.length
       const beyond = this.#characters - maxCharacters.value
       if (beyond > 0) allowed = piece.slice(0, boundary(piece, Math.max(0, piece.length - beyond)))
     }
     const text = channel.push(allowed)
-    if (judge.refused === undefined && counted.has(stem)) judge.length(this.#characters, channel.path)
+    if (judge.refused === undefined) judge.length(this.#characters, channel.path)
     if (judge.refused !== undefined) {
       if (text !== "") free.push({ ...event, delta: text, ...("logprobs" in event && { logprobs: [] }) })
       return
     }
     spoken.last = event
-    const hasProbabilities = judge.seeks && (spoken.logprobs !== undefined || isFilled(event["logprobs"]))
-    if (hasProbabilities) {
-      judge.search(event["logprobs"], channel.path)
-      if (judge.refused !== undefined) return
-      spoken.logprobs = joined(spoken.logprobs, event["logprobs"])
-    }
-    if (text === "" && piece !== "") return
-    if (!hasProbabilities) return void free.push(text === piece ? event : { ...event, delta: text })
-    free.push({ ...event, delta: text, logprobs: channel.holds ? [] : spoken.logprobs })
-    if (!channel.holds) spoken.logprobs = undefined
+    const { logprobs } = event
+    if (judge.seeks && isFilled(logprobs)) probabilities.add(logprobs, [channel])
+    if (judge.refused !== undefined || (text === "" && piece !== "")) return
+    const told = probabilities.take() ?? (isFilled(logprobs) && judge.seeks ? [] : logprobs)
+    if (text === piece && told === logprobs) return void free.push(event)
+    free.push({ ...event, delta: text, ...(told !== undefined && { logprobs: told }) })
   }
 
-  /** The text that a delta is of. All output text is one, as its reader puts it together. */
+  /** The text that a delta is of. */
   #spoken(event: Fields, stem: string): Spoken {
-    const { content_index: content, item_id: item, output_index: index, summary_index: summary } = event
-    const key = stem === "response.output_text" ? stem : JSON.stringify([stem, index, item, content, summary])
+    const latest = this.#latest
+    if (latest !== undefined && latest.stem === stem && isSamePlace(latest.last, event)) return latest
+    const key = JSON.stringify([stem, ...places.map((place) => event[place])])
     let spoken = this.#texts.get(key)
     if (spoken === undefined) {
-      const place = typeof index === "number" ? `output[${index}]` : "output"
-      const channel = new TextChannel(this.#judge, placeOf(place, stem.replace("response.", "").replaceAll(".", "_")))
-      this.#texts.set(key, (spoken = { channel, last: event, logprobs: undefined }))
+      const path = placeOf(pathOf(event["output_index"]), stem.replace("response.", "").replaceAll(".", "_"))
+      const channel = new TextChannel(this.#judge, path)
+      const probabilities = new Probabilities(this.#judge, path)
+      this.#texts.set(key, (spoken = { stem, channel, probabilities, last: event, isOver: false }))
+      this.#join(channel, stem)
     }
-    return spoken
+    return (this.#latest = spoken)
+  }
+
+  /** Texts of one kind are one too, as a reader puts them together. */
+  #join(channel: TextChannel, stem: string): void {
+    const known = this.#stems.get(stem)
+    if (known === undefined) return void this.#stems.set(stem, { first: channel, joined: undefined })
+    if (known.joined === undefined) {
+      known.joined = known.first.begun()
+      known.first.join(known.joined)
+    }
+    channel.join(known.joined)
+  }
+
+  /** An event says that texts are complete: the text of its kind, where there is one, or else all at its place. */
+  #done(event: Fields, stem: string, free: Array<unknown>): void {
+    const isAt = (one: Spoken): boolean =>
+      places.every((place) => event[place] === undefined || event[place] === one.last[place]) &&
+      event["output_index"] === one.last["output_index"]
+    const all = [...this.#texts.values()].filter((one) => !one.isOver && isAt(one))
+    const same = all.filter((one) => one.stem === stem)
+    const over = new Set(same.length > 0 ? same : all)
+    this.#flush((one) => over.has(one), free)
   }
 
   /** Texts are complete: lets go what is held back of them. */
-  #flush(isOver: (last: Fields) => boolean, free: Array<unknown>): void {
+  #flush(isOver: (one: Spoken) => boolean, free: Array<unknown>): void {
     for (const spoken of this.#texts.values()) {
       if (this.#judge.refused !== undefined) return
-      if (!isOver(spoken.last)) continue
-      const rest = spoken.channel.end()
-      const { last, logprobs } = spoken
-      spoken.logprobs = undefined
-      if (rest !== "") free.push({ ...last, delta: rest, ...("logprobs" in last && { logprobs: logprobs ?? [] }) })
+      if (!isOver(spoken)) continue
+      spoken.isOver = true
+      const { channel, last, probabilities } = spoken
+      const rest = channel.end()
+      probabilities.end()
+      const logprobs = probabilities.take()
+      if (rest !== "" || (logprobs !== undefined && this.#judge.refused === undefined))
+        free.push({ ...last, delta: rest, ...("logprobs" in last && { logprobs: logprobs ?? [] }) })
     }
   }
 
   /** An event that holds a response: as it begins, or all of it again at the end. */
-  #whole(event: Fields, response: Fields, free: Array<unknown>): void {
+  #whole(event: Fields, response: Fields, type: string, free: Array<unknown>): void {
     const judge = this.#judge
-    const output: ReadonlyArray<unknown> = Array.isArray(response["output"])
-      ? (response["output"] as Array<unknown>)
-      : []
-    const isEnd = !["response.created", "response.in_progress", "response.queued"].includes(textOf(event["type"]))
-    if (isEnd) this.#flush(() => true, free)
+    const output = itemsOf(response["output"])
+    const isEnd = !beginnings.has(type)
+    if (isEnd && !this.#isOver) {
+      this.#isOver = true
+      this.#flush(() => true, free)
+    }
     if (judge.refused === undefined) judgeResponse(response, judge)
-    if (judge.refused !== undefined) return
-    for (const [index, events] of this.#held) {
+    this.#follow(event, type)
+    for (const [index, held] of this.#held) {
       // What the response tells whole was judged with it.
       if (!isEnd || typeof index !== "number" || !isToolItem(output[index])) continue
-      free.push(...events)
-      this.#held.delete(index)
+      this.#judgeHeld(held, output[index], index)
+      this.#release(index, held, free)
     }
-    free.push(event)
+    if (judge.refused === undefined) free.push(event)
   }
 
-  #hold(event: Fields, held: Array<Fields> = []): void {
-    held.push(event)
-    this.#held.set(event["output_index"], held)
-    this.#heldCharacters += textOf(event["delta"]).length
+  /** Keeps what is told of an item until it is complete and judged; where nothing is denied it goes on at once. */
+  #hold(event: Fields, type: string, known: Held | undefined, free: Array<unknown>): void {
+    const judge = this.#judge
+    const index = event["output_index"]
+    const held = known ?? { events: [], characters: 0, begun: undefined, deltas: "", whole: [] }
+    const { delta, item } = event
+    const place = pathOf(index)
+    let length = this.#others.follow(event, `${type}.${place}`, "event", Texts.deltaEvent)
+    if (isFields(item)) held.begun ??= item
+    else if (typeof delta === "string") {
+      length += delta.length
+      held.deltas += delta
+    } else if (type.endsWith(".done")) held.whole.push(event)
+    if (typeof delta === "string") {
+      this.#characters += delta.length
+      judge.length(this.#characters, place)
+    }
+    this.#held.set(index, held)
+    if (!judge.holdsTools) return void (judge.refused === undefined && free.push(event))
+    held.events.push(event)
+    held.characters += length + 1
+    this.#heldCharacters += length + 1
     if (this.#heldCharacters > longestToolCall)
-      this.#judge.refuse(
-        this.#judge.rules.denied[0] ?? this.#judge.rules.onResponse,
+      judge.refuse(
+        judge.rules.denied[0] ?? judge.rules.onResponse,
         "output",
-        `the answer's tool call is longer than the ${longestToolCall} characters that can be held back until it is judged`
+        `the answer's tool calls are longer than the ${longestToolCall} characters that can be held back until they are judged`
       )
   }
 
-  #itemDone(event: Fields, held: ReadonlyArray<Fields> | undefined, free: Array<unknown>): void {
+  #itemDone(event: Fields, held: Held | undefined, free: Array<unknown>): void {
     const judge = this.#judge
     const { item, output_index: index } = event
-    this.#flush((last) => last["output_index"] === index, free)
-    const path = typeof index === "number" ? `output[${index}]` : "output"
-    if (isToolItem(item)) judgeToolItem(item, path, judge)
-    if (isFields(item)) {
-      const text = textOfParts(item["content"])
-      judge.text(text, path)
-      judge.length(text.length, path)
-    }
-    if (judge.refused === undefined) judge.search(event, "event")
-    // Held for a tool, and none in the end: what was held is judged by itself.
-    for (const one of held ?? []) if (judge.refused === undefined) judge.search(one, "event")
+    this.#done(event, "response.output_item", free)
     if (judge.refused !== undefined) return
-    free.push(...(held ?? []), event)
-    this.#held.delete(index)
-    this.#heldCharacters = 0
+    const path = pathOf(index)
+    for (const call of itemToolCalls(item, path)) judge.toolCall(call)
+    this.#follow(event, textOf(event["type"]))
+    if (held !== undefined) {
+      this.#judgeHeld(held, item, index)
+      this.#release(index, held, free)
+    }
+    if (judge.refused === undefined) free.push(event)
   }
+
+  /** Judges what the events of an item say beside the item itself: a reader may put the deltas together, or take either. */
+  #judgeHeld({ begun, deltas, whole }: Held, item: unknown, index: unknown): void {
+    const judge = this.#judge
+    const path = pathOf(index)
+    const said = [item, begun, ...whole]
+    const [name = "", ...others] = new Set(said.map((one) => textOf(memberOf(one, "name"))).filter((one) => one !== ""))
+    if (others.length > 0)
+      judge.toolCall({ id: undefined, name, text: "", args: {}, isText: false, path, fault: "it names two tools" })
+    const holder = isToolItem(item) ? item : isToolItem(begun) ? begun : {}
+    if (holder !== item) for (const call of itemToolCalls(holder, path)) judge.toolCall(call)
+    const member = ["arguments", "input"].find((name) => typeof holder[name] === "string")
+    if (member === undefined) return judge.text(deltas, path)
+    for (const text of new Set([deltas, ...said.map((one) => textOf(memberOf(one, member)))]))
+      if (text !== "" && text !== holder[member])
+        for (const call of itemToolCalls({ ...holder, [member]: text }, path)) judge.toolCall(call)
+  }
+
+  #release(index: unknown, held: Held, free: Array<unknown>): void {
+    if (this.#judge.refused !== undefined) return
+    for (const event of held.events) free.push(event)
+    this.#held.delete(index)
+    this.#heldCharacters -= held.characters
+  }
+}
+
+const beginnings: ReadonlySet<string> = new Set(["response.created", "response.in_progress", "response.queued"])
+
+/** What tells a text's place. */
+const places = ["output_index", "item_id", "content_index", "summary_index"] as const
+
+const isSamePlace = (one: Fields, other: Fields): boolean => {
+  for (const place of places) if (one[place] !== other[place]) return false
+  return true
 }
 
 /** True for a text that belongs to a tool call of the caller's. */
@@ -199,5 +283,7 @@ const isToolText = (type: string): boolean =>
   type === "response.function_call_arguments.delta" ||
   type === "response.custom_tool_call_input.delta" ||
   type.startsWith("response.shell_call")
+
+const pathOf = (index: unknown): string => (typeof index === "number" ? `output[${index}]` : "output")
 
 const isFilled = (value: unknown): boolean => Array.isArray(value) && value.length > 0

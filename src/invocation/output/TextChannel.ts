@@ -1,16 +1,28 @@
 /**
- * One text of a streamed answer: a choice's content, an item's arguments.
+ * One text of an answer that comes in pieces: a choice's content, an item's arguments. It is looked through as it is
+ * written, as it reads once JSON's escapes are undone, and, where it is one of several that a reader puts together, with
+ * the others.
  *
  * @since 0.2.0
  */
+import type { DeniedText } from "../../Call.ts"
 import { TextWindow } from "./DeniedTexts.ts"
-import { isFields, metadata, type OutputJudge } from "./OutputJudge.ts"
+import { EscapedWindow } from "./Escapes.ts"
+import type { OutputJudge } from "./OutputJudge.ts"
 
 /** What may go on of a text that comes in pieces; a denied text in it refuses the answer. */
 export class TextChannel {
   readonly path: string
   readonly #judge: OutputJudge
   readonly #window: TextWindow | undefined
+  #joined: TextWindow | undefined
+  #escaped: EscapedWindow | undefined
+  /** What came and may not go on yet. */
+  #kept = ""
+  #said = 0
+  /** The last piece of {@link whole}, and how many units came of it in a row. */
+  #last = ""
+  #repeated = 0
 
   constructor(judge: OutputJudge, path: string) {
     this.path = path
@@ -20,51 +32,89 @@ export class TextChannel {
 
   /** True where something is held back. */
   get holds(): boolean {
-    return this.#window?.holds === true
+    return this.#kept !== ""
   }
 
+  /** How many UTF-16 units came. */
+  get said(): number {
+    return this.#said
+  }
+
+  /** How many of them may go on. */
+  get free(): number {
+    return this.#said - this.#kept.length
+  }
+
+  /** A window over this text so far, and over what others that {@link join} it say after it. */
+  begun(): TextWindow | undefined {
+    return this.#window?.clone()
+  }
+
+  /** From here on its pieces are looked through together with those of others. */
+  join(window: TextWindow | undefined): void {
+    this.#joined = window
+  }
+
+  /** Takes in a piece; gives what may go on. */
   push(piece: string): string {
-    return this.#window === undefined ? piece : this.#judged(this.#window, this.#window.push(piece))
+    if (this.#window === undefined) {
+      this.#said += piece.length
+      return piece
+    }
+    this.#take(this.#window, piece)
+    const found = this.#found(this.#window)
+    if (found !== undefined) this.#judge.found(found, this.path)
+    const text = this.#kept === "" ? piece : this.#kept + piece
+    const held = Math.min(text.length, this.#held(this.#window))
+    this.#kept = held === 0 ? "" : text.slice(text.length - held)
+    return held === 0 ? text : text.slice(0, text.length - held)
   }
 
   /** The text is over: gives what is held back. */
   end(): string {
-    return this.#window === undefined ? "" : this.#judged(this.#window, this.#window.end())
+    const window = this.#window
+    if (window === undefined) return ""
+    this.#end(window)
+    const found = this.#found(window)
+    if (found !== undefined) this.#judge.found(found, this.path)
+    const held = found === undefined ? 0 : Math.min(this.#kept.length, this.#held(window))
+    const rest = this.#kept.slice(0, this.#kept.length - held)
+    this.#kept = this.#kept.slice(rest.length)
+    return rest
   }
 
-  #judged(window: TextWindow, free: string): string {
-    if (window.found !== undefined) this.#judge.found(window.found, this.path)
-    return free
+  /** Takes in a piece that is handed on as it is, or not at all, so nothing of it is held back; gives what is denied in it. */
+  whole(piece: string): DeniedText | undefined {
+    const window = this.#window
+    if (window === undefined) return undefined
+    // Of what says the same again and again (`"severity": "safe"`) nothing new can come.
+    this.#repeated = piece === this.#last ? this.#repeated + piece.length : 0
+    this.#last = piece
+    if (this.#repeated > this.#judge.denied.reach + 2 * piece.length) return undefined
+    this.#take(window, piece)
+    this.#end(window)
+    return this.#found(window)
   }
-}
 
-/**
- * Follows each string of a value from chunk to chunk, by where it stands: nothing is held back, and yet no denied text passes
- * whole. `path` is the place that findings tell.
- */
-export const trackTexts = (
-  value: unknown,
-  path: string,
-  judge: OutputJudge,
-  texts: Map<string, TextChannel>,
-  place = path
-): void => {
-  if (typeof value === "string") {
-    const channel = texts.get(place) ?? new TextChannel(judge, path)
-    texts.set(place, channel)
-    channel.push(value)
-  } else if (Array.isArray(value)) value.forEach((item, i) => trackTexts(item, path, judge, texts, `${place}[${i}]`))
-  else if (isFields(value))
-    for (const key in value) if (!metadata.has(key)) trackTexts(value[key], path, judge, texts, `${place}.${key}`)
-}
+  #take(window: TextWindow, piece: string): void {
+    this.#said += piece.length
+    if (this.#escaped === undefined && piece.includes("\\")) this.#escaped = new EscapedWindow(window.clone())
+    window.push(piece)
+    this.#joined?.push(piece)
+    this.#escaped?.push(piece)
+  }
 
-/** The members of arrays put together, of several pieces of `logprobs`. */
-export const joined = (before: unknown, after: unknown): unknown => {
-  if (Array.isArray(before) && Array.isArray(after))
-    return [...(before as Array<unknown>), ...(after as Array<unknown>)]
-  if (!isFields(before)) return after ?? before
-  if (!isFields(after)) return before
-  const both: Record<string, unknown> = { ...before }
-  for (const key in after) both[key] = joined(before[key], after[key])
-  return both
+  #end(window: TextWindow): void {
+    window.end()
+    this.#joined?.end()
+    this.#escaped?.end()
+  }
+
+  #held(window: TextWindow): number {
+    return Math.max(window.held, this.#joined?.held ?? 0, this.#escaped?.held ?? 0)
+  }
+
+  #found(window: TextWindow): DeniedText | undefined {
+    return window.found ?? this.#joined?.found ?? this.#escaped?.found
+  }
 }

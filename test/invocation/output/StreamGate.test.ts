@@ -1,56 +1,9 @@
 /** The gate of a stream: what it lets go, however a text is cut into chunks. */
 import { assert, describe, it } from "@effect/vitest"
-import * as Result from "effect/Result"
-import type { OutputRules } from "../../../src/Call.ts"
-import { OutputJudge } from "../../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../../src/invocation/output/StreamGate.ts"
-import { app } from "../../../src/Principal.ts"
 import type { OutputRule } from "../../../src/policy/Mapl.ts"
-import { outputOf } from "../../../src/policy/Output.ts"
-import { makeFind } from "../../../src/policy/Participants.ts"
-import { load } from "../../../src/policy/PolicyStore.ts"
+import { type Chunk, literalRules, make, rulesOf, run } from "./gate.ts"
 import { Random } from "../../policy/random.ts"
-
-/** The rules that a document with this rule asks of a chat. */
-const rulesOf = (rule: OutputRule): OutputRules => {
-  const document = { policy_id: "app:a", resources: ["**"], constraints: { output: { "tool:a/*": rule } } }
-  const set = Result.getOrThrow(load(document))
-  return outputOf(makeFind(set)({ principal: app("a"), app: "a", intents: [] }).rules("tool:a/generate").output)!
-}
-
-/** The same for literals, where there are very many of them. */
-const literalRules = (literals: ReadonlyArray<string>, most?: number): OutputRules => ({
-  denied: literals.map((sought) => ({ policy: "app:a", rule: "denied", sought, holdBack: sought.length - 1 })),
-  maxCharacters: most === undefined ? undefined : { policy: "app:a", rule: "max_characters", value: most },
-  onResponse: { policy: "app:a", rule: "on_response", does: "record" }
-})
-
-const tool = (name: string) => (name === "pay" ? "deny" : "allow")
-const make = (rule: OutputRule | OutputRules) =>
-  new OutputJudge("onResponse" in rule ? rule : rulesOf(rule), { models: ["gpt-4o"], tool })
-
-/** As much of a chunk, or an event, as is looked at here. */
-interface Chunk {
-  readonly [key: string]: unknown
-  readonly choices?: ReadonlyArray<Choice>
-}
-interface Choice {
-  readonly index: number
-  readonly delta?: Readonly<Record<string, unknown>>
-  readonly text?: string
-  readonly finish_reason: string | null
-  readonly logprobs?: unknown
-}
-
-const run = (rule: OutputRule | OutputRules, chunks: ReadonlyArray<unknown>, reads = 1) => {
-  const judge = make(rule)
-  const gate = new StreamGate(judge)
-  const free: Array<Chunk> = []
-  for (let at = 0; at < chunks.length; at += reads)
-    free.push(...(gate.push(chunks.slice(at, at + reads)) as Array<Chunk>))
-  free.push(...(gate.end() as Array<Chunk>))
-  return { free, refused: judge.refused, recorded: judge.recorded }
-}
 
 const chunk = (delta: Readonly<Record<string, unknown>>, more: object = {}, index = 0): Chunk => ({
   id: "chatcmpl-1",

@@ -1,0 +1,55 @@
+import { assert, describe, it } from "@effect/vitest"
+import { isFailure, isReason, StreamFinish } from "../../src/answer/Finish.ts"
+
+describe("the end of a choice", () => {
+  it.each([undefined, null, "", false, true, 0, 1, {}, []])("is not %j", (reason) => {
+    assert.isFalse(isReason(reason))
+  })
+  it("is any text", () => {
+    for (const reason of ["stop", "eos", "end_turn"]) assert.isTrue(isReason(reason))
+  })
+})
+
+describe("a failure", () => {
+  it.each<[unknown, boolean]>([
+    [{ error: { message: "x" } }, true],
+    [{ error: "x" }, true],
+    [{ error: null }, false],
+    [{ type: "error", message: "x" }, true],
+    [{ type: "response.failed", response: {} }, true],
+    [{ object: "response", status: "failed" }, true],
+    [{ object: "response", status: "completed", error: null }, false],
+    [{ type: "response.completed", response: { status: "failed" } }, true],
+    [{ choices: [{ finish_reason: "error" }] }, true],
+    [{ choices: [{ finish_reason: "stop" }] }, false],
+    ["failed", false],
+    [undefined, false]
+  ])("%j: %s", (answer, failed) => {
+    assert.strictEqual(isFailure(answer), failed)
+  })
+})
+
+describe("a stream", () => {
+  const choice = (index: number, finish_reason: unknown, delta: object = {}) => ({
+    choices: [{ index, delta, finish_reason }]
+  })
+  it.each<[string, ReadonlyArray<unknown>, boolean]>([
+    ["nothing", [], false],
+    ["a choice that is over", [choice(0, null, { content: "a" }), choice(0, "stop")], true],
+    ["one of two that is over", [choice(1, null), choice(0, "stop")], false],
+    ["one that begins after the other's end", [choice(0, "stop"), choice(1, null)], false],
+    [
+      "usage after the end",
+      [choice(0, "stop"), { ...choice(0, null, { role: "assistant", content: "" }), usage: {} }],
+      true
+    ],
+    ["more after the end", [choice(0, "stop"), choice(0, null, { content: "a" })], false],
+    ["a completion that is over", [{ choices: [{ index: 0, text: "a", finish_reason: "length" }] }], true],
+    ["a response that is over", [{ type: "response.incomplete" }], true]
+  ])("of %s: whole %s", (_, chunks, whole) => {
+    const finish = new StreamFinish()
+    for (const chunk of chunks) finish.add(chunk)
+    assert.strictEqual(finish.isWhole, whole)
+    assert.isFalse(finish.hasFailed)
+  })
+})

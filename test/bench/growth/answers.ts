@@ -1,0 +1,81 @@
+/**
+ * Answers of a growing size, for what judging them costs: `make(n)` gives the chunks of a stream of about `n`, and `run` lets
+ * output rules judge them, without a network.
+ */
+import * as Result from "effect/Result"
+import type { OutputRules } from "../../../src/Call.ts"
+import { OutputJudge } from "../../../src/invocation/output/OutputJudge.ts"
+import { StreamGate } from "../../../src/invocation/output/StreamGate.ts"
+import { compileRegex } from "../../../src/policy/Mapl.ts"
+
+type Chunk = Readonly<Record<string, unknown>>
+
+const source = { policy: "app:lab", rule: "denied" }
+
+const rules = (pattern: string, holdBack: number): OutputRules => {
+  const regex = Result.getOrThrow(compileRegex(pattern))
+  return {
+    denied: [
+      { ...source, sought: "Project Heron", holdBack: 12 },
+      {
+        ...source,
+        holdBack,
+        sought: (text, from) => {
+          const matcher = regex.matcher(text)
+          return from <= text.length && matcher.find(from) ? [matcher.start(), matcher.end()] : undefined
+        }
+      }
+    ],
+    maxCharacters: undefined,
+    onResponse: { ...source, does: "deny" }
+  }
+}
+
+const judging =
+  (given: OutputRules) =>
+  (chunks: ReadonlyArray<Chunk>): number => {
+    const gate = new StreamGate(new OutputJudge(given, { models: [], tool: () => "allow" }))
+    let free = 0
+    for (const chunk of chunks) free += gate.push([chunk]).length
+    return free + gate.end().length
+  }
+
+const stream = (n: number, choice: (i: number) => object): ReadonlyArray<Chunk> =>
+  Array.from({ length: n }, (_, i) => ({ id: "c", choices: [{ index: 0, finish_reason: null, ...choice(i) }] }))
+
+/** The cases: a name, what it is run on, and the run. */
+export const answers = [
+  {
+    name: "tool calls in turn, chunks",
+    make: (n: number) =>
+      stream(n, (i) => ({
+        delta: { tool_calls: [{ index: i % 2, function: { arguments: "12345678", ...(i < 2 && { name: "look" }) } }] }
+      })),
+    run: judging(rules("HX-[0-9]{4}", 16))
+  },
+  {
+    name: "log probabilities under a pattern, chunks",
+    make: (n: number) =>
+      stream(n, () => ({
+        delta: { content: " word" },
+        logprobs: { content: [{ token: " word", logprob: 0, top_logprobs: [{ token: " word", logprob: 0 }] }] }
+      })),
+    run: judging(rules("HX-[0-9]{4}", 16))
+  },
+  {
+    name: "content with hold_back 4096, chunks",
+    make: (n: number) => stream(n, () => ({ delta: { content: " word" } })),
+    run: judging(rules("HX-[0-9]{4}", 4096))
+  },
+  {
+    name: "one output text of escapes, chunks",
+    make: (n: number) =>
+      Array.from({ length: n }, () => ({
+        type: "response.output_text.delta",
+        output_index: 0,
+        content_index: 0,
+        delta: "\\u0050\\n"
+      })),
+    run: judging(rules("HX-[0-9]{4}", 256))
+  }
+] as const

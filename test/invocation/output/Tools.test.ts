@@ -1,0 +1,181 @@
+/** The tools that an answer asks for are judged as they may be read, and held back until then. `pay` is denied. */
+import { assert, describe, it } from "@effect/vitest"
+import { type Chunk, judged, run } from "./gate.ts"
+
+const strict = { on_response: "deny" } as const
+
+const chunk = (choice: object): Chunk => ({
+  id: "c",
+  model: "gpt-4o",
+  choices: [{ index: 0, finish_reason: null, ...choice }]
+})
+const said = (delta: object) => chunk({ delta })
+const call = (name: string | undefined, args?: unknown, more: object = { index: 0 }) =>
+  said({ tool_calls: [{ ...more, function: { ...(name !== undefined && { name }), arguments: args } }] })
+const over = chunk({ delta: {}, finish_reason: "tool_calls" })
+const item = (type: string, more: object, done: object = more) => [
+  { type: "response.output_item.added", output_index: 0, item: { type, ...more } },
+  { type: "response.output_item.done", output_index: 0, item: { type, ...done } }
+]
+const args = (delta: string) => ({ type: "response.function_call_arguments.delta", output_index: 0, delta })
+
+describe("a denied tool in a stream", () => {
+  it.each<[string, ReadonlyArray<Chunk>]>([
+    ["as the API tells it", [call("pay", "", { index: 0, id: "a" }), call(undefined, "{}"), over]],
+    ["with its name in each delta", [call("pay", "{"), call("pay", "}"), over]],
+    [
+      "on the index of another",
+      [call("look", "{}", { index: 0, id: "a" }), call("pay", "{}", { index: 0, id: "b" }), over]
+    ],
+    ["without index", [call("look", "{}", { id: "a" }), call("pay", "{}", { id: "b" }), over]],
+    ["without arguments", [call("pay"), over]],
+    ["with null for arguments", [call("pay", null), over]],
+    ["as a second name", [call("look", ""), call("pay", "{}"), over]],
+    ["as a custom tool", [said({ tool_calls: [{ index: 0, custom: { name: "pay", input: "x" } }] }), over]],
+    [
+      "as a custom tool beside a function",
+      [said({ tool_calls: [{ index: 0, function: { name: "look" }, custom: { name: "pay" } }] }), over]
+    ],
+    ["as function_call", [said({ function_call: { name: "pay", arguments: "{}" } }), over]],
+    ["as an object", [said({ tool_calls: { function: { name: "pay", arguments: "{}" } } }), over]],
+    ["after the end of the choice", [over, call("pay", "{}")]],
+    ["in a message", [chunk({ message: { tool_calls: [{ function: { name: "pay" } }] } })]],
+    ["in a choice", [chunk({ delta: {}, tool_calls: [{ function: { name: "pay" } }] })]],
+    ["in a chunk", [{ ...said({}), tool_calls: [{ function: { name: "pay" } }] }]],
+    ["in a part", [said({ content: [{ type: "text", text: "x", tool_calls: [{ function: { name: "pay" } }] }] })]],
+    ["in an unknown member", [said({ more: { function_call: { name: "pay" } } })]],
+    [
+      "by a reader who merges by index",
+      [call("look", '{"a":1}', { index: 0, id: "a" }), call("pay", "", { index: 0, id: "b" }), over]
+    ],
+    ["in an item", item("function_call", { name: "pay", arguments: "{}" })],
+    [
+      "in an item that begins as another",
+      item("function_call", { name: "pay", arguments: "" }, { name: "look", arguments: "{}" })
+    ],
+    [
+      "in an item that ends as no call",
+      [
+        ...item("function_call", { name: "pay", arguments: "" }).slice(0, 1),
+        { type: "response.output_item.done", output_index: 0, item: { type: "message", content: [] } }
+      ]
+    ],
+    [
+      "in an event of its own",
+      [
+        ...item("function_call", { name: "look", arguments: "" }).slice(0, 1),
+        { type: "response.function_call_arguments.done", output_index: 0, name: "pay", arguments: "{}" },
+        ...item("function_call", { name: "look", arguments: "{}" }).slice(1)
+      ]
+    ],
+    ["of a custom item", item("custom_tool_call", { name: "pay", input: "x" })],
+    ["to be approved", item("mcp_approval_request", { name: "pay", server_label: "s", arguments: "{}" })],
+    ["of tomorrow", item("pay_call", {})],
+    ["in an unknown event", [{ type: "tomorrow", tool_calls: [{ name: "pay" }] }]]
+  ])("%s does not come out", (_, chunks) => {
+    const { free, refused } = run(strict, chunks)
+    assert.strictEqual(refused?.code, "output_denied")
+    assert.notInclude(JSON.stringify(free), "pay")
+    const { recorded, refused: none } = run({ on_response: "record" }, chunks)
+    assert.isUndefined(none)
+    assert.isAbove(recorded.length, 0)
+  })
+
+  it("is no other arguments than those that are judged", () => {
+    const broken = [...item("function_call", { name: "look", arguments: "" }).slice(0, 1), args("{"), args("x")]
+    const whole = item("function_call", { name: "look", arguments: "{}" }).slice(1)
+    assert.isDefined(run(strict, [...broken, ...whole]).refused)
+    assert.isUndefined(run(strict, [...broken.slice(0, 1), args("{"), args("}"), ...whole]).refused)
+  })
+})
+
+describe("allowed tools in a stream", () => {
+  it.each<[string, ReadonlyArray<Chunk>]>([
+    ["as the API tells them", [call("look", "", { index: 0, id: "a" }), call(undefined, "{}"), over]],
+    ["with their name in each delta", [call("look", "{"), call("look", "}"), over]],
+    ["on one index", [call("look", "{}", { index: 0, id: "a" }), call("look", "{}", { index: 0, id: "b" }), over]],
+    ["without index or arguments", [call("look", undefined, {}), over]],
+    [
+      "of indexes in turn",
+      [
+        call("look", "{"),
+        call("see", "{", { index: 1 }),
+        call(undefined, "}"),
+        call(undefined, "}", { index: 1 }),
+        over
+      ]
+    ],
+    ["custom", [said({ tool_calls: [{ index: 0, custom: { name: "look", input: "x" } }] }), over]],
+    ["with an empty list beside them", [said({ content: "x", tool_calls: [] }), said({ tool_calls: null }), over]],
+    ["in an item", item("function_call", { name: "look", arguments: "" }, { name: "look", arguments: "{}" })],
+    ["of a computer", item("computer_call", { actions: [{ type: "wait" }] })],
+    ["a program", item("program", { code: "x" })],
+    ["a hosted search", item("tool_search_call", { execution: "server" })]
+  ])("%s come out as they came", (_, chunks) => {
+    for (const rule of [strict, { denied: ["secret"], on_response: "deny" as const }])
+      assert.deepStrictEqual(run(rule, chunks), { free: [...chunks], refused: undefined, recorded: [] })
+  })
+})
+
+describe("a denied text in the arguments of a tool", () => {
+  const denied = { denied: ["secret"] }
+  it.each<[string, ReadonlyArray<Chunk>]>([
+    ["in pieces", [call("look", '{"a":"sec'), call(undefined, 'ret"}'), over]],
+    ["escaped", [call("look", '{"a":"s\\u00'), call(undefined, '65cret"}'), over]],
+    [
+      "over calls of one index",
+      [call("look", '{"a":"sec', { index: 0, id: "a" }), call("see", 'ret"}', { index: 0, id: "b" }), over]
+    ],
+    ["in what is no JSON", [call("look", '{"a":"s\\u0065cret'), over]],
+    [
+      "in a member of its own",
+      [said({ tool_calls: [{ index: 0, note: "secret", function: { name: "look", arguments: "{}" } }] }), over]
+    ],
+    [
+      "in deltas of an item",
+      [
+        ...item("function_call", { name: "look", arguments: "" }).slice(0, 1),
+        args('{"a":"sec'),
+        args('ret"}'),
+        ...item("function_call", { name: "look", arguments: "{}" }).slice(1)
+      ]
+    ]
+  ])("%s does not come out", (_, chunks) => {
+    const { free, refused } = run(denied, chunks)
+    assert.strictEqual(refused?.code, "output_denied")
+    assert.deepStrictEqual(free, [])
+  })
+})
+
+describe("a denied tool in a plain answer", () => {
+  const chat = (message: object, more: object = {}) => ({
+    choices: [{ message: { role: "assistant", ...message }, ...more }]
+  })
+  it.each<[string, object]>([
+    ["a function", chat({ tool_calls: [{ function: { name: "pay", arguments: "" } }] })],
+    ["a custom tool", chat({ tool_calls: [{ custom: { name: "pay", input: "" } }] })],
+    ["two names", chat({ tool_calls: [{ name: "pay", function: { name: "look" } }] })],
+    ["an object of calls", chat({ tool_calls: { function: { name: "look" } } })],
+    ["calls of a choice", chat({}, { tool_calls: [{ function: { name: "look" } }] })],
+    ["calls of a delta", chat({}, { delta: { tool_calls: [{ function: { name: "look" } }] } })],
+    ["calls of a part", chat({ content: [{ tool_calls: [{ function: { name: "look" } }] }] })],
+    ["one to be approved", { output: [{ type: "mcp_approval_request", name: "pay", arguments: "{}" }] }],
+    ["one of tomorrow", { output: [{ type: "pay_call" }] }],
+    ["calls in an item", { output: [{ type: "message", tool_calls: [{ name: "look" }] }] }]
+  ])("as %s is refused", (_, answer) => {
+    assert.strictEqual(judged(strict, answer).refused?.code, "output_denied")
+    assert.strictEqual(judged({ on_response: "record" }, answer).recorded.length, 1)
+  })
+
+  it("as one action of several is refused", () => {
+    const answer = { output: [{ type: "computer_call", actions: [{ type: "wait" }, "click", { type: "wait" }] }] }
+    assert.strictEqual(judged(strict, answer).refused?.path, "output[0].actions[1]")
+  })
+
+  it("is none where no argument is asked for", () => {
+    for (const given of ["", null, undefined, {}])
+      assert.isUndefined(
+        judged(strict, chat({ tool_calls: [{ function: { name: "look", arguments: given } }] })).refused
+      )
+  })
+})
