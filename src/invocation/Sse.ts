@@ -9,6 +9,7 @@ import { createParser } from "eventsource-parser"
 import { type OpenAI, APIError, APIUserAbortError, OpenAIError } from "openai"
 import { Stream } from "openai/streaming"
 import type { Listener } from "../Call.ts"
+import { codingsIn, unknownCoding, unreadable } from "./ContentCoding.ts"
 
 /** A body as it comes in: each read what came since the last, undefined at the end. */
 export interface Reads {
@@ -131,6 +132,12 @@ export async function* readChunks<Item>(
 const readsOf = (response: Response): Reads | undefined => {
   const direct = (response as Partial<ReadableResponse>)[reads]?.()
   if (direct !== undefined || response.body === null) return direct
+  // Whatever `fetch` it came through: bytes that were not decoded hold no event, and would be a stream without any.
+  const unknown = unknownCoding(codingsIn([response.headers.get("content-encoding") ?? ""]))
+  if (unknown !== undefined) {
+    void response.body.cancel().catch(() => {})
+    return { next: () => Promise.reject(unreadable(unknown)), cancel: () => {} }
+  }
   const reader = response.body.getReader()
   return {
     next: async () => (await reader.read()).value,
