@@ -14,12 +14,14 @@
  *
  * @since 0.2.0
  */
+import * as Result from "effect/Result"
 import { createRequire } from "node:module"
 import { OpenAIError, type OpenAI } from "openai"
+import { parseStrictObject } from "../CanonicalJson.ts"
 import { askedBy } from "./Asked.ts"
 import type { Session } from "./Session.ts"
 import type { ToolHandler } from "./Tool.ts"
-import { argumentsOf, orRefusal, runTool } from "./Tools.ts"
+import { orRefusal, runTool } from "./Tools.ts"
 
 type Unknowns = ReadonlyArray<unknown>
 
@@ -44,11 +46,11 @@ interface Asked {
 
 /** Runs a tool as policy lets the session's caller. Rejects with a `PolicyDeniedError`, or with what the tool threw. */
 const runAsked = async (session: Session, { id, name, run, text }: Asked): Promise<unknown> => {
-  const args = argumentsOf(text)
-  const isText = typeof args === "string"
+  const parsed = parseStrictObject(text === "" ? "{}" : text)
+  const isText = Result.isFailure(parsed)
   const handler: ToolHandler = async (judged, { call }) =>
     run(judged === call.params ? undefined : isText ? String(judged["input"]) : JSON.stringify(judged))
-  const given = isText ? { input: args } : args
+  const given = isText ? { input: text } : parsed.success
   const lineage = id === undefined ? undefined : askedBy(session, id)
   return (await runTool(session, name, given, { handler, isText, askedBy: lineage })).value
 }

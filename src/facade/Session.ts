@@ -30,6 +30,8 @@ export interface Session {
   readonly tools: Map<string, RegisteredTool>
   /** Aborted by `unbind()` and `close()`; its reason is what every later call throws. */
   readonly life: AbortController
+  /** True where the option `layer` brought another pipeline than the default one. */
+  readonly hasOwnPipeline: boolean
   /** What ends each stream that is being read. */
   readonly ending: Set<(reason: Error) => void>
   /** The service's session, for a binding: it ends with its service. */

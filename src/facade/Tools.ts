@@ -126,7 +126,7 @@ export const answerToolCall = async (
 }
 
 /** The arguments as the model wrote them; what is no JSON object stays text. A registered tool takes no text. */
-export const argumentsOf = (text: string): JsonObject | string => {
+const argumentsOf = (text: string): JsonObject | string => {
   const parsed = parseStrictObject(text === "" ? "{}" : text)
   return Result.isSuccess(parsed) ? parsed.success : text
 }
