@@ -22,7 +22,7 @@ import { Workspace } from "./Workspace.ts"
 export interface AgentClientOptions {
   /** `user` (default) calls with a token; `agent` is known by its key in the directory alone. */
   readonly agentType?: "user" | "agent"
-  /** The user's token, or a function that gets a fresh one once the last has expired. */
+  /** The user's token, or a function that gets a fresh one of the same user once the last has expired. */
   readonly iamToken?: string | (() => Promise<string>)
   /** Where given, the name that the token must give. */
   readonly userName?: string
@@ -233,9 +233,12 @@ const parentOf = ({ envelope }: Lineage): Link | undefined => {
   return parent
 }
 
-/** A token as the pipeline takes it; an empty one stays a user's, and is refused as missing. */
+/**
+ * A token as the pipeline takes it; an empty one stays a user's, and is refused as missing. Each time a source of its own: the
+ * user of a function is pinned, and two agents may share a function.
+ */
 export const tokenSource = (token: string | (() => Promise<string>) | undefined): TokenSource =>
-  typeof token === "function" ? token : Redacted.make(token ?? "")
+  typeof token === "function" ? () => token() : Redacted.make(token ?? "")
 
 const operationOf = (tool: string, app: string): string => {
   const prefix = `tool:${app}/`

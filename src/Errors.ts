@@ -73,6 +73,7 @@ export const IdentityReason = Schema.Literals([
   "unknown_key",
   "keys_unavailable",
   "name_mismatch",
+  "subject_changed",
   "envelope",
   "replayed",
   "revoked",

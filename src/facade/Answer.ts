@@ -8,6 +8,7 @@
 import { APIError, type OpenAI } from "openai"
 import { APIPromise } from "openai/api-promise"
 import type { Receipt } from "../Call.ts"
+import { frameOf, isHandedOn, sentinelOf } from "../invocation/ReceivedEvents.ts"
 import { rememberReceipt } from "./Receipts.ts"
 import { bodiless } from "./transport/Head.ts"
 
@@ -99,10 +100,11 @@ export const responseLike = (from: Response, body: string | ReadableStream, cont
 
 /**
  * Chunks as server-sent events, as the API sends them: those that have a `type` are named and end without a sentinel, all
- * others are followed by `[DONE]`. An error event of the API is the last event; any other failure is the body's.
+ * others are followed by `[DONE]`. An error event of the API is the last event; any other failure is the body's. What was
+ * received for a reader of bytes is written as it came, and followed by what it was followed by ({@link sentinelOf}).
  * Nothing is pulled before somebody reads.
  */
-export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream<Uint8Array> => {
+export const eventStream = (open: () => AsyncIterator<unknown>, from: Response): ReadableStream<Uint8Array> => {
   let iterator: AsyncIterator<unknown> | undefined
   let sent = 0
   let isNamed = false
@@ -110,19 +112,27 @@ export const eventStream = (open: () => AsyncIterator<unknown>): ReadableStream<
     {
       async pull(controller) {
         iterator ??= open()
-        const write = (text: string) => controller.enqueue(utf8.encode(text))
+        const write = (text: string) => {
+          // Bytes of none are no bytes: a reader that asked for some waits for the next.
+          if (text !== "") controller.enqueue(utf8.encode(text))
+        }
         try {
-          const next = await iterator.next()
-          if (!next.done) {
+          for (;;) {
+            const next = await iterator.next()
+            if (next.done) break
             const name = typeOf(next.value)
             isNamed = name !== undefined
             sent++
-            return write(`${isNamed ? `event: ${name}\n` : ""}data: ${JSON.stringify(next.value)}\n\n`)
+            const text =
+              frameOf(next.value) ?? `${isNamed ? `event: ${name}\n` : ""}data: ${JSON.stringify(next.value)}\n\n`
+            if (text !== "") return write(text)
           }
-          if (!isNamed) write("data: [DONE]\n\n")
+          write(sentinelOf(from) ?? (isNamed ? "" : "data: [DONE]\n\n"))
         } catch (error) {
-          if (!(error instanceof APIError) || error.status !== undefined || typeof error.error !== "object") throw error
-          write(errorEvent(error.error, isNamed || sent === 0 ? sent : undefined))
+          if (isHandedOn(error)) write(sentinelOf(from) ?? "")
+          else if (!(error instanceof APIError) || error.status !== undefined || typeof error.error !== "object")
+            throw error
+          else write(errorEvent(error.error, isNamed || sent === 0 ? sent : undefined))
         }
         controller.close()
       },

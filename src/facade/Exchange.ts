@@ -8,6 +8,7 @@
  *
  * @since 0.1.0
  */
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
@@ -15,13 +16,14 @@ import { APIError, APIUserAbortError, type OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
-import { Call, type Lineage, type Meta, Reply } from "../Call.ts"
+import { Call, type Committed, type Lineage, type Meta, Reply } from "../Call.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
 import { currentLineage } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { ConfigurationError, EnforcementUnavailableError, PolicyDenied, ProviderFailed, refusal } from "../Errors.ts"
 import * as Admission from "../http/Admission.ts"
 import { newId } from "../Id.ts"
+import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
 import { classify, type OperationName, urlOf } from "../Operation.ts"
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
@@ -260,12 +262,23 @@ export class Exchange implements TurnOwner {
       // Who asks for the response as it is gets one; the pipeline judges and records what is in it.
       const { options } = props
       const parsed = options.__binaryResponse ? { ...props, options: { ...options, __binaryResponse: false } } : props
-      const value: unknown = await inner["parseResponse"](client, parsed)
+      const value = await this.#whole(await inner["parseResponse"](client, parsed), props)
       this.#value = value
       turn.answered(Effect.succeed(this.#reply(value, props, turn)))
     } catch (error) {
       rememberErrorResponse(error, props.response, this.#text)
       turn.answered(Effect.fail(this.#failed(error)))
+    }
+  }
+
+  /** The value, or the JSON that came where a caller of {@link ReceivedEvents} asked for a stream: a `fetch` gives it as it is. */
+  async #whole(value: unknown, { response }: ResponseProps): Promise<unknown> {
+    if (!(value instanceof ReceivedEvents) || !value.isJson) return value
+    const text = await response.text()
+    try {
+      return JSON.parse(text) as unknown
+    } catch {
+      return text
     }
   }
 
@@ -438,12 +451,21 @@ export class Exchange implements TurnOwner {
     }
     if (!(value instanceof OpenAIStream)) return Reply.json(value, meta)
     const failed = (cause: unknown) => this.#failed(cause)
+    const reads = this.#reads(value, turn.committed!)
     return Reply.stream(
-      value instanceof ChunkStream
-        ? Stream.flattenArray(Stream.fromAsyncIterable(value.reads(turn.committed!.entry), failed))
-        : Stream.fromAsyncIterable(value, failed),
+      reads === undefined
+        ? Stream.fromAsyncIterable(value, failed)
+        : Stream.flattenArray(Stream.fromAsyncIterable(reads, failed)),
       meta
     )
+  }
+
+  /** A stream's chunks by network read, which the log listens to; undefined of a class of the caller's own. */
+  #reads(value: object, { entry, from }: Committed): AsyncIterable<NonEmptyReadonlyArray<unknown>> | undefined {
+    if (value instanceof ChunkStream) return value.reads(entry)
+    // A pipeline of one's own may change chunks, and a rule may keep some back.
+    const asReceived = from.from.judge.output === undefined && !this.#session.hasOwnPipeline
+    return value instanceof ReceivedEvents ? value.reads(entry, asReceived) : undefined
   }
 
   /** For an answer that was made without the network. */

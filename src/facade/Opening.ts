@@ -42,6 +42,7 @@ export const openSession = (options: SecureOptions): Session => {
     workspace,
     ownsWorkspace: own,
     runtime: ManagedRuntime.make(Layer.provide(options.layer ?? Pipeline.layer, stages)),
+    hasOwnPipeline: options.layer !== undefined,
     tools: new Map(),
     life: new AbortController(),
     ending: new Set()

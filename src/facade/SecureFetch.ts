@@ -10,6 +10,7 @@ import { parseStrictObject } from "../CanonicalJson.ts"
 import { ConfigurationError, refusal } from "../Errors.ts"
 import { resourceOf } from "../http/Admission.ts"
 import { libraryHeaders } from "../http/RequestHeaders.ts"
+import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
 import { classify } from "../Operation.ts"
 import { errorEvent, responseLike } from "./Answer.ts"
 import { errorResponseOf } from "./ErrorResponses.ts"
@@ -28,9 +29,11 @@ import { refuseHere, requireAlive, type Session, sessionOf } from "./Session.ts"
  *   request (`traceparent`, `tracestate`, `baggage`) and the client's `allowedHeaders` pass; key, organization, project and
  *   cookies are the client's own, so the library never holds them.
  * - One call is one decision and one HTTP request: the client does not retry. A retry by the library is a new call.
- * - A provider's answer is given as it came, errors too. A refusal is a `Response` of its status (403, 429, 401, 503; 400 for
- *   a wrong set-up) with the API's error JSON and `x-should-retry: false`; in a stream that runs, it is its last event.
- * - Rejects as `fetch` does: with the signal's reason, or with a `TypeError` where the network fails.
+ * - A provider's answer is given as it came, errors too; a stream to `[DONE]`, whatever its events hold. Where policy judges
+ *   the answer, a stream is written anew from what was judged. A refusal is a `Response` of its status (403, 429, 401, 503; 400
+ *   for a wrong set-up) with the API's error JSON and `x-should-retry: false`; in a stream that runs, it is its last event.
+ * - Rejects as `fetch` does: with the signal's reason, or with a `TypeError` whose `cause` says what failed. So does a body that
+ *   breaks off; that of a stream whose client was closed or unbound fails with that client's error.
  *
  * Throws a `ConfigurationError` for anything but a secure client. `SecureOpenAI.receipt` knows the responses.
  *
@@ -78,6 +81,7 @@ const optionsOf = async (request: Request, client: OpenAI, session: Session): Pr
     query: queryOf(url),
     headers,
     stream: json?.["stream"] === true,
+    __streamClass: ReceivedEvents,
     signal: request.signal,
     maxRetries: 0,
     // The client for Azure reads the deployment's name in the object.
@@ -143,7 +147,7 @@ const cutWith = (signal: AbortSignal, response: Response): Response => {
           signal.throwIfAborted()
           if (done) return controller.close()
           sent++
-          isNamed = value[0] === 0x65 // the first letter of "event:"
+          if (value[0] !== 0x3a) isNamed = value[0] === 0x65 // the first letter of "event:", and no comment
           controller.enqueue(value)
         } catch (error) {
           if (signal.aborted || !(error instanceof APIError) || typeof error.error !== "object") throw error
@@ -166,13 +170,13 @@ const responseOf = (error: unknown): Response => {
   const came = errorResponseOf(error)
   if (came !== undefined) return came
   if (error instanceof APIUserAbortError && error.cause instanceof OpenAIError) return responseOf(error.cause)
-  if (error instanceof APIConnectionError) throw error.cause ?? error
+  if (error instanceof APIConnectionError && error.cause instanceof TypeError) throw error.cause
   if (error instanceof APIError && error.status !== undefined) return refused(error.status, error.error, error.headers)
   if (error instanceof OpenAIError && "code" in error && !(error instanceof APIError)) {
     const { code, message } = error
     return refused(error instanceof ConfigurationError ? 400 : 403, { message, type: code, code, param: null })
   }
-  throw error
+  throw error instanceof TypeError ? error : new TypeError("fetch failed", { cause: error })
 }
 
 const refused = (status: number, error: unknown, given?: Headers): Response => {

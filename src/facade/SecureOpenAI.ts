@@ -37,6 +37,7 @@ import { defaultFetch } from "./transport/Transport.ts"
 import { type ByHand, guard } from "./Guard.ts"
 import { openSession } from "./Opening.ts"
 import { receiptOf } from "./Receipts.ts"
+import { judgeRunners } from "./Runners.ts"
 import { serviceOf } from "./Serving.ts"
 import { endSession, rememberSession, refuseHere, requireAlive, type Session } from "./Session.ts"
 import { requirePrompts, type ToolHandler, type ToolOptions } from "./Tool.ts"
@@ -161,6 +162,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       this.#byHand = byHand
       rememberSession(this, session)
       judgeTools(this.chat.completions, session)
+      judgeRunners(this, session)
       if (options[sessionKey] === undefined) {
         session.door = doorOf(this, session.door)
         const service = serviceOf(session, this, (operation, params) => this.#endpoint(operation, params))

@@ -33,6 +33,8 @@ export interface Session {
   readonly life: AbortController
   /** What of queries and headers is the service's own, and what callers may add. Set when the client of the session is made. */
   door: Door
+  /** True where the option `layer` brought another pipeline than the default one. */
+  readonly hasOwnPipeline: boolean
   /** What ends each stream that is being read. */
   readonly ending: Set<(reason: Error) => void>
   /** The service's session, for a binding: it ends with its service. */

@@ -12,6 +12,7 @@ import { Stream as OpenAIStream } from "openai/streaming"
 import type { Lineage, Reply } from "../Call.ts"
 import { scheduler } from "../EventLoop.ts"
 import { toSdkError } from "../Errors.ts"
+import { RawEvent } from "../invocation/ReceivedEvents.ts"
 import { type Answer, eventStream, responseLike, type ResponseProps } from "./Answer.ts"
 import { rememberAsked } from "./Asked.ts"
 import { rememberChunk } from "./Receipts.ts"
@@ -46,8 +47,10 @@ export const streamAnswer = (
       props.controller.signal,
       {
         handed: (chunk) => {
-          if (first) rememberChunk(chunk, receipt!)
-          first = false
+          if (first && !(chunk instanceof RawEvent)) {
+            rememberChunk(chunk, receipt!)
+            first = false
+          }
           if (committed !== undefined) rememberAsked(session, chunk, committed)
           tell()
         },
@@ -61,7 +64,7 @@ export const streamAnswer = (
   return {
     props,
     value: async () => stream,
-    raw: () => responseLike(props.response, eventStream(open), "text/event-stream"),
+    raw: () => responseLike(props.response, eventStream(open, props.response), "text/event-stream"),
     streamed: true,
     ...(receipt !== undefined && { receipt })
   }

@@ -125,10 +125,11 @@ export const answerToolCall = async (
   return message
 }
 
-const asText = (value: unknown): string => (typeof value === "string" ? value : (JSON.stringify(value) ?? "null"))
+/** What the SDK's `runTools` tells the model of a tool's value. */
+const asText = (value: unknown): string => (typeof value === "string" ? value : (JSON.stringify(value) ?? "undefined"))
 
 /** What the model is told: a refusal is an answer to it, any other failure is the caller's. */
-const orRefusal = async (run: () => Promise<string>): Promise<string> => {
+export const orRefusal = async <A>(run: () => Promise<A>): Promise<A | string> => {
   try {
     return await run()
   } catch (error) {
@@ -192,8 +193,9 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
       return tool.function(parse === undefined ? narrowed : await parse(narrowed), ...rest)
     }
     const lineage = askedInRun(session, rest[0], name, text)
-    return orRefusal(async () =>
-      asText((await runTool(session, name, args ?? { input: text }, { handler, isText, askedBy: lineage })).value)
+    return orRefusal(
+      async () =>
+        (await runTool(session, name, args ?? { input: text }, { handler, isText, askedBy: lineage })).value
     )
   }
   if (parse === undefined) return { ...tool, name, function: (text, ...rest) => run(String(text), text, rest) }

@@ -83,7 +83,10 @@ const make = (issuers: ReadonlyMap<string, Issuer>): Identity["Service"] => {
           }
           return session.principal
         }),
-        (principal) => asNamed(principal, credentials)
+        (principal) =>
+          Effect.tap(asNamed(principal, credentials), (accepted) =>
+            Effect.sync(() => sessions.pin(credentials.token, accepted))
+          )
       )
     })
   return {
@@ -150,11 +153,16 @@ interface Session {
  * no hashing. A verification counts for five minutes, no longer than the key set that it rests on, and never past the end
  * of the token. A function is asked again only once the last token that it gave has ended or was refused; calls that need it
  * meanwhile share the answer.
+ *
+ * A source speaks for one user: the first one that was accepted. Its later tokens must have the same `iss` and `sub`, and give
+ * the same user name, for that is what policies know the user by: a renamed user has to register again. All else (company,
+ * roles, groups, when it ends) is that of the latest token.
  */
 const makeSessions = (issuers: ReadonlyMap<string, Issuer>) => {
   const byToken = new Map<string, Session>()
   const bySource = new WeakMap<TokenSource, Session>()
   const opening = new WeakMap<TokenSource, Promise<Session>>()
+  const pinned = new WeakMap<TokenSource, Principal>()
 
   const kept = (source: TokenSource, time: Time): Session | undefined => {
     const session = bySource.get(source)
@@ -174,7 +182,7 @@ const makeSessions = (issuers: ReadonlyMap<string, Issuer>) => {
     const token =
       last !== undefined && !isOver(last, source, time.wall()) ? Redacted.value(last.token) : await take(source)
     // What is refused now would be refused again, but for what only the issuer's silence refuses.
-    const session = await verified(token, time).catch((error: unknown) => {
+    const session = await opened(source, token, time).catch((error: unknown) => {
       if (!(error instanceof IdentityInvalid && error.reason === "keys_unavailable")) forget(source)
       throw error
     })
@@ -182,7 +190,19 @@ const makeSessions = (issuers: ReadonlyMap<string, Issuer>) => {
     return session
   }
 
+  const opened = async (source: TokenSource, token: string, time: Time): Promise<Session> => {
+    const session = await verified(token, time)
+    const first = pinned.get(source)
+    const other = first && differenceOf(first, session.principal)
+    if (other !== undefined) throw subjectChanged(other)
+    return session
+  }
+
   const forget = (source: TokenSource): void => void bySource.delete(source)
+
+  const pin = (source: TokenSource, principal: Principal): void => {
+    if (!pinned.has(source)) pinned.set(source, principal)
+  }
 
   const verified = async (token: string, time: Time): Promise<Session> => {
     const tokenHash = Crypto.hash("sha256", token, "base64url")
@@ -209,7 +229,14 @@ const makeSessions = (issuers: ReadonlyMap<string, Issuer>) => {
     return session
   }
 
-  return { kept, open, forget }
+  return { kept, open, forget, pin }
+}
+
+/** In what a later principal of a token source is somebody else than the first one. */
+const differenceOf = (first: Principal, later: Principal): string | undefined => {
+  if (later.issuer !== first.issuer) return "iss"
+  if (later.claims["sub"] !== first.claims["sub"]) return "sub"
+  return later.id === first.id ? undefined : "user name"
 }
 
 /** True while a verification counts. After its end a token that the tolerance still admits is verified at every call. */
@@ -280,6 +307,12 @@ const asNamed = (principal: Principal, { userName }: UserCredentials): Effect.Ef
           message: `userName is ${JSON.stringify(userName)}, but the token says ${JSON.stringify(principal.id)}. Leave userName out, or map another claim with the issuer's option "claims": { "user": … }.`
         })
       )
+
+const subjectChanged = (what: string): IdentityInvalid =>
+  new IdentityInvalid({
+    reason: "subject_changed",
+    message: `The token function gave a token of somebody else: its ${what} is not that of the first token. Have it get tokens of the user that it began with; for another or a renamed user register an agent, or make a client, of their own.`
+  })
 
 const revoked = (why: string, cause?: unknown): IdentityInvalid =>
   new IdentityInvalid({

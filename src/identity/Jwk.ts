@@ -19,9 +19,15 @@ export interface VettedKey {
   readonly for: (alg: Algorithm) => Promise<CryptoKey>
 }
 
-/** A key id: compared, never looked up elsewhere. No path, no control character, no quote. */
+/** How long a key id may be, in UTF-16 units: longer than any in use, and short enough to be kept by the hundred. */
+export const maximumKeyId = 512
+
+/**
+ * True for text of 1 to 512 UTF-16 units. What stands in it is the issuer's affair (RFC 7517 §4.5): it is only ever compared,
+ * code unit by code unit, never a path or a query, and no message shows it.
+ */
 export const isKeyId = (value: unknown): value is string =>
-  typeof value === "string" && /^(?!.*\.\.)[A-Za-z0-9._~+/=-]{1,128}$/.test(value)
+  typeof value === "string" && value.length >= 1 && value.length <= maximumKeyId
 
 /** How many bytes a coordinate has, no fewer (RFC 7518 §6.2.1.2). */
 const coordinates: ReadonlyMap<unknown, number> = new Map([
@@ -41,20 +47,20 @@ export const vet = (value: unknown): Result.Result<VettedKey, string> => {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return Result.fail("it is not an object")
   const jwk: Record<string, unknown> = { ...value }
   const { alg, kid } = jwk
-  if (!isKeyId(kid)) return Result.fail("its kid is missing or has characters that no key id needs")
+  if (!isKeyId(kid)) return Result.fail(`its kid is missing or not text of 1 to ${maximumKeyId} characters`)
   const fault = faultOf(jwk)
   if (fault !== undefined) return Result.fail(fault)
   const imported = new Map<Algorithm, Promise<CryptoKey>>()
   return Result.succeed({
     kid,
     for: (asked) => {
-      if (alg !== undefined && alg !== asked) return Promise.reject(new Error(`key ${kid} is not for ${asked}`))
+      if (alg !== undefined && alg !== asked) return Promise.reject(new Error(`the key is not for ${asked}`))
       const known = imported.get(asked)
       if (known !== undefined) return known
       const { kty, crv, x, y, n, e } = jwk as Record<string, string>
       const members = kty === "RSA" ? { kty, n, e } : kty === "EC" ? { kty, crv, x, y } : { kty, crv, x }
       const key = importJWK(members as JWK, asked).then((found) => {
-        if (!(found instanceof CryptoKey) || found.type !== "public") throw new Error(`key ${kid} is not public`)
+        if (!(found instanceof CryptoKey) || found.type !== "public") throw new Error("the key is not public")
         return found
       })
       imported.set(asked, key)

@@ -12,7 +12,7 @@ import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
 import { IdentityInvalid, type IdentityReason } from "../Errors.ts"
 import { decode } from "../Jws.ts"
 import type { Issuer } from "./Issuer.ts"
-import { algorithms, isKeyId } from "./Jwk.ts"
+import { algorithms, isKeyId, maximumKeyId } from "./Jwk.ts"
 import { isName, maximumName } from "./Name.ts"
 import type { Time } from "./Time.ts"
 
@@ -192,7 +192,7 @@ const keyId = (header: JsonObject): string => {
   if (!isKeyId(kid))
     throw refused(
       "unknown_key",
-      "The token does not say which key signed it: its header kid is missing, or has characters that no key id needs."
+      `The token does not say which key signed it: its header kid is missing, or not text of 1 to ${maximumKeyId} characters.`
     )
   return kid
 }

@@ -9,6 +9,7 @@ import { createParser } from "eventsource-parser"
 import { type OpenAI, APIError, APIUserAbortError, OpenAIError } from "openai"
 import { Stream } from "openai/streaming"
 import type { Listener } from "../Call.ts"
+import { codingsIn, unknownCoding, unreadable } from "./ContentCoding.ts"
 
 /** A body as it comes in: each read what came since the last, undefined at the end. */
 export interface Reads {
@@ -56,19 +57,36 @@ export class ChunkStream<Item> extends Stream<Item> {
   }
 }
 
+/** Makes items of the text of a body. */
+export interface Decoder<Item> {
+  /** Takes in the text of a read; `isLast` at the body's end. */
+  readonly feed: (text: string, isLast: boolean) => void
+  /** The items since it was last asked. */
+  readonly take: () => ReadonlyArray<Item>
+  /** What the stream fails with once its items are handed on. */
+  readonly failure: () => Error | undefined
+  /** True once the rest of the body says nothing more. */
+  readonly isDone: () => boolean
+}
+
+/** What a decoder is made for. */
+export interface Decoding {
+  readonly response: Response
+  readonly listener: Listener
+  readonly client: OpenAI | undefined
+}
+
 /**
  * The parsed chunks of an event stream, one array for each network read. Ends at `[DONE]` or the body's end; throws
  * `APIError` for an error event, `SyntaxError` for data that is no JSON, `APIUserAbortError` when `controller` was aborted,
- * and whatever the body fails with. Stopping early aborts `controller`.
- *
- * The events are the WHATWG HTML standard's, §9.2; an event that the body's end cuts off is still delivered, as the SDK
- * does.
+ * and whatever the body fails with. Stopping early aborts `controller`. Another `decoder` makes other items of the text.
  */
 export async function* readChunks<Item>(
   response: Response,
   controller: AbortController,
   listener: Listener,
-  client?: OpenAI
+  client?: OpenAI,
+  decoder: (decoding: Decoding) => Decoder<Item> = chunkDecoder
 ): AsyncGenerator<NonEmptyReadonlyArray<Item>> {
   const body = readsOf(response)
   if (body === undefined) {
@@ -77,14 +95,42 @@ export async function* readChunks<Item>(
   }
   listener.begun()
   const utf8 = new TextDecoder()
+  const decoding = decoder({ response, listener, client })
+  let done = false
+  try {
+    while (!done) {
+      const read = await body.next()
+      if (controller.signal.aborted) throw new APIUserAbortError()
+      decoding.feed(read === undefined ? utf8.decode() : utf8.decode(read, { stream: true }), read === undefined)
+      const ready = decoding.take()
+      if (isReadonlyArrayNonEmpty(ready)) yield ready
+      const failure = decoding.failure()
+      if (failure !== undefined) throw failure
+      done = read === undefined || decoding.isDone()
+    }
+  } catch (error) {
+    throw controller.signal.aborted && !(error instanceof APIUserAbortError) ? new APIUserAbortError() : error
+  } finally {
+    if (done) drain(body)
+    else {
+      controller.abort()
+      body.cancel()
+    }
+  }
+}
+
+/**
+ * The data of each event as JSON, to `[DONE]`. The events are the WHATWG HTML standard's, §9.2; an event that the body's end
+ * cuts off is still delivered, as the SDK does.
+ */
+const chunkDecoder = <Item>({ client, listener, response }: Decoding): Decoder<Item> => {
   let items: Array<Item> = []
   let failure: Error | undefined
   let done = false
   const parser = createParser({
     maxBufferSize: maximumEventSize,
     onError: (error) => {
-      if (error.type === "max-buffer-size-exceeded")
-        failure = new OpenAIError(`A server-sent event is larger than ${maximumEventSize} characters.`)
+      if (error.type === "max-buffer-size-exceeded") failure = tooLarge()
     },
     onEvent: ({ data, event }) => {
       if (done || failure !== undefined) return
@@ -102,36 +148,41 @@ export async function* readChunks<Item>(
         failure = new SyntaxError("Error reading response: malformed server-sent event JSON.")
         return
       }
-      if (event === "error" || hasError(chunk))
-        failure = new APIError(undefined, hasError(chunk) ? chunk.error : Object(chunk), undefined, response.headers)
-      else items.push(chunk as Item)
+      failure = errorIn(chunk, event, response)
+      if (failure === undefined) items.push(chunk as Item)
     }
   })
-  try {
-    while (!done) {
-      const read = await body.next()
-      if (controller.signal.aborted) throw new APIUserAbortError()
-      parser.feed(read === undefined ? `${utf8.decode()}\n\n` : utf8.decode(read, { stream: true }))
+  return {
+    feed: (text, isLast) => parser.feed(isLast ? `${text}\n\n` : text),
+    take: () => {
       const ready = items
       items = []
-      if (isReadonlyArrayNonEmpty(ready)) yield ready
-      if (failure !== undefined) throw failure
-      if (read === undefined) done = true
-    }
-  } catch (error) {
-    throw controller.signal.aborted && !(error instanceof APIUserAbortError) ? new APIUserAbortError() : error
-  } finally {
-    if (done) drain(body)
-    else {
-      controller.abort()
-      body.cancel()
-    }
+      return ready
+    },
+    failure: () => failure,
+    isDone: () => done
   }
 }
+
+/** What a stream fails with whose event does not end. */
+export const tooLarge = (): Error =>
+  new OpenAIError(`A server-sent event is larger than ${maximumEventSize} characters.`)
+
+/** The SDK's error of an error event; undefined of any other event. */
+export const errorIn = (chunk: unknown, event: string | undefined, { headers }: Response): APIError | undefined =>
+  event === "error" || hasError(chunk)
+    ? new APIError(undefined, hasError(chunk) ? chunk.error : Object(chunk), undefined, headers)
+    : undefined
 
 const readsOf = (response: Response): Reads | undefined => {
   const direct = (response as Partial<ReadableResponse>)[reads]?.()
   if (direct !== undefined || response.body === null) return direct
+  // Whatever `fetch` it came through: bytes that were not decoded hold no event, and would be a stream without any.
+  const unknown = unknownCoding(codingsIn([response.headers.get("content-encoding") ?? ""]))
+  if (unknown !== undefined) {
+    void response.body.cancel().catch(() => {})
+    return { next: () => Promise.reject(unreadable(unknown)), cancel: () => {} }
+  }
   const reader = response.body.getReader()
   return {
     next: async () => (await reader.read()).value,

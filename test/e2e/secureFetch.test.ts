@@ -244,7 +244,8 @@ describe("secureFetch", () => {
     world().provider.behave({ errorAfter: 2 })
     const response = await secureFetch(world().service)(`${usual}/chat/completions`, post({ ...chat, stream: true }))
     const events = (await response.text()).trim().split("\n\n")
-    expect(events).toHaveLength(3)
+    expect(events).toHaveLength(5)
+    expect(events[4]).toBe("data: [DONE]")
     expect(events[2]).toBe('data: {"error":{"message":"the model fell over","type":"server_error","code":null}}')
   })
 

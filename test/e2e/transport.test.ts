@@ -39,6 +39,21 @@ afterEach(() => {
   headersSeen.length = 0
 })
 
+/** Codings that Node's `fetch` undoes since undici 7.11. */
+const [undiciMajor = 0, undiciMinor = 0] = (process.versions["undici"] ?? "").split(".").map(Number)
+const zstdOfFetch: ReadonlyArray<readonly [coding: string, encode: (bytes: Buffer) => Buffer]> =
+  undiciMajor > 7 || (undiciMajor === 7 && undiciMinor >= 11)
+    ? [
+        ["zstd", Zlib.zstdCompressSync],
+        ["ZStd", Zlib.zstdCompressSync],
+        ["GZip, ZSTD", (bytes) => Zlib.zstdCompressSync(Zlib.gzipSync(bytes))],
+        ["zstd, br", (bytes) => Zlib.brotliCompressSync(Zlib.zstdCompressSync(bytes))],
+        ["zstd", (bytes) => Zlib.zstdCompressSync(bytes).subarray(0, 20)],
+        ["zstd", (bytes) => bytes],
+        ["zstd", () => Buffer.alloc(0)]
+      ]
+    : []
+
 const own = globalThis.fetch
 const lean = leanTransport(defaultFetch())
 const post = (init: RequestInit = {}): [string, RequestInit] => [
@@ -114,8 +129,7 @@ describe("the leaner transport", () => {
     ["gzip", Zlib.gzipSync],
     ["deflate", Zlib.deflateSync],
     ["identity", (bytes: Buffer) => bytes],
-    ["constructor", (bytes: Buffer) => bytes],
-    ["gzip, __proto__", (bytes: Buffer) => bytes]
+    ["none", (bytes: Buffer) => bytes]
   ])("undoes %s, where it is a coding", async (coding, encode) => {
     answer = (_request, response) => {
       response.writeHead(200, { "content-type": "application/json", "content-encoding": coding })
@@ -366,13 +380,16 @@ describe("a streamed answer", () => {
     ["deflate", Zlib.deflateRawSync],
     ["br", Zlib.brotliCompressSync],
     ["gzip, br", (bytes: Buffer) => Zlib.brotliCompressSync(Zlib.gzipSync(bytes))],
-    ["unheard-of", (bytes: Buffer) => bytes]
-  ])("undoes %s (%o) as it comes", async (coding, encode) => {
-    const whole = encode(Buffer.from("data ".repeat(5000)))
-    inPieces([whole.subarray(0, 10), whole.subarray(10, 30), whole.subarray(30)], { "content-encoding": coding })
-    same(await both((response) => response.text()))
-    same(await both((response) => new Response(response.body).text()))
-  })
+    ...zstdOfFetch
+  ] satisfies ReadonlyArray<readonly [coding: string, encode: (bytes: Buffer) => Buffer]>)(
+    "undoes %s (%o) as it comes",
+    async (coding, encode) => {
+      const whole = encode(Buffer.from("data ".repeat(5000)))
+      inPieces([whole.subarray(0, 10), whole.subarray(10, 30), whole.subarray(30)], { "content-encoding": coding })
+      same(await both((response) => response.text()))
+      same(await both((response) => new Response(response.body).text()))
+    }
+  )
 
   it("hands on what a coding holds back no longer than it must", async () => {
     answer = (_request, response) => {

@@ -229,6 +229,44 @@ describe("tokens", () => {
     expect(asked).toBe(2)
   })
 
+  it("refuses a token function that starts to name somebody else, for a bound client and for one of its own", async () => {
+    // Each token is over for its function at once, and within the tolerance for its verifier.
+    let sub = "alice"
+    const mint = (name: string) => mintToken({ sub: name }, { now: Date.now() - 100_000, expiresIn: 95 })
+    const tokens: Readonly<Record<string, string>> = { alice: mint("alice"), bob: mint("bob") }
+    const token = async () => tokens[sub] ?? ""
+    const { client, records, workspace } = make()
+    const bound = await client.asUser(token)
+    const own = make({ workspace, jwtToken: token }).client
+    const agent = await new AgentClient({ iamToken: token, appName: "assistant", workspace }).register()
+    const ask = [
+      () => bound.chat.completions.create({ model: "gpt-4", messages }),
+      () => own.chat.completions.create({ model: "gpt-4", messages }),
+      () => agent.invokeTool("tool:assistant/generate", { model: "gpt-4", messages }, { targetAgent: client.serverId })
+    ]
+    for (const one of ask) await one()
+    expect(provider.hits).toHaveLength(3)
+    sub = "bob"
+    for (const one of ask) {
+      const refused: unknown = await one().catch((e: unknown) => e)
+      expect(refused).toBeInstanceOf(IdentityError)
+      expect(refused).toMatchObject({ status: 401, code: "identity_invalid", reason: "subject_changed" })
+    }
+    await expect(bound.models.list()).rejects.toMatchObject({ reason: "subject_changed" })
+    expect(provider.hits).toHaveLength(3)
+    const refused = (await records()).filter((r) => r.kind === "refused")
+    expect(refused.map((r) => [r["stage"], JSON.stringify(r["violations"])])).toEqual(
+      Array.from({ length: 4 }, () => ["identity", '[{"code":"subject_changed"}]'])
+    )
+    // Another user may come by the same function, as one of their own.
+    const bobs = await client.asUser(token)
+    await bobs.chat.completions.create({ model: "gpt-4", messages })
+    expect(provider.hits[3]?.body).toMatchObject({ model: "gpt-4" })
+    sub = "alice"
+    for (const one of ask) await one()
+    await expect(bobs.models.list()).rejects.toMatchObject({ reason: "subject_changed" })
+  })
+
   it("says how to configure an issuer where there is none, and never falls back to the service", () => {
     const workspace = new Workspace({ audit: "memory" })
     const { client } = make({ workspace, jwtToken: mintToken() })

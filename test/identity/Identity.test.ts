@@ -6,7 +6,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { Call, type Credentials, type TokenSource } from "../../src/Call.ts"
 import { IdentityInvalid } from "../../src/Errors.ts"
 import { Identity } from "../../src/identity/Identity.ts"
-import { makeIssuer } from "../../src/testing/Tokens.ts"
+import { makeIssuer, type TokenClaims } from "../../src/testing/Tokens.ts"
 
 const issuer = makeIssuer()
 const layer = Identity.layer({ issuers: [issuer.options] })
@@ -141,6 +141,71 @@ describe("Identity.resolve", () => {
       assert.strictEqual(asked, 2)
       assert.strictEqual(renewed.principal.expiresAt, 120)
     }).pipe(Effect.provide(layer))
+  )
+
+  it.effect.each<readonly [what: string, first: TokenClaims, later: TokenClaims, reason: string | undefined]>([
+    ["of the same user", {}, {}, undefined],
+    [
+      "with other roles, groups and company",
+      { roles: ["a"], company: "Acme" },
+      { roles: ["b"], groups: ["eu"] },
+      undefined
+    ],
+    ["of another sub", {}, { sub: "bob" }, "subject_changed"],
+    [
+      "of another sub under the same name",
+      { preferred_username: "al" },
+      { sub: "bob", preferred_username: "al" },
+      "subject_changed"
+    ],
+    [
+      "of the same sub under another name",
+      { preferred_username: "al" },
+      { preferred_username: "bob" },
+      "subject_changed"
+    ],
+    ["of the same sub, now without its name", { preferred_username: "al" }, {}, "subject_changed"],
+    ["of the same sub at another issuer", {}, { iss: "https://other.test" }, "subject_changed"]
+  ])("a token function may give a renewed token %s or not", ([, first, later, reason]) =>
+    Effect.gen(function* () {
+      const other = makeIssuer("https://other.test")
+      const claims = [first, later, first]
+      let asked = 0
+      const source = async () => {
+        const next = claims[asked]
+        const now = 60_000 * asked++
+        return "iss" in (next ?? {}) ? other.mint({}, { now, expiresIn: 60 }) : mint(next, { now, expiresIn: 60 })
+      }
+      yield* Effect.gen(function* () {
+        yield* resolve(user(source))
+        yield* TestClock.adjust("1 minute")
+        if (reason === undefined) return void (yield* resolve(user(source)))
+        const error = yield* refusal(user(source))
+        assert.strictEqual(error.reason, reason)
+        assert.match(error.message, /its (iss|sub|user name) is not that of the first token\. Have it get/)
+        assert.notInclude(error.message, "bob")
+        yield* TestClock.adjust("1 minute")
+        yield* resolve(user(source))
+      }).pipe(Effect.provide(Identity.layer({ issuers: [issuer.options, other.options] })))
+    })
+  )
+
+  it.effect(
+    "pins the user of a token function with the first token that is accepted, not with one that is refused",
+    () =>
+      Effect.gen(function* () {
+        const claims = [{ sub: "bob" }, { sub: "alice" }, { sub: "bob" }]
+        let asked = 0
+        const source = async () => {
+          const now = 60_000 * asked
+          return mint(claims[asked++], { now, expiresIn: 60 })
+        }
+        assert.strictEqual((yield* refusal(user(source, "alice"))).reason, "name_mismatch")
+        yield* TestClock.adjust("1 minute")
+        yield* resolve(user(source, "alice"))
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual((yield* refusal(user(source, "alice"))).reason, "subject_changed")
+      }).pipe(Effect.provide(layer))
   )
 
   it.effect("lets concurrent calls share one answer of a token function", () =>

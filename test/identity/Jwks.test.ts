@@ -196,6 +196,32 @@ describe("Jwks.make", () => {
     })
   )
 
+  it("compares key ids to the code unit, whatever stands in them, and shows them in no message", () => {
+    const kids = [
+      "public:hydra.openid",
+      "did:web:acme.example#1",
+      "a@b",
+      "key 1",
+      "../x",
+      "\u001b[31mred\u202e",
+      "\u00fc"
+    ]
+    const unknown = ["public:hydra", "did:web:acme.example#2", "A@b", "key  1", "./x", "\u001b[31mred", "u\u0308"]
+    return with_(json({}), async (server) => {
+      const { mint, options: own } = makeIssuer("https://id.example")
+      const issuers = Issuer.issuers([{ ...own, jwks: undefined, jwksUri: `${server.url}/jwks` }])
+      server.answer(json({ keys: kids.map((kid) => ({ ...own.jwks.keys[0], kid })) }))
+      for (const kid of kids)
+        assert.strictEqual(await outcome(Jwt.verify(mint({}, { header: { kid } }), issuers, time)), "accepted", kid)
+      for (const kid of unknown) {
+        const error: unknown = await Jwt.verify(mint({}, { header: { kid } }), issuers, time).catch((e: unknown) => e)
+        assert.instanceOf(error, IdentityInvalid)
+        assert.strictEqual(error.reason, "unknown_key")
+        assert.notInclude(`${error.message} ${String(error.cause)}`, kid)
+      }
+    })
+  })
+
   it("takes 64 keys, and 256 KiB", () =>
     with_(json({}), async (server) => {
       const others = Array.from({ length: 63 }, (_, i) => ({ ...options.jwks.keys[0], kid: `k${i}` }))

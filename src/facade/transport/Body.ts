@@ -4,8 +4,8 @@
  *
  * @since 0.2.0
  */
-import { pipeline, Transform } from "node:stream"
-import * as Zlib from "node:zlib"
+import { pipeline, type Transform } from "node:stream"
+import { decodersOf, unknownCoding, unreadable } from "../../invocation/ContentCoding.ts"
 import type { Reads } from "../../invocation/Sse.ts"
 
 /** How much may lie unread before the network has to wait, in bytes. */
@@ -24,17 +24,26 @@ export class Body implements Reads {
   #fault: { readonly error: unknown } | undefined
   #wake: (() => void) | undefined
 
-  /** `resume` asks the network for more after a {@link Body.receive} that was false; `abort` closes its connection. */
+  /**
+   * `resume` asks the network for more after a {@link Body.receive} that was false; `abort` closes its connection. A body with
+   * an unknown coding fails: its bytes would look like an answer without content.
+   */
   constructor(codings: ReadonlyArray<string>, resume: () => void, abort: () => void) {
     this.#abort = abort
-    this.#coders = codersOf(codings)
+    const unknown = unknownCoding(codings)
+    this.#coders = unknown === undefined ? decodersOf(codings) : []
     const last = this.#coders.at(-1)
     this.#resume = last === undefined ? resume : () => last.resume()
     if (last !== undefined) this.#decode(last, resume)
+    if (unknown !== undefined) this.fail(new TypeError("terminated", { cause: unreadable(unknown) }))
   }
 
   /** Takes what came in from the network; false where it has to wait. */
   receive(bytes: Buffer): boolean {
+    if (this.#fault !== undefined) {
+      this.#abort()
+      return true
+    }
     const first = this.#coders[0]
     return first === undefined ? this.#push(bytes) : first.write(bytes)
   }
@@ -111,45 +120,4 @@ export class Body implements Reads {
     this.#wake?.()
     this.#wake = undefined
   }
-}
-
-/** As lenient as `fetch`: what was decoded counts, where the end is missing. */
-const lenient = { flush: Zlib.constants.Z_SYNC_FLUSH, finishFlush: Zlib.constants.Z_SYNC_FLUSH }
-const lenientBrotli = {
-  flush: Zlib.constants.BROTLI_OPERATION_FLUSH,
-  finishFlush: Zlib.constants.BROTLI_OPERATION_FLUSH
-}
-
-/** Servers say `deflate` of the zlib format (RFC 1950), as they should, and of bare deflate (RFC 1951). */
-const createEitherInflate = (): Transform => {
-  let inflate: Zlib.Inflate | Zlib.InflateRaw | undefined
-  return new Transform({
-    transform(bytes: Buffer, encoding, done) {
-      if (inflate === undefined) {
-        inflate = ((bytes[0] ?? 0) & 0x0f) === 0x08 ? Zlib.createInflate(lenient) : Zlib.createInflateRaw(lenient)
-        inflate.on("data", (data) => this.push(data))
-        inflate.on("error", (error) => this.destroy(error))
-      }
-      inflate.write(bytes, encoding, done)
-    },
-    flush(done) {
-      if (inflate === undefined) return done()
-      inflate.once("end", () => done())
-      inflate.end()
-    }
-  })
-}
-
-const decoders: ReadonlyMap<string, () => Transform> = new Map([
-  ["gzip", () => Zlib.createGunzip(lenient)],
-  ["x-gzip", () => Zlib.createGunzip(lenient)],
-  ["deflate", createEitherInflate],
-  ["br", () => Zlib.createBrotliDecompress(lenientBrotli)]
-])
-
-/** What undoes the codings, the last one first; nothing where one of them is unknown. */
-const codersOf = (codings: ReadonlyArray<string>): ReadonlyArray<Transform> => {
-  if (codings.length === 0) return []
-  const makers = codings.map((coding) => decoders.get(coding))
-  return makers.includes(undefined) ? [] : makers.reverse().map((make) => make!())
 }

@@ -22,14 +22,11 @@ export const fieldsOf = function* ({ fields }: Head): Generator<readonly [name: 
     for (const value of [fields[i + 1]!].flat() as Array<Field>) yield [textOf(fields[i] as Field), textOf(value)]
 }
 
-/** The content codings in the order in which they were applied (RFC 9110 §8.4). */
-export const codingsOf = (head: Head): ReadonlyArray<string> => {
+/** The values of the `Content-Encoding` fields. */
+export const codingFieldsOf = (head: Head): ReadonlyArray<string> => {
   // Most responses have none, and the name's length tells.
   if (!head.fields.some((field, i) => i % 2 === 0 && field.length === 16)) return []
-  const found = [...fieldsOf(head)].flatMap(([name, value]) =>
-    name.toLowerCase() === "content-encoding" ? value.split(",") : []
-  )
-  return found.map((coding) => coding.trim().toLowerCase())
+  return [...fieldsOf(head)].flatMap(([name, value]) => (name.toLowerCase() === "content-encoding" ? [value] : []))
 }
 
 // Header fields are latin-1 on the wire.

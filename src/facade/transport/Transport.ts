@@ -7,7 +7,8 @@
  * @since 0.1.0
  */
 import { Body } from "./Body.ts"
-import { bodiless, codingsOf, type Head } from "./Head.ts"
+import { codingsIn, maximumCodings } from "../../invocation/ContentCoding.ts"
+import { bodiless, codingFieldsOf, type Head } from "./Head.ts"
 import { ReceivedResponse } from "./ReceivedResponse.ts"
 
 type Fetch = typeof globalThis.fetch
@@ -174,8 +175,19 @@ class Receiver {
   onHeaders(status: number, fields: Head["fields"], resume: () => void, statusText: string): boolean {
     if (status < 200) return true
     const head = { status, statusText, fields }
-    this.#body = new Body(bodiless.has(status) ? [] : codingsOf(head), resume, () => this.#abort?.(left()))
+    const codings = bodiless.has(status) ? [] : codingFieldsOf(head)
+    const count = codings.join().split(",").length
+    if (count > maximumCodings) return this.#tooMany(count)
+    this.#body = new Body(codingsIn(codings), resume, () => this.#abort?.(left()))
     this.#resolve(new ReceivedResponse(this.#url, head, this.#body))
+    return true
+  }
+
+  /** Each coding may multiply the size of a body; `fetch` has the same bound and says it so. */
+  #tooMany(count: number): boolean {
+    const cause = new Error(`too many content-encodings in response: ${count}, maximum allowed is ${maximumCodings}`)
+    this.#reject(new TypeError("fetch failed", { cause }))
+    this.#abort?.(left())
     return true
   }
 
