@@ -206,8 +206,14 @@ const readImplied = ({ path, value }: Located, type: string, draft: Draft): void
   if (value === null) return
   draft.lists.push({ path, value: [value] })
   draft.tools.push({
-    ...{ path, value, role: "definition", names: [], decoys: [], misshapen: [], isKnown: true },
-    types: [{ path: `${path}.type`, value: type }]
+    path,
+    value,
+    role: "definition",
+    types: [{ path: `${path}.type`, value: type }],
+    names: [],
+    decoys: [],
+    misshapen: [],
+    isKnown: true
   })
 }
 
