@@ -473,9 +473,9 @@ const httpOf = (meta: Meta): Pick<End, "attempts" | "status" | "request"> => ({
   request: meta.requestId ?? undefined
 })
 
-/** A number, a boolean and a model's name are told; anything else may be content. */
+/** A number, a boolean, a model's name, and that something was taken out are told; anything else may be content. */
 const isTold = (path: string, value: unknown): boolean =>
-  isNumberOrBoolean(value) || (path === "model" && typeof value === "string")
+  value === null || isNumberOrBoolean(value) || (path === "model" && typeof value === "string")
 
 const isNumberOrBoolean = (value: unknown): value is number | boolean =>
   typeof value === "number" || typeof value === "boolean"

@@ -90,7 +90,7 @@ export const ourOptions: ReadonlySet<string> = new Set([
   "layer"
 ] satisfies ReadonlyArray<keyof SecureOptions>)
 
-/** Names of the SDK's options, as of openai 7.57. */
+/** Names of the SDK's options, as of openai 7.59. */
 export const sdkOptionNames = [
   "apiKey",
   "adminAPIKey",

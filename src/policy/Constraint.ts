@@ -12,7 +12,7 @@ import type { Remedy, Violation } from "../Decision.ts"
 import { outputTokenCaps } from "../Operation.ts"
 import { type Finding, type Relation, show, type Source, withArticle } from "./Finding.ts"
 import { type Bounds, compileRegex, type Spec } from "./Mapl.ts"
-import { type Parameter, read, valueAt } from "./Parameter.ts"
+import { type Found, type Parameter, read, valueAt } from "./Parameter.ts"
 import { globsMeet, isGlob, listsMeet, type Matcher, valueGlob } from "./Pattern.ts"
 
 /** A bound on a number or a length. `deny`: crossing it refuses; otherwise the request is edited. */
@@ -288,8 +288,10 @@ export const check = (constraint: Constraint, params: JsonObject, findings: Arra
   const { parameter, required, source } = constraint
   let isThere = false
   if (parameter.members === undefined) {
-    const { found, lacking, misshapen } = read(parameter, params)
+    const { found, lacking, misshapen, unread = none } = read(parameter, params)
     isThere = found.length + lacking.length + misshapen.length > 0
+    if (unread.length > 0 && bounds(constraint))
+      checkUnread(constraint, unread, new Set(lacking.map(({ path }) => path)), findings)
     for (const { path, value } of found) checkValue(constraint, path, value, findings)
     for (const { expected, path, value } of misshapen)
       findings.push(broken("wrong_type", "mistyped", expected, path, value, source))
@@ -316,6 +318,22 @@ export const check = (constraint: Constraint, params: JsonObject, findings: Arra
     findings.push({ _tag: "Missing", code: "required", path: parameter.name, policy: required.policy })
 }
 
+/** True where the constraint asks for more than presence or a type. */
+const bounds = ({ lists, max, maxItems, maxLength, min, minItems, minLength, patterns }: Constraint): boolean =>
+  lists.length + patterns.length > 0 ||
+  [min, max, minLength, maxLength, minItems, maxItems].some((bound) => bound !== undefined)
+
+/** Refuses what may hold values out of sight; `told` are paths that are refused for another reason. */
+const checkUnread = (
+  { lists: [list], parameter: { name }, source }: Constraint,
+  unread: ReadonlyArray<Found>,
+  told: ReadonlySet<string>,
+  findings: Array<Finding>
+): void => {
+  for (const { path, value } of unread)
+    if (!told.has(path)) findings.push(broken("value_not_allowed", "unread", name, path, value, list ?? source))
+}
+
 /** Whether a request gives a value for the parameter. */
 export const isGiven = ({ parameter }: Constraint, params: JsonObject): boolean => {
   if (parameter.members === undefined) return read(parameter, params).found.length > 0
@@ -324,7 +342,15 @@ export const isGiven = ({ parameter }: Constraint, params: JsonObject): boolean 
 
 /** One bound that one value breaks. */
 export const broken = (
-  code: "above_maximum" | "below_minimum" | "wrong_type" | "pattern_mismatch" | "length" | "items" | "value_denied",
+  code:
+    | "above_maximum"
+    | "below_minimum"
+    | "wrong_type"
+    | "pattern_mismatch"
+    | "length"
+    | "items"
+    | "value_denied"
+    | "value_not_allowed",
   relation: Relation,
   bound: Json,
   path: string,

@@ -157,10 +157,12 @@ const checkWindow = (window: Window, now: number, findings: Array<Finding>): voi
 }
 
 const checkDenied = (denied: DeniedValues, params: JsonObject, findings: Array<Finding>): void => {
-  const { found, misshapen } = read(denied.parameter, params)
-  for (const { path, value } of found)
+  const { decoys = [], found, misshapen, unread = [] } = read(denied.parameter, params)
+  for (const { path, value } of [...found, ...decoys])
     if (anyPart(value, denied.matches))
       findings.push(broken("value_denied", "denied", denied.values, path, value, denied))
+  for (const { path, value } of unread)
+    findings.push(broken("value_denied", "unread", denied.parameter.name, path, value, denied))
   for (const { expected, path, value } of misshapen)
     findings.push(broken("wrong_type", "mistyped", expected, path, value, denied))
 }

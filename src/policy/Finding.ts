@@ -43,6 +43,7 @@ export type Relation =
   | "fewer"
   | "unlisted"
   | "denied"
+  | "unread"
 
 /** A value that breaks a bound. `note` says how the bound came about, `by` names all who set it where there are several. */
 interface Broken {
@@ -141,7 +142,8 @@ const relations: Readonly<Record<Relation, readonly [words: string, bound: (boun
   more: ["has more than", (bound) => `${String(bound)} items`],
   fewer: ["has fewer than", (bound) => `${String(bound)} items`],
   unlisted: ["is not among", (values) => show(values)],
-  denied: ["is denied by", (values) => show(values)]
+  denied: ["is denied by", (values) => show(values)],
+  unread: ["may bring tools out of sight of", (name) => `the bound on ${String(name)}`]
 }
 
 const explainBroken = ({ bound, by, code, note, path, policy, relation, value }: Broken): Violation => {

@@ -7,6 +7,7 @@
 import { LRUCache } from "lru-cache"
 import type { Json, JsonObject } from "../CanonicalJson.ts"
 import { aliases, type Operation } from "../Operation.ts"
+import { type Located, type RequestTool, type RequestTools, toolsOf } from "../RequestTools.ts"
 
 /**
  * A parameter that a policy names. `name` is the policy's spelling; parameters with the same `canonical` are one thing.
@@ -17,6 +18,8 @@ export interface Parameter {
   readonly canonical: string
   readonly places: ReadonlyArray<Place>
   readonly members: ReadonlyArray<string> | undefined
+  /** Reads it where it is about the tools of a request, which stand in many places. */
+  readonly inTools?: (tools: RequestTools, params: JsonObject) => Reading
 }
 
 /** A value in a request; `path` leads to it: `max_tokens`, `tools[0].function.name`. */
@@ -33,6 +36,10 @@ export interface Reading {
   readonly found: ReadonlyArray<Found>
   readonly lacking: ReadonlyArray<Found>
   readonly misshapen: ReadonlyArray<Found & { readonly expected: "array" | "object" }>
+  /** What may bring tools that cannot be seen: it is refused where tools are bounded. */
+  readonly unread?: ReadonlyArray<Found>
+  /** What a denied value is looked for in, beside `found`: names that name no tool. */
+  readonly decoys?: ReadonlyArray<Found>
 }
 
 /** How many parameters are kept for each operation; documents name the same ones. */
@@ -52,6 +59,8 @@ export const parameter = (name: string, operation: Operation | undefined): Param
 }
 
 const make = (name: string, operation: Operation | undefined): Parameter => {
+  const inTools = operation?.name === "generate" ? toolParameter(name) : undefined
+  if (inTools !== undefined) return { name, places: [], members: undefined, ...inTools }
   const names = spellings(name, operation)
   const fields = new Map<string, Array<Path>>()
   for (const spelling of names) {
@@ -68,7 +77,8 @@ const make = (name: string, operation: Operation | undefined): Parameter => {
 }
 
 /** Reads a parameter's values. `null` counts as absent. */
-export const read = ({ places }: Parameter, params: JsonObject): Reading => {
+export const read = ({ inTools, places }: Parameter, params: JsonObject): Reading => {
+  if (inTools !== undefined) return inTools(toolsOf(params), params)
   const reading: Draft = { found: [], lacking: [], misshapen: [] }
   for (const { fields, holder } of places) {
     if (holder.length === 0) for (const field of fields) reach(params, field, 0, "", reading)
@@ -146,3 +156,115 @@ const reach = (value: Json | undefined, path: Path, at: number, where: string, d
 }
 
 const isArray = (value: Json): value is ReadonlyArray<Json> => Array.isArray(value)
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Tools
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** What a parameter about tools means, under one name for all its spellings; `undefined` for any other parameter. */
+const toolParameter = (name: string): Pick<Parameter, "canonical" | "inTools"> | undefined => {
+  if (name === "tools" || name === "functions") return { canonical: "tools", inTools: readLists }
+  const [, choice, deeper] = /^(tool_choice|function_call)(?:\.(.+))?$/u.exec(name) ?? []
+  if (choice !== undefined) return choiceParameter(deeper)
+  const [, list, field = ""] = /^(tools|functions)\[\](.*)$/u.exec(name) ?? []
+  if (list === undefined) return undefined
+  const [, spelling = list === "functions" ? "function" : undefined, own = ""] =
+    /^(?:\.(function|custom)(?=[.[]|$))?\.?(.*)$/u.exec(field) ?? []
+  if (own === "name") return { canonical: "tools[].function.name", inTools: readNames }
+  if (own === "type" && (spelling === undefined || list === "functions"))
+    return { canonical: "tools[].type", inTools: readTypes }
+  if (own === "" && spelling !== undefined && list === "tools")
+    return { canonical: `tools[].${spelling}`, inTools: readFields([[spelling]], spelling) }
+  const isSpelled = spelling !== undefined || /^(?:name|description|parameters|strict|format)(?=[.[]|$)/u.test(own)
+  const paths = isSpelled && own !== "" ? [`function.${own}`, `custom.${own}`, own] : [own]
+  const prefix = own === "" || own.startsWith("[") ? "tools[]" : isSpelled ? "tools[].function." : "tools[]."
+  return { canonical: prefix + own, inTools: readFields(paths.map(steps)) }
+}
+
+/** `tools` as a whole: every list that brings some. Several count as one list, so that a bound on its length holds. */
+const readLists = ({ lists, misshapen, tools, unread }: RequestTools): Reading => {
+  const [first, ...others] = lists
+  const joined = first && (others.length === 0 ? first : { ...first, value: lists.flatMap(({ value }) => value) })
+  const decoys = tools.filter(({ role }) => role !== "choice").flatMap(({ types }) => types)
+  return {
+    found: joined === undefined ? misshapen : [joined, ...misshapen],
+    lacking: [],
+    misshapen: [],
+    unread,
+    decoys
+  }
+}
+
+const readNames = (request: RequestTools): Reading => {
+  const { tools, unread } = request
+  return {
+    found: tools.flatMap(({ names }) => names),
+    lacking: tools.filter((tool) => tool.role !== "group" && tool.names.length + tool.misshapen.length === 0),
+    misshapen: shapes(request, tools),
+    unread: [...unread, ...unknown(tools)],
+    decoys: tools.flatMap(({ decoys }) => decoys)
+  }
+}
+
+const readTypes = (request: RequestTools): Reading => ({
+  found: request.tools.flatMap(({ types }) => types),
+  lacking: request.tools.filter(({ types, value }) => types.length === 0 && (value === null || isObject(value))),
+  misshapen: shapes(request, request.tools),
+  unread: request.unread
+})
+
+/**
+ * A field of every definition, under one of these paths. With `spelling`, the definition as a whole: of a chat completion it
+ * is that member, of a response it is the element itself.
+ */
+const readFields =
+  (fields: ReadonlyArray<Path>, spelling?: string) =>
+  (request: RequestTools): Reading => {
+    const draft: Draft = { found: [], lacking: [], misshapen: [] }
+    const definitions = request.tools.filter(({ role }) => role !== "choice")
+    draft.misshapen.push(...shapes(request, []))
+    for (const tool of definitions) {
+      const before = draft.found.length + draft.misshapen.length
+      if (tool.value === null) draft.lacking.push(tool)
+      else for (const field of fields) reach(tool.value, field, 0, tool.path, draft)
+      if (draft.found.length + draft.misshapen.length > before || tool.value === null) continue
+      if (tool.types.some(({ value }) => value === spelling)) draft.found.push(tool)
+      else if (tool.role === "definition") draft.lacking.push(tool)
+    }
+    return { ...draft, unread: [...request.unread, ...unknown(definitions)] }
+  }
+
+/** Tools of a type that is not known: nothing can be said of their names and fields. */
+const unknown = (tools: ReadonlyArray<RequestTool>): ReadonlyArray<Found> =>
+  tools.filter(({ isKnown, misshapen, value }) => !isKnown && misshapen.length === 0 && value !== null)
+
+const choiceParameter = (deeper: string | undefined): Pick<Parameter, "canonical" | "inTools"> => {
+  const members = ["tool_choice", "function_call"]
+  const isName = deeper !== undefined && /^(?:(?:function|custom)\.)?name$/u.test(deeper)
+  const paths = members.map((member) => steps(deeper === undefined ? member : `${member}.${deeper}`))
+  return {
+    canonical: isName ? "tool_choice.function.name" : ["tool_choice", deeper].filter(Boolean).join("."),
+    inTools: (request, params) => {
+      const draft: Draft = { found: [], lacking: [], misshapen: [] }
+      const stored = request.unread.filter(({ path }) => path === "prompt")
+      if (!isName) {
+        for (const path of paths) reach(params, path, 0, "", draft)
+        return { ...draft, unread: stored }
+      }
+      const choices = request.tools.filter(({ role }) => role === "choice")
+      for (const member of members) {
+        const value = valueAt(params, member) ?? null
+        if (value !== null && !isObject(value)) draft.misshapen.push({ path: member, value, expected: "object" })
+      }
+      return { ...readNames({ ...request, tools: choices, misshapen: [], unread: stored }), misshapen: draft.misshapen }
+    }
+  }
+}
+
+/** What stands where a list of tools should, or an object on the way to a name. */
+const shapes = (request: RequestTools, tools: ReadonlyArray<RequestTool>): Draft["misshapen"] => [
+  ...request.misshapen.map((each: Located) => ({ ...each, expected: "array" as const })),
+  ...tools.flatMap(({ misshapen }) => misshapen.map((each) => ({ ...each, expected: "object" as const })))
+]
+
+const isObject = (value: Json): value is JsonObject => typeof value === "object" && value !== null && !isArray(value)

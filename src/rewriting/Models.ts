@@ -1,6 +1,6 @@
 /**
- * The models that this library knows by name: who makes them, what they do, how they rank, where they are served, and how
- * the cap on output tokens is spelled there. The catalogue is data; one's own takes its place by `Models.layerOf`.
+ * The models that this library knows by name: who makes them, what they do, how they rank, where they are served, how the
+ * cap on output tokens is spelled there, and which parameters they do not take. The catalogue is data; one's own takes its place by `Models.layerOf`.
  *
  * @since 0.1.0
  */
@@ -26,6 +26,7 @@ export const Modality = Schema.Literals([
   "computer",
   "security",
   "science",
+  "law",
   "realtime",
   "speech",
   "transcription",
@@ -37,12 +38,40 @@ export type Modality = typeof Modality.Type
 
 const spellings = Schema.optionalKey(Schema.Array(Schema.Literals(outputTokenCaps)))
 
+const untaken = Schema.optionalKey(Schema.Literal(false))
+const someValues = Schema.optionalKey(Schema.Union([Schema.Literal(false), Schema.Array(Schema.NonEmptyString)]))
+
+/**
+ * What a model does not take of the parameters that other models take: `false` for a parameter that it refuses, a list for
+ * one of which it takes these values only. What is not named is taken. One name stands for all spellings: `verbosity` is
+ * `text.verbosity` too, `reasoning_effort` `reasoning.effort`, `response_format` the type of `text.format`, `logprobs`
+ * `top_logprobs`.
+ */
+export const Parameters = Schema.Struct({
+  temperature: untaken,
+  top_p: untaken,
+  presence_penalty: untaken,
+  frequency_penalty: untaken,
+  reasoning: untaken,
+  reasoning_effort: someValues,
+  verbosity: someValues,
+  logprobs: untaken,
+  logit_bias: untaken,
+  stop: untaken,
+  prediction: untaken,
+  parallel_tool_calls: untaken,
+  response_format: someValues
+})
+export interface Parameters extends Schema.Struct.Type<typeof Parameters.fields> {}
+
 /**
  * Models that are alike in all but name and rank.
  *
  * - `tools`, `images`: whether they take tools, and images in a request.
  * - `endpoints`: the API paths that serve them, each with the spellings of the cap on output tokens that they take there,
  *   the one to inject first.
+ * - `parameters`: what they do not take ({@link Parameters}). Absent: they take everything.
+ * - `source`, `date`: where that is from, and the day (`2026-11-17`) when it was so.
  * - `models`: `family` is the model without date and fine-tuning, `names` what requests call it (default: the family). Its
  *   dated snapshots and fine-tuned models go without saying.
  * - `rank` compares models of one provider and modality: the higher one does, and costs, more. Of OpenAI's, the hundreds
@@ -70,6 +99,9 @@ export const CatalogueRow = Schema.Struct({
     "/videos": spellings,
     "/moderations": spellings
   }),
+  parameters: Schema.optionalKey(Parameters),
+  source: Schema.optionalKey(Schema.NonEmptyString),
+  date: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\d{4}-\d{2}-\d{2}$/u))),
   models: Schema.NonEmptyArray(
     Schema.Struct({
       family: Schema.NonEmptyString,
@@ -85,7 +117,7 @@ export type Catalogue = ReadonlyArray<CatalogueRow>
 
 const decode = Schema.decodeUnknownResult(Schema.Array(CatalogueRow), { errors: "all", onExcessProperty: "error" })
 
-/** OpenAI's models: all that the `openai` package names. */
+/** OpenAI's models: all that the `openai` package 7.59 names, as of the rows' `date`. */
 export const openai: Catalogue = Result.getOrThrow(decode(rows))
 
 /** What is known of a model; {@link CatalogueRow} says what the fields mean. */
@@ -97,6 +129,7 @@ export interface Model {
   readonly tools: boolean
   readonly images: boolean
   readonly endpoints: ReadonlyMap<string, ReadonlyArray<string>>
+  readonly parameters: Parameters
 }
 
 /**
@@ -109,10 +142,18 @@ export class Models extends Context.Service<
   {
     /** What is known of a model by its name; `undefined` for one that nothing is known of. */
     readonly find: (name: string) => Model | undefined
+    /**
+     * The model itself, or for a name that is not known the nearest model of its line ({@link likeness}): what a newer model
+     * takes is what its line takes. `undefined` where no line is known.
+     */
+    readonly like: (name: string) => Model | undefined
   }
 >()("secure-openai/Models") {
   /** OpenAI's models, to add one's own to. */
   static readonly openai: Catalogue = openai
+
+  /** The day when the newest of OpenAI's rows was right: `2026-11-17`. What came later is taken for its line. */
+  static readonly asOf: string = openai.reduce((last, { date = "" }) => (date > last ? date : last), "")
 
   /**
    * A catalogue of one's own; a row that is not well-formed is a {@link Configuration} error that names it.
@@ -158,7 +199,10 @@ export class Models extends Context.Service<
   static readonly layer: Layer.Layer<Models> = Layer.sync(Models, () => serviceOf(openai))
 }
 
-const serviceOf = (catalogue: Catalogue): Models["Service"] => ({ find: (name) => lookup(catalogue, name) })
+const serviceOf = (catalogue: Catalogue): Models["Service"] => ({
+  find: (name) => lookup(catalogue, name),
+  like: (name) => likeness(catalogue, name)
+})
 
 const endpoints = Object.values(operations).flatMap((operation) => operation.endpoints)
 
@@ -196,6 +240,72 @@ const snapshotOf = (models: ReadonlyMap<string, Model>, name: string): Model | u
   return dated.test(undated) || undated.endsWith("-latest") ? undefined : models.get(undated)
 }
 
+/**
+ * The model that a name is most likely like: itself where it is known, else the nearest of its line. A line is what stands
+ * before the first number and that number: `gpt-6.3-foo` is of `gpt-6`, `o5-mini` of `o5`. A generation that is not known
+ * takes after the last one before it, unless that is far away (Azure writes `gpt-35-turbo`). Of the models of a generation
+ * that one is nearest which shares the longest beginning, then the longest end, then is shortest, then ranks highest. It is good for what a
+ * line has in common, how a request is spelled; never for a rank.
+ */
+export const likeness = (catalogue: Catalogue, name: string): Model | undefined => {
+  const known = lookup(catalogue, name)
+  const base = fineTuned.exec(name)?.[1] ?? name
+  const line = base.length > longestGuessed ? undefined : lineOf(base)
+  if (known !== undefined || line === undefined) return known
+  const relatives = relativesIn(catalogue).filter((one) => one.stem === line.stem && one.generation <= line.generation)
+  const last = Math.max(...relatives.map(({ generation }) => generation))
+  if (line.generation - last > mostUnknownGenerations) return undefined
+  const end = turned(base)
+  return relatives
+    .filter(({ generation }) => generation === last)
+    .map(({ model, name: other, turned }) => ({
+      model,
+      start: shared(base, other),
+      end: shared(end, turned),
+      length: other.length
+    }))
+    .sort((a, b) => b.start - a.start || b.end - a.end || a.length - b.length || b.model.rank - a.model.rank)[0]?.model
+}
+
+/** No model has a longer name; for what is longer nothing is guessed. */
+const longestGuessed = 128
+
+const mostUnknownGenerations = 3
+
+const lineOf = (name: string): { readonly stem: string; readonly generation: number } | undefined => {
+  const [, stem, generation] = /^([a-z]+(?:-[a-z]+)*-?)(\d+)/u.exec(name) ?? []
+  return stem === undefined ? undefined : { stem, generation: Number(generation) }
+}
+
+interface Relative extends NonNullable<ReturnType<typeof lineOf>> {
+  readonly name: string
+  readonly turned: string
+  readonly model: Model
+}
+
+const families = new WeakMap<Catalogue, ReadonlyArray<Relative>>()
+
+/** The models of a catalogue whose names have a line, made once for each. */
+const relativesIn = (catalogue: Catalogue): ReadonlyArray<Relative> => {
+  const kept = families.get(catalogue)
+  if (kept !== undefined) return kept
+  const relatives = [...indexOf(catalogue)].flatMap(([name, model]) => {
+    const line = lineOf(name)
+    return line === undefined ? [] : [{ ...line, name, turned: turned(name), model }]
+  })
+  families.set(catalogue, relatives)
+  return relatives
+}
+
+/** How many characters two texts begin with alike. */
+const shared = (one: string, other: string): number => {
+  let length = 0
+  while (length < one.length && one[length] === other[length]) length++
+  return length
+}
+
+const turned = (text: string): string => [...text].toReversed().join("")
+
 const indexes = new WeakMap<Catalogue, ReadonlyMap<string, Model>>()
 
 /** The models of a catalogue by name, made once for each. */
@@ -203,9 +313,18 @@ const indexOf = (catalogue: Catalogue): ReadonlyMap<string, Model> => {
   const kept = indexes.get(catalogue)
   if (kept !== undefined) return kept
   const index = new Map(
-    catalogue.flatMap(({ endpoints, models, ...traits }) =>
+    catalogue.flatMap(({ endpoints, images, modality, models, parameters = {}, provider, tools }) =>
       models.flatMap(({ family, names = [family], rank }) => {
-        const model: Model = { ...traits, family, rank, endpoints: new Map(Object.entries(endpoints)) }
+        const model: Model = {
+          provider,
+          modality,
+          tools,
+          images,
+          family,
+          rank,
+          endpoints: new Map(Object.entries(endpoints)),
+          parameters
+        }
         return names.map((name) => [name, model] as const)
       })
     )

@@ -9,7 +9,9 @@ import type { Call, Judge } from "../Call.ts"
 import { type Json, type JsonObject, snapshot } from "../CanonicalJson.ts"
 import type { Decision, Edit, Remedy, Violation } from "../Decision.ts"
 import { type Endpoint, endpointAt, isOperation, operations, outputTokenCaps } from "../Operation.ts"
-import { capsOf, type Modality, type Model } from "./Models.ts"
+import { bringsTools, type Located } from "../RequestTools.ts"
+import { capsOf, type Modality, type Models } from "./Models.ts"
+import { unsupported } from "./Support.ts"
 
 /** Params with their edits, or why there are none. */
 export type Rewritten =
@@ -22,7 +24,7 @@ export interface Plan {
   readonly edits: ReadonlyArray<Edit>
 }
 
-type Find = (model: string) => Model | undefined
+type Known = Models["Service"]
 
 type ModelRemedy = Extract<Remedy, { kind: "model" }>
 type SetRemedy = Extract<Remedy, { kind: "set" }>
@@ -35,9 +37,9 @@ export const plan = (
   call: Call,
   { remedies }: Pick<Decision, "remedies">,
   { recheck }: Pick<Judge, "recheck">,
-  find: Find
+  models: Known
 ): Result.Result<Plan, ReadonlyArray<Violation>> => {
-  const rewritten = rewrite(call, remedies, recheck, find)
+  const rewritten = rewrite(call, remedies, recheck, models)
   if (rewritten._tag === "Refused") return Result.fail(rewritten.violations)
   const { edits, params } = rewritten
   // Policy has passed what nobody was asked to edit.
@@ -46,32 +48,35 @@ export const plan = (
 }
 
 /**
- * Makes the edits that `remedies` ask for: the model first, since it decides how a cap is spelled; then values; then the
- * cap, which is injected or respelled where policy needs one (`recheck` tells).
+ * Makes the edits that `remedies` ask for: the model first, since it decides how a cap is spelled and which settings are left
+ * out, because it does not take them; then values; then the cap, which is injected or respelled where policy needs one (`recheck` tells).
  */
 export const rewrite = (
   call: Call,
   remedies: ReadonlyArray<Remedy>,
   recheck: (params: JsonObject) => ReadonlyArray<Violation>,
-  find: Find
+  models: Known
 ): Rewritten => {
   const edits: Array<Edit> = []
   let { params } = call
   for (const remedy of remedies) {
     if (remedy.kind !== "model") continue
-    const target = pickModel(remedy, call, find)
-    if (target === undefined) return { _tag: "Refused", violations: [noModel(remedy)] }
-    params = replaced(params, remedy.path, target)
-    edits.push({ path: remedy.path, from: remedy.from, to: target, policy: remedy.policy })
+    const target = pickModel(remedy, call, recheck, models)
+    if (target === undefined) return { _tag: "Refused", violations: [noModel(remedy, call, models)] }
+    const { path, policy } = remedy
+    const { removable } = unsupported(params, models.like(target))
+    params = leftOut(replaced(params, path, target), removable)
+    edits.push({ path, from: remedy.from, to: target, policy })
+    edits.push(...removable.map(({ path: gone, value }): Edit => ({ path: gone, from: value, to: null, policy })))
   }
   for (const remedy of remedies) {
-    if (remedy.kind !== "set") continue
+    if (remedy.kind !== "set" || edits.some(({ path, to }) => to === null && isWithin(remedy.path, path))) continue
     if (isOperation(call.operation) && raises(remedy))
       return { _tag: "Refused", violations: [noRaise(remedy, recheck(call.params))] }
     params = replaced(params, remedy.path, jsonOf(remedy.to))
     edits.push({ path: remedy.path, from: remedy.from, to: remedy.to, policy: remedy.policy })
   }
-  const spellings = capSpellings(call, params, find)
+  const spellings = capSpellings(call, params, models)
   const [preferred] = spellings
   if (preferred === undefined) {
     const uncapped = capViolation(without(params, outputTokenCaps), recheck)
@@ -96,21 +101,36 @@ export const rewrite = (
  * same provider and modality that ranks at or below it, else, for a model that nobody knows, the first one allowed. Only
  * one that can serve the request.
  */
-const pickModel = ({ allowed, downgrade = {}, from }: ModelRemedy, call: Call, find: Find): string | undefined => {
+const pickModel = (
+  { allowed, downgrade = {}, from, path: place }: ModelRemedy,
+  call: Call,
+  recheck: (params: JsonObject) => ReadonlyArray<Violation>,
+  { find, like }: Known
+): string | undefined => {
   const asked = find(from)
   const modality = asked?.modality ?? modalityOf(call.operation)
   const endpoint = endpointOf(call)
   const path = endpoint?.servedAs ?? endpoint?.path
   const literals = allowed.filter((name) => !name.includes("*"))
+  /** What the target does not take may be left out, unless policy asks for it. */
+  const takes = (name: string): boolean => {
+    const { blocking, removable } = unsupported(call.params, like(name))
+    if (blocking.length > 0) return false
+    if (removable.length === 0) return true
+    const params = replaced(call.params, place, name)
+    const before = new Set(recheck(params).map(textOf))
+    return recheck(leftOut(params, removable)).every((violation) => before.has(textOf(violation)))
+  }
   const serves = (name: string): boolean => {
     if (call.deployment !== undefined && call.deployment.serving(name) === undefined) return false
     const target = find(name)
-    if (target === undefined) return true
     return (
-      (modality === undefined || target.modality === modality) &&
-      (path === undefined || target.endpoints.has(path)) &&
-      (target.tools || !wantsTools(call.params)) &&
-      (target.images || !hasImages(call.params))
+      (target === undefined ||
+        ((modality === undefined || target.modality === modality) &&
+          (path === undefined || target.endpoints.has(path)) &&
+          (target.tools || !bringsTools(call.params)) &&
+          (target.images || !hasImages(call.params)))) &&
+      takes(name)
     )
   }
   const own = Object.hasOwn(downgrade, from) ? downgrade[from] : downgrade["*"]
@@ -125,6 +145,8 @@ const pickModel = ({ allowed, downgrade = {}, from }: ModelRemedy, call: Call, f
     .sort((a, b) => b.rank - a.rank || b.sibling - a.sibling)[0]?.name
 }
 
+const textOf = ({ code, path, policy }: Violation): string => JSON.stringify([code, path, policy])
+
 const modalityOf = (operation: string): Modality | undefined =>
   isOperation(operation)
     ? ({ generate: "chat", complete: "completion", embed: "embedding" } as const)[operation]
@@ -133,14 +155,6 @@ const modalityOf = (operation: string): Modality | undefined =>
 /** Where a call goes; nowhere for a registered tool. */
 const endpointOf = ({ endpoint, operation }: Call): Endpoint | undefined =>
   isOperation(operation) ? endpointAt(operations[operation], endpoint) : undefined
-
-const wantsTools = ({ functions, input, tools }: JsonObject): boolean =>
-  isFilled(tools) ||
-  isFilled(functions) ||
-  (isArray(input) &&
-    input.some((item) => isObject(item) && item["type"] === "additional_tools" && isFilled(item["tools"])))
-
-const isFilled = (value: Json | undefined): boolean => isArray(value) && value.length > 0
 
 /** Images stand in messages, in what tools gave back, and in the variables of a stored prompt. */
 const hasImages = ({ input, messages, prompt }: JsonObject): boolean => [input, messages, prompt].some(holdsImage)
@@ -152,15 +166,19 @@ const holdsImage = (value: Json | undefined): boolean =>
 
 const imageParts = new Set<Json>(["image_url", "input_image", "image_file", "computer_screenshot"])
 
-const noModel = ({ allowed, from, path, policy }: ModelRemedy): Violation => {
+const noModel = ({ allowed, from, path, policy }: ModelRemedy, { params }: Call, { like }: Known): Violation => {
   const list = JSON.stringify(allowed)
+  const reasons = allowed.flatMap((name) => {
+    const [first] = unsupported(params, like(name)).blocking
+    return first === undefined ? [] : [`${name} does not take ${first.path}`]
+  })
   return {
     code: "value_not_allowed",
     path,
     policy,
     constraint: list,
     actual: JSON.stringify(from),
-    message: `${path} is ${JSON.stringify(from)}, which is not among ${list}, set by ${policy}, and none of these can take its place for this request`,
+    message: `${path} is ${JSON.stringify(from)}, which is not among ${list}, set by ${policy}, and none of these can take its place for this request${reasons.length === 0 ? "" : `: ${reasons.join(", ")}`}`,
     hint: `ask for one of ${allowed.join(", ")}`
   }
 }
@@ -190,10 +208,10 @@ const noRaise = ({ from, path, policy, to }: SetRemedy, found: ReadonlyArray<Vio
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The spellings of the cap that the model takes where the call goes, the one to inject first. */
-const capSpellings = (call: Call, params: JsonObject, find: Find): ReadonlyArray<string> => {
+const capSpellings = (call: Call, params: JsonObject, { like }: Known): ReadonlyArray<string> => {
   const path = endpointOf(call)?.path
   const model = params["model"]
-  return path === undefined ? [] : capsOf(typeof model === "string" ? find(model) : undefined, path)
+  return path === undefined ? [] : capsOf(typeof model === "string" ? like(model) : undefined, path)
 }
 
 /**
@@ -267,6 +285,18 @@ const replacedIn = (value: Json, [step, ...rest]: ReadonlyArray<string>, to: Jso
   if (isArray(value)) return value.map((element, at) => (String(at) === step ? replacedIn(element, rest, to) : element))
   return isObject(value) ? { ...value, [step]: replacedIn(value[step] ?? null, rest, to) } : value
 }
+
+/** A copy without the members at some dotted paths; what held them stays. */
+const leftOut = (params: JsonObject, gone: ReadonlyArray<Located>): JsonObject =>
+  gone.reduce((left, { path }) => leftOutAt(left, path.split(".")), params)
+
+const leftOutAt = (holder: JsonObject, [key = "", ...rest]: ReadonlyArray<string>): JsonObject => {
+  if (rest.length === 0) return without(holder, [key])
+  const inner = holder[key]
+  return isObject(inner) ? { ...holder, [key]: leftOutAt(inner, rest) } : holder
+}
+
+const isWithin = (path: string, holder: string): boolean => path === holder || path.startsWith(`${holder}.`)
 
 const isArray = (value: Json | undefined): value is ReadonlyArray<Json> => Array.isArray(value)
 

@@ -32,10 +32,10 @@ export class Rewriting extends Context.Service<
   /** Rewriting with the catalogue's ranks and spellings. @category layers */
   static readonly layer: Layer.Layer<Rewriting, never, Models> = Layer.effect(
     Rewriting,
-    Effect.map(Models, ({ find }) => {
+    Effect.map(Models, (models) => {
       const foresee = (call: Call, decision: Decision, judge: Judge): Decision =>
         decision.verdict === "allow"
-          ? Result.match(plan(call, decision, judge, find), {
+          ? Result.match(plan(call, decision, judge, models), {
               onFailure: (violations) => refusalOf(decision, violations),
               onSuccess: ({ edits }) => ({ ...decision, remedies: [], edits })
             })
@@ -44,7 +44,7 @@ export class Rewriting extends Context.Service<
         foresee,
         apply: (decided) => {
           const { call, decision, judge, observed } = decided
-          const planned = plan(call, decision, judge, find)
+          const planned = plan(call, decision, judge, models)
           if (Result.isFailure(planned))
             return Effect.fail(policyDenied(refusalOf(decision, planned.failure), "rewriting"))
           const { edits, params } = planned.success

@@ -181,6 +181,12 @@ describe("secure-openai policy explain", () => {
     assert.match(stdout, /max_tokens +absent +→ +1000 +team:Support/)
   })
 
+  it("says what a downgrade leaves out", () => {
+    const asked = JSON.stringify({ model: "gpt-5", messages: [], max_completion_tokens: 9, reasoning_effort: "low" })
+    const { stdout } = runWith({ input: asked }, "explain", ...asAlice, "--at", "2026-01-15T12:00:00Z", "-")
+    assert.match(stdout, /reasoning_effort +"?low"? +→ +taken out +user:alice/u)
+  })
+
   it("prints the decision of mapl §7 with --json, and no more", () => {
     const judgement = JSON.parse(run("explain", ...asAlice, chat, "--json").stdout)
     assert.deepStrictEqual(judgement, {

@@ -142,6 +142,68 @@ describe("policies in a folder", () => {
   })
 })
 
+describe("a downgrade", () => {
+  const downgrade = (model: string) => [
+    {
+      policy_id: "app:assistant",
+      resources: ["tool:**"],
+      constraints: { parameters: { "tool:**": { model: [model], max_tokens: { max: 500 } } } }
+    }
+  ]
+
+  it("sends what the new model takes, and the receipt and the log tell what was left out", async () => {
+    const { client, kinds } = make({ policies: downgrade("o4-mini") })
+    const asked = { model: "gpt-4o", messages, max_tokens: 90, temperature: 0.5, top_p: 0.9, seed: 7 }
+    const answer = await client.chat.completions.create(asked)
+    expect(provider.hits[0]?.text).toBe(
+      JSON.stringify({ model: "o4-mini", messages, max_completion_tokens: 90, seed: 7 })
+    )
+    const told = [
+      ["model", '"gpt-4o"', '"o4-mini"'],
+      ["temperature", "0.5", "null"],
+      ["top_p", "0.9", "null"],
+      ["max_tokens", "90", "null"],
+      ["max_completion_tokens", undefined, "90"]
+    ]
+    expect(SecureOpenAI.receipt(answer)?.changes.map(({ from, path, to }) => [path, from, to])).toEqual(told)
+    expect((await kinds("decision"))[0]?.["edits"]).toMatchObject(
+      told.map(([path, from, to]) => ({ path, to, ...(from !== undefined && { from }) }))
+    )
+  })
+
+  it("from a reasoning model leaves reasoning and verbosity out, on both APIs", async () => {
+    const { client } = make({ policies: downgrade("gpt-4o-mini") })
+    await client.responses.create({
+      model: "gpt-5",
+      input: "x",
+      max_output_tokens: 90,
+      reasoning: { effort: "low" },
+      text: { verbosity: "low", format: { type: "text" } }
+    })
+    await client.chat.completions.create({
+      model: "gpt-5",
+      messages,
+      max_completion_tokens: 90,
+      reasoning_effort: "low",
+      verbosity: "low"
+    })
+    expect(provider.hits.map((hit) => hit.text)).toEqual([
+      JSON.stringify({ model: "gpt-4o-mini", input: "x", max_output_tokens: 90, text: { format: { type: "text" } } }),
+      JSON.stringify({ model: "gpt-4o-mini", messages, max_completion_tokens: 90 })
+    ])
+  })
+
+  it("is refused where the new model does not take what the caller relies on", async () => {
+    const { client } = make({ policies: downgrade("o4-mini") })
+    const error = await client.chat.completions
+      .create({ model: "gpt-4o", messages, max_tokens: 90, logprobs: true })
+      .catch((caught: unknown) => caught)
+    expect(error).toMatchObject({ code: "policy_denied", decision: { violations: [{ code: "value_not_allowed" }] } })
+    expect(String(error)).toContain("o4-mini does not take logprobs")
+    expect(provider.hits).toEqual([])
+  })
+})
+
 describe("policies that are observed", () => {
   const policies = [
     { policy_id: "app:assistant", denied_resources: ["api:assistant/models"] },

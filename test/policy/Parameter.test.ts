@@ -55,6 +55,86 @@ describe("a parameter", () => {
     )
   })
 
+  it("reads a field of every tool, wherever it stands and however it is spelled", () => {
+    const tool = { type: "function", name: "a", description: "d" }
+    const params: JsonObject = {
+      tools: [
+        { type: "function", function: { name: "b", description: "e" } },
+        { type: "namespace", name: "n", tools: [tool] }
+      ],
+      functions: [{ name: "c", description: "f" }],
+      input: [{ type: "additional_tools", tools: [tool] }]
+    }
+    const paths = (name: string) => reading(name, params).found.map(([path]) => path)
+    for (const name of [
+      "tools[].function.description",
+      "tools[].custom.description",
+      "tools[].description",
+      "functions[].description"
+    ])
+      assert.deepStrictEqual(
+        paths(name),
+        [
+          "tools[0].function.description",
+          "tools[1].tools[0].description",
+          "functions[0].description",
+          "input[0].tools[0].description"
+        ],
+        name
+      )
+    assert.deepStrictEqual(paths("tools[].type"), [
+      "tools[0].type",
+      "tools[1].type",
+      "tools[1].tools[0].type",
+      "functions[0].type",
+      "input[0].tools[0].type"
+    ])
+    assert.deepStrictEqual(paths("tools[].function"), [
+      "tools[0].function",
+      "tools[1].tools[0]",
+      "functions[0]",
+      "input[0].tools[0]"
+    ])
+    assert.deepStrictEqual(reading("tools[].server_url", params).lacking, [
+      "tools[0]",
+      "tools[1].tools[0]",
+      "functions[0]",
+      "input[0].tools[0]"
+    ])
+    const [[path, all] = []] = reading("functions", params).found
+    assert.strictEqual(path, "tools")
+    assert.strictEqual((all as ReadonlyArray<unknown>).length, 4)
+    const choice: JsonObject = { function_call: { name: "c" }, tool_choice: { type: "function", name: "a" } }
+    for (const name of ["tool_choice.function.name", "tool_choice.name", "function_call.name"])
+      assert.deepStrictEqual(
+        reading(name, choice).found,
+        [
+          ["tool_choice.name", "a"],
+          ["function_call.name", "c"]
+        ],
+        name
+      )
+    assert.deepStrictEqual(reading("tool_choice.function.name", { tool_choice: "auto" }).misshapen, [
+      ["tool_choice", "object"]
+    ])
+  })
+
+  it("about tools has one canonical name for all its spellings, and none for a registered tool", () => {
+    const canonical = (name: string) => parameter(name, operations.generate).canonical
+    for (const [first, ...rest] of [
+      ["tools", "functions"],
+      ["tools[]", "functions[]"],
+      ["tools[].type", "functions[].type"],
+      ["tools[].function.name", "tools[].custom.name", "tools[].name", "functions[].name"],
+      ["tools[].function.strict", "tools[].strict", "functions[].strict"],
+      ["tool_choice", "function_call"],
+      ["tool_choice.function.name", "tool_choice.custom.name", "tool_choice.name", "function_call.name"]
+    ])
+      for (const name of rest) assert.strictEqual(canonical(name), canonical(first!), name)
+    assert.strictEqual(canonical("tools[].server_url"), "tools[].server_url")
+    assert.strictEqual(parameter("functions", undefined).canonical, "functions")
+  })
+
   it("keeps the input of an embedding apart from a conversation", () => {
     assert.deepStrictEqual(reading("messages", { input: "x" }, operations.embed), nothing)
     assert.deepStrictEqual(reading("input", { input: "x" }, operations.embed).found, [["input", "x"]])

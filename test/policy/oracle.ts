@@ -192,6 +192,11 @@ interface Place {
 
 interface Reached {
   readonly values: ReadonlyArray<Place>
+  /** What only a denied value is looked for in, and whether something may bring values that cannot be seen. */
+  readonly decoys?: ReadonlyArray<Place>
+  readonly unread?: boolean
+  /** Whether a tool is of a type that is not known: a list finds that it has no name, a denial must not pass it. */
+  readonly strange?: boolean
   /** Whether an element of an array lacks the field, and whether something stands where another shape should. */
   readonly lacking: boolean
   readonly misshapen: boolean
@@ -225,8 +230,75 @@ const follow = (at: Place | undefined, path: string): Reached => {
   return follow(value === undefined ? undefined : { path: at.path === "" ? key : `${at.path}.${key}`, value }, rest)
 }
 
+const itemTypes = ["message", "function_call", "additional_tools", "tool_search_output"]
+
+/** The names of all tools of a model call, or, for `tools` as a whole, all lists of them as one. */
+const readTools = (whole: boolean, params: JsonObject): Reached => {
+  const lists: Array<Place> = []
+  const elements: Array<Place> = []
+  let [lacking, misshapen, strange, unread] = [false, false, false, params["prompt"] !== undefined]
+  const visit = (path: string, value: Json | undefined): void => {
+    if (value === undefined || value === null) return
+    lists.push({ path, value })
+    const inner = isArray(value) ? value : []
+    misshapen ||= !isArray(value)
+    for (const [index, element] of inner.entries()) {
+      elements.push({ path: `${path}[${index}]`, value: element })
+      const deeper = isObject(element) ? element["tools"] : undefined
+      visit(`${path}[${index}].tools`, deeper)
+      if (isArray(deeper)) lists.pop()
+    }
+  }
+  visit("tools", params["tools"])
+  visit("functions", params["functions"])
+  for (const [path, items] of [
+    ["input", params["input"]],
+    ["messages", params["messages"]]
+  ] as const) {
+    if (isObject(items)) unread = true
+    for (const [index, item] of (isArray(items) ? items : []).entries())
+      if (isObject(item)) {
+        unread ||= item["type"] !== undefined && !itemTypes.includes(String(item["type"]))
+        visit(`${path}[${index}].tools`, item["tools"])
+      }
+  }
+  for (const [path, choice] of [
+    ["tool_choice", params["tool_choice"]],
+    ["function_call", params["function_call"]]
+  ] as const)
+    if (isObject(choice)) elements.push({ path, value: choice })
+    else if (choice !== undefined && !["auto", "none", "required"].includes(String(choice))) unread = true
+  const search = params["web_search_options"]
+  if (search !== undefined) {
+    lists.push({ path: "web_search_options", value: [search] })
+    elements.push({ path: "web_search_options", value: { type: "web_search" } })
+  }
+  unread ||= Object.keys(params).includes("plugins")
+  if (whole) {
+    const [first] = lists
+    const all = lists.flatMap(({ value }) => (isArray(value) ? value : []))
+    const joined = first === undefined ? [] : [{ path: first.path, value: all }]
+    return { ...nothing, values: misshapen ? lists : joined, unread }
+  }
+  const values: Array<Place> = []
+  const decoys: Array<Place> = []
+  for (const { path, value } of elements) {
+    const reached = together(["function.name", "custom.name", "name"].map((field) => follow({ path, value }, field)))
+    const type = isObject(value) ? (value["type"] ?? "function") : "function"
+    const isNamed = type === "function" || type === "custom"
+    misshapen ||= reached.misshapen
+    ;(isNamed ? values : decoys).push(...reached.values)
+    strange ||= !["function", "custom", "namespace", "web_search"].includes(String(type)) && isObject(value)
+    if (type === "namespace" && isObject(value) && isArray(value["tools"])) continue
+    if ((!isNamed || reached.values.length === 0) && !reached.misshapen) lacking = true
+  }
+  return { values, decoys, lacking, misshapen, unread, strange }
+}
+
 /** What the names of one thing lead to; of an element of an array, one name has to lead somewhere. */
-const readAll = (names: ReadonlyArray<string>, params: JsonObject): Reached => {
+const readAll = (names: ReadonlyArray<string>, params: JsonObject, resource: string): Reached => {
+  if (isCall(resource, "generate") && (names[0] === tools[0] || names[0] === "functions"))
+    return readTools(names[0] === "functions", params)
   const root = { path: "", value: params }
   const split = names.map((name): readonly [string, string] => {
     const end = name.lastIndexOf("[]")
@@ -441,8 +513,13 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
     lows: ReadonlyArray<Limit>
   ): { readonly given: boolean; readonly missing: boolean } => {
     const [high, low] = [lowest(highs), highest(lows)]
-    const { lacking, misshapen, values } = readAll(names, params)
+    const { lacking, misshapen, unread = false, values } = readAll(names, params, resource)
     if (misshapen) codes.add("wrong_type")
+    if (
+      unread &&
+      about.some(({ bounds: { required: _r, on_violation: _o, type: _t, ...rest } }) => Object.keys(rest).length > 0)
+    )
+      codes.add("value_not_allowed")
     if (lacking)
       codes.add(about.some(({ bounds }) => bounds.allowed_values !== undefined) ? "value_not_allowed" : "required")
     const given = values.length > 0 || lacking || misshapen
@@ -558,13 +635,20 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
     for (const [pattern, denied] of Object.entries(constraints?.denied_parameters ?? {}))
       if (matchesResource(pattern, resource))
         for (const [name, values] of Object.entries(denied)) {
-          const { misshapen, values: found } = readAll(namesOf(name, resource), params)
+          const {
+            decoys = [],
+            misshapen,
+            strange,
+            unread,
+            values: found
+          } = readAll(namesOf(name, resource), params, resource)
           const isDenied = (value: Json): boolean =>
             values.includes("*") ||
             isOne(values, value) ||
             (typeof value === "object" && value !== null && Object.values<Json>(value).some(isDenied))
           if (misshapen) codes.add("wrong_type")
-          if (found.some(({ value }) => isDenied(value))) codes.add("value_denied")
+          if (unread === true || strange === true || [...found, ...decoys].some(({ value }) => isDenied(value)))
+            codes.add("value_denied")
         }
 
   for (const { document, parents } of participants) {

@@ -341,6 +341,14 @@ const number = (random: Random, high: number): Json =>
 
 const tool = (random: Random): Json => {
   const name = random.pick(functionNames.slice(0, 3))
+  if (random.chance(0.05))
+    return random.pick<Json>([
+      { type: "namespace", name, tools: some(random, tool) },
+      { type: "namespace", name },
+      { type: "web_search", name },
+      { type: "unheard_of", name },
+      { type: "custom", name }
+    ])
   return random.chance(0.9)
     ? { type: "function", function: { name } }
     : random.pick<Json>([{ name }, { custom: { name } }, { function: name }, { type: "web_search" }, null, { name: 7 }])
@@ -362,6 +370,17 @@ const message = (random: Random): Json =>
           null
         ])
       }
+
+const item = (random: Random): Json =>
+  random.chance(0.7)
+    ? message(random)
+    : random.pick<Json>([
+        { type: "additional_tools", tools: some(random, tool) },
+        { type: "tool_search_output", tools: some(random, tool) },
+        { type: "message", role: "user", content: "hello" },
+        { type: "not_known", role: "user" },
+        { type: "additional_tools", role: "user", tools: {} }
+      ])
 
 const some = <A>(random: Random, make: (random: Random) => A): ReadonlyArray<A> =>
   Array.from({ length: 1 + Math.floor(random.next() * 2) }, () => make(random))
@@ -394,7 +413,13 @@ const parameters = (random: Random): JsonObject => ({
   ...(random.chance(0.5) && {
     messages: random.chance(0.97) ? some(random, message) : random.pick<Json>(["hi", { role: "user" }])
   }),
-  ...(random.chance(0.1) && { input: random.chance(0.5) ? "hello" : some(random, message) }),
+  ...(random.chance(0.1) && { input: random.chance(0.5) ? "hello" : some(random, item) }),
+  ...(random.chance(0.05) && {
+    tool_choice: random.pick<Json>(["auto", "none", "other", { type: "function", name: random.pick(functionNames) }])
+  }),
+  ...(random.chance(0.02) && { function_call: random.pick<Json>(["auto", { name: random.pick(functionNames) }]) }),
+  ...(random.chance(0.02) && { prompt: { id: "pmpt_1" } }),
+  ...(random.chance(0.02) && { web_search_options: {} }),
   ...(random.chance(0.1) && { total_tokens: random.pick([1, 1000, 3000]) }),
   ...(random.chance(0.05) && { owner: "x" })
 })

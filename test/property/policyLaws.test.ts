@@ -5,11 +5,16 @@ import { type Constraint, fromSpec, meet } from "../../src/policy/Constraint.ts"
 import { decide, evaluate } from "../../src/policy/Evaluate.ts"
 import type { Document, Intent } from "../../src/policy/Mapl.ts"
 import { parameter } from "../../src/policy/Parameter.ts"
-import { lookup, openai } from "../../src/rewriting/Models.ts"
+import { likeness, lookup, openai } from "../../src/rewriting/Models.ts"
 import { rewrite } from "../../src/rewriting/Rewrite.ts"
 import type { Asked } from "../policy/oracle.ts"
 import { bounds, document, list, Random, request, type World, world } from "../policy/random.ts"
 import { configured, decided, type System } from "../policy/system.ts"
+
+const models = {
+  find: (name: string) => lookup(openai, name),
+  like: (name: string) => likeness(openai, name)
+}
 
 const sets = 600
 const requestsPerSet = 5
@@ -215,7 +220,7 @@ describe("the laws of composition", { timeout: 120_000 }, () => {
       const before = structuredClone(asked.params)
       const call = Call.generate(asked.params, { app: asked.app })
       const judge = (params: Asked["params"]) => evaluate(rules, { ...asked, params })
-      const rewritten = rewrite(call, decision.remedies, judge, (name) => lookup(openai, name))
+      const rewritten = rewrite(call, decision.remedies, judge, models)
       assert.deepStrictEqual(asked.params, before)
       if (rewritten._tag === "Refused") return false
       const { edits, params } = rewritten

@@ -7,7 +7,16 @@ import * as Path from "node:path"
 import * as Url from "node:url"
 import * as Util from "node:util"
 import { operations, outputTokenCaps } from "../../src/Operation.ts"
-import { capsOf, type Catalogue, type CatalogueRow, lookup, Models, openai } from "../../src/rewriting/Models.ts"
+import {
+  capsOf,
+  type Catalogue,
+  type CatalogueRow,
+  likeness,
+  lookup,
+  Models,
+  openai
+} from "../../src/rewriting/Models.ts"
+import { membersOf } from "../sdkTypes.ts"
 import { modelNames } from "./sdk.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
@@ -87,6 +96,7 @@ describe("the catalogue of OpenAI's models", () => {
       computer: ["computer-use-preview"],
       security: ["gpt-6-cyber", "gpt-daybreak-blue-latest"],
       science: ["gpt-6-rosalind"],
+      law: ["gpt-6.2-astra-law"],
       realtime: ["gpt-realtime-2.1", "gpt-live-1"],
       speech: ["tts-1-hd"],
       transcription: ["whisper-1", "gpt-live-transcribe"],
@@ -119,6 +129,9 @@ describe("the catalogue of OpenAI's models", () => {
       "o1",
       "gpt-5",
       "gpt-6-sol",
+      "gpt-6.2-sol",
+      "gpt-6-astra",
+      "gpt-6.2-astra",
       "o3-pro",
       "gpt-5.5-pro"
     ].map((name) => find(name)?.rank ?? 0)
@@ -128,6 +141,64 @@ describe("the catalogue of OpenAI's models", () => {
     )
     // The hundreds are the class, and 100 generations are enough for each.
     for (const { models } of openai) for (const { rank } of models) assert.isTrue(rank >= 1 && rank < 600, String(rank))
+  })
+})
+
+describe("what the catalogue says of parameters", () => {
+  const chat = membersOf("chat/completions/completions.d.ts", "ChatCompletionCreateParamsBase")
+  const known = openai.flatMap(({ models, parameters }) => (parameters === undefined ? [] : [{ models, parameters }]))
+
+  it("has a source and a date in every row, of the SDK that is installed", () => {
+    const { version } = JSON.parse(Fs.readFileSync(Path.join(root, "node_modules/openai/package.json"), "utf8")) as {
+      readonly version: string
+    }
+    const short = version.split(".").slice(0, 2).join(".")
+    for (const { date = "", models, source = "" } of openai) {
+      assert.match(date, /^\d{4}-\d{2}-\d{2}$/u, models[0].family)
+      assert.include(source, `openai ${short}`, models[0].family)
+    }
+    assert.strictEqual(Models.asOf, "2026-11-17")
+  })
+
+  it("names parameters and values of the SDK's types", () => {
+    assert.isNotEmpty(known)
+    for (const { models, parameters } of known)
+      for (const [name, taken] of Object.entries(parameters)) {
+        assert.isTrue(chat.has(name) || name === "reasoning", name)
+        if (taken === false) continue
+        const literals = chat.get(name === "response_format" ? "response_format.type" : name)?.literals ?? new Set()
+        assert.includeMembers([...literals], [...taken], `${name} of ${models[0].family}`)
+      }
+  })
+
+  it("is known of every model that writes text", () => {
+    const without = openai.filter(({ endpoints, parameters }) => {
+      return parameters === undefined && ("/chat/completions" in endpoints || "/responses" in endpoints)
+    })
+    assert.deepStrictEqual(
+      without.flatMap(({ models }) => models.map(({ family }) => family)),
+      ["computer-use-preview"]
+    )
+  })
+
+  it("keeps samplers from reasoning models, and reasoning from all others", () => {
+    const samplers = [
+      "temperature",
+      "top_p",
+      "presence_penalty",
+      "frequency_penalty",
+      "logprobs",
+      "logit_bias"
+    ] as const
+    for (const { models, parameters } of known)
+      for (const { family } of models) {
+        const reasons = /^(?:o\d|gpt-[56](?!-chat)|codex|gpt-(?:daybreak|rosalind))/u.test(family)
+        const searches = family.includes("search-preview")
+        for (const name of samplers.slice(0, 4))
+          assert.strictEqual(parameters[name], reasons || searches ? false : undefined, `${name} of ${family}`)
+        if (!reasons) assert.deepInclude(parameters, { reasoning: false, reasoning_effort: false, verbosity: false })
+        else if (!/^o1-(?:mini|preview)$/u.test(family)) assert.isArray(parameters.reasoning_effort, family)
+      }
   })
 })
 
@@ -240,6 +311,61 @@ describe("a model's name", () => {
   })
 })
 
+describe("a name that is not known is like the nearest of its line", () => {
+  const like = (name: string) => likeness(openai, name)?.family
+  it.each([
+    ["gpt-4o", "gpt-4o"],
+    ["ft:gpt-4o-2024-08-06:acme", "gpt-4o"],
+    ["gpt-6.3-foo", "gpt-6.2-sol"],
+    ["gpt-6.2-astra-tax", "gpt-6.2-astra-law"],
+    ["gpt-6-sol-next", "gpt-6-sol"],
+    ["gpt-5.9-chat-latest", "gpt-5.3-chat-latest"],
+    ["gpt-5.9-mini", "gpt-5.4-mini"],
+    ["gpt-7", "gpt-6-sol"],
+    ["gpt-9", "gpt-6-sol"],
+    ["ft:gpt-7-mini:acme::1", "gpt-6-sol"],
+    ["o5-mini", "o4-mini"],
+    ["o2", "o1"],
+    ["gpt-4.2", "gpt-4.1"],
+    ["gpt-audio-3", "gpt-audio-1.5"],
+    ["gpt-image-4", "gpt-image-2"],
+    ["gpt-realtime-3", "gpt-realtime-2"]
+  ])("%s is like %s", (name, family) => {
+    assert.strictEqual(like(name), family)
+  })
+
+  it.each([
+    "llama-3",
+    "gpt",
+    "gpt-35-turbo",
+    "gpt-10",
+    "gpt-2",
+    "gpt-oss-120b",
+    "openai/gpt-6.3",
+    "GPT-7",
+    " gpt-7",
+    "xgpt-4o",
+    "o",
+    "olmo-2",
+    "",
+    "7",
+    "ft:llama-3:acme",
+    "constructor",
+    `gpt-6.3-${"x".repeat(200)}`
+  ])("%s is like none", (name) => {
+    assert.isUndefined(like(name))
+  })
+
+  it("in a catalogue of one's own too, and never found by its name", () => {
+    const [row] = openai
+    const mine: Catalogue = [{ ...row!, models: [{ family: "llama-3-large", rank: 1 }] }]
+    assert.strictEqual(likeness(mine, "llama-4-small")?.family, "llama-3-large")
+    assert.isUndefined(likeness(mine, "gpt-7"))
+    assert.isUndefined(likeness([], "gpt-7"))
+    assert.isUndefined(find("gpt-6.3-foo"))
+  })
+})
+
 describe("the spelling of the cap", () => {
   it("depends on the model and the endpoint", () => {
     const caps = (name: string, path: string) => capsOf(find(name), path)
@@ -345,6 +471,9 @@ describe("a catalogue of one's own", () => {
       { ...row, endpoints: { "/chat/completions": ["max_new_tokens"] } },
       `[1].endpoints["/chat/completions"][0] (acme): Expected "max_tokens" | "max_completion_tokens" | "max_output_tokens", got "max_new_tokens"`
     ],
+    [{ ...row, parameters: { temprature: false } }, `[1].parameters.temprature (acme): Unknown key`],
+    [{ ...row, parameters: { temperature: true } }, `[1].parameters.temperature (acme): Expected false, got true`],
+    [{ ...row, date: "today" }, `[1].date (acme)`],
     ["gpt-4o", `[1]: Expected object, got "gpt-4o"`]
   ])("is refused where a row is not well-formed: %j", ([wrong, says]) =>
     Effect.gen(function* () {

@@ -8,13 +8,16 @@ import { EffectivePolicy } from "../../src/policy/EffectivePolicy.ts"
 import { decide, evaluate } from "../../src/policy/Evaluate.ts"
 import type { Intent, Spec } from "../../src/policy/Mapl.ts"
 import { app } from "../../src/Principal.ts"
-import { capsOf, lookup, type Model, openai } from "../../src/rewriting/Models.ts"
+import { capsOf, likeness, lookup, type Model, openai } from "../../src/rewriting/Models.ts"
 import { type Plan, plan } from "../../src/rewriting/Rewrite.ts"
+import { unsupported } from "../../src/rewriting/Support.ts"
 import { Random } from "../policy/random.ts"
 
 const rounds = 4_000
 
 const find = (name: string): Model | undefined => lookup(openai, name)
+
+const like = (name: string): Model | undefined => likeness(openai, name)
 
 const listed = openai.flatMap(({ models }) => models.flatMap(({ family, names = [family] }) => names))
 const chatty = listed.filter((name) => find(name)?.modality === "chat")
@@ -22,6 +25,8 @@ const others = [
   "llama-3",
   "mistral-9",
   "gpt-4ofoo",
+  "gpt-6.9-nova",
+  "o7-mini",
   "gpt-4o-2024-08-06",
   "gpt-4-0613",
   "ft:gpt-4o-mini-2024-07-18:acme::1"
@@ -43,6 +48,25 @@ const capSpec = (random: Random): Spec => ({
   ...(random.chance(0.2) && { min: Math.floor(random.next() * 20) }),
   ...(random.chance(0.2) && { on_violation: random.pick(["rewrite", "deny"] as const) })
 })
+
+/** Settings that some models take and others do not. */
+const settings: ReadonlyArray<(random: Random) => readonly [string, Json]> = [
+  () => ["temperature", 0.5],
+  () => ["top_p", 0.5],
+  () => ["presence_penalty", 1],
+  () => ["frequency_penalty", null],
+  (random) => ["reasoning_effort", random.pick(["none", "minimal", "low", "high", "xhigh", "max"])],
+  (random) => ["reasoning", random.pick<Json>([{ effort: "high", summary: "auto" }, { effort: "minimal" }, {}])],
+  (random) => ["verbosity", random.pick(["low", "medium"])],
+  (random) => [
+    "text",
+    random.pick<Json>([{ verbosity: "low" }, { format: { type: "json_schema" }, verbosity: "high" }])
+  ],
+  (random) => [
+    random.pick(["logprobs", "logit_bias", "stop", "prediction", "parallel_tool_calls"]),
+    random.pick([true, null])
+  ]
+]
 
 interface Drawn {
   readonly lists: ReadonlyArray<ReadonlyArray<string>>
@@ -70,7 +94,8 @@ const draw = (random: Random): Drawn => {
   const members = random.shuffled<readonly [string, Json]>([
     ["model", anyModel(random)],
     [path === "/responses" ? "input" : "messages", [{ role: "user", content }]],
-    ["logit_bias", { "10": 1, "9": 2, b: 3, a: 4 }],
+    ["metadata", { "10": 1, "9": 2, b: 3, a: 4 }],
+    ...settings.filter(() => random.chance(0.12)).map((make) => make(random)),
     ...outputTokenCaps
       .filter(() => random.chance(0.25))
       .map((name): readonly [string, Json] => [name, random.chance(0.1) ? null : Math.floor(random.next() * 1500)]),
@@ -94,14 +119,14 @@ const planned = ({
   const judge: Pick<Judge, "recheck"> = {
     recheck: (params) => evaluate(policy, { ...request, params })
   }
-  return isPermit(decision) ? { judge, result: plan(call, decision, judge, find) } : undefined
+  return isPermit(decision) ? { judge, result: plan(call, decision, judge, { find, like }) } : undefined
 }
 
 type Planned = ReturnType<typeof plan>
 
 const isPermit = (decision: ReturnType<typeof decide>): decision is Permit => decision.verdict === "allow"
 
-const count = { refused: 0, downgraded: 0, capped: 0, respelled: 0, unchanged: 0 }
+const count = { refused: 0, downgraded: 0, capped: 0, respelled: 0, leftOut: 0, unchanged: 0 }
 
 const each = (check: (drawn: Drawn, plan: Plan, judge: Pick<Judge, "recheck">) => void): void => {
   for (let seed = 0; seed < rounds; seed++) {
@@ -131,7 +156,7 @@ const isFilled = (value: Json | undefined): boolean => Array.isArray(value) && v
 const most = (params: JsonObject, call: Call): number => {
   const model = params["model"]
   const read = capsOf(
-    typeof model === "string" ? find(model) : undefined,
+    typeof model === "string" ? like(model) : undefined,
     endpointAt(operations.generate, call.endpoint).path
   )
   const caps = read.map((name) => params[name]).filter((cap) => typeof cap === "number")
@@ -180,10 +205,36 @@ describe("a rewritten request", () => {
           model.rank <= asked.rank &&
           model.endpoints.has(endpointAt(operations.generate, call.endpoint).path) &&
           (model.images || !holdsImage(call.params)) &&
-          (model.tools || !isFilled(call.params["tools"]))
+          (model.tools || !isFilled(call.params["tools"])) &&
+          unsupported(call.params, model).blocking.length === 0
         )
       })
       assert.strictEqual(find(String(edit.to))?.rank, Math.max(...left.map((name) => find(name)!.rank)))
+    })
+  })
+
+  it("has nothing that another model does not take, and lacks only settings of taste", () => {
+    each(({ call }, { edits, params }) => {
+      const target = edits.find(({ path }) => path === "model")?.to
+      const gone = edits.filter(({ path, to }) => to === null && !outputTokenCaps.includes(path))
+      if (target === undefined) {
+        assert.deepStrictEqual(gone, [], "a call that keeps its model keeps its settings")
+        return
+      }
+      assert.deepStrictEqual(unsupported(params, like(String(target))), { removable: [], blocking: [] })
+      assert.includeMembers(
+        ["temperature", "top_p", "presence_penalty", "reasoning", "reasoning_effort", "verbosity"].concat([
+          "reasoning.effort",
+          "text.verbosity"
+        ]),
+        gone.map(({ path }) => path)
+      )
+      for (const { from, path } of gone)
+        assert.deepStrictEqual(
+          path.split(".").reduce<Json>((holder, key) => (holder as JsonObject)[key] ?? null, call.params),
+          from
+        )
+      if (gone.length > 0) count.leftOut++
     })
   })
 
@@ -211,11 +262,14 @@ describe("a rewritten request", () => {
   it("is the caller's in everything else: values, keys and their order", () => {
     each(({ call }, { edits, params }) => {
       const edited = new Set(edits.map(({ path }) => path))
+      const gone = new Set(edits.filter(({ to }) => to === null).map(({ path }) => path))
+      const within = new Set([...edited].map((path) => path.split(".")[0]))
       const renamed = edits.some(({ path, to }) => outputTokenCaps.includes(path) && to === null)
-      const keys = (of: JsonObject) => Object.keys(of).filter((key) => !(renamed && outputTokenCaps.includes(key)))
+      const keys = (of: JsonObject) =>
+        Object.keys(of).filter((key) => !gone.has(key) && !(renamed && outputTokenCaps.includes(key)))
       const added = keys(params).filter((key) => !Object.hasOwn(call.params, key))
       assert.deepStrictEqual(keys(params), [...keys(call.params), ...added])
-      for (const key of keys(params)) if (!edited.has(key)) assert.strictEqual(params[key], call.params[key], key)
+      for (const key of keys(params)) if (!within.has(key)) assert.strictEqual(params[key], call.params[key], key)
       for (const key of added) assert.isTrue(edited.has(key), key)
       if (added.length > 0) count.capped++
       if (renamed) count.respelled++

@@ -615,11 +615,174 @@ describe("a cap", () => {
   )
 })
 
+describe("a downgrade makes a call that the new model takes", () => {
+  it.effect.each<[string, string, object, object]>([
+    [
+      "gpt-4o",
+      "o4-mini",
+      { temperature: 0.2, top_p: 0.9, presence_penalty: 1, frequency_penalty: 1 },
+      { temperature: null, top_p: null, presence_penalty: null, frequency_penalty: null }
+    ],
+    ["gpt-4o", "gpt-4o-mini", { temperature: 0.2, top_p: 0.9, logprobs: true, stop: "x" }, {}],
+    [
+      "gpt-5",
+      "gpt-4o-mini",
+      { reasoning_effort: "low", verbosity: "low" },
+      { reasoning_effort: null, verbosity: null }
+    ],
+    ["gpt-5", "gpt-4o-mini", { reasoning: { effort: "low", summary: "auto" } }, { reasoning: null }],
+    ["gpt-5", "gpt-5-chat-latest", { reasoning_effort: "low", temperature: 0.5 }, { reasoning_effort: null }],
+    ["gpt-5", "gpt-5-mini", { reasoning_effort: "minimal", verbosity: "low" }, {}],
+    ["gpt-5", "o3", { reasoning_effort: "minimal", verbosity: "low" }, { reasoning_effort: null, verbosity: null }],
+    ["gpt-5", "o3", { reasoning_effort: "high" }, {}],
+    ["gpt-5.2", "gpt-5.1", { reasoning_effort: "xhigh" }, { reasoning_effort: null }],
+    ["gpt-5.2", "gpt-5.1", { reasoning_effort: "none" }, {}],
+    ["gpt-5.2", "gpt-5", { reasoning_effort: "none" }, { reasoning_effort: null }],
+    ["gpt-5.2", "gpt-5.1-chat-latest", { verbosity: "low", reasoning_effort: "medium" }, { verbosity: null }],
+    ["gpt-5", "o3", { reasoning_effort: null, temperature: null, stop: null }, {}],
+    // A number is clamped only where it is sent.
+    ["gpt-4o", "o4-mini", { temperature: 2 }, { temperature: null }],
+    ["gpt-4o", "gpt-4o-mini", { temperature: 2 }, { temperature: 1 }],
+    // A model of a known line is like the others of its line.
+    ["gpt-4o", "gpt-6.9-nova", { temperature: 1 }, {}]
+  ])("%s to %s with %j", ([asked, target, params, changes]) =>
+    Effect.gen(function* () {
+      const specs: Readonly<Record<string, Spec>> = { model: [target], temperature: { max: 1 } }
+      if (target === "gpt-6.9-nova") {
+        // It has no rank, so only a model that is not known either may become it.
+        const call = chat({ model: "gpt-4o", ...params })
+        assert.deepStrictEqual((yield* refusal(specs, call)).codes, ["value_not_allowed"])
+        const unknown = yield* edits(specs, chat({ model: "llama-3", ...params }))
+        assert.deepStrictEqual(unknown, { model: target, temperature: null })
+        return
+      }
+      const call = chat({ model: asked, ...params })
+      const { bytes, edits: made, params: sent } = yield* under(specs, call)
+      assert.deepStrictEqual(Object.fromEntries(made.map(({ path, to }) => [path, to])), { model: target, ...changes })
+      const gone = Object.entries(changes).flatMap(([path, to]) => (to === null ? [path] : []))
+      for (const path of gone) assert.notProperty(sent, path)
+      assert.deepStrictEqual(JSON.parse(bytes), sent)
+      for (const { from, path, policy } of made) {
+        assert.strictEqual(policy, "app:my-app")
+        assert.deepStrictEqual(from, call.params[path])
+      }
+    })
+  )
+
+  it.effect("leaves out one setting of an object, and keeps the rest of it", () =>
+    Effect.gen(function* () {
+      const text = { verbosity: "low", format: { type: "json_object" } }
+      const call = responses({ model: "gpt-5", input: "x", text, reasoning: { effort: "minimal", summary: "auto" } })
+      const { edits, params } = yield* under({ model: ["o3"] }, call)
+      assert.deepStrictEqual(
+        edits.map(({ from, path, to }) => [path, from, to]),
+        [
+          ["model", "gpt-5", "o3"],
+          ["reasoning.effort", "minimal", null],
+          ["text.verbosity", "low", null]
+        ]
+      )
+      assert.deepStrictEqual(params, {
+        model: "o3",
+        input: "x",
+        text: { format: { type: "json_object" } },
+        reasoning: { summary: "auto" }
+      })
+    })
+  )
+
+  it.effect.each<[string, string, object]>([
+    ["gpt-4o", "o4-mini", { logprobs: true }],
+    ["gpt-4o", "o4-mini", { top_logprobs: 2 }],
+    ["gpt-4o", "o4-mini", { logit_bias: { 50256: -100 } }],
+    ["gpt-4o", "o4-mini", { stop: ["\n"] }],
+    ["gpt-4o", "o4-mini", { prediction: { type: "content", content: "x" } }],
+    ["gpt-4o", "o4-mini", { parallel_tool_calls: false }],
+    ["gpt-4o", "gpt-4-turbo", { response_format: { type: "json_schema", json_schema: {} } }],
+    ["gpt-4o", "gpt-4o-2024-05-13", { response_format: { type: "json_schema", json_schema: {} } }],
+    ["gpt-4", "gpt-3.5-turbo-0301", { response_format: { type: "json_object" } }],
+    ["gpt-4o", "o4-mini", { include: ["message.output_text.logprobs"], input: "x" }],
+    ["gpt-5", "gpt-4o-mini", { input: [{ type: "reasoning", id: "rs_1", summary: [] }] }],
+    ["gpt-5", "o3", { input: [{ type: "configuration_update", reasoning: { effort: "minimal" } }] }],
+    ["gpt-5", "gpt-4o-mini", { input: [{ type: "configuration_update", reasoning: { effort: "low" } }] }]
+  ])("is refused from %s to %s with %j, and takes the next model on the list", ([asked, target, params]) =>
+    Effect.gen(function* () {
+      const call = "input" in params ? responses({ model: asked, ...params }) : chat({ model: asked, ...params })
+      const error = yield* refusal({ model: [target] }, call)
+      assert.deepStrictEqual(error.codes, ["value_not_allowed"])
+      assert.include(error.decision.violations[0]!.message, `${target} does not take `)
+      // A model that takes it follows, though it ranks lower; one that was asked for is left alone.
+      if (asked === "gpt-5") return
+      const next = asked === "gpt-4" ? "gpt-3.5-turbo" : "gpt-4.1-mini"
+      assert.deepStrictEqual(yield* edits({ model: [target, next] }, call), { model: next })
+    })
+  )
+
+  it.effect("keeps every setting where the model stays", () =>
+    Effect.gen(function* () {
+      const odd = { model: "o3", temperature: 1, logprobs: true, verbosity: "low", max_tokens: 90 }
+      assert.deepStrictEqual(yield* edits({ model: ["o3"] }, chat(odd)), {})
+      assert.deepStrictEqual(yield* edits({ model: ["o3"], n: { max: 1 } }, chat({ ...odd, n: 2 })), { n: 1 })
+    })
+  )
+
+  it.effect("takes no model that lacks a setting which policy needs", () =>
+    Effect.gen(function* () {
+      const call = chat({ model: "gpt-4.5-preview", temperature: 0.5 })
+      const needed = { temperature: { required: true } }
+      assert.deepStrictEqual((yield* refusal({ model: ["o4-mini"], ...needed }, call)).codes, ["value_not_allowed"])
+      assert.deepStrictEqual(yield* edits({ model: ["o4-mini", "gpt-4o-mini"], ...needed }, call), {
+        model: "gpt-4o-mini"
+      })
+      assert.deepStrictEqual(yield* edits({ model: ["o4-mini", "gpt-4o-mini"] }, call), {
+        model: "o4-mini",
+        temperature: null
+      })
+    })
+  )
+
+  it.effect("has the cap in the spelling of the new model besides", () =>
+    Effect.gen(function* () {
+      const call = chat({ model: "gpt-4o", max_tokens: 90, temperature: 0.5 })
+      assert.deepStrictEqual(yield* edits({ model: ["o4-mini"] }, call), {
+        model: "o4-mini",
+        temperature: null,
+        max_tokens: null,
+        max_completion_tokens: 90
+      })
+    })
+  )
+})
+
+describe("a model newer than the catalogue", () => {
+  it.effect.each<[string, string]>([
+    ["gpt-6.2-astra", "max_completion_tokens"],
+    ["gpt-6.2-sol", "max_completion_tokens"],
+    ["gpt-6.3-foo", "max_completion_tokens"],
+    ["gpt-7", "max_completion_tokens"],
+    ["gpt-7-chat-latest", "max_completion_tokens"],
+    ["o5-mini", "max_completion_tokens"],
+    ["ft:gpt-6.3-foo:acme", "max_completion_tokens"],
+    ["gpt-4.2", "max_tokens"],
+    ["gpt-4o-foo", "max_tokens"],
+    ["gpt-35-turbo", "max_tokens"],
+    ["llama-3", "max_tokens"],
+    ["gpt-oss-120b", "max_tokens"]
+  ])("%s is capped by %s", ([model, cap]) =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* edits({ max_tokens: { max: 50 } }, chat({ model })), { [cap]: 50 })
+      const other = cap === "max_tokens" ? undefined : { max_tokens: null, [cap]: 40 }
+      assert.deepStrictEqual(yield* edits({ max_tokens: { max: 50 } }, chat({ model, max_tokens: 40 })), other ?? {})
+      const asked = responses({ model, input: "x" })
+      assert.deepStrictEqual(yield* edits({ max_tokens: { max: 50 } }, asked), { max_output_tokens: 50 })
+    })
+  )
+})
+
 describe("a plan", () => {
   const planned = Effect.fnUntraced(function* (specs: Readonly<Record<string, Spec>>, call: Call) {
     const { decision, judge } = yield* decidedBy(specs, call)
-    const { find } = yield* Models
-    return plan(call, decision, judge, find)
+    return plan(call, decision, judge, yield* Models)
   }, Effect.provide(Models.layer))
 
   it.effect("says what apply would do, and does nothing", () =>

@@ -14,7 +14,7 @@ import { explain, type Finding } from "../../policy/Finding.ts"
 import { makeFind } from "../../policy/Participants.ts"
 import type { PolicySet } from "../../policy/PolicyStore.ts"
 import { type Principal, policyId } from "../../Principal.ts"
-import type { Model } from "../../rewriting/Models.ts"
+import type { Models } from "../../rewriting/Models.ts"
 import { plan } from "../../rewriting/Rewrite.ts"
 
 /** A request to judge. `operation` is an operation, a tool's name, or a whole resource (`api:my-app/files`). */
@@ -44,7 +44,7 @@ export const resourceOf = (app: string, operation: string): string =>
   /[:/]/u.test(operation) ? operation : toolResource(app, operation)
 
 /** Judges requests by a set of policies; `models` is what is known of models by name. */
-export const makeJudge = (set: PolicySet, models: (name: string) => Model | undefined): Judge => {
+export const makeJudge = (set: PolicySet, models: Models["Service"]): Judge => {
   const find = makeFind(set)
   return (asked) => {
     try {
@@ -58,7 +58,7 @@ export const makeJudge = (set: PolicySet, models: (name: string) => Model | unde
 const judge = (
   policyFor: ReturnType<typeof makeFind>,
   revision: string,
-  models: (name: string) => Model | undefined,
+  models: Models["Service"],
   asked: Asked
 ): Judgement => {
   const { app, intents, now, params, principal } = asked

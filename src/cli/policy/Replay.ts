@@ -6,7 +6,7 @@
 import { isOperation, quantities } from "../../Operation.ts"
 import { makeFind } from "../../policy/Participants.ts"
 import type { PolicySet } from "../../policy/PolicyStore.ts"
-import type { Model } from "../../rewriting/Models.ts"
+import type { Models } from "../../rewriting/Models.ts"
 import { type Judgement, makeJudge } from "./Judgement.ts"
 import type { LoggedCall } from "./LoggedCalls.ts"
 
@@ -17,10 +17,7 @@ export interface Replayed extends Pick<Judgement, "verdict" | "violations" | "ed
 }
 
 /** Decides logged calls by a set of policies, as a client that has them would; nothing is counted. */
-export const makeReplay = (
-  set: PolicySet,
-  models: (name: string) => Model | undefined
-): ((logged: LoggedCall) => Replayed) => {
+export const makeReplay = (set: PolicySet, models: Models["Service"]): ((logged: LoggedCall) => Replayed) => {
   const judge = makeJudge(set, models)
   const find = makeFind(set)
   return ({ app, at, params, principal, resource }) => {

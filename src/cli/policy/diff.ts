@@ -44,12 +44,12 @@ export const diff = Command.make(
   Effect.fnUntraced(function* ({ after, before, json, log, replay }) {
     const [old, young] = [yield* loadFrom(before), yield* loadFrom(after)]
     const documents = documentChanges(old, young)
-    const { find } = yield* Models
+    const models = yield* Models
     const replayed = yield* Effect.transposeOption(
       replay || Option.isSome(log)
         ? Option.some(
             Effect.flatMap(logsAt(log), (paths) =>
-              ofCalls(paths, (calls) => replayedChanges(makeReplay(old, find), makeReplay(young, find), calls))
+              ofCalls(paths, (calls) => replayedChanges(makeReplay(old, models), makeReplay(young, models), calls))
             )
           )
         : Option.none()

@@ -67,9 +67,9 @@ export const explain = Command.make(
     const params = yield* Effect.fromResult(parseStrictObject(text)).pipe(
       Effect.mapError((reason) => cannotUse(`${reason}: a request is the JSON object that the SDK sends`, locate([])))
     )
-    const { find } = yield* Models
+    const models = yield* Models
     const principal = { ...caller, attestations: [...caller.attestations, ...attestation] }
-    const judgement = makeJudge(set, find)({ principal, app: who.app, operation, params, intents: [], now })
+    const judgement = makeJudge(set, models)({ principal, app: who.app, operation, params, intents: [], now })
     yield* Console.log(json ? JSON.stringify(judgement, null, 2) : judgementLines(judgement, now).join("\n"))
     if (exitCode && judgement.verdict !== "allow") return yield* new CheckFailed()
   }, Effect.provide(Models.layer))

@@ -39,14 +39,14 @@ export const test = Command.make(
     const files = isFolder ? caseFiles(source) : [source]
     if (files.length === 0)
       return yield* new CannotRun({ message: `There are no cases in ${source}: their files end in .cases.json.` })
-    const { find } = yield* Models
+    const models = yield* Models
     const now = yield* Clock.currentTimeMillis
     // Only cases that name no set need the folder's policies, and they need them once.
     const ofFolder = yield* Effect.cached(
-      Effect.map(loadFrom(isFolder ? source : Path.dirname(source)), (set) => makeJudge(set, find))
+      Effect.map(loadFrom(isFolder ? source : Path.dirname(source)), (set) => makeJudge(set, models))
     )
     const runs: Array<Run> = []
-    for (const file of files) runs.push(...(yield* runFile(file, ofFolder, find, now)))
+    for (const file of files) runs.push(...(yield* runFile(file, ofFolder, models, now)))
     const failed = runs.filter(({ mismatches }) => mismatches.length > 0)
     const passed = runs.length - failed.length
     if (json)

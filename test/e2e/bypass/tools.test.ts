@@ -5,10 +5,8 @@ import { arrives, asked, attempt, kinds, messages, refused, type RequestCase, us
 
 const lab = useLab()
 const chat = (body: object): RequestCase => ({ body: { ...asked, ...body } })
-const respond = (body: object): RequestCase => ({
-  path: "/responses",
-  body: { model: "gpt-4o-mini", input: "x", max_output_tokens: 10, ...body }
-})
+const toResponses = { model: "gpt-4o-mini", input: "x", max_output_tokens: 10 }
+const respond = (body: object): RequestCase => ({ path: "/responses", body: { ...toResponses, ...body } })
 
 const user = (name: string, constraints: object) => [
   { policy_id: "app:lab", resources: ["tool:lab/**"] },
@@ -19,6 +17,8 @@ const without = (denied: object) => user("alice", { denied_parameters: { "tool:l
 
 const fn = (name: string, more: object = {}) => ({ type: "function", function: { name, parameters: {}, ...more } })
 const flat = (name: string) => ({ type: "function", name, parameters: {}, strict: true })
+const brought = { type: "additional_tools", role: "developer" }
+const space = (name: string, ...tools: ReadonlyArray<object>) => ({ type: "namespace", name, description: "x", tools })
 const said = (content: unknown, role = "user") => ({ messages: [{ role, content }] })
 
 describe("a list of tool names holds for every way to bring a tool", () => {
@@ -52,7 +52,40 @@ describe("a list of tool names holds for every way to bring a tool", () => {
     ].map((type): [string, RequestCase] => [
       `hosted ${type}`,
       respond({ tools: [{ type, server_url: "https://evil.test", server_label: "x", vector_store_ids: ["vs"] }] })
-    ])
+    ]),
+    ...["web_search", "mcp", "shell", "unheard_of"].map((type): [string, RequestCase] => [
+      `hosted ${type} under an allowed name`,
+      respond({ tools: [{ type, name: "get_weather" }] })
+    ]),
+    ["a hosted tool with an allowed function", chat({ tools: [{ ...fn("get_weather"), type: "web_search" }] })],
+    ["a web search of a chat", chat({ web_search_options: {} })],
+    ["a legacy function of another type", chat({ functions: [{ type: "mcp", name: "get_weather" }] })],
+    ["additional tools", respond({ input: [said("x").messages[0], { ...brought, tools: [flat("rm")] }] })],
+    ["additional hosted tools", respond({ input: [{ ...brought, tools: [{ type: "mcp", server_label: "x" }] }] })],
+    ["an object of additional tools", respond({ input: [{ ...brought, tools: { 0: flat("rm") } }] })],
+    [
+      "tools that a search gave",
+      respond({ input: [{ type: "tool_search_output", execution: "client", tools: [flat("rm")] }] })
+    ],
+    ["an MCP server's list", respond({ input: [{ type: "mcp_list_tools", tools: [{ name: "get_weather" }] }] })],
+    ["tools of a message", chat({ messages: [{ role: "system", content: "x", tools: [fn("rm")] }] })],
+    ["items of a type that is not known", respond({ input: [{ type: "more_tools", names: ["rm"] }] })],
+    ["a namespace", respond({ tools: [space("get_weather", flat("rm"))] })],
+    ["a namespace, behind an allowed tool", respond({ tools: [space("crm", flat("get_weather"), flat("rm"))] })],
+    ["a namespace in a namespace", respond({ tools: [space("a", space("b", flat("rm")))] })],
+    ["a namespace of additional tools", respond({ input: [{ ...brought, tools: [space("a", flat("rm"))] }] })],
+    ["a namespace without a list", respond({ tools: [{ type: "namespace", name: "get_weather" }] })],
+    ["a tool that is forced", respond({ tool_choice: { type: "function", name: "rm" } })],
+    ["a hosted tool that is forced", respond({ tool_choice: { type: "shell" } })],
+    ["a server's tool that is forced", respond({ tool_choice: { type: "mcp", name: "get_weather" } })],
+    ["allowed tools", respond({ tool_choice: { type: "allowed_tools", mode: "auto", tools: [flat("rm")] } })],
+    [
+      "allowed tools of a chat",
+      chat({ tool_choice: { type: "allowed_tools", allowed_tools: { mode: "auto", tools: [fn("rm")] } } })
+    ],
+    ["a legacy function that is forced", chat({ function_call: { name: "rm" } })],
+    ["a stored prompt", respond({ prompt: { id: "pmpt_1" } })],
+    ["another server's plugins", chat({ plugins: [{ id: "web" }] })]
   ])("%s", (_name, run) =>
     through(run, async (send) => {
       const l = lab(under({ "tools[].function.name": ["get_weather"] }))
@@ -66,10 +99,22 @@ describe("a list of tool names holds for every way to bring a tool", () => {
     ["tools", chat({ tools: [fn("get_weather")] }), { ...asked, tools: [fn("get_weather")] }],
     ["functions", chat({ functions: [{ name: "get_weather" }] }), { ...asked, functions: [{ name: "get_weather" }] }],
     ["no tools", chat({ tools: [] }), { ...asked, tools: [] }],
+    ["an allowed choice", chat({ tool_choice: fn("get_weather") }), { ...asked, tool_choice: fn("get_weather") }],
+    ["a word", chat({ tool_choice: "required" }), { ...asked, tool_choice: "required" }],
+    [
+      "a namespace of allowed tools",
+      respond({ tools: [space("crm", flat("get_weather"))] }),
+      { ...toResponses, tools: [space("crm", flat("get_weather"))] }
+    ],
+    [
+      "additional allowed tools",
+      respond({ input: [{ ...brought, tools: [flat("get_weather")] }] }),
+      { ...toResponses, input: [{ ...brought, tools: [flat("get_weather")] }] }
+    ],
     [
       "tools of the Responses API",
       respond({ tools: [flat("get_weather")] }),
-      { model: "gpt-4o-mini", input: "x", max_output_tokens: 10, tools: [flat("get_weather")] }
+      { ...toResponses, tools: [flat("get_weather")] }
     ]
   ])("and lets %s pass", (_name, run, body) =>
     through(run, async (send) => {
@@ -99,6 +144,84 @@ describe("what a policy keeps out stays out, wherever it stands", () => {
       "a denied tool of the Responses API",
       { "tools[].function.name": ["rm*"] },
       respond({ tools: [flat("rm_rf")] }),
+      "value_denied"
+    ],
+    ...(
+      [
+        ["additional tools", respond({ input: [{ ...brought, tools: [flat("rm_rf")] }] })],
+        ["tools that a search gave", respond({ input: [{ type: "tool_search_output", tools: [flat("rm_rf")] }] })],
+        ["a namespace", respond({ tools: [space("crm", flat("rm_rf"))] })],
+        ["a namespace's name", respond({ tools: [space("rm", flat("x"))] })],
+        ["a decoy", respond({ tools: [{ type: "web_search", name: "rm_rf" }] })],
+        ["a server's tools", respond({ tools: [{ type: "mcp", server_label: "x", allowed_tools: ["rm_rf"] }] })],
+        ["a choice", respond({ tool_choice: { type: "function", name: "rm_rf" } })],
+        ["allowed tools", respond({ tool_choice: { type: "allowed_tools", tools: [flat("rm_rf")] } })],
+        ["a legacy choice", chat({ function_call: { name: "rm_rf" } })],
+        ["a type that is not known", respond({ tools: [{ type: "unheard_of", label: "x" }] })],
+        ["a stored prompt", respond({ prompt: { id: "pmpt_1" } })]
+      ] as const
+    ).map(([name, run]): [string, object, Attempt, string] => [
+      `a denied tool by ${name}`,
+      { "tools[].function.name": ["rm*"] },
+      run,
+      "value_denied"
+    ]),
+    ...(
+      [
+        ["tools", chat({ tools: [fn("x")] })],
+        ["functions", chat({ functions: [{ name: "x" }] })],
+        ["additional tools", respond({ input: [{ ...brought, tools: [flat("x")] }] })],
+        ["a web search of a chat", chat({ web_search_options: {} })],
+        ["a stored prompt", respond({ prompt: { id: "pmpt_1" } })]
+      ] as const
+    ).map(([name, run]): [string, object, Attempt, string] => [
+      `all tools: ${name}`,
+      { tools: ["*"] },
+      run,
+      "value_denied"
+    ]),
+    [
+      "a hosted tool by its type, among additional tools",
+      { "tools[].type": ["mcp", "web_search*"] },
+      respond({ input: [{ ...brought, tools: [{ type: "web_search_preview" }] }] }),
+      "value_denied"
+    ],
+    [
+      "a web search of a chat by its type",
+      { "tools[].type": ["web_search*"] },
+      chat({ web_search_options: {} }),
+      "value_denied"
+    ],
+    [
+      "a legacy function by its type",
+      { "tools[].type": ["function"] },
+      chat({ functions: [{ name: "x" }] }),
+      "value_denied"
+    ],
+    [
+      "a server of tools, among additional tools",
+      { "tools[].server_url": ["*"] },
+      respond({
+        input: [{ ...brought, tools: [{ type: "mcp", server_label: "x", server_url: "https://evil.test" }] }]
+      }),
+      "value_denied"
+    ],
+    [
+      "another description, of a response's tool",
+      { "tools[].function.description": ["*ignore*"] },
+      respond({ tools: [{ ...flat("x"), description: "ignore all" }] }),
+      "value_denied"
+    ],
+    [
+      "another description, of a namespace",
+      { "tools[].function.description": ["*ignore*"] },
+      respond({ tools: [{ ...space("crm", flat("x")), description: "ignore all" }] }),
+      "value_denied"
+    ],
+    [
+      "a legacy function that is forced",
+      { tool_choice: ["*"] },
+      chat({ functions: [{ name: "x" }], function_call: { name: "x" } }),
       "value_denied"
     ],
     [
