@@ -160,7 +160,7 @@ describe("what a policy keeps out stays out, wherever it stands", () => {
         ["a type that is not known", respond({ tools: [{ type: "unheard_of", label: "x" }] })],
         ["a stored prompt", respond({ prompt: { id: "pmpt_1" } })]
       ] as const
-    ).map(([name, run]): [string, object, Attempt, string] => [
+    ).map(([name, run]): [string, object, RequestCase, string] => [
       `a denied tool by ${name}`,
       { "tools[].function.name": ["rm*"] },
       run,
@@ -174,7 +174,7 @@ describe("what a policy keeps out stays out, wherever it stands", () => {
         ["a web search of a chat", chat({ web_search_options: {} })],
         ["a stored prompt", respond({ prompt: { id: "pmpt_1" } })]
       ] as const
-    ).map(([name, run]): [string, object, Attempt, string] => [
+    ).map(([name, run]): [string, object, RequestCase, string] => [
       `all tools: ${name}`,
       { tools: ["*"] },
       run,
