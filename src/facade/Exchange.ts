@@ -114,7 +114,7 @@ export class Exchange implements TurnOwner {
     if (target._tag === "Family") {
       const resource = familyResource(app, target.family)
       await this.#requirePlain(built, credentials, resource)
-      await this.#pass(target.family, resource)
+      await this.#pass(target, resource)
       return built
     }
     const { name } = target.operation
@@ -192,13 +192,14 @@ export class Exchange implements TurnOwner {
   }
 
   /** Identity, policy on the resource, and the log, for a family that passes through. */
-  async #pass(family: string, resource: string): Promise<void> {
+  async #pass({ family, use }: Target & { readonly _tag: "Family" }, resource: string): Promise<void> {
     const endpoint = this.#endpoint
     if (this.#finish !== undefined && this.#passedTo === endpoint) return
     const { app, credentials, intents, workspace } = this.#session
     this.#moveOn(undefined)
     const lineage = this.#lineage
-    this.#finish = await workspace.pass({ id: newId(), app, family, resource, endpoint, credentials, intents, lineage })
+    const id = newId()
+    this.#finish = await workspace.pass({ id, app, family, use, resource, endpoint, credentials, intents, lineage })
     this.#passedTo = endpoint
   }
 

@@ -342,7 +342,8 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       if (credentials._tag === "App") {
         const endpoint = `GET ${this.baseURL.replace(/^http/, "ws")}`
         const lineage = currentLineage()
-        return workspace.passAtOnce({ id, app, family: webSockets, resource, endpoint, credentials, intents, lineage })
+        const family = { family: webSockets, use: "reaches_model" as const }
+        return workspace.passAtOnce({ id, app, ...family, resource, endpoint, credentials, intents, lineage })
       }
       const code = "resource_not_allowed"
       const message = "WebSocket APIs are not judged, and so not for users"

@@ -256,7 +256,7 @@ const make = (
       })
     }),
 
-    pass: Effect.fnUntraced(function* ({ app, family, lineage, resource, ...request }, principal) {
+    pass: Effect.fnUntraced(function* ({ app, family, lineage, resource, use, ...request }, principal) {
       const intents = narrowed(request.intents, lineage)
       const behalf = behalfOf(lineage)
       yield* warn(intents)
@@ -268,7 +268,7 @@ const make = (
           {
             onFailure: (error) => refusalOf(about, [undecided(error)]),
             onSuccess: (rules) => {
-              const violations = evaluateFamily(rules, { family, callers: [principal, ...behalf], now })
+              const violations = evaluateFamily(rules, { family, use, callers: [principal, ...behalf], now })
               const decision = refusalOf({ ...about, policies: rules.policies }, violations)
               return violations.length > 0 ? decision : { ...decision, verdict: "allow" }
             }
