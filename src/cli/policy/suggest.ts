@@ -3,12 +3,12 @@
  *
  * @since 0.2.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import { suggest as suggestFor } from "../../policy/Suggest.ts"
 import { CannotRun } from "../Ending.ts"
 import { log, logsAt, ofCalls, thatRan } from "./LogArgument.ts"
+import { printJson } from "../Output.ts"
 
 /** The command. */
 export const suggest = Command.make(
@@ -27,7 +27,7 @@ export const suggest = Command.make(
       return yield* new CannotRun({
         message: `No call in ${paths.join(", ")} was let through: there is nothing to allow.`
       })
-    yield* Console.log(JSON.stringify(documents, null, 2))
+    yield* printJson(documents, 2)
   })
 ).pipe(
   Command.withShortDescription("Derive the least policies that would have allowed what a log shows"),
