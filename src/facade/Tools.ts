@@ -14,7 +14,7 @@ import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
 import { askedInCourse, inCourseOf, stepsInCourseOf } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { scheduler } from "../EventLoop.ts"
-import { type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
+import { inWords, type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
 import { Pipeline } from "../Pipeline.ts"
 import { askedBy } from "./Asked.ts"
 import { rememberReceipt } from "./Receipts.ts"
@@ -139,7 +139,8 @@ const orRefusal = async (run: () => Promise<string>): Promise<string> => {
     return await run()
   } catch (error) {
     if (!(error instanceof PolicyDeniedError)) throw error
-    return JSON.stringify({ error: { code: error.code, message: error.decision.violations.map(reason).join("; ") } })
+    const { more, violations } = error.decision
+    return JSON.stringify({ error: { code: error.code, message: inWords(violations.map(reason), more) } })
   }
 }
 

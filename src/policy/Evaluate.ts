@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import type { Json, JsonObject } from "../CanonicalJson.ts"
-import type { Approval, Decision, Remedy, Violation } from "../Decision.ts"
+import { type Approval, type Decision, maximumViolations, type Remedy, type Violation } from "../Decision.ts"
 import { type FamilyUse, mustBeNamed, passedFamilies } from "../Families.ts"
 import { operations } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
@@ -127,10 +127,13 @@ export const decisionOf = (
   const verdict = verdictOf(findings)
   const violations: Array<Violation> = []
   const remedies: Array<Remedy> = []
+  let more = 0
   for (const finding of findings)
     if (verdict === "allow") remedies.push(finding.remedy!)
-    else if (finding.remedy === undefined && (verdict === "pending" || finding.code !== "approval_pending"))
-      violations.push(explain(finding))
+    else if (finding.remedy === undefined && (verdict === "pending" || finding.code !== "approval_pending")) {
+      if (violations.length < maximumViolations) violations.push(explain(finding))
+      else more++
+    }
   return {
     verdict,
     resource: rules.resource,
@@ -138,6 +141,7 @@ export const decisionOf = (
     policies: rules.policies,
     revision,
     violations,
+    ...(more > 0 && { more }),
     remedies,
     edits: [],
     enforced: true,
