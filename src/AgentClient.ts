@@ -12,6 +12,7 @@ import { behalfOf, Call, type Credentials, type IntentPolicy, type Lineage, type
 import { BindError, ConfigurationError, IdentityError, IdentityInvalid, refusal, toSdkError } from "./Errors.ts"
 import { newId } from "./Id.ts"
 import { generate, type SigningKey } from "./Keys.ts"
+import { requireName } from "./Name.ts"
 import { parseIntent } from "./policy/Mapl.ts"
 import { agent as agentPrincipal, type Principal } from "./Principal.ts"
 import { currentLineage } from "./CurrentCall.ts"
@@ -278,6 +279,8 @@ const requireKnown = (options: AgentClientOptions): void => {
   for (const key of Object.keys(options))
     if (!known.has(key))
       throw new ConfigurationError(`Unknown option "${key}" of an agent; it takes ${[...known].join(", ")}.`)
+  requireName("appName", options.appName)
+  requireName("userName", options.userName)
   if (options.agentType === "agent" && options.iamToken !== undefined)
     throw new ConfigurationError(
       'An agent of type "agent" is known by its key and takes no iamToken; use agentType: "user".'

@@ -18,6 +18,7 @@ import {
   type PolicyRateLimited,
   refusal
 } from "./Errors.ts"
+import type { FamilyUse } from "./Families.ts"
 import { newId } from "./Id.ts"
 import { type Deployment, deploymentOf, type Deployments, redeployed } from "./Deployment.ts"
 import { endpointFor, isOperation, type OperationName, operations, toolResource } from "./Operation.ts"
@@ -295,6 +296,8 @@ export interface PassThrough {
   readonly id: string
   readonly app: string
   readonly family: string
+  /** What it does about models. */
+  readonly use: FamilyUse
   /** `api:<app>/<family>`. */
   readonly resource: string
   readonly endpoint: string

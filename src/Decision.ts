@@ -50,6 +50,9 @@ export const Violation = Schema.Struct({
 })
 export interface Violation extends Schema.Struct.Type<typeof Violation.fields> {}
 
+/** How many violations a decision lists at most; {@link Decision} says how many more there are. */
+export const maximumViolations = 100
+
 /** A parameter that was changed: `from` is absent where it was injected. `policy` is the document that asked for it. */
 export const Edit = Schema.Struct({
   path: Schema.String,
@@ -108,7 +111,7 @@ export interface Approval extends Schema.Struct.Type<typeof Approval.fields> {}
 /**
  * A decision (mapl §7). With `deny` and `pending`, `violations` holds what refuses and `remedies` is empty; `policies`
  * are the ids of the documents that took part, `revision` the digest of the policy set, and `enforced` is false where the
- * decision is only recorded. `edits` are the changes as made, known once the request was rewritten; `approvals` are what
+ * decision is only recorded. At most {@link maximumViolations} violations are listed, and `more` says how many are not. `edits` are the changes as made, known once the request was rewritten; `approvals` are what
  * a `pending` call waits for.
  */
 export const Decision = Schema.Struct({
@@ -118,6 +121,7 @@ export const Decision = Schema.Struct({
   policies: Schema.Array(Schema.String),
   revision: Schema.String,
   violations: Schema.Array(Violation),
+  more: Schema.optionalKey(Schema.Finite),
   remedies: Schema.Array(Remedy),
   edits: Schema.Array(Edit),
   enforced: Schema.Boolean,

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { AuthenticationError, InternalServerError, OpenAIError, PermissionDeniedError, RateLimitError } from "openai"
-import { Decision, type Violation } from "./Decision.ts"
+import { Decision, maximumViolations, type Violation } from "./Decision.ts"
 
 /** The stage that refused; a stage of one's own is `custom:<name>`. */
 export type StageName =
@@ -138,9 +138,9 @@ export type PipelineError =
   | ProviderFailed
   | Configuration
 
-/** The refusal of a decision, with a message that lists every violation. */
+/** The refusal of a decision, with a message that spells out its first violations. */
 export const policyDenied = (decision: Decision, stage: StageName): PolicyDenied =>
-  new PolicyDenied({ decision, stage, message: describe(decision) })
+  new PolicyDenied({ decision: bounded(decision), stage, message: describe(decision, "was refused") })
 
 /** A refusal for one reason that no document set, by the guard or by a stage of one's own. */
 export const refusal = (
@@ -178,12 +178,52 @@ export const Refusal = {
     Effect.fail(refusal(`custom:${options.stage ?? options.code}`, { code: options.code, message: options.message }))
 }
 
-const describe = (decision: Decision): string => {
-  const reasons = decision.violations.map((v) => (v.hint === undefined ? v.message : `${v.message} (${v.hint})`))
-  const who = decision.principal === "" ? "" : ` for ${decision.principal}`
-  const what = decision.resource === "" ? "The request" : decision.resource
-  return `${what} was refused${who}: ${reasons.join("; ")}`
+/** How many violations a message spells out, and how long each text of one may be. */
+const spelledOut = 20
+const longestText = 1000
+
+/** A text of a message; what a request may choose, such as a tool's name, can be as long as the request. */
+const cut = (text: string, length = longestText): string =>
+  text.length > length ? `${text.slice(0, length - 1).replace(/[\ud800-\udbff]$/u, "")}…` : text
+
+/** Reasons in one line: the first twenty of them, and how many more there are besides these and `more`. */
+export const inWords = (reasons: ReadonlyArray<string>, more = 0): string => {
+  const others = more + Math.max(0, reasons.length - spelledOut)
+  return [
+    ...reasons.slice(0, spelledOut).map((reason) => cut(reason)),
+    ...(others === 0 ? [] : [`and ${others} more`])
+  ].join("; ")
 }
+
+/** What became of a decision, in words of a bounded length: `tool:my-app/generate was refused for user:alice: …`. */
+export const describe = ({ more, principal, resource, violations }: Decision, became: string): string => {
+  const reasons = violations
+    .slice(0, spelledOut)
+    .map((v) => (v.hint === undefined ? cut(v.message) : `${cut(v.message)} (${cut(v.hint)})`))
+  const who = principal === "" ? "" : ` for ${cut(principal)}`
+  const what = resource === "" ? "The request" : cut(resource)
+  return `${what} ${became}${who}: ${inWords(reasons, (more ?? 0) + violations.length - reasons.length)}`
+}
+
+/** The decision with a bounded list of violations, each of a bounded length: it goes into errors, bodies and records. */
+export const bounded = (decision: Decision): Decision => {
+  const { more = 0, violations } = decision
+  const others = more + Math.max(0, violations.length - maximumViolations)
+  return {
+    ...decision,
+    violations: violations.slice(0, maximumViolations).map(shortened),
+    ...(others > 0 && { more: others })
+  }
+}
+
+const shortened = (violation: Violation): Violation => ({
+  ...violation,
+  message: cut(violation.message),
+  ...(violation.path !== undefined && { path: cut(violation.path) }),
+  ...(violation.constraint !== undefined && { constraint: cut(violation.constraint) }),
+  ...(violation.actual !== undefined && { actual: cut(violation.actual) }),
+  ...(violation.hint !== undefined && { hint: cut(violation.hint) })
+})
 
 // ---------------------------------------------------------------------------------------------------------------------
 // As a caller of the SDK sees them

@@ -1,5 +1,6 @@
 /**
- * Files that two processes may make at once, and the folders that they are in.
+ * Files that two processes may make at once, the folders that they are in, and reading what somebody else may have put in
+ * their place.
  *
  * @since 0.1.0
  */
@@ -42,6 +43,69 @@ export const createFile = (path: string, text: string): boolean => {
   } finally {
     Fs.unlinkSync(draft)
   }
+}
+
+/** What stands where a plain file should, or one that is too long. */
+export class NotPlain extends Error {
+  /** What is wrong with the file, as a clause: `is a symbolic link`. */
+  readonly clause: string
+  constructor(path: string, clause: string) {
+    super(`${path} ${clause}`)
+    this.name = "NotPlain"
+    this.clause = clause
+  }
+}
+
+/** How much is read of a file at most, in bytes, where nothing else is said: what a buffer of Node holds. */
+const maximumRead = 2 ** 31 - 1
+
+/**
+ * Opens a plain file of at most `maximum` bytes; gives its descriptor and its state. No link is followed, and a pipe or a
+ * device is not waited for. Throws {@link NotPlain}, and what the file system throws.
+ */
+export const openPlain = (
+  path: string,
+  flags = Fs.constants.O_RDONLY,
+  maximum = Infinity
+): { readonly fd: number; readonly stats: Fs.Stats } => {
+  let fd: number
+  try {
+    // Windows has neither flag, nor pipes among its files.
+    fd = Fs.openSync(path, flags | (Fs.constants.O_NOFOLLOW ?? 0) | (Fs.constants.O_NONBLOCK ?? 0), 0o600)
+  } catch (error) {
+    const code = errorCode(error)
+    if (code === "ELOOP" || code === "EMLINK") throw new NotPlain(path, "is a symbolic link")
+    // A socket cannot be opened, nor a folder to write.
+    if (code === "ENXIO" || code === "EISDIR" || code === "EOPNOTSUPP") throw new NotPlain(path, "is no plain file")
+    throw error
+  }
+  try {
+    const stats = Fs.fstatSync(fd)
+    if (!stats.isFile()) throw new NotPlain(path, "is no plain file")
+    if (stats.size > maximum) throw new NotPlain(path, `is longer than ${maximum} bytes`)
+    return { fd, stats }
+  } catch (error) {
+    Fs.closeSync(fd)
+    throw error
+  }
+}
+
+/** Reads a plain file of at most `maximum` bytes. Throws as {@link openPlain}. */
+export const readPlain = (path: string, maximum = maximumRead): Buffer => {
+  const { fd, stats } = openPlain(path, Fs.constants.O_RDONLY, Math.min(maximum, maximumRead))
+  try {
+    return readOpen(fd, stats.size)
+  } finally {
+    Fs.closeSync(fd)
+  }
+}
+
+/** The first `size` bytes of an open file, or as many as there are. */
+export const readOpen = (fd: number, size: number): Buffer => {
+  const bytes = Buffer.alloc(size)
+  let at = 0
+  for (let read = -1; read !== 0 && at < size; at += read) read = Fs.readSync(fd, bytes, at, size - at, at)
+  return bytes.subarray(0, at)
 }
 
 /** What is read or done; undefined where the file is missing. */

@@ -11,7 +11,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import process from "node:process"
 import { Configuration } from "./Errors.ts"
-import { createFile, errorCode, makeFolders, orMissing } from "./Files.ts"
+import { createFile, makeFolders, NotPlain, openPlain, orMissing, readOpen } from "./Files.ts"
 
 /** What is in the folder: `agent.pem`, `log.pem`, `salt`, and beside each what is to take its place. */
 export type KeyName = "agent" | "log" | "salt"
@@ -212,22 +212,25 @@ const load = (path: string, make: () => string): string => {
 
 /** Reads a file of this user that nobody else can read or write. What is checked is what is read. */
 const read = (path: string): string => {
-  const file = openPlain(path)
+  const { fd, stats } = openKey(path)
   try {
-    requirePrivate(path, Fs.fstatSync(file), "600")
-    return Fs.readFileSync(file, "utf8")
+    requirePrivate(path, stats, "600")
+    return readOpen(fd, stats.size).toString("utf8")
   } finally {
-    Fs.closeSync(file)
+    Fs.closeSync(fd)
   }
 }
 
-const openPlain = (path: string): number => {
+/** How long a file of a key may be, in bytes. */
+const maximumKey = 1024 * 1024
+
+const openKey = (path: string): ReturnType<typeof openPlain> => {
   try {
-    return Fs.openSync(path, Fs.constants.O_RDONLY | (Fs.constants.O_NOFOLLOW ?? 0) | (Fs.constants.O_NONBLOCK ?? 0))
+    return openPlain(path, Fs.constants.O_RDONLY, maximumKey)
   } catch (error) {
-    if (errorCode(error) !== "ELOOP") throw error
+    if (!(error instanceof NotPlain)) throw error
     throw new Configuration({
-      message: `${path} is a symbolic link, and keys are read from no place that a link leads to. Put the file itself there.`
+      message: `${error.message}, and keys are read from plain files alone. Put the file itself there.`
     })
   }
 }
@@ -239,7 +242,6 @@ const requireFolder = (directory: string): void => {
 }
 
 const requirePrivate = (path: string, stats: Fs.Stats, mode: "600" | "700"): void => {
-  if (mode === "600" && !stats.isFile()) throw new Configuration({ message: `${path} is no plain file.` })
   if (process.platform === "win32") return
   const user = process.geteuid?.()
   if (user !== undefined && stats.uid !== user)

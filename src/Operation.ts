@@ -1,9 +1,10 @@
 /**
  * What the OpenAI API offers, as this library names it: the protected operations with their endpoints, prompt fields and
- * parameter aliases, and the families that pass through.
+ * parameter aliases, and what a request is: one of these, or of a family that passes through.
  *
  * @since 0.1.0
  */
+import { type FamilyUse, familyUse, otherFamilyName } from "./Families.ts"
 
 /** A protected operation: every stage judges it. */
 export type OperationName = "generate" | "complete" | "embed"
@@ -126,30 +127,24 @@ export const quantities: ReadonlySet<string> = new Set([
   "top_p"
 ])
 
-/** Families that pass for everyone, audited: the ones that the service's users know as pass-through. */
-export const passedFamilies: ReadonlySet<string> = new Set([
-  "models",
-  "images",
-  "audio",
-  "files",
-  "fine_tuning",
-  "moderations",
-  "batches",
-  "assistants",
-  "threads",
-  "vector_stores"
-])
-
 /** `tool:my-app/generate`, the resource that policies name. */
 export const toolResource = (app: string, name: string): string => `tool:${app}/${name}`
 
 /** `api:my-app/models`, the resource of a family that passes through. */
 export const familyResource = (app: string, family: string): string => `api:${app}/${family}`
 
-/** What a request is: a protected operation, or a member of a family. */
+/** The other resource by which policies may name this one: `api:my-app/beta` for `api:my-app/threads`. */
+export const otherNameOf = (resource: string): string | undefined => {
+  if (!resource.startsWith("api:")) return undefined
+  const at = resource.lastIndexOf("/") + 1
+  const name = otherFamilyName(resource.slice(at))
+  return name === undefined ? undefined : `${resource.slice(0, at)}${name}`
+}
+
+/** What a request is: a protected operation, or a member of a family with what it does about models. */
 export type Target =
   | { readonly _tag: "Protected"; readonly operation: Operation }
-  | { readonly _tag: "Family"; readonly family: string }
+  | { readonly _tag: "Family"; readonly family: string; readonly use: FamilyUse }
 
 /**
  * Names what a request would do, from its method and final URL. The path is decoded until nothing is left to decode; doubled
@@ -164,10 +159,20 @@ export const classify = (method: string, url: string, baseUrl: string): Target =
     for (const operation of Object.values(operations))
       if (operation.endpoints.some((endpoint) => path.endsWith(endpoint.path))) return { _tag: "Protected", operation }
   // Servers differ in how they read such a path: it is of no family that passes.
-  if (ambiguous) return { _tag: "Family", family: "" }
+  if (ambiguous) return { _tag: "Family", family: "", use: "reaches_model" }
   const base = normalPath(baseUrl).path
   const below = path.startsWith(`${base}/`) ? path.slice(base.length) : path
-  return { _tag: "Family", family: below.split("/")[1] ?? "" }
+  // What the table does not know is not taken for harmless.
+  return { _tag: "Family", family: below.split("/")[1] ?? "", use: familyUse(method, below) ?? "reaches_model" }
+}
+
+/** What a request of a family does about models, by its endpoint (`POST https://host/v1/fine_tuning/jobs`), as a log has it. */
+export const familyUseAt = (endpoint: string, family: string): FamilyUse => {
+  const path = pathOf(urlOf(endpoint))
+  const at = `${path}/`.indexOf(`/${family}/`)
+  return (
+    (at === -1 ? undefined : familyUse(endpoint.slice(0, endpoint.indexOf(" ")), path.slice(at))) ?? "reaches_model"
+  )
 }
 
 /** Methods whose requests have no body (Fetch standard, §5.3). */

@@ -1,13 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import {
-  aliases,
-  classify,
-  endpointAt,
-  endpointFor,
-  isOperation,
-  operations,
-  passedFamilies
-} from "../src/Operation.ts"
+import { aliases, classify, endpointAt, endpointFor, isOperation, operations } from "../src/Operation.ts"
+import { passedFamilies } from "../src/Families.ts"
 
 const base = "https://api.openai.com/v1"
 const named = (method: string, url: string, baseUrl = base): string => {

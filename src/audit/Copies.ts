@@ -10,7 +10,8 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import process from "node:process"
 import { ConfigurationError, type EnforcementUnavailable } from "../Errors.ts"
-import { makeFolders, orMissing } from "../Files.ts"
+import { makeFolders, orMissing, readPlain } from "../Files.ts"
+import { maximumText } from "./Segment.ts"
 import { parseNote } from "./Checkpoint.ts"
 import type { SignedNote } from "./SignedTree.ts"
 import { unavailable } from "./Unavailable.ts"
@@ -276,7 +277,7 @@ const draftOf = (file: string): string => `${file}.${process.pid}-${Crypto.rando
 /** Keeps the copy that is there beside the one to come. Throws where it is of more records than the log has. */
 const keepEarlier = (folder: string, note: SignedNote): void => {
   const file = fileOf(folder, note)
-  const text = Fs.existsSync(file) ? Fs.readFileSync(file, "utf8") : undefined
+  const text = orMissing(() => readPlain(file, maximumText))?.toString("utf8")
   if (text === undefined || text === note.text) return
   const earlier = Result.getOrUndefined(parseNote(text))
   if (earlier !== undefined && earlier.size > note.size)

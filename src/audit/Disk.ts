@@ -7,7 +7,7 @@
 import * as Context from "effect/Context"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { createFile, makeFolders, orMissing } from "../Files.ts"
+import { createFile, makeFolders, openPlain, orMissing, readPlain } from "../Files.ts"
 
 /** Called once, with what went wrong. */
 export type Done = (error: Error | null) => void
@@ -29,9 +29,9 @@ export interface FileSystem {
   readonly makeFolder: (path: string) => string
   /** Names in a folder, sorted; none where it is missing. */
   readonly list: (path: string) => ReadonlyArray<string>
-  /** The whole file; undefined where it is missing. */
-  readonly read: (path: string) => Buffer | undefined
-  /** Opens a file to write, made where it is missing. */
+  /** The whole plain file; undefined where it is missing. Throws where it is longer than `maximum` bytes, or none. */
+  readonly read: (path: string, maximum?: number) => Buffer | undefined
+  /** Opens a plain file to write, made where it is missing. */
   readonly open: (path: string) => File
   /** Makes a file with all of its text at once; false where it is there already. */
   readonly create: (path: string, text: string) => boolean
@@ -52,8 +52,8 @@ export const nodeFileSystem: FileSystem = {
     return Fs.realpathSync(path)
   },
   list: (path) => orMissing(() => Fs.readdirSync(path).sort()) ?? [],
-  read: (path) => orMissing(() => Fs.readFileSync(path)),
-  open: (path) => nodeFile(Fs.openSync(path, Fs.constants.O_RDWR | Fs.constants.O_CREAT, 0o600)),
+  read: (path, maximum) => orMissing(() => readPlain(path, maximum)),
+  open: (path) => nodeFile(openPlain(path, Fs.constants.O_RDWR | Fs.constants.O_CREAT).fd),
   create: createFile,
   rename: Fs.rename,
   renameSync: Fs.renameSync,

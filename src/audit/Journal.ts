@@ -18,7 +18,7 @@ import * as Lock from "./Lock.ts"
 import { Frontier } from "./MerkleTree.ts"
 import type { Body, ReadRecord } from "./Record.ts"
 import { Damaged, examine, type Found, type Head } from "./Recovery.ts"
-import { decodeLine, linesOf, recordAt, segmentsOf } from "./Segment.ts"
+import { decodeLine, linesOf, maximumSegment, maximumText, recordAt, segmentsOf } from "./Segment.ts"
 import { messageOf, unavailable } from "./Unavailable.ts"
 import { keysOf, verifierKeys, Writer, type WriterOptions } from "./Writer.ts"
 
@@ -271,7 +271,7 @@ export const newOrigin = (): string => `secure-openai/${Crypto.randomBytes(8).to
 
 /** Makes an empty log: its key, then a checkpoint of nothing. The journal follows. */
 const create = ({ disk, first, key, next, path }: JournalOptions): Found => {
-  const vkey = disk.read(Path.join(path, "vkey"))
+  const vkey = disk.read(Path.join(path, "vkey"), maximumText)
   const known = vkey === undefined ? undefined : Result.getOrUndefined(parseVerifierKeys(vkey.toString("utf8")))
   const origin =
     first?.origin ?? known?.find(({ publicKey }) => Buffer.compare(publicKey, key.publicKey) === 0)?.name ?? newOrigin()
@@ -299,7 +299,7 @@ const create = ({ disk, first, key, next, path }: JournalOptions): Found => {
 const readRecords = (disk: FileSystem, folder: string): ReadonlyArray<ReadRecord> => {
   const records: Array<ReadRecord> = []
   for (const { name } of segmentsOf(disk.list(folder)))
-    for (const { line } of linesOf(disk.read(Path.join(folder, name)) ?? Buffer.alloc(0)))
+    for (const { line } of linesOf(disk.read(Path.join(folder, name), maximumSegment) ?? Buffer.alloc(0)))
       records.push(
         Result.getOrThrowWith(recordAt(decodeLine(line), records.length), (fault) => new Error(fault.message))
       )

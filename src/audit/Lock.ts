@@ -11,6 +11,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import process from "node:process"
 import type { FileSystem } from "./Disk.ts"
+import { maximumText } from "./Segment.ts"
 
 /** Who holds a lock. `started` is the process' start in the words of the system, empty where it has none. */
 const Holder = Schema.Struct({ boot: Schema.String, pid: Schema.Int, started: Schema.String })
@@ -27,7 +28,7 @@ export const take = (disk: FileSystem, folder: string, boot: string): Holder | u
   const mine = JSON.stringify({ boot, pid: process.pid, started: startOf(process.pid) ?? "" } satisfies Holder)
   if (disk.create(path, mine)) return undefined
   // Between the two the holder may have given it back.
-  if (disk.read(path) === undefined && disk.create(path, mine)) return undefined
+  if (disk.read(path, maximumText) === undefined && disk.create(path, mine)) return undefined
   const holder = readHolder(disk, path)
   if (holder === undefined || isAlive(holder)) return holder ?? { boot: "", pid: 0, started: "" }
   // Of several that find the lock dead, one may remove it: the others would remove the new one.
@@ -55,7 +56,7 @@ export const release = (disk: FileSystem, folder: string, boot: string): void =>
 }
 
 const readHolder = (disk: FileSystem, path: string): Holder | undefined => {
-  const text = disk.read(path)
+  const text = disk.read(path, maximumText)
   return text === undefined ? undefined : Option.getOrUndefined(decodeHolder(text.toString("utf8")))
 }
 

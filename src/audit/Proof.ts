@@ -6,12 +6,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { type Note, parseNote, signersOf, type VerifierKey } from "./Checkpoint.ts"
 import { inclusionProof, leafHash, verifyInclusion } from "./MerkleTree.ts"
 import { readBatches } from "./Reader.ts"
-import { decodeLine, recordAt } from "./Segment.ts"
+import { orMissing, readPlain } from "../Files.ts"
+import { decodeLine, maximumText, recordAt } from "./Segment.ts"
 import type { ReadRecord } from "./Record.ts"
 import { CannotVerify } from "./Verify.ts"
 
@@ -51,8 +51,8 @@ const cannot = (message: string): CannotVerify => new CannotVerify({ message })
 
 const proofOf = async (path: string, index: number): Promise<string> => {
   const file = Path.join(path, "checkpoint")
-  if (!Fs.existsSync(file)) throw cannot(`There is no checkpoint at ${path}.`)
-  const checkpoint = await Fs.promises.readFile(file, "utf8")
+  const checkpoint = orMissing(() => readPlain(file, maximumText))?.toString("utf8")
+  if (checkpoint === undefined) throw cannot(`There is no checkpoint at ${path}.`)
   const note = Result.getOrThrowWith(parseNote(checkpoint), (fault) =>
     cannot(`The checkpoint at ${path} cannot be read: ${fault}`)
   )

@@ -7,7 +7,8 @@ import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { maximumLine, parseLine, type ReadRecord } from "./Record.ts"
-import { decodeLine, linesOf, type Segment, segmentsOf } from "./Segment.ts"
+import { openPlain } from "../Files.ts"
+import { decodeLine, linesOf, maximumSegment, type Segment, segmentsOf } from "./Segment.ts"
 
 /** Some whole lines of a segment, without their newlines, in order. Of a line that is too long there is only the beginning. */
 export interface Batch {
@@ -47,9 +48,9 @@ export async function* readBatches(path: string, from = 0): AsyncGenerator<Batch
     let dropped = 0
     let begins = true
     const file = Path.join(path, "journal", segment.name)
-    const { size } = await Fs.promises.stat(file)
-    const highWaterMark = Math.min(Math.max(size, blockSize.least), blockSize.most)
-    for await (const block of Fs.createReadStream(file, { highWaterMark })) {
+    const { fd, stats } = openPlain(file, Fs.constants.O_RDONLY, maximumSegment)
+    const highWaterMark = Math.min(Math.max(stats.size, blockSize.least), blockSize.most)
+    for await (const block of Fs.createReadStream(file, { fd, highWaterMark })) {
       const bytes: Buffer = rest.length === 0 ? block : Buffer.concat([rest, block])
       const lines: Array<Buffer> = []
       let next = 0
@@ -144,4 +145,8 @@ export async function* followLines(path: string, from: number, signal: AbortSign
 }
 
 const readRest = async (file: string, offset: number): Promise<Buffer> =>
-  Buffer.concat(await Array.fromAsync<Buffer>(Fs.createReadStream(file, { start: offset })))
+  Buffer.concat(
+    await Array.fromAsync<Buffer>(
+      Fs.createReadStream(file, { fd: openPlain(file, Fs.constants.O_RDONLY, maximumSegment).fd, start: offset })
+    )
+  )

@@ -9,7 +9,7 @@ import * as Path from "node:path"
 import { type Note, parseNote, parseVerifierKeys, type VerifierKey, verifyNote } from "./Checkpoint.ts"
 import type { FileSystem } from "./Disk.ts"
 import { Frontier, hashLength, leafHash, sameHash } from "./MerkleTree.ts"
-import { decodeLine, linesOf, recordAt, type Segment, segmentsOf } from "./Segment.ts"
+import { decodeLine, linesOf, maximumSegment, maximumText, recordAt, type Segment, segmentsOf } from "./Segment.ts"
 
 /** A call that was decided and has no outcome. */
 export interface OpenCall {
@@ -62,8 +62,8 @@ export const examine = (
 ): Found | undefined => {
   const journal = Path.join(folder, "journal")
   const segments = segmentsOf(disk.list(journal))
-  const note = disk.read(Path.join(folder, "checkpoint"))?.toString("utf8")
-  const vkey = disk.read(Path.join(folder, "vkey"))?.toString("utf8")
+  const note = disk.read(Path.join(folder, "checkpoint"), maximumText)?.toString("utf8")
+  const vkey = disk.read(Path.join(folder, "vkey"), maximumText)?.toString("utf8")
   // The key comes first, then an empty checkpoint, then the journal: a key alone is a log that was never begun.
   if (note === undefined && segments.length === 0) {
     if (known.size > 0) throw new Damaged(`it is gone, and ${known.size} records were acknowledged`)
@@ -112,7 +112,7 @@ const scan = (
   for (const [i, segment] of segments.slice(start).entries()) {
     const last = start + i === segments.length - 1
     if (segment.first !== index) throw new Damaged(`segment ${segment.name} should begin with record ${index}`)
-    bytes = disk.read(Path.join(folder, "journal", segment.name)) ?? Buffer.alloc(0)
+    bytes = disk.read(Path.join(folder, "journal", segment.name), maximumSegment) ?? Buffer.alloc(0)
     whole = 0
     covered = 0
     for (const { line, next } of linesOf(bytes)) {
@@ -183,7 +183,7 @@ const leftOpen = (
 ): Pick<Found, "crashed" | "latest" | "open"> => {
   let records: Array<Trace> = []
   for (const [back, segment] of segments.toReversed().entries()) {
-    const bytes = disk.read(Path.join(folder, "journal", segment.name)) ?? Buffer.alloc(0)
+    const bytes = disk.read(Path.join(folder, "journal", segment.name), maximumSegment) ?? Buffer.alloc(0)
     const lines = back === 0 ? bytes.subarray(0, whole) : bytes
     records = [...[...linesOf(lines)].map(({ line }) => JSON.parse(line.toString("utf8")) as Trace), ...records]
     const last = records.at(-1)

@@ -10,6 +10,12 @@ import { parseLine, type ReadRecord } from "./Record.ts"
 /** Bytes after which a new segment is begun: 64 MiB. */
 export const segmentSize = 64 * 1024 * 1024
 
+/** How long a segment may be to be read, in bytes: what is appended at once may go beyond {@link segmentSize}. */
+export const maximumSegment = 4 * segmentSize
+
+/** How long any other text of a log may be, in bytes: its checkpoint, its vkeys, its lock. */
+export const maximumText = 1024 * 1024
+
 /** The name of the segment whose first record has this index. */
 export const segmentName = (first: number): string => `${String(first).padStart(20, "0")}.jsonl`
 

@@ -15,7 +15,8 @@ import { isSameKey, LogKeys } from "./LogKeys.ts"
 import { Frontier, hashLength, leafHash, sameHash } from "./MerkleTree.ts"
 import { readBatches } from "./Reader.ts"
 import { maximumLine } from "./Record.ts"
-import { decodeLine, recordAt } from "./Segment.ts"
+import { NotPlain, orMissing, readPlain } from "../Files.ts"
+import { decodeLine, maximumText, recordAt } from "./Segment.ts"
 import { Sequence } from "./Sequence.ts"
 
 /** What kind of thing does not hold. */
@@ -162,8 +163,8 @@ const readIdentity = async (
   given: ReadonlyArray<VerifierKey> | undefined,
   problems: Problems
 ): Promise<Identity> => {
-  const vkey = await readText(Path.join(path, "vkey"))
-  const checkpoint = await readText(Path.join(path, "checkpoint"))
+  const vkey = readText(Path.join(path, "vkey"))
+  const checkpoint = readText(Path.join(path, "checkpoint"))
   if (vkey === undefined && checkpoint === undefined && !Fs.existsSync(Path.join(path, "journal")))
     throw new CannotVerify({ message: `There is no log at ${path}.` })
   const own = vkey === undefined ? undefined : Result.flatMap(vkey, parseVerifierKeys)
@@ -192,18 +193,14 @@ const readIdentity = async (
   return { keys, note, signers }
 }
 
-/** How long a checkpoint or a vkey file may be, in bytes. */
-const maximumText = 1024 * 1024
-
 /** A small file's text; undefined where it is missing. The failure says why it is none. */
-const readText = async (file: string): Promise<Result.Result<string, string> | undefined> => {
+const readText = (file: string): Result.Result<string, string> | undefined => {
   try {
-    const { size } = await Fs.promises.stat(file)
-    if (size > maximumText) return Result.fail(`it is longer than ${maximumText} bytes`)
-    const bytes = await Fs.promises.readFile(file)
+    const bytes = orMissing(() => readPlain(file, maximumText))
+    if (bytes === undefined) return undefined
     return isUtf8(bytes) ? Result.succeed(bytes.toString("utf8")) : Result.fail("it is not UTF-8")
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined
+    if (error instanceof NotPlain) return Result.fail(`it ${error.clause}`)
     throw error
   }
 }
@@ -291,9 +288,18 @@ const checkTree = async (path: string, note: Note, journal: JournalRead, problem
     )
 }
 
+/** The hashes that a log kept of its records; none where they cannot be read. */
+const leavesIn = (path: string): Buffer => {
+  try {
+    return readPlain(Path.join(path, "leaves"))
+  } catch {
+    return Buffer.alloc(0)
+  }
+}
+
 /** The records that differ from the `leaves` file, where that is the one that was signed. */
 const changedRecords = async (path: string, note: Note): Promise<ReadonlyArray<number>> => {
-  const leaves = await Fs.promises.readFile(Path.join(path, "leaves")).catch(() => Buffer.alloc(0))
+  const leaves = leavesIn(path)
   if (leaves.length < note.size * hashLength) return []
   const frontier = new Frontier()
   const leaf = (index: number): Uint8Array => leaves.subarray(index * hashLength, (index + 1) * hashLength)

@@ -16,7 +16,7 @@ import { type Done, type FileSystem, replace } from "./Disk.ts"
 import { leafHash } from "./MerkleTree.ts"
 import { type Body, encode } from "./Record.ts"
 import type { Found, Head } from "./Recovery.ts"
-import { segmentSize } from "./Segment.ts"
+import { maximumText, segmentSize } from "./Segment.ts"
 import { type SignedNote, SignedTree } from "./SignedTree.ts"
 import { Tail } from "./Tail.ts"
 import { adviceFor, messageOf, unavailable } from "./Unavailable.ts"
@@ -251,7 +251,7 @@ export class Writer {
     if (segment !== undefined) this.#tail.mend(segment.name, torn, segment.unsigned)
     const vkeys = verifierKeys(origin, keysOf(this.#options))
     // Before the next checkpoint, which is signed by these.
-    if (disk.read(Path.join(path, "vkey"))?.toString("utf8") !== vkeys) replace(disk, path, "vkey", vkeys)
+    if (disk.read(Path.join(path, "vkey"), maximumText)?.toString("utf8") !== vkeys) replace(disk, path, "vkey", vkeys)
     this.append({ kind: "log.open", origin, vkey: formatVerifierKey(verifierKey(origin, key.publicKey)), software })
     if (crashed !== undefined) {
       this.append({ kind: "log.recovered", previous: crashed, dropped: torn.length, open: open.length })

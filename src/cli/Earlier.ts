@@ -9,8 +9,8 @@ import * as Flag from "effect/cli/Flag"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { type Note, parseNote } from "../audit/Checkpoint.ts"
-import { decodeLine } from "../audit/Segment.ts"
-import { isFolder } from "../Files.ts"
+import { decodeLine, maximumText } from "../audit/Segment.ts"
+import { isFolder, orMissing, readPlain } from "../Files.ts"
 import { CannotRun } from "./Ending.ts"
 import { readFile } from "./LogKey.ts"
 
@@ -65,7 +65,7 @@ const readFolder = (folder: string): Effect.Effect<Earlier, CannotRun> =>
   })
 
 const readCopy = (file: string): Effect.Effect<Copy, CannotRun> =>
-  Effect.flatMap(readFile(file), (bytes) => {
+  Effect.flatMap(readCopied(file), (bytes) => {
     const text = decodeLine(bytes) ?? ""
     const note = parseNote(text)
     return Result.isSuccess(note)
@@ -73,9 +73,17 @@ const readCopy = (file: string): Effect.Effect<Copy, CannotRun> =>
       : Effect.fail(new CannotRun({ message: `${file} is no checkpoint: ${note.failure}.` }))
   })
 
+/** A file that was found in a folder, not named by whoever asks. */
+const readCopied = (file: string): Effect.Effect<Buffer, CannotRun> =>
+  Effect.try({
+    try: () => readPlain(file, maximumText),
+    catch: (cause) => new CannotRun({ message: cause instanceof Error ? cause.message : String(cause) })
+  })
+
 /** The origin that a log's own checkpoint names. */
 const originOf = (log: string): string | undefined => {
   const file = Path.join(log, "checkpoint")
-  const note = Fs.existsSync(file) ? parseNote(Fs.readFileSync(file, "utf8")) : undefined
+  const text = orMissing(() => readPlain(file, maximumText))
+  const note = text && parseNote(text.toString("utf8"))
   return note === undefined || Result.isFailure(note) ? undefined : note.success.origin
 }

@@ -6,6 +6,7 @@
 import type { Line } from "../audit/Reader.ts"
 import type { ReadRecord } from "../audit/Record.ts"
 import type { Problem, Report } from "../audit/Verify.ts"
+import { visible } from "../Text.ts"
 
 /** `2026-11-23 06:53:19.123Z` */
 export const time = (ms: number): string => {
@@ -17,7 +18,7 @@ export const time = (ms: number): string => {
 export const recordLine = ({ index, record }: Line): string =>
   record === undefined
     ? `${index}  not a valid record: verify this log`
-    : `${index}  ${time(record.ts)}  ${record.kind.padEnd(14)}  ${printable(about(record))}`
+    : `${index}  ${time(record.ts)}  ${printable(record.kind).padEnd(14)}  ${printable(about(record))}`
 
 /** A record's fields, a line each. */
 export const recordFields = (record: ReadRecord): string =>
@@ -100,14 +101,12 @@ const words = (...values: ReadonlyArray<unknown>): string => values.map(text).jo
 
 const optional = (before: string, value: unknown): string => (value === undefined ? "" : `${before}${text(value)}`)
 
-/** What a caller or a model wrote may hold control characters; a terminal must not obey them. */
-// eslint-disable-next-line no-control-regex
-export const printable = (value: string): string =>
-  value.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, "�")
+/** What a caller or a model wrote, in one line of which a terminal obeys nothing. */
+export const printable = visible
 
 /** A report, for people. */
 export const reportLines = (path: string, report: Report): ReadonlyArray<string> => [
-  `${path}: ${report.ok ? "intact" : "NOT INTACT"}`,
+  `${printable(path)}: ${report.ok ? "intact" : "NOT INTACT"}`,
   `  ${count(report.records, "record")}${report.from === undefined || report.to === undefined ? "" : `, from ${time(report.from)} to ${time(report.to)}`}`,
   ...(report.origin === ""
     ? []

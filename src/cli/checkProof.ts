@@ -3,16 +3,17 @@
  *
  * @since 0.2.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { checkProof as check } from "../audit/Proof.ts"
+import { canonicalize, parseStrictObject } from "../CanonicalJson.ts"
 import { CheckFailed } from "./Ending.ts"
 import { key, readFile, readKeys } from "./LogKey.ts"
 import { printable, recordFields, recordLine } from "./Words.ts"
+import { print } from "./Output.ts"
 
 /** The command. */
 export const checkProof = Command.make(
@@ -29,19 +30,25 @@ export const checkProof = Command.make(
     const text = (yield* readFile(proof)).toString("utf8")
     const bytes = yield* readFile(record)
     const end = bytes.indexOf(0x0a)
-    const line = end < 0 ? bytes : bytes.subarray(0, end)
+    const line = asInLog(end < 0 ? bytes : bytes.subarray(0, end))
     const proven = check(text, line, keys)
     if (Result.isFailure(proven)) {
-      yield* Console.log(`NOT PROVEN: ${printable(proven.failure)}`)
+      yield* print(`NOT PROVEN: ${printable(proven.failure)}`)
       return yield* new CheckFailed()
     }
     const { index, origin, record: shown, size } = proven.success
-    yield* Console.log(`proven: record ${index} of the first ${size} of ${printable(origin)}`)
-    yield* Console.log(recordLine({ index, text: line.toString("utf8"), record: shown }))
-    yield* Console.log(recordFields(shown))
+    yield* print(`proven: record ${index} of the first ${size} of ${printable(origin)}`)
+    yield* print(recordLine({ index, text: line.toString("utf8"), record: shown }))
+    yield* print(recordFields(shown))
   })
 ).pipe(
   Command.withDescription(
     "Checks a proof without the log. Exits with 0 where it holds, 1 where it does not, 2 where it cannot be checked"
   )
 )
+
+/** The record's line as it is in the log, which is canonical: `audit show --json` escapes in it what is not seen. */
+const asInLog = (line: Buffer): Buffer => {
+  const parsed = parseStrictObject(line.toString("utf8"))
+  return Result.isSuccess(parsed) ? Buffer.from(canonicalize(parsed.success)) : line
+}

@@ -11,37 +11,13 @@ import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
 import * as NodeStdio from "@effect/platform-node-shared/NodeStdio"
 import * as NodeTerminal from "@effect/platform-node-shared/NodeTerminal"
 import * as Cause from "effect/Cause"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
-import { checkProof } from "./checkProof.ts"
-import { CannotRun, CheckFailed } from "./Ending.ts"
-import { identity } from "./identity/identity.ts"
-import { keys } from "./keys/keys.ts"
-import { prove } from "./prove.ts"
-import { receipt } from "./receipt.ts"
-import { policy } from "./policy/policy.ts"
-import { show } from "./show.ts"
-import { tail } from "./tail.ts"
-import { verify } from "./verify.ts"
-
-const audit = Command.make("audit").pipe(
-  Command.withDescription("Reads and verifies the log"),
-  Command.withSubcommands([verify, show, tail, prove, checkProof, receipt])
-)
-
-/** Help where it is asked for; what is wrong with an invocation in one line. */
-const presenter: CliOutput.Presenter = {
-  present: (event) =>
-    event._tag === "InvalidInvocation"
-      ? Console.error(
-          `${event.commandPath.join(" ")}: ${event.errors.map(({ message }) => message).join("; ")}. See ${event.commandPath.join(" ")} --help`
-        )
-      : CliOutput.defaultPresenter.present(event)
-}
+import { CheckFailed } from "./Ending.ts"
+import { presenter, reported, root } from "./Root.ts"
 
 const platform = Layer.mergeAll(
   NodeFileSystem.layer,
@@ -58,10 +34,9 @@ const exitCode = (exit: Exit.Exit<unknown, unknown>): number => {
   return Cause.squash(exit.cause) instanceof CheckFailed ? 1 : 2
 }
 
-Command.make("secure-openai").pipe(
-  Command.withSubcommands([audit, policy, identity, keys]),
+root.pipe(
   Command.run({ version: "0.1.0" }),
-  Effect.tapError((error) => (error instanceof CannotRun ? Console.error(error.message) : Effect.void)),
+  reported,
   Effect.provide(NodeChildProcessSpawner.layer.pipe(Layer.provideMerge(platform))),
   NodeRuntime.runMain({ disableErrorReporting: true, teardown: (exit, onExit) => onExit(exitCode(exit)) })
 )

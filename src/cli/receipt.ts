@@ -3,7 +3,6 @@
  *
  * @since 0.2.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
@@ -15,6 +14,8 @@ import { type PublicJwk, type ReceiptClaims, type Verified, verify, verifyInLog 
 import type { ReadRecord } from "../audit/Record.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
 import { logPath, path } from "./LogPath.ts"
+import { printable } from "./Words.ts"
+import { printError, printJson } from "./Output.ts"
 
 /** The command. */
 export const receipt = Command.make(
@@ -43,10 +44,10 @@ export const receipt = Command.make(
       catch: (cause) => new CannotRun({ message: cause instanceof Error ? cause.message : String(cause) })
     })
     if (!verified.valid) {
-      yield* Console.error(`The receipt does not hold: ${verified.reason}.`)
+      yield* printError(`The receipt does not hold: ${printable(verified.reason)}.`)
       return yield* new CheckFailed()
     }
-    yield* Console.log(JSON.stringify(verified.claims, undefined, 2))
+    yield* printJson(verified.claims, 2)
   })
 ).pipe(
   Command.withDescription(

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -12,6 +11,7 @@ import { type Line, linesWith, readLines } from "../audit/Reader.ts"
 import { CannotRun } from "./Ending.ts"
 import { logPath, path } from "./LogPath.ts"
 import { recordFields, recordLine } from "./Words.ts"
+import { print, printJsonText } from "./Output.ts"
 
 /** The argument INDEX. */
 export const index = Argument.Int("index").pipe(Argument.withDescription("Index of a record"))
@@ -22,7 +22,7 @@ export const show = Command.make(
   {
     index,
     path,
-    json: Flag.Boolean("json").pipe(Flag.withDescription("The records as they are in the log"), Flag.withDefault(false))
+    json: Flag.Boolean("json").pipe(Flag.withDescription("The records as JSON, a line each"), Flag.withDefault(false))
   },
   Effect.fnUntraced(function* ({ index, json, path }) {
     const log = logPath(path)
@@ -33,13 +33,13 @@ export const show = Command.make(
     if (found === undefined) return yield* new CannotRun({ message: `The log at ${log} has no record ${index}.` })
     const { others, shown } = found
     if (json) {
-      for (const line of [shown, ...others]) yield* Console.log(line.text)
+      for (const line of [shown, ...others]) yield* printJsonText(line.text)
       return
     }
-    yield* Console.log(recordLine(shown))
-    if (shown.record !== undefined) yield* Console.log(recordFields(shown.record))
-    if (others.length > 0) yield* Console.log("The same call:")
-    for (const line of others) yield* Console.log(recordLine(line))
+    yield* print(recordLine(shown))
+    if (shown.record !== undefined) yield* print(recordFields(shown.record))
+    if (others.length > 0) yield* print("The same call:")
+    for (const line of others) yield* print(recordLine(line))
   })
 ).pipe(Command.withDescription("Shows a record, and the others of its call"))
 

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Command from "effect/cli/Command"
@@ -12,6 +11,7 @@ import { followLines, lastLines, type Line, listSegments } from "../audit/Reader
 import { CannotRun } from "./Ending.ts"
 import { logPath, path } from "./LogPath.ts"
 import { recordLine } from "./Words.ts"
+import { print, printJsonText } from "./Output.ts"
 
 /** How many records are shown. */
 const shown = 10
@@ -26,21 +26,21 @@ export const tail = Command.make(
       Flag.withDescription("Go on with each record as it is written"),
       Flag.withDefault(false)
     ),
-    json: Flag.Boolean("json").pipe(Flag.withDescription("The records as they are in the log"), Flag.withDefault(false))
+    json: Flag.Boolean("json").pipe(Flag.withDescription("The records as JSON, a line each"), Flag.withDefault(false))
   },
   Effect.fnUntraced(function* ({ follow, json, path }) {
     const log = logPath(path)
     const cannotRead = (cause: unknown) =>
       new CannotRun({ message: `The log at ${log} cannot be read: ${String(cause)}` })
-    const print = (line: Line) => Console.log(json ? line.text : recordLine(line))
+    const show = (line: Line) => (json ? printJsonText(line.text) : print(recordLine(line)))
     const segments = yield* Effect.tryPromise({ try: () => listSegments(log), catch: cannotRead })
     if (segments.length === 0) return yield* new CannotRun({ message: `There is no log at ${log}.` })
     const last = yield* Effect.tryPromise({ try: () => lastLines(log, shown), catch: cannotRead })
-    yield* Effect.forEach(last, print, { discard: true })
+    yield* Effect.forEach(last, show, { discard: true })
     if (!follow) return
     const next = (last.at(-1)?.index ?? -1) + 1
     yield* Stream.unwrap(
       Effect.map(Effect.abortSignal, (signal) => Stream.fromAsyncIterable(followLines(log, next, signal), cannotRead))
-    ).pipe(Stream.runForEach(print))
+    ).pipe(Stream.runForEach(show))
   })
 ).pipe(Command.withDescription("Shows the last records"))

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -14,7 +13,8 @@ import { CannotRun, CheckFailed } from "./Ending.ts"
 import { type Copy, readEarlier, since } from "./Earlier.ts"
 import { key, readKeys } from "./LogKey.ts"
 import { logPaths, path } from "./LogPath.ts"
-import { reportLines } from "./Words.ts"
+import { printable, reportLines } from "./Words.ts"
+import { print, printJson } from "./Output.ts"
 
 /** The command. */
 export const verify = Command.make(
@@ -47,11 +47,11 @@ export const verify = Command.make(
       }
       const report = result.success
       intact &&= report.ok
-      yield* Console.log(json ? JSON.stringify({ path: log, ...report }) : reportLines(log, report).join("\n"))
+      yield* json ? printJson({ path: log, ...report }) : print(reportLines(log, report).join("\n"))
     }
     for (const copy of earlier?.others(logs) ?? []) {
       intact = false
-      yield* Console.log(json ? JSON.stringify(ofNone(copy)) : copyLine(copy, logs))
+      yield* json ? printJson(ofNone(copy)) : print(copyLine(copy, logs))
     }
     if (!intact) return yield* new CheckFailed()
     if (failed !== undefined) return yield* failed
@@ -66,4 +66,4 @@ export const verify = Command.make(
 const ofNone = ({ file, note }: Copy) => ({ copy: file, ok: false, origin: note.origin, size: note.size })
 
 const copyLine = ({ file, note }: Copy, logs: ReadonlyArray<string>): string =>
-  `${file}: NOT HERE\n  ${note.size} records of ${note.origin} were signed, and no such log is at ${logs.join(", ")}`
+  `${printable(file)}: NOT HERE\n  ${note.size} records of ${printable(note.origin)} were signed, and no such log is at ${logs.join(", ")}`

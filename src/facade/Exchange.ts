@@ -25,7 +25,7 @@ import * as Admission from "../http/Admission.ts"
 import { newId } from "../Id.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
-import { classify, type OperationName, urlOf } from "../Operation.ts"
+import { classify, type OperationName, type Target, urlOf } from "../Operation.ts"
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
 import { rememberErrorResponse } from "./ErrorResponses.ts"
 import type { Message } from "../Workspace.ts"
@@ -133,7 +133,7 @@ export class Exchange implements TurnOwner {
     const fault = Admission.faultOf(head, reading, door, caller)
     if (fault !== undefined) return this.#refuse(resource, fault)
     if (target._tag === "Family") {
-      await this.#pass(target.family, resource, added)
+      await this.#pass(target, resource, added)
       return built
     }
     if (!this.#turn?.decides(built.req.body, endpoint, query)) {
@@ -212,13 +212,18 @@ export class Exchange implements TurnOwner {
   }
 
   /** Identity, policy on the resource, and the log, for a family that passes through. */
-  async #pass(family: string, resource: string, headers: ReadonlyArray<string>): Promise<void> {
+  async #pass(
+    { family, use }: Target & { readonly _tag: "Family" },
+    resource: string,
+    headers: ReadonlyArray<string>
+  ): Promise<void> {
     const endpoint = this.#endpoint
     if (this.#finish !== undefined && this.#passedTo === endpoint) return
     const { app, credentials, intents, workspace } = this.#session
     this.#moveOn(undefined)
     const lineage = this.#lineage
-    const request = { id: newId(), app, family, resource, endpoint, headers, credentials, intents, lineage }
+    const id = newId()
+    const request = { id, app, family, use, resource, endpoint, headers, credentials, intents, lineage }
     this.#finish = await workspace.pass(request)
     this.#passedTo = endpoint
   }

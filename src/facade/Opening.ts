@@ -9,6 +9,7 @@ import { requireIntent, tokenSource } from "../AgentClient.ts"
 import type { Credentials } from "../Call.ts"
 import { ConfigurationError } from "../Errors.ts"
 import { newId } from "../Id.ts"
+import { requireName } from "../Name.ts"
 import { Pipeline } from "../Pipeline.ts"
 import { Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { closedDoor } from "./Door.ts"
@@ -18,6 +19,8 @@ import { layerInvocation } from "./Turn.ts"
 
 /** The session of a new client. Throws `ConfigurationError` for options that do not go together. */
 export const openSession = (options: SecureOptions): Session => {
+  requireName("appName", options.appName)
+  requireName("userName", options.userName)
   const app = options.appName ?? "secure-openai-app"
   const own = Object.keys(workspaceOptions(options)).length > 0
   if (own && options.workspace !== undefined)

@@ -25,6 +25,7 @@ import {
 import { scheduler } from "../EventLoop.ts"
 import { newId } from "../Id.ts"
 import { Invocation } from "../invocation/Invocation.ts"
+import { requireName } from "../Name.ts"
 import { endpointFor, familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
 import { Pipeline } from "../Pipeline.ts"
 import type { Limits } from "../policy/Limits.ts"
@@ -210,6 +211,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     registerTool(name: string, handler: ToolHandler, options: ToolOptions = {}): void {
       if (isOperation(name))
         throw new ConfigurationError(`A tool cannot be named "${name}": that is one of the service's own operations.`)
+      requireName("A tool's name", name)
       this.#session.tools.set(name, { handler, prompts: requirePrompts(options) })
     }
 
@@ -349,7 +351,8 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       if (credentials._tag === "App") {
         const endpoint = `GET ${this.baseURL.replace(/^http/, "ws")}`
         const lineage = currentLineage()
-        return workspace.passAtOnce({ id, app, family: webSockets, resource, endpoint, credentials, intents, lineage })
+        const family = { family: webSockets, use: "reaches_model" as const }
+        return workspace.passAtOnce({ id, app, ...family, resource, endpoint, credentials, intents, lineage })
       }
       const code = "resource_not_allowed"
       const message = "WebSocket APIs are not judged, and so not for users"

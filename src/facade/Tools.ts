@@ -13,7 +13,7 @@ import { Call, type CallOptions, type Committed, type Lineage, type Receipt, Rep
 import { askedInCourse, inCourseOf, stepsInCourseOf } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { scheduler } from "../EventLoop.ts"
-import { type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
+import { inWords, type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
 import { Pipeline } from "../Pipeline.ts"
 import { askedBy } from "./Asked.ts"
 import { rememberReceipt } from "./Receipts.ts"
@@ -134,7 +134,8 @@ export const orRefusal = async <A>(run: () => Promise<A>): Promise<A | string> =
     return await run()
   } catch (error) {
     if (!(error instanceof PolicyDeniedError)) throw error
-    return JSON.stringify({ error: { code: error.code, message: error.decision.violations.map(reason).join("; ") } })
+    const { more, violations } = error.decision
+    return JSON.stringify({ error: { code: error.code, message: inWords(violations.map(reason), more) } })
   }
 }
 
@@ -194,8 +195,7 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
     }
     const lineage = askedInRun(session, rest[0], name, text)
     return orRefusal(
-      async () =>
-        (await runTool(session, name, args ?? { input: text }, { handler, isText, askedBy: lineage })).value
+      async () => (await runTool(session, name, args ?? { input: text }, { handler, isText, askedBy: lineage })).value
     )
   }
   if (parse === undefined) return { ...tool, name, function: (text, ...rest) => run(String(text), text, rest) }

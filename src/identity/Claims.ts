@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import type { JsonObject } from "../CanonicalJson.ts"
 import { IdentityInvalid } from "../Errors.ts"
 import type { Principal } from "../Principal.ts"
-import { isName, maximumName } from "./Name.ts"
+import { isName, maximumName, namelessness } from "../Name.ts"
 
 const Path = Schema.NonEmptyArray(Schema.String)
 
@@ -113,8 +113,8 @@ const phishingResistant: ReadonlySet<string> = new Set(["fido", "fido2", "hwk", 
 
 /**
  * What a mapping makes of verified claims, field by field. Throws {@link IdentityInvalid} (`claim`) for a claim that is
- * there and says something else than names: one text, or an array of texts, each of 1 to 256 characters without control or
- * bidirectional ones. Names are compared to the byte, never trimmed, folded or normalised.
+ * there and says something else than names: one text, or an array of texts, each of 1 to 256 characters without any that is
+ * not seen, and without white space at its ends. Names are compared to the byte, never trimmed, folded or normalised.
  */
 export const map = (claims: JsonObject, mapping: Mapping): ReadonlyArray<Mapped> =>
   fields.map((field) => {
@@ -167,7 +167,10 @@ const userIn = (claims: JsonObject, { preset, user }: Mapping): Mapped => {
   const way = user.find((way) => valueOf(claims, way) !== undefined) ?? user[0] ?? ["sub"]
   const name = at(claims, way)
   if (!isName(name))
-    throw invalid(way, `must be a name of 1 to ${maximumName} characters, for policies know the user by it`)
+    throw invalid(
+      way,
+      `must be a name of 1 to ${maximumName} characters, for policies know the user by it (${namelessness(name)})`
+    )
   if (way.join() === "email" && Object.hasOwn(claims, "email_verified") && claims["email_verified"] !== true)
     throw invalid(["email_verified"], "is not true, so the e-mail address names nobody")
   // For any other address Google only knows that somebody could once read its mail.
@@ -181,7 +184,10 @@ const namesIn = (claims: JsonObject, way: ReadonlyArray<string>): ReadonlyArray<
   if (value === undefined) return []
   const names = Array.isArray(value) ? value : [value]
   if (!names.every(isName))
-    throw invalid(way, `must be a name or an array of names, each of 1 to ${maximumName} characters`)
+    throw invalid(
+      way,
+      `must be a name or an array of names, each of 1 to ${maximumName} characters (${namelessness(names.find((one) => !isName(one)))})`
+    )
   return names
 }
 

@@ -13,7 +13,7 @@ import { IdentityInvalid, type IdentityReason } from "../Errors.ts"
 import { decode } from "../Jws.ts"
 import type { Issuer } from "./Issuer.ts"
 import { algorithms, isKeyId, maximumKeyId } from "./Jwk.ts"
-import { isName, maximumName } from "./Name.ts"
+import { isName, maximumName, namelessness } from "../Name.ts"
 import type { Time } from "./Time.ts"
 
 /**
@@ -202,7 +202,7 @@ const checkClaims = (claims: JsonObject, issuer: Issuer, now: number): number =>
   const { exp, iat, nbf, sub } = claims
   checkAudience(claims["aud"], issuer)
   checkClient(claims, issuer)
-  if (!isName(sub)) throw badClaim("sub", `must be text of 1 to ${maximumName} characters without control characters`)
+  if (!isName(sub)) throw badClaim("sub", `must be a name of 1 to ${maximumName} characters (${namelessness(sub)})`)
   if (!isTime(exp)) throw badClaim("exp", "must be a time in whole seconds")
   if (!isTime(iat)) throw badClaim("iat", "must be a time in whole seconds")
   if (nbf !== undefined && !isTime(nbf)) throw badClaim("nbf", "must be a time in whole seconds")

@@ -8,7 +8,7 @@
 import * as Result from "effect/Result"
 import type { Json } from "../CanonicalJson.ts"
 import type { Violation } from "../Decision.ts"
-import { isOperation, type Operation, operations } from "../Operation.ts"
+import { isOperation, type Operation, operations, otherNameOf } from "../Operation.ts"
 import { type Constraint, contradiction, fromSpec, meet, valuesMatcher } from "./Constraint.ts"
 import type { NeededAttestation, Source } from "./Finding.ts"
 import {
@@ -325,6 +325,7 @@ const meetOnto = (
   refusal: Violation | undefined
 ): Met => {
   const { operation, resource } = rest
+  const otherName = otherNameOf(resource)
   const windows: Array<Window> = []
   const denied: Array<Violation> = []
   const refused: Array<Violation> = []
@@ -338,10 +339,10 @@ const meetOnto = (
     const { counter, name: policy, onViolation, rateLimit, resources, window } = document
     const source = { policy, rank: rank++ }
     if (window !== undefined) windows.push({ ...source, ...window })
-    for (const { matches, pattern } of document.denied)
-      if (matches(resource)) denied.push(isDenied(resource, pattern, policy))
-    if (resources.length > 0 && !resources.some(({ matches }) => matches(resource)))
-      refused.push(notAllowed(resource, resources, policy))
+    const isNamed = ({ matches }: { readonly matches: Matcher }): boolean =>
+      matches(resource) || (otherName !== undefined && matches(otherName))
+    for (const rule of document.denied) if (isNamed(rule)) denied.push(isDenied(resource, rule.pattern, policy))
+    if (resources.length > 0 && !resources.some(isNamed)) refused.push(notAllowed(resource, resources, policy))
     for (const { matches, rule: specs } of document.parameters)
       if (matches(resource))
         for (const name of Object.keys(specs)) {

@@ -5,8 +5,9 @@
  * @since 0.1.0
  */
 import type { Json, JsonObject } from "../CanonicalJson.ts"
-import type { Approval, Decision, Remedy, Violation } from "../Decision.ts"
-import { operations, passedFamilies } from "../Operation.ts"
+import { type Approval, type Decision, maximumViolations, type Remedy, type Violation } from "../Decision.ts"
+import { type FamilyUse, mustBeNamed, passedFamilies } from "../Families.ts"
+import { operations } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
 import { approvalOf } from "./Approval.ts"
 import { type Bound, broken, check, type Constraint, isGiven, meet } from "./Constraint.ts"
@@ -78,12 +79,28 @@ export const evaluateFamily = (
   {
     callers,
     family,
-    now
-  }: { readonly family: string; readonly callers: ReadonlyArray<Principal>; readonly now: number }
-): ReadonlyArray<Violation> =>
-  passedFamilies.has(family) || callers.every(({ kind }) => kind === "app")
-    ? rules.denied
-    : evaluateResource(rules, now)
+    now,
+    use
+  }: {
+    readonly family: string
+    readonly use: FamilyUse
+    readonly callers: ReadonlyArray<Principal>
+    readonly now: number
+  }
+): ReadonlyArray<Violation> => {
+  if (!mustBeNamed(family, use) || callers.every(({ kind }) => kind === "app")) return rules.denied
+  const violations = evaluateResource(rules, now)
+  return passedFamilies.has(family) ? violations.map((violation) => withUse(violation, use)) : violations
+}
+
+/** Why a family that passes must be named for this request. */
+const withUse = (violation: Violation, use: FamilyUse): Violation =>
+  violation.code === "resource_not_allowed"
+    ? {
+        ...violation,
+        message: `this request ${use === "changes_models" ? "changes models" : "can reach a model"}, so its family must be among the resources: ${violation.message}`
+      }
+    : violation
 
 /**
  * What findings come to. What no edit puts right refuses; where nothing but approvals from outside is missing, the call is
@@ -113,10 +130,13 @@ export const decisionOf = (
   const verdict = verdictOf(findings)
   const violations: Array<Violation> = []
   const remedies: Array<Remedy> = []
+  let more = 0
   for (const finding of findings)
     if (verdict === "allow") remedies.push(finding.remedy!)
-    else if (finding.remedy === undefined && (verdict === "pending" || finding.code !== "approval_pending"))
-      violations.push(explain(finding))
+    else if (finding.remedy === undefined && (verdict === "pending" || finding.code !== "approval_pending")) {
+      if (violations.length < maximumViolations) violations.push(explain(finding))
+      else more++
+    }
   return {
     verdict,
     resource: rules.resource,
@@ -124,6 +144,7 @@ export const decisionOf = (
     policies: rules.policies,
     revision,
     violations,
+    ...(more > 0 && { more }),
     remedies,
     edits: [],
     enforced: true,

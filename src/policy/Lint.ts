@@ -5,7 +5,8 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { aliases, operations, outputTokenCaps } from "../Operation.ts"
+import { waysToModels } from "../Families.ts"
+import { aliases, familyResource, operations, otherNameOf, outputTokenCaps } from "../Operation.ts"
 import { app } from "../Principal.ts"
 import { boundsOf, conflict, highest } from "./Conflict.ts"
 import { type Diagnostic, type Place, showPlace } from "./Diagnostic.ts"
@@ -53,12 +54,11 @@ export type LintCode =
  */
 export const lint = (set: PolicySet, now: number): ReadonlyArray<Diagnostic> => {
   const survey = new Survey(set)
-  const onceASet = modelsOpen(survey)
+  const all = [...checks, makeModelsOpen(survey)]
   return [...set.ids()].flatMap((id) => {
     const entry = survey.entry(id)
     if (entry === undefined) return []
-    const warnings = checks.flatMap((check) => [...check(entry, survey, now)])
-    if (onceASet?.id === id) warnings.push(onceASet.warning)
+    const warnings = all.flatMap((check) => [...check(entry, survey, now)])
     if (warnings.length === 0) return []
     return warnings
       .map(({ code, hint, message, path }): Diagnostic => {
@@ -751,46 +751,96 @@ const validity: Check = function* ({ document: { validity = {} } }, _, now) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Once a set
+// Ways to a model
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Families that pass for everyone and run a model that the request, or an earlier one, names. */
-const modelFamilies = ["batches", "assistants", "threads"]
+/** A way to a model besides the chats: its resource, and whether it is open to users without being among their resources. */
+interface Way {
+  readonly resource: string
+  readonly names: ReadonlyArray<string>
+  readonly isOpen: boolean
+}
 
-/** Models are limited for chats, and families through which any model can be reached are open. */
-const modelsOpen = (survey: Survey): { readonly id: string; readonly warning: Warning } | undefined => {
-  const open = new Set(modelFamilies)
-  let limited: { readonly id: string; readonly spec: PlacedSpec } | undefined
+const completions = `tool:*/${operations.complete.name}`
+
+const ways: ReadonlyArray<Way> = [
+  { resource: completions, names: [completions], isOpen: false },
+  ...waysToModels.map(({ family, isOpen }): Way => {
+    const resource = familyResource("*", family)
+    const otherName = otherNameOf(resource)
+    return { resource, names: otherName === undefined ? [resource] : [resource, otherName], isOpen }
+  })
+]
+
+/** Documents of these scopes hold for many callers; any other binds one caller, or those that extend it. */
+const shared = /^(?:company|bu|team|role|group|app):/u
+
+/**
+ * Models are limited for chats, and something else that reaches any model is open: by the specification, which is told where
+ * the set limits models first, or by a document's own resources, which is told there.
+ */
+const makeModelsOpen = (survey: Survey): Check => {
+  const closed = new Set<Way>()
   for (const id of survey.set.ids()) {
-    const denied = survey.find(id)?.denied_resources ?? []
-    for (const family of open) if (denied.some((pattern) => deniesFamily(pattern, family, survey))) open.delete(family)
-    if (open.size === 0) return undefined
-    if (limited !== undefined) continue
-    const spec = survey
-      .entry(id)
-      ?.specs.get("model")
-      ?.find(
-        ({ bounds, pattern }) =>
-          bounds.allowed_values !== undefined && survey.meet([pattern, `tool:*/${operations.generate.name}`]) === true
-      )
-    if (spec !== undefined) limited = { id, spec }
+    if (!shared.test(id)) continue
+    const entry = survey.entry(id)
+    if (entry !== undefined) for (const way of ways) if (closes(entry, way, survey)) closed.add(way)
   }
-  if (limited === undefined) return undefined
-  const families = [...open].map((family) => `api:*/${family}`)
-  return {
-    id: limited.id,
-    warning: {
-      code: "models_open",
-      path: limited.spec.path,
-      message: `models are limited for chats, but ${families.join(", ")} can still reach any model`,
-      hint: `deny ${families.length === 1 ? "it" : "them"}: "denied_resources": ${JSON.stringify(families)}`
+  const told = new Set<Way>()
+  return function* (entry) {
+    const chain = [entry, ...entry.ancestors]
+    if (!chain.some((one) => limitOf(one, survey) !== undefined)) return
+    const open = ways.filter((way) => !closed.has(way) && !chain.some((one) => closes(one, way, survey)))
+    const limit = limitOf(entry, survey)
+    const byAll = open.filter((way) => way.isOpen && !told.has(way))
+    if (limit !== undefined && byAll.length > 0) {
+      for (const way of byAll) told.add(way)
+      yield stillOpen(limit.path, byAll, "")
     }
+    const own = open.filter((way) => !way.isOpen && isOpened(entry, way, survey))
+    if (own.length === 0) return
+    const index = entry.resources.findIndex((pattern) => own.some((way) => meets(pattern, way, survey)))
+    const path = index === -1 ? limit?.path : ["resources", index]
+    if (path !== undefined) yield stillOpen(path, own, ", which the resources allow,")
   }
 }
 
-/** Whether a pattern denies a family, of one app at least. One that matches anywhere must do so whatever the app's name. */
-const deniesFamily = (pattern: string, family: string, { meet }: Survey): boolean =>
-  isAnywhere(pattern) ? resourcePattern(pattern)(`api:/${family}`) : meet([pattern, `api:*/${family}`]) !== false
+const stillOpen = (path: Path, open: ReadonlyArray<Way>, why: string): Warning => {
+  const resources = open.map(({ resource }) => resource)
+  return {
+    code: "models_open",
+    path,
+    message: `models are limited for chats, but ${resources.join(", ")}${why} can still reach any model`,
+    hint: `deny ${resources.length === 1 ? "it" : "them"}: "denied_resources": ${JSON.stringify(resources)}${resources.includes(completions) ? `; or limit "model" for ${completions} too` : ""}`
+  }
+}
+
+/** The spec by which a document limits the models of chats. */
+const limitOf = ({ specs }: Entry, { meet }: Survey): PlacedSpec | undefined =>
+  specs
+    .get("model")
+    ?.find(
+      ({ bounds, pattern }) =>
+        bounds.allowed_values !== undefined && meet([pattern, `tool:*/${operations.generate.name}`]) === true
+    )
+
+/** Whether a document closes a way, of one app at least: it denies it, or limits its models. */
+const closes = ({ denied, specs }: Entry, way: Way, survey: Survey): boolean =>
+  denied.some((pattern) => meets(pattern, way, survey)) ||
+  (way.resource === completions &&
+    (specs.get("model") ?? []).some(({ pattern }) => survey.meet([pattern, completions]) !== false))
+
+/** Whether the resources of a document, and of those that it extends, allow a way. */
+const isOpened = (entry: Entry, { resource }: Way, survey: Survey): boolean => {
+  const lists = listsOf(entry)
+  return lists.length > 0 && reachable([resource], lists, survey.meet) === true
+}
+
+/** Whether a pattern matches a way, of one app at least. One that matches anywhere must do so whatever the app's name. */
+const meets = (pattern: string, { names }: Way, { meet }: Survey): boolean =>
+  names.some((name) =>
+    isAnywhere(pattern) ? resourcePattern(pattern)(name.replace("*", "")) : meet([pattern, name]) !== false
+  )
 
 const checks: ReadonlyArray<Check> = [
   id,

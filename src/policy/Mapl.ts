@@ -9,6 +9,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { RE2JS } from "re2js"
 import { snapshot } from "../CanonicalJson.ts"
+import { unseen } from "../Text.ts"
 import { type Condition, parse as parseCondition } from "./Condition.ts"
 import type { Excerpt } from "./Diagnostic.ts"
 import { describe, type Fault, faultsOf as readFaults, type Home, showValue, valueAt } from "./Fault.ts"
@@ -399,7 +400,10 @@ const policyId = (description: string, examples: ReadonlyArray<string>) =>
   Schema.String.annotate({ description, examples }).check(
     nonEmpty,
     check(
-      (id: string) => (id.trim() === id && !/\p{Cc}/u.test(id)) || "must not hold control characters or outer blanks",
+      // A document for a name that only looks like another one's would be for somebody else. An editor sees a part of this.
+      (id: string) =>
+        (id.trim() === id && !unseen.test(id)) ||
+        "must not hold control characters, others that are not seen, or outer blanks",
       {
         pattern: String.raw`^[^\s\u0000-\u001f\u007f-\u009f](?:[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$`
       }

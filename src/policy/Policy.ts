@@ -24,6 +24,8 @@ import {
 } from "../Call.ts"
 import type { Decision, Violation } from "../Decision.ts"
 import {
+  bounded,
+  describe,
   ApprovalPending,
   type Configuration,
   EnforcementUnavailable,
@@ -263,7 +265,7 @@ const make = (
       })
     }),
 
-    pass: Effect.fnUntraced(function* ({ app, family, lineage, resource, ...request }, principal) {
+    pass: Effect.fnUntraced(function* ({ app, family, lineage, resource, use, ...request }, principal) {
       const intents = narrowed(request.intents, lineage)
       const behalf = behalfOf(lineage)
       yield* warn(intents)
@@ -275,7 +277,7 @@ const make = (
           {
             onFailure: (error) => refusalOf(about, [undecided(error)]),
             onSuccess: (rules) => {
-              const violations = evaluateFamily(rules, { family, callers: [principal, ...behalf], now })
+              const violations = evaluateFamily(rules, { family, use, callers: [principal, ...behalf], now })
               const decision = refusalOf({ ...about, policies: rules.policies }, violations)
               return violations.length > 0 ? decision : { ...decision, verdict: "allow" }
             }
@@ -303,9 +305,9 @@ const isPermit = (decision: Decision): decision is Permit => decision.verdict ==
 const refused = (decision: Decision): PolicyDenied | ApprovalPending =>
   decision.verdict === "pending"
     ? new ApprovalPending({
-        decision,
+        decision: bounded(decision),
         stage: "policy",
-        message: `${decision.resource} waits for approval for ${decision.principal}: ${decision.violations.map(({ message }) => message).join("; ")}`
+        message: describe(decision, "waits for approval")
       })
     : policyDenied(decision, "policy")
 
@@ -389,10 +391,11 @@ const rateLimited = (
     message: `the ${limit} ${limit === 1 ? "call" : "calls"} a minute that ${policy} allows ${decision.principal} are spent`,
     hint: `try again in ${Math.ceil(wait / 1000)} s`
   }))
+  const refused: Decision = { ...decision, verdict: "deny", violations, remedies: [] }
   return new PolicyRateLimited({
-    decision: { ...decision, verdict: "deny", violations, remedies: [] },
+    decision: bounded(refused),
     stage: "policy",
     retryAfter: Math.max(...spent.map(({ wait }) => wait)),
-    message: `${decision.resource} was refused for ${decision.principal}: ${violations.map(({ message }) => message).join("; ")}`
+    message: describe(refused, "was refused")
   })
 }

@@ -417,10 +417,21 @@ const cycles = (tree: Tree): ReadonlyArray<Diagnostic> => {
   }
   return closing.map((number) => {
     const [id, parent] = [ids.id(number), names.id(parents[number]!)]
-    const message = `${id} extends ${parent}, which extends ${id} in turn: a cycle`
+    const circle: Array<string> = []
+    for (let each = parentOf(number); each !== number; each = parentOf(each)) circle.push(ids.id(each))
+    circle.push(id, parent)
+    const message = `${id} extends ${parent}, which closes a cycle: ${inShort(circle).join(" → ")}`
     return { ...wrong("cycle", id, locate(tree, id, ["extends"])), message }
   })
 }
+
+/** How many policies of a cycle are named: more than anybody nests. */
+const mostNamed = 100
+
+const inShort = (circle: ReadonlyArray<string>): ReadonlyArray<string> =>
+  circle.length <= mostNamed
+    ? circle
+    : [...circle.slice(0, mostNamed - 2), `${circle.length - mostNamed} more`, ...circle.slice(-2)]
 
 const invalid = (errors: ReadonlyArray<Diagnostic>): Configuration =>
   new Configuration({

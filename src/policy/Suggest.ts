@@ -5,9 +5,11 @@
  * @since 0.2.0
  */
 import type { JsonObject } from "../CanonicalJson.ts"
-import { outputTokenCaps, passedFamilies, quantities } from "../Operation.ts"
+import { type FamilyUse, mustBeNamed } from "../Families.ts"
+import { isOperation, outputTokenCaps, quantities } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
 import type { Bounds, Document, Spec } from "./Mapl.ts"
+import { isGlob } from "./Pattern.ts"
 
 /** A call that was let through: who asked for which resource of which app, with which model and quantities. */
 export interface AskedCall {
@@ -16,6 +18,8 @@ export interface AskedCall {
   /** `tool:my-app/generate`, `api:my-app/models`. */
   readonly resource: string
   readonly params: JsonObject
+  /** Of a family: what it did about models. Default: `passes`. */
+  readonly use?: FamilyUse
 }
 
 /** Quantities that say nothing of what a call costs or may do. */
@@ -25,8 +29,15 @@ const arbitrary: ReadonlySet<string> = new Set(["seed"])
  * A document for each caller, by id: the resources that it used, the models that it asked for, and the highest and lowest
  * numbers. An app's own document takes part in the calls of agents and users too, so it allows what all of them did; it is
  * there only where the app, or an agent without a user, has called.
+ *
+ * Callers choose the names that they ask for, and a document must not give them more than they asked for. So every name in it
+ * is a literal: a call whose tool, app or model is spelt with a `*`, for which MAPL has no escape, is left out; and so is one
+ * of a tool of which `isRegistered` is false.
  */
-export const suggest = (calls: Iterable<AskedCall>): ReadonlyArray<Document> => {
+export const suggest = (
+  calls: Iterable<AskedCall>,
+  isRegistered: (resource: string) => boolean
+): ReadonlyArray<Document> => {
   const uses = new Map<string, Uses>()
   const use = (id: string): Uses => {
     const known = uses.get(id) ?? new Map<string, Use>()
@@ -34,11 +45,13 @@ export const suggest = (calls: Iterable<AskedCall>): ReadonlyArray<Document> => 
     return known
   }
   const apps = new Set<string>()
-  for (const { app, params, principal, resource } of calls) {
+  for (const call of calls) {
+    if (!isLiteral(call) || (isTool(call.resource) && !isRegistered(call.resource))) continue
+    const { app, principal } = call
     const byApp = `app:${app}`
-    if (principal.kind === "user") add(use(policyId(principal)), principal, resource, params)
+    if (principal.kind === "user") add(use(policyId(principal)), call)
     else apps.add(byApp)
-    add(use(byApp), principal, resource, params)
+    add(use(byApp), call)
   }
   return [...uses]
     .filter(([id]) => !id.startsWith("app:") || apps.has(id))
@@ -61,9 +74,9 @@ interface Use {
 
 type Uses = Map<string, Use>
 
-const add = (uses: Uses, principal: Principal, resource: string, params: JsonObject): void => {
+const add = (uses: Uses, { params, principal, resource, use = "passes" }: AskedCall): void => {
   // Families that pass for this caller anyway need no word.
-  if (resource.startsWith("api:") && (principal.kind === "app" || passedFamilies.has(familyOf(resource)))) return
+  if (resource.startsWith("api:") && (principal.kind === "app" || !mustBeNamed(nameOf(resource), use))) return
   const known: Use = uses.get(resource) ?? {
     calls: 0,
     models: new Set(),
@@ -93,7 +106,13 @@ const add = (uses: Uses, principal: Principal, resource: string, params: JsonObj
   if (capped) known.cappedCalls++
 }
 
-const familyOf = (resource: string): string => resource.slice(resource.lastIndexOf("/") + 1)
+const nameOf = (resource: string): string => resource.slice(resource.lastIndexOf("/") + 1)
+
+const isTool = (resource: string): boolean => resource.startsWith("tool:") && !isOperation(nameOf(resource))
+
+/** True where the names that a call asks for stand for themselves alone. */
+const isLiteral = ({ params: { model }, resource }: AskedCall): boolean =>
+  !isGlob(resource) && !(typeof model === "string" && isGlob(model))
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What it comes to

@@ -196,6 +196,42 @@ describe("secure-openai policy suggest", () => {
   })
 })
 
+describe("a log of a user who asks for patterns", () => {
+  it("suggests neither patterns nor tools that are not registered", async () => {
+    const audit = { path: at("patterns") }
+    const client = new SecureOpenAI({
+      appName: "assistant",
+      apiKey: "k",
+      baseURL: provider.url,
+      maxRetries: 0,
+      issuers: testIssuer,
+      policies: [{ policy_id: "user:mallory", resources: ["**"] }],
+      audit
+    })
+    client.registerTool("pay", () => "paid")
+    client.registerTool("fail", () => {
+      throw new Error("no")
+    })
+    const mallory = await client.asUser(mintToken({ sub: "mallory" }))
+    for (const model of ["*", "gpt-*", "gpt-4o"])
+      await mallory.chat.completions.create({ model, messages: [{ role: "user", content: "x" }] })
+    for (const name of ["pay", "fail", "**", "*", "pay*", "invented"])
+      await mallory
+        .invokeTool({ id: "c", type: "function", function: { name, arguments: "{}" } })
+        .catch((error: Error) => assert.strictEqual(error.message.includes("no"), true))
+    await mallory.fineTuning.jobs.list()
+    await client.close()
+    const documents = () => JSON.parse(run("suggest", audit.path).stdout)
+    assert.deepStrictEqual(documents(), [
+      {
+        policy_id: "user:mallory",
+        resources: ["tool:assistant/fail", "tool:assistant/generate", "tool:assistant/pay"],
+        constraints: { parameters: { "tool:assistant/generate": { model: ["gpt-4o"] } } }
+      }
+    ])
+  })
+})
+
 describe("a log of policies that hold", () => {
   it("suggests what was let through, and replays what policy refused as well", () => {
     const { stdout } = run("suggest", at("strict"))

@@ -88,7 +88,7 @@ describe("Claims.principal", () => {
   it("accepts a name of 256 characters and keeps its bytes", () => {
     assert.strictEqual(principal({ sub: "é".repeat(256) }).id, "é".repeat(256))
     assert.notStrictEqual(principal({ sub: "é" }).id, principal({ sub: "e\u0301" }).id)
-    assert.strictEqual(principal({ sub: " Alice " }).id, " Alice ")
+    assert.strictEqual(principal({ sub: "Alice  B" }).id, "Alice  B")
   })
 
   it("refuses a claim that the token only points to", () => {

@@ -299,6 +299,15 @@ const rows: ReadonlyArray<Row> = [
     "a\u0085",
     "a\u202e",
     "a\u2066",
+    "a\u200b",
+    "a\u00ad",
+    "\ufeffa",
+    "a\u{e0001}b",
+    "a\u115f",
+    "a ",
+    " a",
+    "a\u3000",
+    "\u00a0a",
     "a\ud800".toWellFormed().replace("\ufffd", "\u2028"),
     7,
     null,
@@ -307,7 +316,7 @@ const rows: ReadonlyArray<Row> = [
     claim(`sub ${i}: ${JSON.stringify(sub)?.slice(0, 12)}`, { sub, preferred_username: "alice" }, "claim")
   ),
   claim("sub of 256 characters", { sub: "a".repeat(256) }, "accepted"),
-  claim("sub with a space before it", { sub: " alice" }, "accepted"),
+  claim("sub with a space in it", { sub: "alice b" }, "accepted"),
   ...[{ admin: true }, [["admin"]], 7, null, [7], [""]].map((roles): Row =>
     claim(`roles ${JSON.stringify(roles)}`, { roles }, "claim")
   ),

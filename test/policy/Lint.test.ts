@@ -430,6 +430,56 @@ describe("lint", () => {
     )
   })
 
+  describe("of models that are limited for chats", () => {
+    const limited = specs({ model: ["a"] }, "tool:*/generate")
+    const closed = ["api:*/batches", "api:*/beta"]
+    const named = (...documents: ReadonlyArray<Document>) =>
+      warningsOf(documents).flatMap(({ code, message, path, policy }) => {
+        if (code !== "models_open") return []
+        const [, ways] = /but (.*?)(?:, which the resources allow,)? can still/u.exec(message) ?? []
+        return `${policy} ${path}: ${ways}`
+      })
+
+    it("names what a document's own resources open", () => {
+      const open = (...resources: ReadonlyArray<string>) =>
+        named(user({ resources, denied_resources: closed, ...limited }))
+      assert.deepStrictEqual(open("tool:*/generate"), [])
+      assert.deepStrictEqual(open("tool:*/generate", "api:*/models", "api:*/responses"), [])
+      assert.deepStrictEqual(open("tool:**"), ["user:a resources[0]: tool:*/complete"])
+      assert.deepStrictEqual(open("tool:*/generate", "api:lab/fine_tuning"), ["user:a resources[1]: api:*/fine_tuning"])
+      assert.deepStrictEqual(open("tool:*/generate", "api:lab/realtime", "api:lab/evals"), [
+        "user:a resources[1]: api:*/evals, api:*/realtime"
+      ])
+      const [all] = open("**")
+      assert.include(all, "tool:*/complete, api:*/fine_tuning, api:*/agents, api:*/chatkit, api:*/decisions")
+    })
+
+    it("names what one opens within what it extends, and nothing that is closed above", () => {
+      const parent = (more: Body) => team({ denied_resources: closed, ...limited, ...more })
+      const below = (more: Body) => child({ resources: ["tool:*/generate", "api:*/realtime"], ...more })
+      assert.deepStrictEqual(named(parent({}), below({})), ["user:a resources[1]: api:*/realtime"])
+      assert.deepStrictEqual(named(parent({ denied_resources: [...closed, "api:*/realtime"] }), below({})), [])
+      assert.deepStrictEqual(named(parent({ resources: ["tool:*/generate", "api:*/evals"] }), below({})), [
+        "team:T resources[1]: api:*/evals"
+      ])
+    })
+
+    it("does not take what is denied to one user for closed to another", () => {
+      const other: Document = { policy_id: "user:b", ...limited }
+      assert.deepStrictEqual(named(user({ denied_resources: closed, ...limited }), other), [
+        'user:b constraints.parameters["tool:*/generate"].model: api:*/batches, api:*/assistants, api:*/threads'
+      ])
+      assert.deepStrictEqual(named(user(limited), { policy_id: "app:lab", denied_resources: closed }), [])
+    })
+
+    it("is content where completions are limited as well", () => {
+      const both = {
+        constraints: { parameters: { "tool:*/generate": { model: ["a"] }, "tool:*/complete": { model: ["b"] } } }
+      }
+      assert.deepStrictEqual(named(user({ resources: ["tool:**"], denied_resources: closed, ...both })), [])
+    })
+  })
+
   it("finds nothing in the example policies", () => {
     assert.deepStrictEqual(warningsOf(Path.join(root, "examples/policies")), [])
   })

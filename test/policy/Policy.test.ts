@@ -445,6 +445,7 @@ describe("families that pass", () => {
     id: "",
     app: "my-app",
     family,
+    use: "passes",
     resource: `api:my-app/${family}`,
     endpoint: "",
     credentials: { _tag: "App" },
@@ -481,6 +482,34 @@ describe("families that pass", () => {
       yield* TestClock.setTime(Date.parse("2027-01-01T00:00:00Z"))
       assert.deepStrictEqual(yield* pass(request("realtime"), user("ana")), ["outside_validity"])
     }).pipe(using({ ...open, resources: ["api:my-app/realtime"], validity: { not_after: "2026-12-31" } }))
+  )
+
+  it.effect("ask for their name where a request reaches or changes a model", () =>
+    Effect.gen(function* () {
+      for (const use of ["reaches_model", "changes_models"] as const) {
+        assert.deepStrictEqual(yield* pass(request("models", { use }), app("my-app")), [])
+        assert.deepStrictEqual(yield* pass(request("models", { use }), user("ana")), ["resource_not_allowed"])
+        assert.deepStrictEqual(yield* pass(request("fine_tuning", { use }), user("ana")), [])
+        assert.deepStrictEqual(yield* pass(request("models", { use }), agent("helper")), ["no_policy"])
+      }
+    }).pipe(using({ ...open, resources: ["tool:**", "api:my-app/fine_tuning"] }))
+  )
+
+  it.effect("are assistants, threads and vector stores under the name beta", () =>
+    Effect.gen(function* () {
+      for (const family of ["assistants", "threads", "vector_stores"])
+        assert.deepStrictEqual(yield* pass(request(family), user("ana")), ["resource_denied"])
+      assert.deepStrictEqual(yield* pass(request("batches"), user("ana")), [])
+    }).pipe(using({ ...open, denied_resources: ["api:my-app/beta"] }))
+  )
+
+  it.effect("are allowed under the name beta too", () =>
+    Effect.gen(function* () {
+      const use = "reaches_model" as const
+      for (const family of ["assistants", "threads", "vector_stores"])
+        assert.deepStrictEqual(yield* pass(request(family, { use }), user("ana")), [])
+      assert.deepStrictEqual(yield* pass(request("batches", { use }), user("ana")), ["resource_not_allowed"])
+    }).pipe(using({ ...open, resources: ["tool:**", "api:my-app/beta"] }))
   )
 
   it.effect("of other kinds are refused to users where nothing is configured", () =>

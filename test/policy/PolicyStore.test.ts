@@ -126,9 +126,21 @@ describe("policies do not load", () => {
       { policy_id: "team:c", extends: "team:b" },
       { policy_id: "team:d", extends: "team:d" }
     ])
-    assert.include(message, "team:c extends team:b, which extends team:c in turn: a cycle")
+    assert.include(message, "team:c extends team:b, which closes a cycle: team:b → team:c → team:b")
     assert.include(message, "team:d extends team:d")
     assert.include(message, "2 errors")
+  })
+
+  it("with a cycle of several, and show it whole", () => {
+    const ring = ["team:A", "bu:B", "company:C", "user:d"]
+    const documents = (ids: ReadonlyArray<string>) =>
+      ids.map((policy_id, at) => ({ policy_id, extends: ids[(at + 1) % ids.length]! }))
+    assert.include(failure(documents(ring)), "team:A → bu:B → company:C → user:d → team:A")
+    assert.include(failure(documents(["team:d"])), "team:d extends team:d, which closes a cycle: team:d → team:d")
+    const long = failure(documents(Array.from({ length: 5000 }, (_, i) => `user:${i}`)))
+    assert.include(long, "user:0 → user:1 → ")
+    assert.include(long, " → 4901 more → user:4999 → user:0")
+    assert.isBelow(long.length, 4000)
   })
 
   it("with several errors, and list them all", () => {

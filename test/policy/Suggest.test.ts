@@ -4,13 +4,15 @@ import * as Layer from "effect/Layer"
 import { Call } from "../../src/Call.ts"
 import { load } from "../../src/policy/PolicyStore.ts"
 import { Policy } from "../../src/policy/Policy.ts"
-import { type AskedCall, suggest } from "../../src/policy/Suggest.ts"
+import { type AskedCall, suggest as suggestFor } from "../../src/policy/Suggest.ts"
 import { agent, app } from "../../src/Principal.ts"
 import { Models } from "../../src/rewriting/Models.ts"
 import { Rewriting } from "../../src/rewriting/Rewriting.ts"
 import * as Result from "effect/Result"
 import { Random } from "./random.ts"
 import { user } from "./states.ts"
+
+const suggest = (calls: ReadonlyArray<AskedCall>, isRegistered = (_: string) => true) => suggestFor(calls, isRegistered)
 
 const rewriting = Rewriting.layer.pipe(Layer.provide(Models.layer))
 
@@ -144,5 +146,43 @@ describe("suggested policies", () => {
         ["user:ana", ["api:shop/videos"]]
       ]
     )
+  })
+
+  it("name what reaches or changes a model in a family that passes otherwise", () => {
+    const use = (use: NonNullable<AskedCall["use"]>) =>
+      suggest([asked({}, { resource: "api:shop/fine_tuning", use })])[0]?.resources
+    assert.isUndefined(use("passes"))
+    assert.deepStrictEqual(use("changes_models"), ["api:shop/fine_tuning"])
+    assert.deepStrictEqual(use("reaches_model"), ["api:shop/fine_tuning"])
+  })
+
+  it("have no pattern in them, whatever was asked for", () => {
+    const names = ["*", "**", "gpt-*", "*o*", "a*b", "gpt-4o"]
+    const dice = new Random(1)
+    for (let round = 0; round < 200; round++) {
+      const calls = Array.from({ length: 6 }, () =>
+        asked(
+          { model: dice.pick(names), max_tokens: 5 },
+          {
+            app: dice.pick(["shop", "*"]),
+            resource: `${dice.pick(["tool", "api"])}:${dice.pick(["shop", "*"])}/${dice.pick(["generate", "pay", ...names])}`
+          }
+        )
+      )
+      for (const { constraints, resources = [] } of suggest(calls)) {
+        assert.notInclude(resources.join(), "*")
+        assert.notInclude(JSON.stringify(constraints ?? {}), "*")
+        assert.isTrue(resources.every((resource) => calls.some((call) => call.resource === resource)))
+      }
+    }
+    assert.deepStrictEqual(suggest([asked({ model: "*" }), asked({}, { resource: "tool:shop/**" })]), [])
+  })
+
+  it("leave out a tool that is not registered", () => {
+    const calls = ["tool:shop/pay", "tool:shop/invented", "tool:shop/generate"].map((resource) =>
+      asked({}, { resource })
+    )
+    const [document] = suggest(calls, (resource) => resource === "tool:shop/pay")
+    assert.deepStrictEqual(document?.resources, ["tool:shop/generate", "tool:shop/pay"])
   })
 })

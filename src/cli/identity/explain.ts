@@ -4,7 +4,6 @@
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
@@ -21,6 +20,7 @@ import { timeOf } from "../../identity/Time.ts"
 import { CannotRun, CheckFailed } from "../Ending.ts"
 import { type Cell, columns, listed, say, sentence } from "../policy/Page.ts"
 import { json } from "../policy/PolicyPath.ts"
+import { print, printJson } from "../Output.ts"
 
 /** What is said of a token. `refusal` is absent where it is accepted. */
 interface Explanation {
@@ -61,7 +61,7 @@ export const explain = Command.make(
     const configured = yield* configuration(given)
     const text = token === "-" ? yield* standardInput : token
     const explanation = yield* explained(text.trim(), configured)
-    yield* Console.log(json ? JSON.stringify(explanation, null, 2) : lines(explanation).join("\n"))
+    yield* json ? printJson(explanation, 2) : print(lines(explanation).join("\n"))
     if (!explanation.accepted) return yield* new CheckFailed()
   })
 ).pipe(

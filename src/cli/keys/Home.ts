@@ -10,6 +10,8 @@ import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { formatVerifierKey, parseVerifierKeys, verifierKey } from "../../audit/Checkpoint.ts"
+import { maximumText } from "../../audit/Segment.ts"
+import { readPlain } from "../../Files.ts"
 import { CannotRun } from "../Ending.ts"
 
 /** The flag `--home`. */
@@ -36,7 +38,7 @@ export const logsOf = (home: string): ReadonlyArray<string> =>
 
 /** The vkeys of a log, by their public keys' base64url. */
 export const vkeysOf = (log: string): ReadonlyArray<{ readonly x: string; readonly vkey: string }> => {
-  const keys = parseVerifierKeys(Fs.readFileSync(Path.join(log, "vkey"), "utf8"))
+  const keys = parseVerifierKeys(readPlain(Path.join(log, "vkey"), maximumText).toString("utf8"))
   return Result.getOrElse(keys, () => []).map(({ name, publicKey }) => ({
     x: Buffer.from(publicKey).toString("base64url"),
     vkey: formatVerifierKey(verifierKey(name, publicKey))

@@ -3,7 +3,6 @@
  *
  * @since 0.2.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
@@ -13,6 +12,7 @@ import * as Crypto from "node:crypto"
 import * as KeyFolder from "../../KeyFolder.ts"
 import { CannotRun } from "../Ending.ts"
 import { attempt, home, homeOf, keysOf, logsOf, vkeysOf } from "./Home.ts"
+import { print, printJson } from "../Output.ts"
 
 /** The command. */
 export const exportKeys = Command.make(
@@ -47,7 +47,7 @@ export const exportKeys = Command.make(
         return yield* new CannotRun({
           message: `No log in ${folder} is signed by its log key yet; a log has a vkey once a process has opened it.`
         })
-      for (const vkey of vkeys) yield* Console.log(vkey)
+      for (const vkey of vkeys) yield* print(vkey)
       return
     }
     if (format === "jwk") {
@@ -60,12 +60,12 @@ export const exportKeys = Command.make(
         alg: "Ed25519",
         "secure-openai/use": its
       }))
-      return yield* Console.log(JSON.stringify({ keys: jwks }, undefined, 2))
+      return yield* printJson({ keys: jwks }, 2)
     }
     for (const { kid, state, use: its, x } of chosen) {
       const key = Crypto.createPublicKey({ format: "jwk", key: { kty: "OKP", crv: "Ed25519", x } })
       const pem = key.export({ format: "pem", type: "spki" }).toString().trimEnd()
-      yield* Console.log(`# ${its} ${kid} ${state}\n${pem}`)
+      yield* print(`# ${its} ${kid} ${state}\n${pem}`)
     }
   })
 ).pipe(

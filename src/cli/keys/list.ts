@@ -3,12 +3,13 @@
  *
  * @since 0.2.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as KeyFolder from "../../KeyFolder.ts"
 import { attempt, home, homeOf, keysOf } from "./Home.ts"
+import { printable } from "../Words.ts"
+import { print, printJson } from "../Output.ts"
 
 /** The command. */
 export const list = Command.make(
@@ -17,6 +18,6 @@ export const list = Command.make(
   Effect.fnUntraced(function* ({ home, json }) {
     const { keys } = yield* attempt(() => KeyFolder.list(keysOf(homeOf(home))))
     for (const { kid, state, use } of keys)
-      yield* Console.log(json ? JSON.stringify({ use, kid, state }) : `${use.padEnd(6)} ${kid}  ${state}`)
+      yield* json ? printJson({ use, kid, state }) : print(`${use.padEnd(6)} ${printable(kid)}  ${state}`)
   })
 ).pipe(Command.withDescription("Lists the keys: by use, id and state. Nothing is made or changed"))

@@ -4,7 +4,6 @@
  *
  * @since 0.2.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Argument from "effect/cli/Argument"
@@ -15,6 +14,7 @@ import * as KeyFolder from "../../KeyFolder.ts"
 import { Keys } from "../../Keys.ts"
 import { CannotRun } from "../Ending.ts"
 import { attempt, home, homeOf, keysOf, logsOf, vkeysOf } from "./Home.ts"
+import { print } from "../Output.ts"
 
 /** The command. */
 export const rotate = Command.make(
@@ -45,11 +45,11 @@ export const rotate = Command.make(
     const { next, old } = yield* attempt(() =>
       finish ? KeyFolder.finish(keysOf(folder), state) : KeyFolder.rotate(keysOf(folder), use, state)
     )
-    yield* Console.log(
+    yield* print(
       `${use}: ${next} takes the place of ${old}${use === "log" && !finish ? "; both sign until --finish" : ""}`
     )
-    for (const log of logs) yield* Effect.flatMap(takenUp(folder, log), (said) => Console.log(`${log}: ${said}`))
-    if (logs.length === 0) yield* Console.log("There is no log yet; the first one begins with it.")
+    for (const log of logs) yield* Effect.flatMap(takenUp(folder, log), (said) => print(`${log}: ${said}`))
+    if (logs.length === 0) yield* print("There is no log yet; the first one begins with it.")
   })
 ).pipe(Command.withDescription("Puts a new key in the place of one, and says so in the logs"))
 

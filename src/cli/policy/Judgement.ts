@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import { Call, type IntentPolicy } from "../../Call.ts"
 import type { JsonObject } from "../../CanonicalJson.ts"
 import type { Approval, Decision, Edit, Violation } from "../../Decision.ts"
+import type { FamilyUse } from "../../Families.ts"
 import { toolResource } from "../../Operation.ts"
 import { decisionOf, evaluateFamily, judge as findingsOf, undecided } from "../../policy/Evaluate.ts"
 import { explain, type Finding } from "../../policy/Finding.ts"
@@ -26,6 +27,8 @@ export interface Asked {
   readonly intents: ReadonlyArray<IntentPolicy>
   /** Milliseconds since 1970. */
   readonly now: number
+  /** What a request of a family does about models. Default: `passes`, as to read does. */
+  readonly use?: FamilyUse
   /** Where not all of a request is known: whether a parameter is. What is missing of others is not missing. */
   readonly isTold?: (path: string) => boolean
 }
@@ -66,7 +69,7 @@ const judge = (
   const rules = policyFor({ principal, app, intents }).rules(resource)
   if (resource.startsWith("api:")) {
     const family = resource.slice(resource.lastIndexOf("/") + 1)
-    const violations = evaluateFamily(rules, { family, callers: [principal], now })
+    const violations = evaluateFamily(rules, { family, use: asked.use ?? "passes", callers: [principal], now })
     return told(asked, rules.policies, { verdict: violations.length === 0 ? "allow" : "deny", violations })
   }
   const { isTold = () => true } = asked

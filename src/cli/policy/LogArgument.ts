@@ -9,7 +9,7 @@ import * as Argument from "effect/cli/Argument"
 import { listSegments } from "../../audit/Reader.ts"
 import { CannotRun } from "../Ending.ts"
 import { logPaths } from "../LogPath.ts"
-import { type LoggedCall, loggedCalls } from "./LoggedCalls.ts"
+import { type LoggedCall, loggedCalls, resourcesThatRan } from "./LoggedCalls.ts"
 
 /** The argument LOG. */
 export const log = Argument.String("log").pipe(
@@ -39,6 +39,13 @@ export const ofCalls = <A>(
   paths: ReadonlyArray<string>,
   make: (calls: AsyncIterable<LoggedCall>) => Promise<A>
 ): Effect.Effect<A, CannotRun> => Effect.tryPromise({ try: () => make(callsOf(paths)), catch: cannotRead })
+
+/** The resources of which some call in the logs ran. */
+export const thatRan = (paths: ReadonlyArray<string>): Effect.Effect<ReadonlySet<string>, CannotRun> =>
+  Effect.tryPromise({
+    try: async () => new Set((await Promise.all(paths.map(resourcesThatRan))).flatMap((found) => [...found])),
+    catch: cannotRead
+  })
 
 async function* callsOf(paths: ReadonlyArray<string>): AsyncGenerator<LoggedCall> {
   for (const path of paths) yield* loggedCalls(path)

@@ -8,6 +8,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { readLines } from "../../audit/Reader.ts"
 import type { Json, JsonObject } from "../../CanonicalJson.ts"
+import type { FamilyUse } from "../../Families.ts"
+import { familyUseAt } from "../../Operation.ts"
 import type { Principal } from "../../Principal.ts"
 
 const optional = Schema.optionalKey
@@ -47,6 +49,8 @@ const Logged = Schema.Struct({
   app: Schema.String,
   principal: LoggedPrincipal,
   stage: optional(Schema.String),
+  endpoint: optional(Schema.String),
+  violations: optional(Schema.Array(Schema.Struct({ code: Schema.String }))),
   model: optional(Schema.String),
   policies: optional(Texts),
   edits: optional(Schema.Array(LoggedEdit)),
@@ -66,6 +70,8 @@ export interface LoggedCall {
   readonly resource: string
   /** The model and the quantities that it asked for. */
   readonly params: JsonObject
+  /** Of a family: what it did about models. */
+  readonly use: FamilyUse
   readonly allowed: boolean
   readonly observed: Observed | undefined
 }
@@ -93,6 +99,7 @@ export async function* loggedCalls(path: string): AsyncGenerator<LoggedCall> {
       app: call.app,
       resource: call.tool,
       params: paramsOf(call),
+      use: useOf(call),
       allowed: call.kind !== "refused",
       observed: call.observed
     }
@@ -100,6 +107,35 @@ export async function* loggedCalls(path: string): AsyncGenerator<LoggedCall> {
 }
 
 const decode = Schema.decodeUnknownOption(Logged)
+
+const Begun = Schema.Struct({ kind: Schema.Literal("decision"), call: Schema.String, tool: Schema.String })
+const Ended = Schema.Struct({
+  kind: Schema.Literal("outcome"),
+  call: Schema.String,
+  result: Schema.String,
+  output: optional(Schema.Array(Schema.Unknown))
+})
+const decodeBegun = Schema.decodeUnknownOption(Begun)
+const decodeEnded = Schema.decodeUnknownOption(Ended)
+
+/** How a call ends whose tool was there. One that is not registered is decided, and then refused without an answer. */
+const ran: ReadonlySet<string> = new Set(["complete", "failed", "cut", "abandoned"])
+
+/** The resources of which some call ran, by the log in a folder: `tool:my-app/pay`. */
+export const resourcesThatRan = async (path: string): Promise<ReadonlySet<string>> => {
+  const found = new Set<string>()
+  const open = new Map<string, string>()
+  for await (const { record } of readLines(path)) {
+    const begun = Option.getOrUndefined(decodeBegun(record))
+    if (begun !== undefined && !found.has(begun.tool)) open.set(begun.call, begun.tool)
+    const ended = Option.getOrUndefined(decodeEnded(record))
+    const tool = ended && open.get(ended.call)
+    if (ended === undefined || tool === undefined) continue
+    open.delete(ended.call)
+    if (ran.has(ended.result) || ended.output !== undefined) found.add(tool)
+  }
+  return found
+}
 
 type Logged = typeof Logged.Type
 
@@ -119,6 +155,14 @@ const principalOf = ({ policies = [], principal }: Logged): Principal => {
     attestations,
     claims: {}
   }
+}
+
+/** A refusal has no endpoint: where the family had to be named, it was for what passes for nobody. */
+const useOf = ({ endpoint, kind, tool, violations = [] }: Logged): FamilyUse => {
+  if (!tool.startsWith("api:")) return "passes"
+  if (kind === "passthrough" && endpoint !== undefined)
+    return familyUseAt(endpoint, tool.slice(tool.lastIndexOf("/") + 1))
+  return violations.some(({ code }) => code === "resource_not_allowed") ? "reaches_model" : "passes"
 }
 
 /** What was asked; where an older record does not tell, what its edits say of it. */

@@ -20,11 +20,11 @@ export interface Replayed extends Pick<Judgement, "verdict" | "violations" | "ed
 export const makeReplay = (set: PolicySet, models: Models["Service"]): ((logged: LoggedCall) => Replayed) => {
   const judge = makeJudge(set, models)
   const find = makeFind(set)
-  return ({ app, at, params, principal, resource }) => {
+  return ({ app, at, params, principal, resource, use }) => {
     const operation = resource.slice(resource.lastIndexOf("/") + 1)
     const isTold = (name: string): boolean =>
       name in params || (isOperation(operation) && (name === "model" || quantities.has(name)))
-    const judgement = judge({ principal, app, operation: resource, params, intents: [], now: at, isTold })
+    const judgement = judge({ principal, app, operation: resource, params, use, intents: [], now: at, isTold })
     const bounded = find({ principal, app, intents: [] })
       .rules(resource)
       .constraints.map(({ parameter }) => parameter.name)

@@ -3,7 +3,6 @@
  *
  * @since 0.2.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
@@ -23,6 +22,7 @@ import { type Cell, columns, count, listed, say, type Tone } from "./Page.ts"
 import { json, loadFrom } from "./PolicyPath.ts"
 import { makeReplay } from "./Replay.ts"
 import type { Tallied } from "./Tally.ts"
+import { print, printJson } from "../Output.ts"
 
 const policies = (name: string, description: string) =>
   Argument.String(name).pipe(Argument.withDescription(description))
@@ -55,11 +55,9 @@ export const diff = Command.make(
         : Option.none()
     )
     const calls = Option.getOrUndefined(replayed)
-    yield* Console.log(
-      json
-        ? JSON.stringify({ documents, ...(calls !== undefined && { replay: calls }) }, null, 2)
-        : [...documentLines(documents), ...(calls === undefined ? [] : ["", ...replayLines(calls)])].join("\n")
-    )
+    yield* json
+      ? printJson({ documents, ...(calls !== undefined && { replay: calls }) }, 2)
+      : print([...documentLines(documents), ...(calls === undefined ? [] : ["", ...replayLines(calls)])].join("\n"))
     if (calls?.rows.some(({ what }) => what.effect !== "allowed")) return yield* new CheckFailed()
   }, Effect.provide(Models.layer))
 ).pipe(

@@ -3,7 +3,6 @@
  *
  * @since 0.2.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import type { Violation } from "../../Decision.ts"
@@ -20,6 +19,7 @@ import { resourceOf } from "./Judgement.ts"
 import { type Cell, columns, listed, say, sentence } from "./Page.ts"
 import { json, loadPolicies, policies } from "./PolicyPath.ts"
 import { principalOf, who } from "./Who.ts"
+import { print, printJson } from "../Output.ts"
 
 /** The command. */
 export const effective = Command.make(
@@ -32,7 +32,7 @@ export const effective = Command.make(
     const policy = makeFind(set)({ principal, app: who.app, intents: [] })
     const rules = policy.rules(resourceOf(who.app, operation))
     const summary = summaryOf(rules, set, policyId(principal), now)
-    yield* Console.log(json ? JSON.stringify(summary, null, 2) : summaryLines(summary).join("\n"))
+    yield* json ? printJson(summary, 2) : print(summaryLines(summary).join("\n"))
   })
 ).pipe(
   Command.withShortDescription("Show the policy in force for a caller"),

@@ -4,7 +4,6 @@
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
@@ -21,6 +20,7 @@ import { type Judgement, makeJudge } from "./Judgement.ts"
 import { columns, count, listed, say, sentence, type Tone } from "./Page.ts"
 import { json, loadPolicies, policies } from "./PolicyPath.ts"
 import { principalOf, who } from "./Who.ts"
+import { print, printJson } from "../Output.ts"
 
 /** The flag `--operation`. */
 export const operation = Flag.String("operation").pipe(
@@ -70,7 +70,7 @@ export const explain = Command.make(
     const models = yield* Models
     const principal = { ...caller, attestations: [...caller.attestations, ...attestation] }
     const judgement = makeJudge(set, models)({ principal, app: who.app, operation, params, intents: [], now })
-    yield* Console.log(json ? JSON.stringify(judgement, null, 2) : judgementLines(judgement, now).join("\n"))
+    yield* json ? printJson(judgement, 2) : print(judgementLines(judgement, now).join("\n"))
     if (exitCode && judgement.verdict !== "allow") return yield* new CheckFailed()
   }, Effect.provide(Models.layer))
 ).pipe(

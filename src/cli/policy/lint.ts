@@ -4,7 +4,6 @@
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Command from "effect/cli/Command"
@@ -15,6 +14,7 @@ import { CheckFailed } from "../Ending.ts"
 import { findingJson, findingLines } from "./Findings.ts"
 import { count, say } from "./Page.ts"
 import { json, path, policyPath, readPolicies } from "./PolicyPath.ts"
+import { print, printJson } from "../Output.ts"
 
 /** How many findings people are shown. */
 const shown = 100
@@ -42,16 +42,13 @@ export const lint = Command.make(
     const errors = findings.filter(({ severity }) => severity === "error").length
     const warnings = findings.length - errors
     const policies = Result.isSuccess(read) ? read.success.count : undefined
-    if (json)
-      yield* Console.log(
-        JSON.stringify({ path: source, policies, errors, warnings, findings: findings.map(findingJson) }, null, 2)
-      )
+    if (json) yield* printJson({ path: source, policies, errors, warnings, findings: findings.map(findingJson) }, 2)
     else {
-      for (const finding of findings.slice(0, shown)) yield* Console.log(`${findingLines(finding).join("\n")}\n`)
-      if (findings.length > shown) yield* Console.log(`and ${findings.length - shown} more (--json lists them)\n`)
+      for (const finding of findings.slice(0, shown)) yield* print(`${findingLines(finding).join("\n")}\n`)
+      if (findings.length > shown) yield* print(`and ${findings.length - shown} more (--json lists them)\n`)
       const found = `${count(errors, "error")}, ${count(warnings, "warning")}`
       const among = policies === undefined ? ` in ${source}` : ` in ${count(policies, "policy")} of ${source}`
-      yield* Console.log(`${say(errors > 0 ? "bad" : warnings > 0 ? "warn" : "good", found)}${among}`)
+      yield* print(`${say(errors > 0 ? "bad" : warnings > 0 ? "warn" : "good", found)}${among}`)
     }
     if (errors > 0 || (denyWarnings && warnings > 0)) return yield* new CheckFailed()
   })

@@ -3,7 +3,6 @@
  *
  * @since 0.2.0
  */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import { time } from "../Words.ts"
@@ -12,6 +11,7 @@ import { type Cell, columns, count, listed, say } from "./Page.ts"
 import { json } from "./PolicyPath.ts"
 import { type Foreseen, type ObservedReport, summarise } from "./Foreseen.ts"
 import type { Tallied } from "./Tally.ts"
+import { print, printJson } from "../Output.ts"
 
 /** The command. */
 export const report = Command.make(
@@ -20,7 +20,7 @@ export const report = Command.make(
   Effect.fnUntraced(function* ({ json, log }) {
     const paths = yield* logsAt(log)
     const found = yield* ofCalls(paths, summarise)
-    yield* Console.log(json ? JSON.stringify(found, null, 2) : reportLines(found, paths).join("\n"))
+    yield* json ? printJson(found, 2) : print(reportLines(found, paths).join("\n"))
   })
 ).pipe(
   Command.withShortDescription("List what observed policies would have refused or changed"),

@@ -4,7 +4,6 @@
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Command from "effect/cli/Command"
@@ -21,6 +20,7 @@ import { cannotUse, readJson } from "./JsonFile.ts"
 import { type Judge, makeJudge } from "./Judgement.ts"
 import { columns, count, say } from "./Page.ts"
 import { json, loadFrom, path, policyPath } from "./PolicyPath.ts"
+import { print, printJson } from "../Output.ts"
 
 interface Run extends CaseResult {
   readonly place: Place
@@ -49,14 +49,11 @@ export const test = Command.make(
     for (const file of files) runs.push(...(yield* runFile(file, ofFolder, models, now)))
     const failed = runs.filter(({ mismatches }) => mismatches.length > 0)
     const passed = runs.length - failed.length
-    if (json)
-      yield* Console.log(
-        JSON.stringify({ path: source, passed, failed: failed.length, cases: runs.map(runJson) }, null, 2)
-      )
+    if (json) yield* printJson({ path: source, passed, failed: failed.length, cases: runs.map(runJson) }, 2)
     else {
-      for (const run of failed.slice(0, shown)) yield* Console.log(`${failureLines(run).join("\n")}\n`)
-      if (failed.length > shown) yield* Console.log(`and ${failed.length - shown} more (--json lists them)\n`)
-      yield* Console.log(
+      for (const run of failed.slice(0, shown)) yield* print(`${failureLines(run).join("\n")}\n`)
+      if (failed.length > shown) yield* print(`and ${failed.length - shown} more (--json lists them)\n`)
+      yield* print(
         `${say("good", `${passed} passed`)}, ${say(failed.length > 0 ? "bad" : "plain", `${failed.length} failed`)} in ${count(files.length, "file")}`
       )
     }

@@ -74,6 +74,28 @@ const guarded: ReadonlyArray<[string, Attempt]> = [
   ["__proto__", send("get", "/__proto__")]
 ]
 
+/** Requests of families that pass, which reach or change a model. */
+const notPassing: ReadonlyArray<[string, string, Attempt]> = [
+  ["models", "DELETE /models/x", (c) => c.models.delete("ft:gpt-4o:me::1")],
+  ["models", "POST /models/x:generateContent", send("post", "/models/x:generateContent")],
+  ["models", "POST /Models//x%3AgenerateContent/", send("post", "/Models//x%3AgenerateContent/")],
+  ["models", "POST /models", send("post", "/models")],
+  [
+    "fine_tuning",
+    "graders.run",
+    (c) =>
+      c.fineTuning.alpha.graders.run({
+        grader: { type: "score_model", name: "g", model: "gpt-5-pro", input: [{ role: "user", content: "Hello" }] },
+        model_sample: "x"
+      })
+  ],
+  ["fine_tuning", "jobs.create", (c) => c.fineTuning.jobs.create({ model: "gpt-4o", training_file: "f" })],
+  ["fine_tuning", "jobs.cancel", (c) => c.fineTuning.jobs.cancel("ftjob-1")],
+  ["images", "POST /images/chat", send("post", "/images/chat")],
+  ["files", "POST /files/f:ask", send("post", "/files/f:ask")],
+  ["threads", "POST /threads/t/answers", send("post", "/threads/t/answers")]
+]
+
 const resources = (seen: Awaited<ReturnType<typeof attempt>>) =>
   seen.log.filter(({ kind }) => kind !== "outcome").map((record) => [record.kind, record["tool"]])
 
@@ -93,6 +115,42 @@ describe("a family that passes", () => {
     ]
     const l = lab(denied)
     refused("resource_denied")(await attempt(l, await l.as("dora"), run))
+  })
+})
+
+describe("a request that reaches or changes a model, of a family that passes otherwise", () => {
+  it.each(notPassing)("%s: %s is refused to a user", async (family, _name, run) => {
+    const l = lab()
+    const seen = await attempt(l, await l.as("alice"), run)
+    refused("resource_not_allowed")(seen)
+    expect(resources(seen)).toEqual([["refused", `api:lab/${family}`]])
+    expect(String(seen.error)).toMatch(/this request (?:changes models|can reach a model), so its family/u)
+  })
+  it.each(notPassing)("%s: %s passes for a user whose policy names the family", async (family, _name, run) => {
+    const l = lab([{ policy_id: "user:dora", resources: ["tool:lab/**", `api:lab/${family}`] }])
+    const seen = await attempt(l, await l.as("dora"), run)
+    expect(seen.hits).toHaveLength(1)
+    expect(resources(seen)).toEqual([["passthrough", `api:lab/${family}`]])
+  })
+  it.each(notPassing)("%s: %s passes for the service", async (_family, _name, run) => {
+    const l = lab()
+    expect((await attempt(l, l.service, run)).hits).toHaveLength(1)
+  })
+})
+
+describe("the name beta", () => {
+  const three: ReadonlyArray<[string, Attempt]> = [
+    ["assistants", (c) => c.beta.assistants.list()],
+    ["threads", (c) => c.beta.threads.createAndRun({ assistant_id: "a" })],
+    ["vector_stores", (c) => c.vectorStores.list()]
+  ]
+  it.each(three)("denies %s", async (_family, run) => {
+    const l = lab([{ policy_id: "user:dora", resources: ["tool:lab/**"], denied_resources: ["api:lab/beta"] }])
+    refused("resource_denied")(await attempt(l, await l.as("dora"), run))
+  })
+  it.each(three)("denies %s to the service", async (_family, run) => {
+    const l = lab([{ policy_id: "app:lab", resources: ["tool:lab/**"], denied_resources: ["api:*/beta"] }])
+    refused("resource_denied")(await attempt(l, l.service, run))
   })
 })
 
