@@ -40,4 +40,4 @@ export const violationWords = ({ code, path }: Pick<Violation, "code" | "path">)
 
 /** `max_tokens → 500`. `to` is JSON, or a value. */
 export const editWords = ({ path, to }: Pick<Edit, "path"> & { readonly to?: unknown }): string =>
-  `${path} → ${to === undefined ? "removed" : typeof to === "string" ? to : JSON.stringify(to)}`
+  `${path} → ${to === undefined || to === null ? "removed" : typeof to === "string" ? to : JSON.stringify(to)}`
