@@ -14,10 +14,9 @@
  *
  * @since 0.2.0
  */
-import * as Result from "effect/Result"
 import { createRequire } from "node:module"
 import { OpenAIError, type OpenAI } from "openai"
-import { parseStrictObject } from "../CanonicalJson.ts"
+import { argumentsOf } from "../answer/ToolCalls.ts"
 import { askedBy } from "./Asked.ts"
 import type { Session } from "./Session.ts"
 import type { ToolHandler } from "./Tool.ts"
@@ -46,13 +45,12 @@ interface Asked {
 
 /** Runs a tool as policy lets the session's caller. Rejects with a `PolicyDeniedError`, or with what the tool threw. */
 const runAsked = async (session: Session, { id, name, run, text }: Asked): Promise<unknown> => {
-  const parsed = parseStrictObject(text === "" ? "{}" : text)
-  const isText = Result.isFailure(parsed)
+  const { args } = argumentsOf(text)
+  const isText = args === undefined
   const handler: ToolHandler = async (judged, { call }) =>
     run(judged === call.params ? undefined : isText ? String(judged["input"]) : JSON.stringify(judged))
-  const given = isText ? { input: text } : parsed.success
   const lineage = id === undefined ? undefined : askedBy(session, id)
-  return (await runTool(session, name, given, { handler, isText, askedBy: lineage })).value
+  return (await runTool(session, name, args ?? { input: text }, { handler, isText, askedBy: lineage })).value
 }
 
 const unchangeable = (name: string): OpenAIError =>
