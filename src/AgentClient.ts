@@ -131,7 +131,7 @@ export class AgentClient {
    * registered. Both sides' policies judge the call. Gives raw JSON, or raw chunks with `stream: true`.
    *
    * Rejects as the service's own client would; a target that is unknown, and an agent that is not registered, are a
-   * `BindError`.
+   * `BindError`, an unknown option and an intent policy that does not hold a `ConfigurationError`.
    */
   invokeTool<Tool extends `tool:${string}/${string}`, Params extends object>(
     tool: Tool,
@@ -144,6 +144,7 @@ export class AgentClient {
     options: InvokeOptions
   ): Promise<InvokeResult<Tool, Params>>
   async invokeTool(tool: string, params: object, options: InvokeOptions): Promise<unknown> {
+    requireOptions(options)
     const key = this.#key
     if (key === undefined)
       throw new BindError("not_registered", `${this.agentId} is not registered; await register() first.`)
@@ -152,9 +153,10 @@ export class AgentClient {
       throw new BindError("not_registered", `No service with the id ${options.targetAgent} lives in this workspace.`)
     if (options.signal?.aborted) throw new APIUserAbortError()
     const operation = operationOf(tool, service.app)
-    const intents = [this.intentPolicy, options.intentPolicy && requireIntent(options.intentPolicy)].filter(
-      (intent) => intent !== undefined
-    )
+    const intents = [
+      this.intentPolicy,
+      options.intentPolicy === undefined ? undefined : requireIntent(options.intentPolicy)
+    ].filter((intent) => intent !== undefined)
     const lineage = currentLineage()
     // An agent that is asked by somebody acts for that one, with its own limits beside his.
     const delegated = this.agentType === "agent" && lineage !== undefined && lineage.principal.kind !== "app"
@@ -274,6 +276,15 @@ const known: ReadonlySet<string> = new Set([
   "workspace",
   "intentPolicy"
 ])
+
+const ofCalls: ReadonlySet<string> = new Set(["targetAgent", "stream", "intentPolicy", "signal"])
+
+/** A misspelled `intentPolicy` would restrict nothing. */
+const requireOptions = (options: InvokeOptions): void => {
+  for (const key of Object.keys(options))
+    if (!ofCalls.has(key))
+      throw new ConfigurationError(`Unknown option "${key}" of invokeTool; it takes ${[...ofCalls].join(", ")}.`)
+}
 
 const requireKnown = (options: AgentClientOptions): void => {
   for (const key of Object.keys(options))

@@ -1,6 +1,6 @@
 /**
- * A MAPL document as it is written: its schema, and the reading of a value as a policy or as an intent. In a policy an
- * unknown key is an error; in an intent, which only restricts, it is left out and reported.
+ * A MAPL document as it is written: its schema, and the reading of a value as a policy or as an intent. An unknown key is an
+ * error in both: what stands in a wrong place would restrict nothing.
  *
  * @since 0.1.0
  */
@@ -494,27 +494,39 @@ export const parse = (value: unknown): Result.Result<Document, ReadonlyArray<Fau
 
 /**
  * An intent: a snapshot of `value`, so that a later change of the caller's object changes nothing. The failure is a
- * sentence that says what is wrong.
+ * sentence that says what is wrong, of an unknown key also where it belongs.
  */
 export const parseIntent = (value: unknown): Result.Result<Intent, string> => {
   const plain = snapshot(value)
   if (Result.isFailure(plain)) return Result.fail(`The intent policy is not plain JSON: ${plain.failure}`)
-  const faults = Result.match(decodeIntent(plain.success), { onFailure: faultsOf(plain.success), onSuccess: () => [] })
-  const wrong = faults.filter((fault) => !fault.unknownKey)
-  if (wrong.length === 0 && isIntent(plain.success)) return Result.succeed(plain.success)
-  return Result.fail(`The intent policy is not valid: ${wrong.map(describe).join("; ")}`)
+  const invalid = (faults: ReadonlyArray<Fault>): string =>
+    `The intent policy is not valid: ${faults.map(describe).join("; ")}`
+  const decoded = Result.mapError(decodeIntent(plain.success), (error) => invalid(faultsOf(plain.success)(error)))
+  return Result.filterOrFail(
+    decoded,
+    (intent) => misplacedNames(intent).length === 0,
+    (intent) => invalid(misplacedNames(intent))
+  )
 }
 
-/** The keys of an intent that mean nothing and are left out, each with what was probably meant. */
-export const unknownKeys = (intent: unknown): ReadonlyArray<string> =>
-  Result.match(decodeIntent(intent), { onFailure: faultsOf(intent), onSuccess: () => [] })
-    .filter((fault) => fault.unknownKey)
-    .map(describe)
+/**
+ * Names that stand where a resource pattern belongs. A set of policies is linted for what matches nothing; nobody lints an
+ * intent, and what it meant to restrict would be open.
+ */
+const misplacedNames = ({ constraints = {} }: Intent): ReadonlyArray<Fault> =>
+  (["parameters", "denied_parameters", "output"] as const).flatMap((place) =>
+    Object.keys(constraints[place] ?? {})
+      .filter((key) => !/[:*]/u.test(key))
+      .map((key) => ({
+        path: ["constraints", place, key],
+        reason: `names no resource: it belongs under a resource pattern, such as ${JSON.stringify({ "tool:**": { [key]: {} } })}`,
+        unknownKey: false
+      }))
+  )
 
 const strictly = { errors: "all", onExcessProperty: "error" } as const
 const decodeDocument = Schema.decodeUnknownResult(Document, strictly)
 const decodeIntent = Schema.decodeUnknownResult(Intent, strictly)
-const isIntent = Schema.is(Intent)
 
 const faultsOf =
   (value: unknown) =>

@@ -15,7 +15,6 @@ import {
   behalfOf,
   type Call,
   Decided,
-  type IntentPolicy,
   type Judge,
   narrowed,
   type PassThrough,
@@ -41,7 +40,6 @@ import { decide, evaluate, evaluateFamily, judge, undecided, verdictOf } from ".
 import { showDiagnostic } from "./Diagnostic.ts"
 import { lint } from "./Lint.ts"
 import { type Limits, limitsOf } from "./Limits.ts"
-import { unknownKeys } from "./Mapl.ts"
 import { outputOf } from "./Output.ts"
 import { type Asking, makeFind } from "./Participants.ts"
 import { empty, load, type PolicySet, type PolicySource } from "./PolicyStore.ts"
@@ -158,7 +156,6 @@ const make = (
   /** What holds where nothing is configured, and while what is configured is only observed. */
   const open = rulebook(undefined)
   let current = rulebook(configured)
-  const warn = makeWarn()
 
   const counting = (limits: ReadonlyArray<RateLimit>, decision: Decision): Judge["count"] =>
     limits.length === 0 ? Effect.void : countCall(limiter, limits, decision)
@@ -225,11 +222,7 @@ const make = (
       })
     })),
 
-    judge: (call, principal) =>
-      Effect.andThen(
-        warn(call.intents),
-        Effect.suspend(() => judged(enforced(), call, principal))
-      ),
+    judge: (call, principal) => Effect.suspend(() => judged(enforced(), call, principal)),
 
     limits: ({ operation, ...asking }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
@@ -251,7 +244,6 @@ const make = (
 
     evaluate: Effect.fnUntraced(function* (signed) {
       const { call, principal } = signed
-      yield* warn(call.intents)
       const observed = mode === "observe" ? current : undefined
       const { decision, judge, limits } = yield* judged(enforced(), call, principal)
       if (!isPermit(decision)) return yield* refused(decision)
@@ -268,7 +260,6 @@ const make = (
     pass: Effect.fnUntraced(function* ({ app, family, lineage, resource, use, ...request }, principal) {
       const intents = narrowed(request.intents, lineage)
       const behalf = behalfOf(lineage)
-      yield* warn(intents)
       const now = yield* Clock.currentTimeMillis
       const passed = ({ find, revision }: Rulebook): Decision => {
         const about = { resource, principal, policies: [], revision }
@@ -324,23 +315,6 @@ const refusalOf = (
   edits: [],
   enforced: true
 })
-
-/** Says once of each intent which of its keys mean nothing. */
-const makeWarn = (): ((intents: ReadonlyArray<IntentPolicy>) => Effect.Effect<void>) => {
-  const seen = new WeakSet<IntentPolicy>()
-  return (intents) => {
-    const fresh = intents.filter((intent) => !seen.has(intent))
-    if (fresh.length === 0) return Effect.void
-    fresh.forEach((intent) => seen.add(intent))
-    return Effect.forEach(
-      fresh.flatMap(unknownKeys),
-      (key) => Effect.logWarning(`An intent policy was read without a part of it: ${key}`),
-      {
-        discard: true
-      }
-    )
-  }
-}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Rate limits

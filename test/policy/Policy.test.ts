@@ -50,6 +50,15 @@ describe("without policies", () => {
     }).pipe(using())
   )
 
+  it.effect("an intent with a key that restricts nothing where it stands is refused", () =>
+    Effect.gen(function* () {
+      const options = withIntent({ constraints: {}, rate_limit: 1 })
+      const [violation] = (yield* refused(gpt4, app("my-app"), options)).decision.violations
+      assert.strictEqual(violation?.code, "policy_error")
+      assert.match(violation?.message ?? "", /unknown key "rate_limit"; it belongs under "constraints"/)
+    }).pipe(using())
+  )
+
   it.effect("the revision is that of the empty set", () =>
     Effect.gen(function* () {
       const policy = yield* Policy
