@@ -15,17 +15,16 @@ import { type Bounds, compileRegex, type Spec } from "./Mapl.ts"
 import { type Found, type Parameter, read, valueAt } from "./Parameter.ts"
 import { globsMeet, isGlob, listsMeet, type Matcher, valueGlob } from "./Pattern.ts"
 
-/** A bound on a number or a length. `deny`: crossing it refuses; otherwise the request is edited. */
+/** A bound on a number or a length. */
 export interface Bound extends Source {
   readonly value: number
-  readonly deny: boolean
   /** How the value came about, where it is not the document's own. */
   readonly note?: string
 }
 
-/** A document's list of allowed values. */
+/** A document's list of allowed values. `edits`: a value off it may be edited, unless the constraint refuses. */
 export interface Allowed extends Source {
-  readonly deny: boolean
+  readonly edits: boolean
   readonly values: ReadonlyArray<Json>
   readonly matches: (value: Json) => boolean
 }
@@ -34,12 +33,13 @@ type JsonType = NonNullable<Bounds["type"]>
 
 /**
  * What all documents together ask of one parameter. Numeric bounds are the tightest; lists, types and patterns must all
- * hold.
+ * hold. `denies`: some document's `on_violation` is `"deny"`, so that no bound of any kind, whoever's, is met by an edit.
  */
 export interface Constraint {
   readonly parameter: Parameter
   /** The most specific document that asks for something. */
   readonly source: Source
+  readonly denies: boolean
   readonly required: Source | undefined
   readonly min: Bound | undefined
   readonly max: Bound | undefined
@@ -63,19 +63,19 @@ export const fromSpec = (
   const bounds: Bounds = isList(spec) ? { allowed_values: spec } : spec
   const { policy, rank } = source
   const mode = bounds.on_violation ?? onViolation
-  const deny = mode === "deny"
   const atLeast = (one: number | undefined, other?: number): Bound | undefined =>
     one === undefined && other === undefined
       ? undefined
-      : { policy, rank, value: Math.max(one ?? -Infinity, other ?? -Infinity), deny }
+      : { policy, rank, value: Math.max(one ?? -Infinity, other ?? -Infinity) }
   const atMost = (one: number | undefined, other?: number): Bound | undefined =>
     one === undefined && other === undefined
       ? undefined
-      : { policy, rank, value: Math.min(one ?? Infinity, other ?? Infinity), deny }
+      : { policy, rank, value: Math.min(one ?? Infinity, other ?? Infinity) }
   const { allowed_values: values, downgrade, pattern, range, type } = bounds
   return {
     parameter,
     source,
+    denies: mode === "deny",
     required: bounds.required === true ? source : undefined,
     min: atLeast(bounds.min, range?.[0]),
     max: atMost(bounds.max, range?.[1]),
@@ -91,7 +91,7 @@ export const fromSpec = (
             {
               policy,
               rank,
-              deny: parameter.canonical === "model" ? deny : mode !== "rewrite",
+              edits: parameter.canonical === "model" || mode === "rewrite",
               values,
               matches: valuesMatcher(values)
             }
@@ -120,6 +120,7 @@ const regexOf = (pattern: string): RE2JS => {
 export const meet = (left: Constraint, right: Constraint): Constraint => ({
   parameter: left.source.rank <= right.source.rank ? left.parameter : right.parameter,
   source: left.source.rank <= right.source.rank ? left.source : right.source,
+  denies: left.denies || right.denies,
   required: first(left.required, right.required),
   min: tighter(left.min, right.min, Math.max),
   max: tighter(left.max, right.max, Math.min),
@@ -128,7 +129,7 @@ export const meet = (left: Constraint, right: Constraint): Constraint => ({
   minItems: tighter(left.minItems, right.minItems, Math.max),
   maxItems: tighter(left.maxItems, right.maxItems, Math.min),
   types: union(left.types, right.types, (item) => item.type),
-  lists: union(left.lists, right.lists, (item) => `${item.deny} ${canonicalize(item.values)}`),
+  lists: union(left.lists, right.lists, (item) => `${item.edits} ${canonicalize(item.values)}`),
   patterns: union(left.patterns, right.patterns, (item) => item.pattern),
   downgrades: union(left.downgrades, right.downgrades, (item) => canonicalize(item.table))
 })
@@ -136,16 +137,15 @@ export const meet = (left: Constraint, right: Constraint): Constraint => ({
 const first = (left: Source | undefined, right: Source | undefined): Source | undefined =>
   left === undefined || (right !== undefined && right.rank < left.rank) ? right : left
 
-/** The tighter bound, named after the most specific document that sets it. A bound that refuses stays one that refuses. */
+/** The tighter bound, named after the most specific document that sets it. */
 const tighter = (
   left: Bound | undefined,
   right: Bound | undefined,
   tightest: (one: number, other: number) => number
 ): Bound | undefined => {
   if (left === undefined || right === undefined) return left ?? right
-  const isLeft = left.value === right.value ? left.rank <= right.rank : tightest(left.value, right.value) === left.value
-  const bound = isLeft ? left : right
-  return bound.deny || !(left.deny || right.deny) ? bound : { ...bound, deny: true }
+  if (left.value === right.value) return left.rank <= right.rank ? left : right
+  return tightest(left.value, right.value) === left.value ? left : right
 }
 
 /** Every item of both, the most specific document's first, each once. */
@@ -400,7 +400,7 @@ const checkNumber = (constraint: Constraint, path: string, value: number, findin
 }
 
 const clamp = (
-  { types }: Constraint,
+  { denies, types }: Constraint,
   bound: Bound,
   path: string,
   from: number,
@@ -408,7 +408,7 @@ const clamp = (
 ): Remedy | undefined => {
   const isWhole = outputTokenCaps.includes(path) || types.some(({ type }) => type === "integer")
   const to = isWhole ? whole(bound.value) : bound.value
-  return bound.deny || !Number.isFinite(to) ? undefined : { kind: "set", path, from, to, policy: bound.policy }
+  return denies || !Number.isFinite(to) ? undefined : { kind: "set", path, from, to, policy: bound.policy }
 }
 
 const unlisted = (constraint: Constraint, path: string, value: Json): Finding => {
@@ -429,7 +429,7 @@ const unlisted = (constraint: Constraint, path: string, value: Json): Finding =>
   // one's glob would turn this one's refusal into a permission.
   const substitutes = literals.filter((literal) => broken.every(({ values }) => names(values, literal)))
   const [to] = substitutes
-  if (to === undefined || isArray(value) || broken.some(({ deny }) => deny)) return finding
+  if (to === undefined || isArray(value) || constraint.denies || !broken.every(({ edits }) => edits)) return finding
   if (constraint.parameter.canonical !== "model")
     return { ...finding, remedy: { kind: "set", path, from: value, to, policy } }
   if (typeof value !== "string") return finding

@@ -56,7 +56,7 @@ export const oracle = (documents: ReadonlyArray<Document> | undefined, asked: As
   const withParents = (id: string): ReadonlyArray<Intent> =>
     [byId(id)].flatMap((document) => (document === undefined ? [] : [document, ...parentsOf(document)]))
 
-  if (intents.some((intent) => intent.extends !== undefined && byId(intent.extends) === undefined))
+  if (intents.some((intent) => isLost(intent, byId) || Object.keys(intent).some((key) => !fields.includes(key))))
     return { verdict: "deny", codes: new Set(["policy_error"]), changes: [], model: undefined, cap: undefined }
 
   const restricting = intents.toReversed().flatMap((intent) => [intent, ...parentsOf(intent)])
@@ -80,6 +80,15 @@ export const oracle = (documents: ReadonlyArray<Document> | undefined, asked: As
     asked
   )
 }
+
+/** The fields of a document; another one would restrict nothing. */
+const fields: ReadonlyArray<string> = [
+  ...["$schema", "policy_id", "name", "version", "description", "scope", "purpose", "extends", "resources"],
+  ...["denied_resources", "constraints", "attestations", "validity", "on_violation"]
+]
+
+const isLost = (intent: Intent, byId: (id: string) => unknown): boolean =>
+  intent.extends !== undefined && byId(intent.extends) === undefined
 
 /** What these documents decide, the most specific first. */
 export const oracleAmong = (documents: ReadonlyArray<Intent>, asked: Asked): Outcome =>
@@ -430,11 +439,6 @@ interface Said {
   readonly rank: number
 }
 
-interface Limit {
-  readonly value: number
-  readonly mode: Said["mode"]
-}
-
 const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray<string>, asked: Asked): Outcome => {
   const { now, params, principal, resource } = asked
   const codes = new Set<string>(refusals)
@@ -477,17 +481,14 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
       })
   })
 
-  const highsOf = (about: ReadonlyArray<Said>): ReadonlyArray<Limit> =>
-    about.flatMap(({ bounds: { max, range }, mode }) =>
-      [max, range?.[1]].flatMap((value) => (value === undefined ? [] : [{ value, mode }]))
-    )
-  const lowsOf = (about: ReadonlyArray<Said>): ReadonlyArray<Limit> =>
-    about.flatMap(({ bounds: { min, range }, mode }) =>
-      [min, range?.[0]].flatMap((value) => (value === undefined ? [] : [{ value, mode }]))
-    )
-  const highest = (limits: ReadonlyArray<Limit>): number => Math.max(...limits.map(({ value }) => value))
-  const lowest = (limits: ReadonlyArray<Limit>): number => Math.min(...limits.map(({ value }) => value))
-  const refuses = (limits: ReadonlyArray<Limit>): boolean => limits.some(({ mode }) => mode === "deny")
+  const highsOf = (about: ReadonlyArray<Said>): ReadonlyArray<number> =>
+    about.flatMap(({ bounds: { max, range } }) => [max, range?.[1]].filter((value) => value !== undefined))
+  const lowsOf = (about: ReadonlyArray<Said>): ReadonlyArray<number> =>
+    about.flatMap(({ bounds: { min, range } }) => [min, range?.[0]].filter((value) => value !== undefined))
+  const highest = (limits: ReadonlyArray<number>): number => Math.max(...limits)
+  const lowest = (limits: ReadonlyArray<number>): number => Math.min(...limits)
+  /** One document that denies denies for all, whatever kind of bound it has itself. */
+  const refuses = (about: ReadonlyArray<Said>): boolean => about.some(({ mode }) => mode === "deny")
 
   const isContradictory = (about: ReadonlyArray<Said>): boolean => {
     const bounds = about.map((one) => one.bounds)
@@ -509,8 +510,8 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
   const judgeParameter = (
     names: ReadonlyArray<string>,
     about: ReadonlyArray<Said>,
-    highs: ReadonlyArray<Limit>,
-    lows: ReadonlyArray<Limit>
+    highs: ReadonlyArray<number>,
+    lows: ReadonlyArray<number>
   ): { readonly given: boolean; readonly missing: boolean } => {
     const [high, low] = [lowest(highs), highest(lows)]
     const { lacking, misshapen, unread = false, values } = readAll(names, params, resource)
@@ -550,11 +551,11 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
       const whole = isCapName || about.some(({ bounds }) => bounds.type === "integer")
       if (typeof value === "number" && Number.isFinite(value)) {
         if (value > high)
-          if (refuses(highs)) codes.add("above_maximum")
+          if (refuses(about)) codes.add("above_maximum")
           else changes.push({ path, to: [whole ? Math.floor(high) : high] })
         if (value < low)
           // Nobody is given more tokens than they asked for.
-          if (refuses(lows) || isCapName) codes.add("below_minimum")
+          if (refuses(about) || isCapName) codes.add("below_minimum")
           else changes.push({ path, to: [whole ? Math.ceil(low) : low] })
         // A negative cap would be read as none.
         if (isCapName && highs.length > 0 && value < 0) codes.add("below_minimum")
@@ -566,7 +567,7 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
       const broken = lists.filter(({ list }) => !isAllowed(list, value))
       if (broken.length === 0) continue
       const isModel = path === "model"
-      const edits = broken.every(({ mode }) => (isModel ? mode !== "deny" : mode === "rewrite"))
+      const edits = !refuses(about) && broken.every(({ mode }) => isModel || mode === "rewrite")
       const fits = (literal: Json): boolean =>
         !isGlob(literal) &&
         lists.every(({ list }) => isOne(list, literal)) &&
@@ -614,14 +615,8 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
     }
     const about = [...(parameters.get("max_tokens") ?? []), ...totals.map((one) => ({ ...one, names: caps }))]
     const own = parameters.get("max_tokens") ?? []
-    const highs = [
-      ...highsOf(own),
-      ...highsOf(totals).map(({ mode, value }) => ({ mode, value: Math.floor(value / answers) }))
-    ]
-    const lows = [
-      ...lowsOf(own),
-      ...lowsOf(totals).map(({ mode, value }) => ({ mode, value: Math.ceil(value / answers) }))
-    ]
+    const highs = [...highsOf(own), ...highsOf(totals).map((value) => Math.floor(value / answers))]
+    const lows = [...lowsOf(own), ...lowsOf(totals).map((value) => Math.ceil(value / answers))]
     const high = lowest(highs)
     if (about.length > 0)
       if (high < 1 || (highs.length > 0 && highest(lows) > high)) codes.add("above_maximum")

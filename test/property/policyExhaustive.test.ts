@@ -85,7 +85,7 @@ describe("every small policy", { timeout: 120_000 }, () => {
             ? "deny unsatisfiable"
             : broken.length === 0
               ? "allow"
-              : broken.some(({ mode }) => mode === "deny")
+              : lists.some(({ mode }) => mode === "deny")
                 ? "deny value_not_allowed"
                 : `allow ${namesOf(left).sort().join("|")}`
         if (brief(decision) !== expected)
@@ -180,6 +180,61 @@ describe("every small policy", { timeout: 120_000 }, () => {
       }
     }
     assert.strictEqual(decisions, 2 * 25 ** 3 * 6)
+  })
+
+  it("of 2 layers, one of which denies, by the kind of bound: 5 parameters × every two kinds × 3 modes × both orders", () => {
+    // What breaks each of these, and only these, is `value`; each bound leaves `kept`.
+    const kinds: ReadonlyArray<
+      readonly [name: string, value: Json, kept: Json, specs: ReadonlyArray<Record<string, Json>>]
+    > = [
+      ["model", "gpt-4", "gpt-4o", [{ allowed_values: ["gpt-4o"] }, { allowed_values: ["gpt-4o", "o1"] }]],
+      ["temperature", 2, 1, [{ max: 1 }, { range: [0, 1] }, { allowed_values: [1, 0.5] }]],
+      ["temperature", 0, 1, [{ min: 1 }, { range: [1, 2] }, { allowed_values: [1, 2] }]],
+      ["max_tokens", 50, 10, [{ max: 10 }, { range: [1, 10] }, { allowed_values: [10] }]],
+      ["word", "c", "a", [{ allowed_values: ["a"] }, { allowed_values: ["a", "b*"] }]]
+    ]
+    const loose: Readonly<Record<string, ReadonlyArray<Record<string, Json>>>> = {
+      model: [{ allowed_values: ["gpt-4", "gpt-4o"] }, { allowed_values: ["*"] }],
+      temperature: [{ max: 2 }, { min: 0 }, { range: [0, 2] }, { allowed_values: [0, 0.5, 1, 2] }],
+      max_tokens: [{ max: 50 }, { min: 1 }, { allowed_values: [10, 50] }],
+      word: [{ allowed_values: ["a", "c"] }, { type: "string" }, { min_length: 1 }]
+    }
+    let decisions = 0
+    for (const [name, value, kept, specs] of kinds)
+      for (const tight of specs)
+        for (const holds of [...specs, ...(loose[name] ?? [])])
+          for (const mode of modes) {
+            const denying = bounding(name, { ...holds, on_violation: "deny" })
+            const narrowing = bounding(name, { ...tight, ...withMode(mode) })
+            for (const documents of [
+              [denying, narrowing],
+              [narrowing, denying]
+            ]) {
+              const decision = decided(among(documents), asking({ [name]: value }))
+              assert.match(brief(decision), /^deny (?:above_maximum|below_minimum|value_not_allowed)/u)
+              assert.strictEqual(decided(among(documents), asking({ [name]: kept })).verdict, "allow")
+              decisions++
+            }
+          }
+    assert.isAbove(decisions, 300)
+    // Without anyone who denies they are edited.
+    for (const [name, value, , [tight = {}]] of kinds)
+      assert.match(
+        brief(decided(among([bounding(name, { ...tight, on_violation: "rewrite" })]), asking({ [name]: value }))),
+        /^allow /u
+      )
+  })
+
+  it("of a total of tokens that denies: a cap that its share breaks is refused, and one that a cap breaks", () => {
+    for (const [total, cap] of [
+      [{ max: 100, on_violation: "deny" }, { max: 40 }],
+      [{ max: 40 }, { max: 100, on_violation: "deny" }]
+    ] as const) {
+      const documents = [bounding("total_tokens", total), bounding("max_tokens", cap)]
+      assert.strictEqual(brief(decided(among(documents), asking({ max_tokens: 50 }))), "deny above_maximum")
+      assert.strictEqual(brief(decided(among(documents), asking({ max_tokens: 40 }))), "allow")
+      assert.strictEqual(brief(decided(among(documents), asking({}))), "allow cap=40")
+    }
   })
 
   it("of a user, a team that it extends, and a service, by resources: 17^3 sets, for a user and for the service", () => {

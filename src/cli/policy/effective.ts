@@ -97,15 +97,18 @@ const summaryOf = (rules: Rules, set: PolicySet, principal: string, now: number)
 type Summary = ReturnType<typeof summaryOf>
 
 const parameterOf = (constraint: Constraint) => {
-  const mode = (deny: boolean) => ({ on_violation: deny ? ("deny" as const) : ("rewrite" as const) })
+  const mode = (edits: boolean) => ({
+    on_violation: edits && !constraint.denies ? ("rewrite" as const) : ("deny" as const)
+  })
   const bounds: ReadonlyArray<BoundSummary> = [
-    ...constraint.lists.map(({ deny, policy, values }) => ({ bound: "one of", value: values, policy, ...mode(deny) })),
-    ...(constraint.min === undefined
-      ? []
-      : [{ bound: "at least", ...pick(constraint.min), ...mode(constraint.min.deny) }]),
-    ...(constraint.max === undefined
-      ? []
-      : [{ bound: "at most", ...pick(constraint.max), ...mode(constraint.max.deny) }]),
+    ...constraint.lists.map(({ edits, policy, values }) => ({
+      bound: "one of",
+      value: values,
+      policy,
+      ...mode(edits)
+    })),
+    ...(constraint.min === undefined ? [] : [{ bound: "at least", ...pick(constraint.min), ...mode(true) }]),
+    ...(constraint.max === undefined ? [] : [{ bound: "at most", ...pick(constraint.max), ...mode(true) }]),
     ...constraint.types.map(({ policy, type }) => ({ bound: "of type", value: type, policy })),
     ...constraint.patterns.map(({ pattern, policy }) => ({ bound: "matches", value: pattern, policy })),
     ...(
