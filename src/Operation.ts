@@ -108,6 +108,12 @@ const dateOf = /^(?:-(?:\d{4}-\d{2}-\d{2}|\d{4}))?$/u
 /** The spellings of the cap on output tokens. */
 export const outputTokenCaps: ReadonlyArray<string> = aliases[0]!
 
+/**
+ * True for a number that every server reads as a cap on output tokens: to some, 0 and less mean "no limit", and a fraction
+ * is cut to a whole number, which may be 0.
+ */
+export const isTokenCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 1
+
 /** Parameters of the operations that are quantities, never content: their numbers and booleans may be told in the log. */
 export const quantities: ReadonlySet<string> = new Set([
   ...outputTokenCaps,

@@ -9,7 +9,7 @@ import { LRUCache } from "lru-cache"
 import type { RE2JS } from "re2js"
 import { canonicalize, type Json, type JsonObject } from "../CanonicalJson.ts"
 import type { Remedy, Violation } from "../Decision.ts"
-import { outputTokenCaps } from "../Operation.ts"
+import { isTokenCount, outputTokenCaps } from "../Operation.ts"
 import { type Finding, type Relation, show, type Source, withArticle } from "./Finding.ts"
 import { type Bounds, compileRegex, type Spec } from "./Mapl.ts"
 import { type Found, type Parameter, read, valueAt } from "./Parameter.ts"
@@ -384,18 +384,29 @@ const checkValue = (constraint: Constraint, path: string, value: Json, findings:
 }
 
 const checkNumber = (constraint: Constraint, path: string, value: number, findings: Array<Finding>): void => {
-  const { max, min } = constraint
+  const { max, min, parameter } = constraint
+  const isCap = parameter.isCap && max !== undefined
   if (max !== undefined && value > max.value) {
     const remedy = clamp(constraint, max, path, value, Math.floor)
     findings.push(broken("above_maximum", "above", max.value, path, value, max, remedy))
+  } else if (isCap && !isTokenCount(value)) {
+    const code = value < 1 ? "below_minimum" : "wrong_type"
+    const remedy = clamp(constraint, max, path, value, Math.floor)
+    findings.push(broken(code, "uncounted", `a whole number from 1 to ${max.value}`, path, value, max, remedy))
   }
-  if (min !== undefined && value < min.value) {
+  // What is below 1 may mean "no limit", and then is not below anything.
+  if (min !== undefined && value < min.value && !(isCap && value < 1)) {
     // A cap is never raised: that would ask for more than the caller did.
     const remedy = outputTokenCaps.includes(path) ? undefined : clamp(constraint, min, path, value, Math.ceil)
     findings.push(broken("below_minimum", "below", min.value, path, value, min, remedy))
   }
-  // Servers that speak this API read a negative cap as "no limit".
-  if (value < 0 && max !== undefined && (min === undefined || value >= min.value) && outputTokenCaps.includes(path))
+  if (
+    value < 0 &&
+    !isCap &&
+    max !== undefined &&
+    (min === undefined || value >= min.value) &&
+    outputTokenCaps.includes(path)
+  )
     findings.push(broken("below_minimum", "negative", 0, path, value, max))
 }
 

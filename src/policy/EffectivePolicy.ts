@@ -22,7 +22,7 @@ import {
   type Spec
 } from "./Mapl.ts"
 import type { PlacedOutputRule } from "./Output.ts"
-import { type Parameter, parameter } from "./Parameter.ts"
+import { isCapped, type Parameter, parameter } from "./Parameter.ts"
 import { type Matcher, resourcePattern } from "./Pattern.ts"
 
 /**
@@ -394,16 +394,16 @@ const constrained = (own: ReadonlyMap<string, Constraint>, rest: Met): Constrain
     asked.push({ constraint: met, contradiction: contradiction(met) })
   }
   for (const other of rest.asked) if (!own.has(other.constraint.parameter.canonical)) asked.push(other)
-  const isCapped = rest.operation?.endpoints.some(({ caps }) => caps.length > 0) ?? false
+  const counts = isCapped(rest.operation)
   const contradictions: Array<Violation> = []
   const constraints: Array<Constraint> = []
   let cap: Constraint | undefined
   let totalTokens: Constraint | undefined
   for (const { constraint, contradiction } of asked) {
-    const { canonical } = constraint.parameter
+    const { canonical, isCap } = constraint.parameter
     if (contradiction !== undefined) contradictions.push(contradiction)
-    else if (isCapped && canonical === "max_tokens") cap = constraint
-    else if (isCapped && canonical === "total_tokens") totalTokens = constraint
+    else if (isCap) cap = constraint
+    else if (counts && canonical === "total_tokens") totalTokens = constraint
     else constraints.push(constraint)
   }
   return { asked, index: undefined, contradictions, constraints, cap, totalTokens }

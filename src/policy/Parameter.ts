@@ -6,7 +6,7 @@
  */
 import { LRUCache } from "lru-cache"
 import type { Json, JsonObject } from "../CanonicalJson.ts"
-import { aliases, type Operation } from "../Operation.ts"
+import { aliases, type Operation, outputTokenCaps } from "../Operation.ts"
 import { type Located, type RequestTool, type RequestTools, toolsOf } from "../RequestTools.ts"
 
 /**
@@ -20,6 +20,8 @@ export interface Parameter {
   readonly members: ReadonlyArray<string> | undefined
   /** Reads it where it is about the tools of a request, which stand in many places. */
   readonly inTools?: (tools: RequestTools, params: JsonObject) => Reading
+  /** True for the cap on output tokens of an operation that takes one. */
+  readonly isCap: boolean
 }
 
 /** A value in a request; `path` leads to it: `max_tokens`, `tools[0].function.name`. */
@@ -60,7 +62,7 @@ export const parameter = (name: string, operation: Operation | undefined): Param
 
 const make = (name: string, operation: Operation | undefined): Parameter => {
   const inTools = operation?.name === "generate" ? toolParameter(name) : undefined
-  if (inTools !== undefined) return { name, places: [], members: undefined, ...inTools }
+  if (inTools !== undefined) return { name, places: [], members: undefined, isCap: false, ...inTools }
   const names = spellings(name, operation)
   const fields = new Map<string, Array<Path>>()
   for (const spelling of names) {
@@ -68,13 +70,19 @@ const make = (name: string, operation: Operation | undefined): Parameter => {
     // Spellings below the same array are alternatives: an element lacks the field only where it has none of them.
     fields.set(holder, [...(fields.get(holder) ?? []), steps(spelling.slice(holder.length))])
   }
+  const canonical = names[0] ?? name
   return {
     name,
-    canonical: names[0] ?? name,
+    canonical,
+    isCap: canonical === outputTokenCaps[0] && isCapped(operation),
     places: [...fields].map(([holder, below]) => ({ holder: steps(holder), fields: below })),
     members: names.every(isMember) ? names : undefined
   }
 }
+
+/** Whether an operation takes a cap on output tokens, at one of its endpoints. */
+export const isCapped = (operation: Operation | undefined): boolean =>
+  operation?.endpoints.some(({ caps }) => caps.length > 0) ?? false
 
 /** Reads a parameter's values. `null` counts as absent. */
 export const read = ({ inTools, places }: Parameter, params: JsonObject): Reading => {

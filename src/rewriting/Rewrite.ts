@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import type { Call, Judge } from "../Call.ts"
 import { type Json, type JsonObject, snapshot } from "../CanonicalJson.ts"
 import type { Decision, Edit, Remedy, Violation } from "../Decision.ts"
-import { type Endpoint, endpointAt, isOperation, operations, outputTokenCaps } from "../Operation.ts"
+import { type Endpoint, endpointAt, isOperation, isTokenCount, operations, outputTokenCaps } from "../Operation.ts"
 import { bringsTools, type Located } from "../RequestTools.ts"
 import { capsOf, type Modality, type Models } from "./Models.ts"
 import { unsupported } from "./Support.ts"
@@ -190,7 +190,9 @@ const noModel = ({ allowed, from, path, policy }: ModelRemedy, { params }: Call,
 /** What asks for more answers or tokens the higher it is. */
 const costs: ReadonlySet<string> = new Set(["n", "best_of", ...outputTokenCaps])
 
-const raises = ({ from, path, to }: SetRemedy): boolean => costs.has(path) && Number(to) > Number(from)
+/** A cap that is no positive integer may mean "no limit": any cap in its place narrows. */
+const raises = ({ from, path, to }: SetRemedy): boolean =>
+  costs.has(path) && Number(to) > Number(from) && !(outputTokenCaps.includes(path) && !isTokenCount(from))
 
 /** What policy holds against a value that only more would put right. */
 const noRaise = ({ from, path, policy, to }: SetRemedy, found: ReadonlyArray<Violation>): Violation => ({

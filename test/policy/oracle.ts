@@ -506,6 +506,7 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
     )
   }
 
+  const isModelCall = isCall(resource, "generate", "complete")
   /** Judges one parameter; whether anything is wrong with it that an edit may put right or not. */
   const judgeParameter = (
     names: ReadonlyArray<string>,
@@ -529,6 +530,7 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
 
     for (const { path, value } of values) {
       const isCapName = caps.includes(path)
+      const isCap = isCapName && isModelCall && highs.length > 0
       for (const { bounds } of about) {
         const texts = [bounds.pattern, bounds.min_length, bounds.max_length].some((bound) => bound !== undefined)
         const lists = [bounds.min_items, bounds.max_items].some((bound) => bound !== undefined)
@@ -553,12 +555,16 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
         if (value > high)
           if (refuses(about)) codes.add("above_maximum")
           else changes.push({ path, to: [whole ? Math.floor(high) : high] })
-        if (value < low)
+        // Some servers read such a cap as none.
+        const isUnread = isCap && value <= high && (value < 1 || value !== Math.floor(value))
+        if (isUnread)
+          if (refuses(about)) codes.add(value < 1 ? "below_minimum" : "wrong_type")
+          else changes.push({ path, to: [Math.floor(high)] })
+        if (value < low && !(isCap && value < 1))
           // Nobody is given more tokens than they asked for.
           if (refuses(about) || isCapName) codes.add("below_minimum")
           else changes.push({ path, to: [whole ? Math.ceil(low) : low] })
-        // A negative cap would be read as none.
-        if (isCapName && highs.length > 0 && value < 0) codes.add("below_minimum")
+        if (isCapName && !isCap && highs.length > 0 && value < 0) codes.add("below_minimum")
       }
 
       const lists = about.flatMap(({ bounds: { allowed_values: list }, mode, rank }) =>
@@ -591,7 +597,6 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
     return { given, missing }
   }
 
-  const isModelCall = isCall(resource, "generate", "complete")
   const parameters = new Map<string, ReadonlyArray<Said>>()
   for (const one of said) parameters.set(one.names[0]!, [...(parameters.get(one.names[0]!) ?? []), one])
   for (const [name, about] of parameters)

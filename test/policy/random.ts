@@ -389,6 +389,7 @@ const parameters = (random: Random): JsonObject => ({
   ...(random.chance(0.9) && { model: random.chance(0.99) ? random.pick(models) : random.pick<Json>([4, ["gpt-4"]]) }),
   ...(random.chance(0.4) && { [random.pick(capNames)]: number(random, 1000) }),
   ...(random.chance(0.1) && { [random.pick(capNames)]: number(random, 1000) }),
+  ...(random.chance(0.05) && { [random.pick(capNames)]: random.pick([0, 0.5, -3, 250.5]) }),
   ...(random.chance(0.4) && { temperature: number(random, 2) }),
   ...(random.chance(0.3) && { n: random.chance(0.92) ? random.pick([1, 2, 3]) : random.pick<Json>(["2", 0, 1.5]) }),
   ...(random.chance(0.1) && { best_of: random.chance(0.96) ? random.pick([1, 2, 4]) : null }),

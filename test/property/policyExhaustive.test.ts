@@ -124,10 +124,10 @@ describe("every small policy", { timeout: 120_000 }, () => {
           const expected =
             value === undefined
               ? `allow${isCap && limits.length > 0 ? ` cap=${max}` : ""}`
-              : value <= max
+              : value <= max && !(isCap && limits.length > 0 && value < 1)
                 ? "allow"
                 : limits.some(({ mode }) => mode === "deny")
-                  ? "deny above_maximum"
+                  ? `deny ${value > max ? "above_maximum" : "below_minimum"}`
                   : `allow set=${max}`
           if (brief(decision) !== expected)
             assert.fail(`${brief(decision)} instead of ${expected}: ${JSON.stringify({ policy, value })}`)

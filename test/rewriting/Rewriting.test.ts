@@ -550,13 +550,35 @@ describe("a cap", () => {
     })
   )
 
-  it.effect("is never raised, and never negative", () =>
+  it.effect("is never raised", () =>
     Effect.gen(function* () {
       const specs = { max_tokens: { min: 50, max: 100 } }
-      assert.deepStrictEqual((yield* refusal(specs, chat({ model: "gpt-4", max_tokens: 10 }))).codes, ["below_minimum"])
-      assert.deepStrictEqual((yield* refusal({ max_tokens }, chat({ model: "gpt-4", max_tokens: -1 }))).codes, [
-        "below_minimum"
-      ])
+      for (const asked of [1, 10, 49, 20.5])
+        assert.deepStrictEqual((yield* refusal(specs, chat({ model: "gpt-4", max_tokens: asked }))).codes, [
+          "below_minimum"
+        ])
+    })
+  )
+
+  it.effect("that some server reads as none becomes the maximum, or is refused", () =>
+    Effect.gen(function* () {
+      for (const [asked, code] of [
+        [0, "below_minimum"],
+        [-1, "below_minimum"],
+        [0.5, "below_minimum"],
+        [-0, "below_minimum"],
+        [20.5, "wrong_type"]
+      ] as const)
+        for (const spelling of ["max_tokens", "max_completion_tokens"]) {
+          const call = chat({ model: "gpt-4", [spelling]: asked })
+          assert.deepStrictEqual(yield* edits({ max_tokens }, call), { [spelling]: 100 })
+          if (asked < 1)
+            assert.deepStrictEqual(yield* edits({ max_tokens: { range: [50, 100] } }, call), { [spelling]: 100 })
+          const denying = { max_tokens: { ...max_tokens, on_violation: "deny" as const } }
+          assert.deepStrictEqual((yield* refusal(denying, call)).codes, [code])
+          // Without a maximum nothing is known of it.
+          assert.deepStrictEqual(yield* edits({ n: { max: 5 } }, call), {})
+        }
     })
   )
 

@@ -56,8 +56,30 @@ describe("a cap on output tokens, for alice", () => {
     [
       "minus zero",
       raw(`{"model":"gpt-4o-mini","messages":[],"max_tokens":-0}`),
-      arrives(`{"model":"gpt-4o-mini","messages":[],"max_tokens":-0}`)
+      arrives(`{"model":"gpt-4o-mini","messages":[],"max_tokens":500}`)
     ],
+    // Some servers read these as "no limit".
+    ...[0, -1, 0.5, 0.999, 1e-9, 1.5, 499.5].map((value): Case => [
+      `${value}, which is no positive integer`,
+      chat({ ...uncapped, max_tokens: value }),
+      arrives(capped)
+    ]),
+    [
+      "0 on the Responses API",
+      (c) => c.responses.create({ model: "gpt-4o-mini", input: "x", max_output_tokens: 0 }),
+      arrives({ model: "gpt-4o-mini", input: "x", max_output_tokens: 500 })
+    ],
+    [
+      "0 on text completions",
+      (c) => c.completions.create({ model: "gpt-3.5-turbo-instruct", prompt: "x", max_tokens: 0, echo: true }),
+      arrives({ model: "gpt-3.5-turbo-instruct", prompt: "x", max_tokens: 500, echo: true })
+    ],
+    [
+      "0 as max_completion_tokens, beside one that is within",
+      chat({ ...uncapped, max_tokens: 10, max_completion_tokens: 0 }),
+      arrives({ ...uncapped, max_tokens: 10, max_completion_tokens: 500 })
+    ],
+    ["1, which is one", chat({ ...uncapped, max_tokens: 1 }), arrives({ ...uncapped, max_tokens: 1 })],
     ...["4000", "4e3", " 4000", "", "0x10"].map((text): Case => [
       `the text ${JSON.stringify(text)}`,
       chat({ ...uncapped, max_tokens: text }),
@@ -116,6 +138,20 @@ describe("a cap on output tokens, for alice", () => {
     through(run, async (send) => {
       const l = lab()
       expectation(await attempt(l, await l.as("alice"), send))
+    })
+  )
+})
+
+describe("a cap that some server reads as none, for bob, whose policy refuses", () => {
+  it.each([
+    [0, "below_minimum"],
+    [-1, "below_minimum"],
+    [0.5, "below_minimum"],
+    [1.5, "wrong_type"]
+  ])("%d", (max_tokens, code) =>
+    through(chat({ ...uncapped, max_tokens }), async (send) => {
+      const l = lab()
+      refused(code)(await attempt(l, await l.as("bob"), send))
     })
   )
 })
