@@ -83,13 +83,59 @@ export const endpointFor = ({ endpoints }: Operation, params: object): Endpoint 
 
 /**
  * Parameters that are one thing under several names: a policy that names one spelling covers all of them (mapl §3).
- * Paths are dotted, `[]` stands for every element of an array.
+ * Paths are dotted, `[]` stands for every element of an array, `[]?` for those that have the field. What stands below a
+ * name stands below the others too; of two names that fit, the first is meant. These hold for registered tools as well.
  */
-export const aliases: ReadonlyArray<ReadonlyArray<string>> = [
+const common: ReadonlyArray<ReadonlyArray<string>> = [
   ["max_tokens", "max_completion_tokens", "max_output_tokens"],
   ["tools[].function.name", "tools[].custom.name", "tools[].name", "functions[].name"],
   ["messages", "input"]
 ]
+
+/**
+ * Settings that chat completions and responses spell differently, and that an item of the type `configuration_update`
+ * changes in the midst of an input. A JSON schema stands one level deeper in a chat completion's format. A tool's
+ * arguments are its own: there these names are no aliases.
+ */
+const settings: ReadonlyArray<ReadonlyArray<string>> = [
+  ["reasoning_effort", "reasoning.effort", "input[]?.reasoning.effort"],
+  ["reasoning.summary", "reasoning.generate_summary"],
+  ["verbosity", "text.verbosity"],
+  ...["name", "description", "schema", "strict"].map((field) => [
+    `response_format.json_schema.${field}`,
+    `text.format.${field}`,
+    `input[]?.text.format.${field}`
+  ]),
+  ["response_format.json_schema", "text.format.schema", "input[]?.text.format.schema"],
+  ["response_format", "text.format", "input[]?.text.format"],
+  ["user", "safety_identifier"]
+]
+
+/** All of them. */
+export const aliases: ReadonlyArray<ReadonlyArray<string>> = [...common, ...settings]
+
+/**
+ * Every name of the parameter that `name` is for an operation (a registered tool: `undefined`), the one that stands for all
+ * of them first.
+ */
+export const spellingsOf = (name: string, operation: OperationName | undefined): ReadonlyArray<string> => {
+  for (const group of operation === undefined ? common : aliases)
+    for (const alias of group) {
+      if (name !== alias && !name.startsWith(`${alias}.`) && !name.startsWith(`${alias}[`)) continue
+      // An embedding's `input` is no conversation.
+      if (operation === "embed" && group.includes("input")) return [name]
+      return group.map((other) => other + name.slice(alias.length))
+    }
+  return [name]
+}
+
+/** The first names of what an operation spells elsewhere too, where one of its names stands inside `name`. */
+export const spelledWithin = (name: string, operation: OperationName | undefined): ReadonlyArray<string> =>
+  spellingsOf(name, operation).length > 1
+    ? []
+    : (operation === undefined ? common : aliases).flatMap((group) =>
+        group.some((alias) => alias.startsWith(`${name}.`)) ? group.slice(0, 1) : []
+      )
 
 /**
  * True where an answer's model is the one that was asked: by its name, or a dated snapshot that its name stood for
@@ -106,7 +152,7 @@ const fineTuned = /^(ft:[^:]+)(:.+)$/u
 const dateOf = /^(?:-(?:\d{4}-\d{2}-\d{2}|\d{4}))?$/u
 
 /** The spellings of the cap on output tokens. */
-export const outputTokenCaps: ReadonlyArray<string> = aliases[0]!
+export const outputTokenCaps: ReadonlyArray<string> = common[0]!
 
 /**
  * True for a number that every server reads as a cap on output tokens: to some, 0 and less mean "no limit", and a fraction

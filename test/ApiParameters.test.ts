@@ -14,7 +14,7 @@ describe("the parameters of the API", () => {
   it("have what the rest of this library speaks of", () => {
     const at = (path: string) =>
       path
-        .split(/\.|\[\]\.?/)
+        .split(/\.|\[\]\??\.?/)
         .reduce<Shape | undefined>(
           (shape, step) => (step === "" || shape === "open" ? shape : shape?.[step]),
           apiParameters

@@ -1,5 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { aliases, classify, endpointAt, endpointFor, isOperation, operations } from "../src/Operation.ts"
+import {
+  classify,
+  endpointAt,
+  endpointFor,
+  isOperation,
+  operations,
+  outputTokenCaps,
+  spellingsOf
+} from "../src/Operation.ts"
 import { passedFamilies } from "../src/Families.ts"
 
 const base = "https://api.openai.com/v1"
@@ -114,7 +122,31 @@ describe("operations", () => {
 
   it("spell their caps as the aliases do", () => {
     for (const { endpoints } of Object.values(operations))
-      for (const { caps } of endpoints) for (const cap of caps) assert.include(aliases[0] ?? [], cap)
+      for (const { caps } of endpoints) for (const cap of caps) assert.include(outputTokenCaps, cap)
+  })
+
+  it("have one meaning for each spelling, whichever of them is named", () => {
+    for (const [name, ...others] of [
+      ["reasoning_effort", "reasoning.effort"],
+      ["verbosity", "text.verbosity"],
+      ["response_format", "text.format"],
+      ["response_format.type", "text.format.type"],
+      ["response_format.json_schema.name", "text.format.name"],
+      ["response_format.json_schema.schema.properties", "text.format.schema.properties"],
+      ["response_format.json_schema.strict", "text.format.strict"],
+      ["user", "safety_identifier"],
+      ["max_tokens", "max_completion_tokens", "max_output_tokens"],
+      ["messages[].role", "input[].role"]
+    ] as const)
+      for (const other of others) {
+        assert.include(spellingsOf(name, "generate"), other)
+        assert.deepStrictEqual(spellingsOf(other, "generate"), spellingsOf(name, "generate"))
+      }
+    assert.deepStrictEqual(spellingsOf("reasoning_effort_2", "generate"), ["reasoning_effort_2"])
+    // A tool's arguments are its own.
+    for (const name of ["user", "verbosity", "text.format"])
+      assert.deepStrictEqual(spellingsOf(name, undefined), [name])
+    assert.deepStrictEqual(spellingsOf("input", "embed"), ["input"])
   })
 
   it("are served at their own path, and generate at the Responses API's too", () => {

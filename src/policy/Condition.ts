@@ -6,8 +6,9 @@
  */
 import * as Result from "effect/Result"
 import type { JsonObject } from "../CanonicalJson.ts"
-import { aliases } from "../Operation.ts"
+import { operations } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
+import { parameter as parameterOf, read } from "./Parameter.ts"
 import { valueGlob } from "./Pattern.ts"
 
 /** Holds, does not hold, or cannot be decided. */
@@ -94,10 +95,11 @@ const reach = (holder: unknown, path: ReadonlyArray<string>): Value => {
 }
 
 const parameter = (path: ReadonlyArray<string>): Operand => {
-  const spellings = aliases.find((group) => group.includes(path.join(".")))?.map((name) => name.split(".")) ?? [path]
+  const named = parameterOf(path.join("."), operations.generate)
   return ({ params }) => {
-    const given = spellings.map((spelling) => reach(params, spelling)).filter((value) => value !== undefined)
-    return given.every((value) => value === given[0]) ? given[0] : opaque
+    const { found, misshapen } = read(named, params)
+    const given = found.map(({ value }) => scalar(value))
+    return misshapen.length === 0 && given.every((value) => value === given[0]) ? given[0] : opaque
   }
 }
 

@@ -8,7 +8,7 @@
 import * as Result from "effect/Result"
 import type { Json } from "../CanonicalJson.ts"
 import type { Violation } from "../Decision.ts"
-import { isOperation, type Operation, operations, otherNameOf } from "../Operation.ts"
+import { isOperation, type Operation, operations, otherNameOf, spelledWithin } from "../Operation.ts"
 import { type Constraint, contradiction, fromSpec, meet, valuesMatcher } from "./Constraint.ts"
 import type { NeededAttestation, Source } from "./Finding.ts"
 import {
@@ -416,13 +416,13 @@ const deniedOf = (
   operation: Operation | undefined,
   source: Source
 ): ReadonlyArray<DeniedValues> =>
-  Object.entries(values).map(([name, denied]) => ({
-    ...source,
-    parameter: parameter(name, operation),
-    values: denied,
+  Object.entries(values).flatMap(([name, denied]) => {
     // `*` forbids the parameter, whatever stands there: a number, a flag and an object too.
-    matches: denied.some(isAnything) ? () => true : valuesMatcher(denied)
-  }))
+    const matches = denied.some(isAnything) ? () => true : valuesMatcher(denied)
+    // What stands inside of it under another spelling stands elsewhere: `reasoning` holds what `reasoning_effort` is.
+    const names = [name, ...spelledWithin(name, operation?.name)]
+    return names.map((one) => ({ ...source, parameter: parameter(one, operation), values: denied, matches }))
+  })
 
 const isDenied = (resource: string, pattern: string, policy: string): Violation => ({
   code: "resource_denied",

@@ -6,7 +6,7 @@
  */
 import * as Result from "effect/Result"
 import { waysToModels } from "../Families.ts"
-import { aliases, familyResource, operations, otherNameOf, outputTokenCaps } from "../Operation.ts"
+import { familyResource, operations, otherNameOf, outputTokenCaps } from "../Operation.ts"
 import { app } from "../Principal.ts"
 import { boundsOf, conflict, highest } from "./Conflict.ts"
 import { type Diagnostic, type Place, showPlace } from "./Diagnostic.ts"
@@ -21,6 +21,7 @@ import {
   type Spec
 } from "./Mapl.ts"
 import { isAnywhere, overlap, reachable } from "./Overlap.ts"
+import { parameter } from "./Parameter.ts"
 import { isGlob, resourcePattern } from "./Pattern.ts"
 import type { PolicySet } from "./PolicyStore.ts"
 
@@ -229,7 +230,7 @@ const takeApart = (document: Document, ancestors: ReadonlyArray<Entry>): Entry =
   const specs = new Map<string, Array<PlacedSpec>>()
   for (const [path, pattern, parameters] of written)
     for (const [name, spec] of Object.entries(parameters)) {
-      const canonical = aliases.find((group) => group.includes(name))?.[0] ?? name
+      const { canonical } = parameter(name, operations.generate)
       const before = specs.get(canonical) ?? []
       const own = [...path, name]
       const listPath = Array.isArray(spec) ? own : [...own, "allowed_values"]

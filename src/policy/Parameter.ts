@@ -6,7 +6,7 @@
  */
 import { LRUCache } from "lru-cache"
 import type { Json, JsonObject } from "../CanonicalJson.ts"
-import { aliases, type Operation, outputTokenCaps } from "../Operation.ts"
+import { type Operation, outputTokenCaps, spellingsOf } from "../Operation.ts"
 import { type Located, type RequestTool, type RequestTools, toolsOf } from "../RequestTools.ts"
 
 /**
@@ -63,10 +63,10 @@ export const parameter = (name: string, operation: Operation | undefined): Param
 const make = (name: string, operation: Operation | undefined): Parameter => {
   const inTools = operation?.name === "generate" ? toolParameter(name) : undefined
   if (inTools !== undefined) return { name, places: [], members: undefined, isCap: false, ...inTools }
-  const names = spellings(name, operation)
+  const names = spellingsOf(name, operation?.name)
   const fields = new Map<string, Array<Path>>()
   for (const spelling of names) {
-    const holder = /^.*\[\]/u.exec(spelling)?.[0] ?? ""
+    const holder = /^.*\[\]\??/u.exec(spelling)?.[0] ?? ""
     // Spellings below the same array are alternatives: an element lacks the field only where it has none of them.
     fields.set(holder, [...(fields.get(holder) ?? []), steps(spelling.slice(holder.length))])
   }
@@ -75,7 +75,11 @@ const make = (name: string, operation: Operation | undefined): Parameter => {
     name,
     canonical,
     isCap: canonical === outputTokenCaps[0] && isCapped(operation),
-    places: [...fields].map(([holder, below]) => ({ holder: steps(holder), fields: below })),
+    places: [...fields].map(([holder, below]) => ({
+      holder: steps(holder.replace("?", "")),
+      isOptional: holder.endsWith("?"),
+      fields: below
+    })),
     members: names.every(isMember) ? names : undefined
   }
 }
@@ -88,8 +92,9 @@ export const isCapped = (operation: Operation | undefined): boolean =>
 export const read = ({ inTools, places }: Parameter, params: JsonObject): Reading => {
   if (inTools !== undefined) return inTools(toolsOf(params), params)
   const reading: Draft = { found: [], lacking: [], misshapen: [] }
-  for (const { fields, holder } of places) {
+  for (const { fields, holder, isOptional } of places) {
     if (holder.length === 0) for (const field of fields) reach(params, field, 0, "", reading)
+    else if (isOptional) readOptional(holder, fields, params, reading)
     else {
       const elements: Draft = { found: [], lacking: [], misshapen: reading.misshapen }
       reach(params, holder, 0, "", elements)
@@ -102,6 +107,15 @@ export const read = ({ inTools, places }: Parameter, params: JsonObject): Readin
     }
   }
   return reading
+}
+
+/** Of the elements that are objects what some of them have; a text in the place of the array has none. */
+const readOptional = (holder: Path, fields: ReadonlyArray<Path>, params: JsonObject, reading: Draft): void => {
+  const elements: Draft = { found: [], lacking: [], misshapen: [] }
+  reach(params, holder, 0, "", elements)
+  for (const { path, value } of elements.found)
+    if (isObject(value)) for (const field of fields) reach(value, field, 0, path, reading)
+  for (const one of elements.misshapen) if (isObject(one.value)) reading.misshapen.push(one)
 }
 
 /** A member of an object; what it inherits is none. */
@@ -118,6 +132,8 @@ type Path = ReadonlyArray<string | typeof each>
 interface Place {
   /** Leads to the elements of an array; empty where the fields start at the top. */
   readonly holder: Path
+  /** True where elements need not have the fields. */
+  readonly isOptional: boolean
   readonly fields: ReadonlyArray<Path>
 }
 
@@ -137,17 +153,6 @@ const steps = (path: string): Path =>
       const [key = "", ...rest] = part.split("[]")
       return [...(key === "" ? [] : [key]), ...rest.map((): typeof each => each)]
     })
-
-/** An embedding's `input` is no conversation. */
-const spellings = (name: string, operation: Operation | undefined): ReadonlyArray<string> => {
-  for (const group of aliases)
-    for (const alias of group) {
-      if (name !== alias && !name.startsWith(`${alias}.`) && !name.startsWith(`${alias}[`)) continue
-      if (operation?.name === "embed" && group.includes("input")) return [name]
-      return group.map((other) => other + name.slice(alias.length))
-    }
-  return [name]
-}
 
 const reach = (value: Json | undefined, path: Path, at: number, where: string, draft: Draft): void => {
   if (value === undefined || value === null) {

@@ -83,8 +83,20 @@ export const oracle = (documents: ReadonlyArray<Document> | undefined, asked: As
 
 /** The fields of a document; another one would restrict nothing. */
 const fields: ReadonlyArray<string> = [
-  ...["$schema", "policy_id", "name", "version", "description", "scope", "purpose", "extends", "resources"],
-  ...["denied_resources", "constraints", "attestations", "validity", "on_violation"]
+  "$schema",
+  "policy_id",
+  "name",
+  "version",
+  "description",
+  "scope",
+  "purpose",
+  "extends",
+  "resources",
+  "denied_resources",
+  "constraints",
+  "attestations",
+  "validity",
+  "on_violation"
 ]
 
 const isLost = (intent: Intent, byId: (id: string) => unknown): boolean =>
@@ -179,10 +191,26 @@ const isType = (value: Json, type: string): boolean => {
 const caps = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
 const tools = ["tools[].function.name", "tools[].custom.name", "tools[].name", "functions[].name"]
 const conversation = ["messages", "input"]
+const common = [caps, tools, conversation]
+/** Settings by their names in chat completions and responses; `[]?` is for elements that may have none. */
+const settings = [
+  ["reasoning_effort", "reasoning.effort", "input[]?.reasoning.effort"],
+  ["reasoning.summary", "reasoning.generate_summary"],
+  ["verbosity", "text.verbosity"],
+  ["response_format.json_schema.name", "text.format.name", "input[]?.text.format.name"],
+  ["response_format.json_schema.description", "text.format.description", "input[]?.text.format.description"],
+  ["response_format.json_schema.schema", "text.format.schema", "input[]?.text.format.schema"],
+  ["response_format.json_schema.strict", "text.format.strict", "input[]?.text.format.strict"],
+  ["response_format.json_schema", "text.format.schema", "input[]?.text.format.schema"],
+  ["response_format", "text.format", "input[]?.text.format"],
+  ["user", "safety_identifier"]
+]
+const groupsOf = (resource: string): ReadonlyArray<ReadonlyArray<string>> =>
+  isCall(resource, "generate", "complete", "embed") ? [...common, ...settings] : common
 
 /** Every name of the thing that a policy calls `name`, in an order that does not depend on the one it chose. */
 const namesOf = (name: string, resource: string): ReadonlyArray<string> => {
-  for (const group of [caps, tools, conversation])
+  for (const group of groupsOf(resource))
     for (const one of group)
       if (name === one || name.startsWith(`${one}.`) || name.startsWith(`${one}[`))
         return group === conversation && isCall(resource, "embed")
@@ -239,7 +267,7 @@ const follow = (at: Place | undefined, path: string): Reached => {
   return follow(value === undefined ? undefined : { path: at.path === "" ? key : `${at.path}.${key}`, value }, rest)
 }
 
-const itemTypes = ["message", "function_call", "additional_tools", "tool_search_output"]
+const itemTypes = ["message", "function_call", "additional_tools", "tool_search_output", "configuration_update"]
 
 /** The names of all tools of a model call, or, for `tools` as a whole, all lists of them as one. */
 const readTools = (whole: boolean, params: JsonObject): Reached => {
@@ -310,13 +338,22 @@ const readAll = (names: ReadonlyArray<string>, params: JsonObject, resource: str
     return readTools(names[0] === "functions", params)
   const root = { path: "", value: params }
   const split = names.map((name): readonly [string, string] => {
-    const end = name.lastIndexOf("[]")
-    return end === -1 ? ["", name] : [name.slice(0, end + 2), name.slice(end + 2)]
+    const [, holder = "", field = name] = /^(.*\[\]\??)(.*)$/.exec(name) ?? []
+    return [holder, field]
   })
   return together(
     [...new Set(split.map(([holder]) => holder))].map((holder) => {
       const fields = split.filter(([one]) => one === holder).map(([, field]) => field)
       if (holder === "") return together(fields.map((field) => follow(root, field)))
+      if (holder.endsWith("?")) {
+        const { misshapen, values } = follow(root, holder.slice(0, -1))
+        return together([
+          { ...nothing, misshapen: misshapen && isObject(follow(root, holder.slice(0, -3)).values[0]?.value) },
+          ...values
+            .filter(({ value }) => isObject(value))
+            .flatMap((element) => fields.map((field) => follow(element, field)))
+        ])
+      }
       const elements = follow(root, holder)
       return together([
         { ...elements, values: [] },
@@ -410,9 +447,9 @@ const valueOf = (text: string, { params, principal }: Asked): Value => {
   const path = text.slice(text.indexOf(".") + 1)
   if (text.startsWith("principal."))
     return path === "id" || path === "kind" || path === "issuer" ? principal[path] : within(principal.claims, path)
-  const names = [caps, conversation].find((group) => group.includes(path)) ?? [path]
-  const [value, ...others] = new Set(names.map((name) => within(params, name)).filter((one) => one !== undefined))
-  return others.length > 0 ? strange : value
+  const { misshapen, values } = readAll(namesOf(path, "tool:x/generate"), params, "tool:x/generate")
+  const [value, ...others] = new Set(values.map((one) => within({ "": one.value }, "")))
+  return misshapen || others.length > 0 ? strange : value
 }
 
 const within = (holder: unknown, path: string): Value => {
@@ -634,14 +671,21 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
   for (const { constraints } of documents)
     for (const [pattern, denied] of Object.entries(constraints?.denied_parameters ?? {}))
       if (matchesResource(pattern, resource))
-        for (const [name, values] of Object.entries(denied)) {
+        for (const [named, values] of Object.entries(denied).flatMap(([name, values]) =>
+          [
+            name,
+            ...(namesOf(name, resource).length > 1 ? [] : groupsOf(resource))
+              .filter((group) => group.some((one) => one.startsWith(`${name}.`)))
+              .map(([first = ""]) => first)
+          ].map((one) => [one, values] as const)
+        )) {
           const {
             decoys = [],
             misshapen,
             strange,
             unread,
             values: found
-          } = readAll(namesOf(name, resource), params, resource)
+          } = readAll(namesOf(named, resource), params, resource)
           const isDenied = (value: Json): boolean =>
             values.includes("*") ||
             isOne(values, value) ||

@@ -69,6 +69,7 @@ const models = ["gpt-4", "gpt-4o", "gpt-4o-mini", "gpt-3.5-turbo", "o1", "llama-
 const modelValues = [...models, "gpt-*", "*-mini"]
 const words = ["a", "b", "c", "ab", "bc", "a*", "*b", "a*ab", "*b*"]
 const functionNames = ["get_weather", "get_mail", "send_mail", "get_*", "*_weather"]
+const efforts = ["low", "medium", "high", "m*"]
 const roles = ["user", "system", "assistant", "*er"]
 const capNames = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
 const proofs = ["key", "boss", "chief"]
@@ -121,9 +122,9 @@ const parameterSpecs: ReadonlyArray<readonly [string, number, (random: Random) =
   ["count", 0.01, () => ({ type: "string" })],
   ["word", 0.12, (random) => list(random, words)],
   ["shade", 0.06, (random) => [random.pick(["re*", "r*", "*d", "g*", "red"])]],
-  ["text", 0.05, (random) => ({ pattern: random.pick(["[a-c]*", "a.*|x?", "^[abcx]+$"]) })],
-  ["text", 0.1, (random) => ({ min_length: random.pick([0, 1, 2]), max_length: random.pick([2, 3, 4]) })],
-  ["text", 0.01, () => ({ min_length: 5 })],
+  ["note", 0.05, (random) => ({ pattern: random.pick(["[a-c]*", "a.*|x?", "^[abcx]+$"]) })],
+  ["note", 0.1, (random) => ({ min_length: random.pick([0, 1, 2]), max_length: random.pick([2, 3, 4]) })],
+  ["note", 0.01, () => ({ min_length: 5 })],
   ["tags", 0.1, (random) => ({ min_items: random.pick([0, 1]), max_items: random.pick([2, 3]) })],
   ["tags", 0.01, () => ({ min_items: 3 })],
   ["tags", 0.05, (random) => list(random, words)],
@@ -132,6 +133,12 @@ const parameterSpecs: ReadonlyArray<readonly [string, number, (random: Random) =
   ["options", 0.06, (random) => list(random, [{ a: 1, b: [2] }, { a: 1 }, [1, 2], 1, "1"])],
   ["options.a", 0.04, (random) => random.pick<Spec>([{ max: 1 }, [1, 2], { required: true }, { type: "integer" }])],
   ["options", 0.02, () => ({ type: "object" })],
+  ["reasoning_effort", 0.06, (random) => list(random, efforts)],
+  ["reasoning.effort", 0.03, (random) => ({ pattern: random.pick(["low|high", "[a-z]+"]), ...mode(random) })],
+  ["text.verbosity", 0.05, (random) => list(random, efforts)],
+  ["text.format.type", 0.02, (random) => list(random, ["text", "json_object"])],
+  ["text.format.name", 0.03, (random) => list(random, words)],
+  ["safety_identifier", 0.02, () => ({ max_length: 2 })],
   ["response_format.type", 0.06, (random) => list(random, ["text", "json_object", "json_*"])],
   ["tools[].function.name", 0.06, (random) => list(random, functionNames)],
   ["tools[].name", 0.03, (random) => ({ max_length: 9, ...mode(random) })],
@@ -162,7 +169,10 @@ const deniedValues = (random: Random): Readonly<Record<string, ReadonlyArray<Jso
       ["input", ["*SECRET*", "assistant"]] as const,
       ["tools[].function.name", ["send_*"]] as const,
       ["functions", ["get_mail"]] as const,
-      ["max_tokens", [300, 500]] as const
+      ["max_tokens", [300, 500]] as const,
+      ["reasoning", ["high"]] as const,
+      ["text", ["b", "high"]] as const,
+      ["user", ["*b"]] as const
     ].filter(() => random.chance(0.25))
   )
 
@@ -179,8 +189,8 @@ const atoms = [
   "params.word == 'a'",
   "params.word != 'a'",
   "params.word IN ('a', 'ab')",
-  "params.text MATCHES 'a*'",
-  "params.text MATCHES '*b*'",
+  "params.note MATCHES 'a*'",
+  "params.note MATCHES '*b*'",
   "params.tags MATCHES '*'",
   "params.tags == 'a'",
   "params.tags.x == 1",
@@ -188,6 +198,8 @@ const atoms = [
   "params.flag IN (false)",
   "params.options.a >= 1",
   "params.response_format.type == 'text'",
+  "params.reasoning_effort == 'high'",
+  "params.text.verbosity IN ('low', 'high')",
   "params.input == 'hello'",
   "params.missing > 0",
   "params.missing == 'x'",
@@ -371,6 +383,20 @@ const message = (random: Random): Json =>
         ])
       }
 
+const text = (random: Random): Json => ({
+  ...(random.chance(0.6) && { verbosity: random.pick(efforts.slice(0, 3)) }),
+  ...(random.chance(0.5) && {
+    format: random.pick<Json>([{ type: "text" }, { type: "json_schema", name: random.pick(words.slice(0, 5)) }])
+  })
+})
+
+/** An item that changes settings in the midst of an input. */
+const update = (random: Random): Json => ({
+  type: "configuration_update",
+  ...(random.chance(0.7) && { reasoning: { effort: random.pick(efforts.slice(0, 3)) } }),
+  ...(random.chance(0.5) && { text: text(random) })
+})
+
 const item = (random: Random): Json =>
   random.chance(0.7)
     ? message(random)
@@ -378,6 +404,8 @@ const item = (random: Random): Json =>
         { type: "additional_tools", tools: some(random, tool) },
         { type: "tool_search_output", tools: some(random, tool) },
         { type: "message", role: "user", content: "hello" },
+        update(random),
+        update(random),
         { type: "not_known", role: "user" },
         { type: "additional_tools", role: "user", tools: {} }
       ])
@@ -396,7 +424,7 @@ const parameters = (random: Random): JsonObject => ({
   ...(random.chance(0.2) && { count: random.pick([0, 1, 2, 3, 4, 0.3, 2.7]) }),
   ...(random.chance(0.3) && { word: random.chance(0.97) ? random.pick(words.slice(0, 5)) : ["a", "b"] }),
   ...(random.chance(0.2) && { shade: random.pick(["red", "reed", "green", "r"]) }),
-  ...(random.chance(0.3) && { text: random.pick<Json>(["a", "ab", "abc", "abcd", "", "x", "é\n", 1]) }),
+  ...(random.chance(0.3) && { note: random.pick<Json>(["a", "ab", "abc", "abcd", "", "x", "é\n", 1]) }),
   ...(random.chance(0.3) && {
     tags: random.chance(0.97) ? random.some(["a", "b", "c"], 0.5) : random.pick<Json>(["a", [null], { x: 1 }])
   }),
@@ -409,12 +437,19 @@ const parameters = (random: Random): JsonObject => ({
       ? { type: random.pick(["text", "json_object"]) }
       : random.pick<Json>(["text", {}, []])
   }),
+  ...(random.chance(0.15) && { reasoning_effort: random.pick(efforts.slice(0, 3)) }),
+  ...(random.chance(0.15) && {
+    reasoning: random.chance(0.95) ? { effort: random.pick(efforts.slice(0, 3)) } : random.pick<Json>(["high", {}, []])
+  }),
+  ...(random.chance(0.1) && { verbosity: random.pick(efforts.slice(0, 3)) }),
+  ...(random.chance(0.1) && { [random.pick(["user", "safety_identifier"])]: random.pick(["a", "ab", "abc"]) }),
+  ...(random.chance(0.15) && { text: random.chance(0.95) ? text(random) : random.pick<Json>(["text", {}, []]) }),
   ...(random.chance(0.3) && { tools: random.chance(0.97) ? some(random, tool) : random.pick<Json>([{}, null, []]) }),
   ...(random.chance(0.05) && { functions: [{ name: random.pick(functionNames.slice(0, 3)) }] }),
   ...(random.chance(0.5) && {
     messages: random.chance(0.97) ? some(random, message) : random.pick<Json>(["hi", { role: "user" }])
   }),
-  ...(random.chance(0.1) && { input: random.chance(0.5) ? "hello" : some(random, item) }),
+  ...(random.chance(0.15) && { input: random.chance(0.4) ? "hello" : some(random, item) }),
   ...(random.chance(0.05) && {
     tool_choice: random.pick<Json>(["auto", "none", "other", { type: "function", name: random.pick(functionNames) }])
   }),
