@@ -392,11 +392,13 @@ export interface DeniedText extends OutputRule {
 /**
  * What policy asks of an answer (mapl §8). `maxCharacters` is for the text of each choice, in UTF-16 units; `onResponse`
  * says what happens to an answer that names a tool that policy does not allow, or another model than the one asked.
+ * `models` is there where the request left the choice of the model to others: what answers must be on the list.
  */
 export interface OutputRules {
   readonly denied: ReadonlyArray<DeniedText>
   readonly maxCharacters: (OutputRule & { readonly value: number }) | undefined
   readonly onResponse: OutputRule & { readonly does: "record" | "deny" }
+  readonly models?: (OutputRule & { readonly allows: (model: string) => boolean }) | undefined
 }
 
 /**

@@ -151,6 +151,12 @@ export const isSameModel = (asked: string, answered: string): boolean => {
 const fineTuned = /^(ft:[^:]+)(:.+)$/u
 const dateOf = /^(?:-(?:\d{4}-\d{2}-\d{2}|\d{4}))?$/u
 
+/**
+ * Members of a body by which gateways choose a model, or another place that serves one: OpenRouter's `models`, `route` and
+ * `provider`, LiteLLM's `fallbacks` and `api_base`. A list of models says nothing of what they choose.
+ */
+export const modelChoosers: ReadonlyArray<string> = ["models", "fallbacks", "api_base", "route", "provider"]
+
 /** The spellings of the cap on output tokens. */
 export const outputTokenCaps: ReadonlyArray<string> = common[0]!
 

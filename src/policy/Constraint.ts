@@ -76,7 +76,8 @@ export const fromSpec = (
     parameter,
     source,
     denies: mode === "deny",
-    required: bounds.required === true ? source : undefined,
+    // A list of models is one of what may answer: a request that leaves the choice to the provider is not on it.
+    required: (bounds.required ?? (parameter.isModel && values !== undefined)) ? source : undefined,
     min: atLeast(bounds.min, range?.[0]),
     max: atMost(bounds.max, range?.[1]),
     minLength: atLeast(bounds.min_length),

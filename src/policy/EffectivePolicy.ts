@@ -8,7 +8,7 @@
 import * as Result from "effect/Result"
 import type { Json } from "../CanonicalJson.ts"
 import type { Violation } from "../Decision.ts"
-import { isOperation, type Operation, operations, otherNameOf, spelledWithin } from "../Operation.ts"
+import { isOperation, modelChoosers, type Operation, operations, otherNameOf, spelledWithin } from "../Operation.ts"
 import { type Constraint, contradiction, fromSpec, meet, valuesMatcher } from "./Constraint.ts"
 import type { NeededAttestation, Source } from "./Finding.ts"
 import {
@@ -44,6 +44,11 @@ export interface DeniedValues extends Source {
   readonly matches: (value: Json) => boolean
 }
 
+/** Members that a document's list of models closes: they may choose a model that is not on it. */
+export interface ClosedMembers extends Source {
+  readonly members: ReadonlyArray<string>
+}
+
 /** When a document applies, in milliseconds since 1970; bounds inclusive. */
 export interface Window extends Source {
   readonly notBefore: number
@@ -72,6 +77,7 @@ export interface Rules {
   readonly constraints: ReadonlyArray<Constraint>
   readonly cap: Constraint | undefined
   readonly totalTokens: Constraint | undefined
+  readonly closed: ReadonlyArray<ClosedMembers>
   readonly deniedValues: ReadonlyArray<DeniedValues>
   readonly rateLimits: ReadonlyArray<RateLimit>
   readonly attestations: ReadonlyArray<NeededAttestation>
@@ -309,6 +315,7 @@ const nothing = (resource: string): Met => ({
   constraints: [],
   cap: undefined,
   totalTokens: undefined,
+  closed: [],
   deniedValues: [],
   rateLimits: [],
   attestations: [],
@@ -330,6 +337,7 @@ const meetOnto = (
   const denied: Array<Violation> = []
   const refused: Array<Violation> = []
   const own = new Map<string, Constraint>()
+  const closed: Array<ClosedMembers> = []
   const deniedValues: Array<DeniedValues> = []
   const rateLimits: Array<RateLimit> = []
   const attestations: Array<NeededAttestation> = []
@@ -343,14 +351,19 @@ const meetOnto = (
       matches(resource) || (otherName !== undefined && matches(otherName))
     for (const rule of document.denied) if (isNamed(rule)) denied.push(isDenied(resource, rule.pattern, policy))
     if (resources.length > 0 && !resources.some(isNamed)) refused.push(notAllowed(resource, resources, policy))
+    let listsModels = false
+    const freed = new Set<string>()
     for (const { matches, rule: specs } of document.parameters)
       if (matches(resource))
         for (const name of Object.keys(specs)) {
+          if (modelChoosers.includes(name)) freed.add(name)
           const constraint = fromSpec(parameter(name, operation), specs[name]!, source, onViolation)
-          const { canonical } = constraint.parameter
+          const { canonical, isModel } = constraint.parameter
+          listsModels ||= isModel && constraint.lists.length > 0
           const before = own.get(canonical)
           own.set(canonical, before === undefined ? constraint : meet(before, constraint))
         }
+    if (listsModels) closed.push({ ...source, members: modelChoosers.filter((member) => !freed.has(member)) })
     for (const { matches, rule: values } of document.deniedParameters)
       if (matches(resource)) deniedValues.push(...deniedOf(values, operation, source))
     if (rateLimit !== undefined) rateLimits.push({ ...source, limit: rateLimit, counter })
@@ -370,6 +383,7 @@ const meetOnto = (
     constraints,
     cap,
     totalTokens,
+    closed: before(closed, rest.closed),
     deniedValues: before(deniedValues, rest.deniedValues),
     rateLimits: before(rateLimits, rest.rateLimits),
     attestations: before(attestations, rest.attestations),

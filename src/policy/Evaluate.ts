@@ -11,8 +11,8 @@ import { operations } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
 import { approvalOf } from "./Approval.ts"
 import { type Bound, broken, check, type Constraint, isGiven, meet } from "./Constraint.ts"
-import type { DeniedValues, Rules, Window } from "./EffectivePolicy.ts"
-import { explain, type Finding, type NeededAttestation, noted, stated } from "./Finding.ts"
+import type { ClosedMembers, DeniedValues, Rules, Window } from "./EffectivePolicy.ts"
+import { explain, type Finding, type NeededAttestation, noted, show, stated } from "./Finding.ts"
 import { type Found, parameter, read, valueAt } from "./Parameter.ts"
 
 /** What is judged: params for a resource, by a principal, at a time (milliseconds since 1970). */
@@ -39,6 +39,7 @@ export const judge = (rules: Rules, request: Request): ReadonlyArray<Finding> =>
   for (const violation of request.unclear ?? []) findings.push(stated(violation))
   if (request.isText === true && namesParameters(rules)) findings.push(stated(unnamed))
   for (const constraint of rules.constraints) check(constraint, request.params, findings)
+  for (const closed of rules.closed) checkClosed(closed, request.params, findings)
   checkCap(rules, request.params, findings)
   for (const denied of rules.deniedValues) checkDenied(denied, request.params, findings)
   for (const needed of rules.attestations) checkAttestation(needed, request, findings)
@@ -186,6 +187,25 @@ const checkDenied = (denied: DeniedValues, params: JsonObject, findings: Array<F
     findings.push(broken("value_denied", "unread", denied.parameter.name, path, value, denied))
   for (const { expected, path, value } of misshapen)
     findings.push(broken("wrong_type", "mistyped", expected, path, value, denied))
+}
+
+const checkClosed = ({ members, policy }: ClosedMembers, params: JsonObject, findings: Array<Finding>): void => {
+  for (const path of members) {
+    const value = valueAt(params, path) ?? null
+    if (value === null) continue
+    const actual = show(value)
+    findings.push(
+      stated({
+        code: "value_not_allowed",
+        path,
+        policy,
+        constraint: "the list of models",
+        actual,
+        message: `${path} is ${actual}, which may choose a model that is not on the list of ${policy}`,
+        hint: `leave it out, or say what it may be beside the list: ${JSON.stringify(path)} under the parameters of ${policy}`
+      })
+    )
+  }
 }
 
 /** A denied value is found wherever it stands: in an element of an array, in a content part of a message. */

@@ -6,7 +6,7 @@
  */
 import * as Result from "effect/Result"
 import { waysToModels } from "../Families.ts"
-import { familyResource, operations, otherNameOf, outputTokenCaps } from "../Operation.ts"
+import { familyResource, modelChoosers, operations, otherNameOf, outputTokenCaps } from "../Operation.ts"
 import { app } from "../Principal.ts"
 import { boundsOf, conflict, highest } from "./Conflict.ts"
 import { type Diagnostic, type Place, showPlace } from "./Diagnostic.ts"
@@ -48,6 +48,8 @@ export type LintCode =
   | "validity_empty"
   | "no_effect"
   | "models_open"
+  | "model_not_required"
+  | "model_left_open"
 
 /**
  * Every warning about a set, in the order of its documents, at the time `now` (milliseconds since 1970), which tells whether
@@ -752,6 +754,55 @@ const validity: Check = function* ({ document: { validity = {} } }, _, now) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// Models
+// ---------------------------------------------------------------------------------------------------------------------
+
+const asksForModel = ({ allowed_values: list, required }: Bounds): boolean => required ?? list !== undefined
+
+/** Requests that name no model, or let a gateway choose one, where something is said of models. */
+const models: Check = function* (entry, survey) {
+  const { ancestors, document, specs } = entry
+  const reaches = (pattern: string): boolean =>
+    Object.keys(operations).some((name) => survey.meet([pattern, `tool:*/${name}`]) === true)
+  const own = (specs.get("model") ?? []).filter(({ pattern }) => reaches(pattern))
+  const chain = [entry, ...ancestors].flatMap((one) => one.specs.get("model") ?? [])
+  if (!chain.some(({ bounds }) => asksForModel(bounds))) {
+    const denying = Object.entries(document.constraints?.denied_parameters ?? {})
+      .filter(([pattern, parameters]) => "model" in parameters && reaches(pattern))
+      .map(([pattern]) => ({ path: ["constraints", "denied_parameters", pattern, "model"], what: "a denied model" }))
+    const matching = own
+      .filter(({ bounds }) => bounds.pattern !== undefined && bounds.required === undefined)
+      .map(({ path }) => ({ path: [...path, "pattern"], what: "a pattern" }))
+    for (const { path, what } of [...denying, ...matching])
+      yield {
+        code: "model_not_required",
+        path,
+        message: `${what} says nothing of a request without a model: then the provider, or a stored prompt, chooses one`,
+        hint: `add "model": {"required": true} to the parameters, or list the models that are allowed`
+      }
+  }
+  const lists = own.filter(({ bounds }) => bounds.allowed_values !== undefined)
+  for (const { bounds, path } of lists)
+    if (bounds.required === false)
+      yield {
+        code: "model_left_open",
+        path: [...path, "required"],
+        message: `a request without a model is let through, and the provider or a stored prompt chooses: the list judges only the answer, which is made and paid for by then`,
+        hint: `take out "required": false, so that every request names a model of the list`
+      }
+  if (lists.length > 0)
+    for (const name of modelChoosers)
+      for (const { path, pattern } of specs.get(name) ?? [])
+        if (reaches(pattern))
+          yield {
+            code: "model_left_open",
+            path,
+            message: `${quoted(name)} lets a gateway choose another model or place: the list judges only the answer, which is made and paid for by then`,
+            hint: `take it out, so that a request with ${quoted(name)} is refused`
+          }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
 // Ways to a model
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -853,5 +904,6 @@ const checks: ReadonlyArray<Check> = [
   effect,
   attestations,
   conditions,
-  validity
+  validity,
+  models
 ]

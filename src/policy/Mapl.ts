@@ -100,7 +100,8 @@ export const Bounds = Schema.Struct({
   max_items: optional(whole(0, "How many items the list may have at most.")),
   required: optional(
     Schema.Boolean.annotate({
-      description: "Whether a request must have the parameter. Otherwise an absent one passes."
+      description:
+        "Whether a request must have the parameter. Otherwise an absent one passes, but for a model that is listed: false lets a request go without one."
     })
   ),
   on_violation: optional(

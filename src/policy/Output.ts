@@ -7,9 +7,14 @@
 import * as Result from "effect/Result"
 import { LRUCache } from "lru-cache"
 import type { DeniedText, OutputRules } from "../Call.ts"
+import type { JsonObject } from "../CanonicalJson.ts"
+import { isSameModel, modelChoosers } from "../Operation.ts"
+import type { Allowed } from "./Constraint.ts"
+import type { Rules } from "./EffectivePolicy.ts"
 import { showPath } from "./Fault.ts"
 import type { Source } from "./Finding.ts"
 import { compileRegex, type OutputRule } from "./Mapl.ts"
+import { valueAt } from "./Parameter.ts"
 
 /** An output rule where it stands: the document's, under a resource pattern. */
 export interface PlacedOutputRule extends Source {
@@ -17,8 +22,37 @@ export interface PlacedOutputRule extends Source {
   readonly rule: OutputRule
 }
 
+/**
+ * What is asked of the answer to a request; `undefined` where nothing is. Where a request that policy lets go on has no model
+ * that is known beforehand, that which answers is judged by the list of models.
+ */
+export const outputOf = (rules: Pick<Rules, "output" | "constraints">, params: JsonObject): OutputRules | undefined => {
+  const output = ofPlaced(rules.output)
+  const model = rules.constraints.find(({ parameter }) => parameter.isModel)
+  if (model === undefined || model.lists.length === 0 || !isOpen(params)) return output
+  const kept = open.get(rules)
+  if (kept !== undefined) return kept
+  const { policy } = model.lists[0]!
+  const models = { policy, rule: "model", allows: (name: string) => model.lists.every((list) => includes(list, name)) }
+  const onResponse = { policy, rule: "model", does: "record" as const }
+  const made: OutputRules = { denied: [], maxCharacters: undefined, onResponse, ...output, models }
+  open.set(rules, made)
+  return made
+}
+
+const open = new WeakMap<object, OutputRules>()
+
+/** Whether something else than the parameter `model` may choose the model. */
+const isOpen = (params: JsonObject): boolean =>
+  (valueAt(params, "model") ?? null) === null ||
+  modelChoosers.some((member) => (valueAt(params, member) ?? null) !== null)
+
+/** Providers answer with the dated snapshot of what was asked. */
+const includes = (list: Allowed, name: string): boolean =>
+  list.matches(name) || list.values.some((value) => typeof value === "string" && isSameModel(value, name))
+
 /** The meet of the output rules for a resource; `undefined` where there is none. Made once for the same rules. */
-export const outputOf = (placed: ReadonlyArray<PlacedOutputRule>): OutputRules | undefined => {
+const ofPlaced = (placed: ReadonlyArray<PlacedOutputRule>): OutputRules | undefined => {
   if (placed.length === 0) return undefined
   const kept = met.get(placed)
   if (kept !== undefined) return kept

@@ -22,6 +22,8 @@ export interface Parameter {
   readonly inTools?: (tools: RequestTools, params: JsonObject) => Reading
   /** True for the cap on output tokens of an operation that takes one. */
   readonly isCap: boolean
+  /** True for the model of an operation. */
+  readonly isModel: boolean
 }
 
 /** A value in a request; `path` leads to it: `max_tokens`, `tools[0].function.name`. */
@@ -62,7 +64,7 @@ export const parameter = (name: string, operation: Operation | undefined): Param
 
 const make = (name: string, operation: Operation | undefined): Parameter => {
   const inTools = operation?.name === "generate" ? toolParameter(name) : undefined
-  if (inTools !== undefined) return { name, places: [], members: undefined, isCap: false, ...inTools }
+  if (inTools !== undefined) return { name, places: [], members: undefined, isCap: false, isModel: false, ...inTools }
   const names = spellingsOf(name, operation?.name)
   const fields = new Map<string, Array<Path>>()
   for (const spelling of names) {
@@ -74,6 +76,7 @@ const make = (name: string, operation: Operation | undefined): Parameter => {
   return {
     name,
     canonical,
+    isModel: canonical === "model" && operation !== undefined,
     isCap: canonical === outputTokenCaps[0] && isCapped(operation),
     places: [...fields].map(([holder, below]) => ({
       holder: steps(holder.replace("?", "")),

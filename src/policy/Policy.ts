@@ -198,7 +198,7 @@ const make = (
             () => "deny"
           ),
         bounded: known === undefined ? [] : boundedBy(known),
-        output: known === undefined ? undefined : outputOf(known.output),
+        output: known === undefined ? undefined : outputOf(known, params),
         count: counting(limits, decision)
       }
     }

@@ -342,6 +342,34 @@ const golden: ReadonlyArray<
     [user({ constraints: { rate_limit: 1 } })]
   ],
   [
+    "model_not_required",
+    [user(specs({ model: { pattern: "gpt-4.*" } }, "tool:*/embed"))],
+    `user:a constraints.parameters["tool:*/embed"].model.pattern`,
+    [user(specs({ model: { pattern: "gpt-4.*", required: true } }, "tool:*/embed"))]
+  ],
+  [
+    "model_not_required",
+    [user({ constraints: { denied_parameters: { "tool:*/embed": { model: ["o1"] } } } })],
+    `user:a constraints.denied_parameters["tool:*/embed"].model`,
+    [
+      team(specs({ model: ["text-embedding-3-small"] }, "tool:*/embed")),
+      child({ constraints: { denied_parameters: { "tool:*/embed": { model: ["o1"] } } } })
+    ]
+  ],
+  [
+    "model_left_open",
+    [user(specs({ model: { allowed_values: ["gpt-4o"], required: false } }, "tool:*/embed"))],
+    `user:a constraints.parameters["tool:*/embed"].model.required`,
+    [user(specs({ model: { allowed_values: ["gpt-4o"] } }, "tool:*/embed"))]
+  ],
+  [
+    "model_left_open",
+    [user(specs({ model: ["gpt-4o"], provider: {}, route: ["x"] }, "tool:*/embed"))],
+    [`user:a constraints.parameters["tool:*/embed"].provider`, `user:a constraints.parameters["tool:*/embed"].route`],
+    // Of a registered tool they are arguments like any other.
+    [user(specs({ model: ["gpt-4o"], provider: {} }, "tool:*/pay"))]
+  ],
+  [
     "models_open",
     [user({ denied_resources: ["*batch*", "*secret*"], ...specs({ model: ["a"] }, "tool:*/generate") })],
     `user:a constraints.parameters["tool:*/generate"].model`,
@@ -387,7 +415,9 @@ describe("lint", () => {
       validity_over: true,
       validity_empty: true,
       no_effect: true,
-      models_open: true
+      models_open: true,
+      model_not_required: true,
+      model_left_open: true
     }
     assert.sameMembers([...new Set(golden.map(([code]) => code))], Object.keys(codes))
   })

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import type { IntentPolicy, OutputRules } from "../../src/Call.ts"
+import type { JsonObject } from "../../src/CanonicalJson.ts"
 import type { Document, OutputRule } from "../../src/policy/Mapl.ts"
 import { outputOf } from "../../src/policy/Output.ts"
 import { makeFind } from "../../src/policy/Participants.ts"
@@ -13,14 +14,16 @@ const rule = (one: OutputRule, pattern = "tool:*/generate") => ({ constraints: {
 const met = (
   documents: ReadonlyArray<Document>,
   intents: ReadonlyArray<IntentPolicy> = [],
-  resource = "tool:app/generate"
+  resource = "tool:app/generate",
+  params: JsonObject = { model: "gpt-4o" }
 ): OutputRules | undefined =>
   outputOf(
     makeFind(Result.getOrThrow(load(documents)))({
       principal: user("ana", { documents: ["role:r"] }),
       app: "app",
       intents
-    }).rules(resource).output
+    }).rules(resource),
+    params
   )
 
 const tree: ReadonlyArray<Document> = [
@@ -29,6 +32,48 @@ const tree: ReadonlyArray<Document> = [
   { policy_id: "user:ana", extends: "team:t", ...rule({ denied: ["ana"], max_characters: 70 }) },
   { policy_id: "role:r", ...rule({ on_response: "deny" }) }
 ]
+
+describe("a list of models", () => {
+  const listing = (spec: Record<string, unknown>, more: Record<string, unknown> = {}) => ({
+    constraints: {
+      parameters: { "tool:*/generate": { model: { allowed_values: ["gpt-4o", "llama-*"], ...spec }, ...more } }
+    }
+  })
+  const documents = [{ policy_id: "user:ana", resources: ["**"], ...listing({ required: false }, { provider: {} }) }]
+  const models = (params: JsonObject, resource?: string) => met(documents, [], resource, params)?.models
+
+  it("judges the answer where the request leaves the choice of the model to others, and else does not", () => {
+    assert.isUndefined(met(documents, [], undefined, { model: "gpt-4o" }))
+    assert.isUndefined(models({ model: "gpt-4o", provider: null }))
+    for (const params of [{}, { model: null }, { prompt: { id: "p" } }, { model: "gpt-4o", provider: {} }])
+      assert.isDefined(models(params), JSON.stringify(params))
+    assert.isUndefined(models({}, "tool:app/embed"))
+    assert.isUndefined(met([{ policy_id: "user:ana", resources: ["**"] }], [], undefined, {}))
+  })
+
+  it("allows what every list has, and dated snapshots of it", () => {
+    const both = met(documents, [listing({ allowed_values: ["gpt-4o", "o1"], required: false })], undefined, {})?.models
+    const one = models({})
+    for (const [name, byOne, byBoth] of [
+      ["gpt-4o", true, true],
+      ["gpt-4o-2024-08-06", true, true],
+      ["gpt-4o-mini", false, false],
+      ["llama-3", true, false],
+      ["o1", false, false],
+      ["", false, false]
+    ] as const)
+      assert.deepStrictEqual([one?.allows(name), both?.allows(name)], [byOne, byBoth], name)
+  })
+
+  it("stands beside the output rules", () => {
+    const [document] = documents
+    const denying = { ...document!, policy_id: "user:ana" }
+    const rules = met([denying], [rule({ denied: ["x"], on_response: "deny" })], undefined, {})
+    assert.strictEqual(rules?.onResponse.does, "deny")
+    assert.lengthOf(rules?.denied ?? [], 1)
+    assert.strictEqual(rules?.models?.policy, "user:ana")
+  })
+})
 
 describe("output rules", () => {
   it("are absent where no document has one for the resource", () => {

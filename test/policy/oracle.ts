@@ -562,7 +562,10 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
     if (lacking)
       codes.add(about.some(({ bounds }) => bounds.allowed_values !== undefined) ? "value_not_allowed" : "required")
     const given = values.length > 0 || lacking || misshapen
-    const missing = !given && about.some(({ bounds }) => bounds.required === true)
+    // A list of models asks for one of them.
+    const isModelOfCall = names[0] === "model" && isCall(resource, "generate", "complete", "embed")
+    const missing =
+      !given && about.some(({ bounds }) => bounds.required ?? (isModelOfCall && bounds.allowed_values !== undefined))
     if (missing) codes.add("required")
 
     for (const { path, value } of values) {
@@ -667,6 +670,15 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
         if (!given && !missing && highs.length > 0) injected = Math.floor(high)
       }
   }
+
+  if (isCall(resource, "generate", "complete", "embed"))
+    for (const rank of documents.keys()) {
+      const own = said.filter((one) => one.rank === rank)
+      const lists = own.some(({ bounds, names }) => names[0] === "model" && bounds.allowed_values !== undefined)
+      for (const member of ["models", "fallbacks", "api_base", "route", "provider"])
+        if (lists && (params[member] ?? null) !== null && !own.some(({ names }) => names[0] === member))
+          codes.add("value_not_allowed")
+    }
 
   for (const { constraints } of documents)
     for (const [pattern, denied] of Object.entries(constraints?.denied_parameters ?? {}))

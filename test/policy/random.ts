@@ -98,7 +98,7 @@ export const list = (random: Random, values: ReadonlyArray<Json>): Spec => {
   const allowed = random.shuffled(random.some(values, 0.7))
   return random.chance(0.5)
     ? allowed
-    : { allowed_values: allowed, ...mode(random), ...(random.chance(0.02) && { required: true }) }
+    : { allowed_values: allowed, ...mode(random), ...(random.chance(0.1) && { required: random.chance(0.3) }) }
 }
 
 const downgrade = (random: Random): Readonly<Record<string, string>> =>
@@ -109,6 +109,9 @@ const parameterSpecs: ReadonlyArray<readonly [string, number, (random: Random) =
   ["model", 0.35, (random) => list(random, modelValues)],
   ["model", 0.08, (random) => ({ allowed_values: random.some(modelValues, 0.7), downgrade: downgrade(random) })],
   ...capNames.map((name) => [name, 0.15, (random: Random) => bounds(random, 0, 1000)] as const),
+  ["provider", 0.05, (random) => random.pick<Spec>([{}, { type: "object" }])],
+  ["models", 0.05, (random) => random.pick<Spec>([list(random, modelValues), {}])],
+  ["route", 0.02, () => ["fallback"]],
   ["total_tokens", 0.12, (random) => ({ max: random.pick([2, 900, 1500]), ...mode(random) })],
   ["total_tokens", 0.04, (random) => ({ range: [random.pick([0, 30]), random.pick([901, 2000])], type: "number" })],
   ["temperature", 0.2, (random) => bounds(random, 0, 2)],
@@ -414,7 +417,16 @@ const some = <A>(random: Random, make: (random: Random) => A): ReadonlyArray<A> 
   Array.from({ length: 1 + Math.floor(random.next() * 2) }, () => make(random))
 
 const parameters = (random: Random): JsonObject => ({
-  ...(random.chance(0.9) && { model: random.chance(0.99) ? random.pick(models) : random.pick<Json>([4, ["gpt-4"]]) }),
+  ...(random.chance(0.95) && { model: random.chance(0.99) ? random.pick(models) : random.pick<Json>([4, ["gpt-4"]]) }),
+  ...(random.chance(0.05) && {
+    ...random.pick<JsonObject>([
+      { provider: { order: ["a"] } },
+      { models: ["gpt-4", "o1"] },
+      { fallbacks: [] },
+      { route: "fallback", api_base: null },
+      { api_base: "https://other.test" }
+    ])
+  }),
   ...(random.chance(0.4) && { [random.pick(capNames)]: number(random, 1000) }),
   ...(random.chance(0.1) && { [random.pick(capNames)]: number(random, 1000) }),
   ...(random.chance(0.05) && { [random.pick(capNames)]: random.pick([0, 0.5, -3, 250.5]) }),

@@ -79,15 +79,18 @@ describe("every small policy", { timeout: 120_000 }, () => {
       const left = lists.reduce((mask, choice) => mask & choice.mask, 15)
       for (const request of requests) {
         const decision = decided(system, asking(request === undefined ? {} : { model: request.model }))
+        // A list asks for a model, and one that nobody names is on none.
         const broken = request === undefined ? [] : lists.filter(({ mask }) => (mask & (1 << request.bit)) === 0)
         const expected =
           lists.length > 0 && left === 0
             ? "deny unsatisfiable"
-            : broken.length === 0
-              ? "allow"
-              : lists.some(({ mode }) => mode === "deny")
-                ? "deny value_not_allowed"
-                : `allow ${namesOf(left).sort().join("|")}`
+            : request === undefined && lists.length > 0
+              ? "deny required"
+              : broken.length === 0
+                ? "allow"
+                : lists.some(({ mode }) => mode === "deny")
+                  ? "deny value_not_allowed"
+                  : `allow ${namesOf(left).sort().join("|")}`
         if (brief(decision) !== expected)
           assert.fail(`${brief(decision)} instead of ${expected}: ${JSON.stringify({ policy, request })}`)
         decisions++

@@ -109,7 +109,10 @@ const plain = (
             ? judgeText
             : judgeAnswer
         for (const judge of [judges.holding, judges.observing])
-          if (judge !== undefined) judgeOne(reply.value as string, judge)
+          if (judge !== undefined) {
+            judgeOne(reply.value as string, judge)
+            judge.requireModel()
+          }
         return judges.holding?.refused
       },
       catch: unjudged
@@ -139,15 +142,31 @@ const jsonOf = (text: string): unknown => {
   }
 }
 
+/** How many chunks of a stream may come before one that names the model. */
+const mostUnnamed = 16
+
 const streamed = (reply: Extract<Reply, { readonly _tag: "Stream" }>, committed: Committed, judges: Judges): Reply => {
   const gate = judges.holding && new StreamGate(judges.holding)
   const observer = judges.observing && new StreamGate(judges.observing)
   let told = 0
   let isOver = false
+  /** Chunks that came before one said which model answers, where that must be on a list. */
+  let unnamed: ReadonlyArray<unknown> = []
+  const named = (free: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
+    if (isOver) judges.observing?.requireModel()
+    const { holding } = judges
+    if (holding?.rules.models === undefined) return free
+    unnamed = [...unnamed, ...free]
+    if (holding.awaitsModel && (isOver || unnamed.length > mostUnnamed)) holding.requireModel()
+    if (holding.awaitsModel) return []
+    const all = unnamed
+    unnamed = []
+    return all
+  }
   /** Hands on what is free, after the log was told what was found. */
   const judged = (judge: (gate: StreamGate) => ReadonlyArray<unknown>, all: ReadonlyArray<unknown>) => {
     if (observer !== undefined) judge(observer)
-    const free = gate === undefined ? all : judge(gate)
+    const free = named(gate === undefined ? all : judge(gate))
     const found = foundBy(judges)
     const count = found.violations.length + found.observed.length
     if (count > told) committed.entry.judged(found)

@@ -33,6 +33,7 @@ export class OutputJudge {
   readonly #asked: AskedFor
   #refused: Violation | undefined
   #model: unknown
+  #isListed = false
 
   constructor(rules: OutputRules, asked: AskedFor) {
     this.rules = rules
@@ -98,12 +99,28 @@ export class OutputJudge {
   model(name: unknown): void {
     if (name === this.#model || typeof name !== "string" || name === "") return
     this.#model = name
+    const { models: list } = this.rules
+    if (list?.allows(name) === true) this.#isListed = true
+    else if (list !== undefined)
+      this.refuse(list, "model", `the answer comes from a model${named(name)} that ${list.policy} does not allow`)
     const { models } = this.#asked
     if (models.length === 0 || models.some((asked) => isSameModel(asked, name))) return
     this.#response(
       "model",
       `the answer comes from another model${named(name)} than the one that was asked${named(models[0] ?? "")}`
     )
+  }
+
+  /** Whether the model that answers must be on a list, and none that is has been named yet. */
+  get awaitsModel(): boolean {
+    return this.rules.models !== undefined && !this.#isListed
+  }
+
+  /** Refuses an answer that has not said which model it comes from, where that must be on a list. */
+  requireModel(): void {
+    const { models: list } = this.rules
+    if (list !== undefined && this.awaitsModel)
+      this.refuse(list, "model", `the answer does not say which model it comes from, and ${list.policy} lists models`)
   }
 
   /** Judges a whole tool call. */

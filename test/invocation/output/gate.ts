@@ -14,7 +14,9 @@ import { load } from "../../../src/policy/PolicyStore.ts"
 export const rulesOf = (rule: OutputRule): OutputRules => {
   const document = { policy_id: "app:a", resources: ["**"], constraints: { output: { "tool:a/*": rule } } }
   const set = Result.getOrThrow(load(document))
-  return outputOf(makeFind(set)({ principal: app("a"), app: "a", intents: [] }).rules("tool:a/generate").output)!
+  return outputOf(makeFind(set)({ principal: app("a"), app: "a", intents: [] }).rules("tool:a/generate"), {
+    model: "m"
+  })!
 }
 
 /** The same for literals, where there are very many of them. */
