@@ -7,6 +7,7 @@
 import { fold } from "./CaseFolding.ts"
 import type { Json, JsonObject } from "./CanonicalJson.ts"
 import type { Violation } from "./Decision.ts"
+import { modelChoosers } from "./Operation.ts"
 import sdkParameters from "./openai-parameters.json" with { type: "json" }
 
 /**
@@ -19,7 +20,7 @@ export type Shape = "open" | { readonly [name: string]: Shape }
 const allowedTool: Shape = { type: {}, name: {}, server_label: {}, function: { name: {} }, custom: { name: {} } }
 
 /** Members by which gateways choose where a request goes; no SDK knows them. */
-const gatewayParameters: Shape = { models: {}, fallbacks: {}, api_base: {}, route: {}, provider: {} }
+const gatewayParameters: Shape = Object.fromEntries(modelChoosers.map((name) => [name, {}]))
 
 /** Every parameter of `chat.completions`, `responses`, `completions` and `embeddings`, all in one. */
 export const apiParameters: Exclude<Shape, "open"> = {

@@ -12,8 +12,9 @@ import type { Remedy, Violation } from "../Decision.ts"
 import { isTokenCount, outputTokenCaps } from "../Operation.ts"
 import { type Finding, type Relation, show, type Source, withArticle } from "./Finding.ts"
 import { type Bounds, compileRegex, type Spec } from "./Mapl.ts"
-import { type Found, type Parameter, read, valueAt } from "./Parameter.ts"
+import { type Found, type Parameter, read, readText, valueAt } from "./Parameter.ts"
 import { globsMeet, isGlob, listsMeet, type Matcher, valueGlob } from "./Pattern.ts"
+import { textsOf } from "./RequestTexts.ts"
 
 /** A bound on a number or a length. */
 export interface Bound extends Source {
@@ -315,6 +316,7 @@ export const check = (constraint: Constraint, params: JsonObject, findings: Arra
       isThere = true
       checkValue(constraint, name, value, findings)
     }
+  if (constraint.patterns.length > 0 && parameter.inMessage !== undefined) checkTexts(constraint, params, findings)
   if (required !== undefined && !isThere)
     findings.push({ _tag: "Missing", code: "required", path: parameter.name, policy: required.policy })
 }
@@ -333,6 +335,17 @@ const checkUnread = (
 ): void => {
   for (const { path, value } of unread)
     if (!told.has(path)) findings.push(broken("value_not_allowed", "unread", name, path, value, list ?? source))
+}
+
+/** What else the model reads must match the patterns that messages must match. */
+const checkTexts = ({ parameter, patterns }: Constraint, params: JsonObject, findings: Array<Finding>): void => {
+  for (const text of textsOf(params)) {
+    if (text.kind !== "prose") continue
+    for (const value of readText(parameter, text))
+      for (const each of typeof value === "string" ? patterns : none)
+        if (!each.regex.matches(String(value)))
+          findings.push(broken("pattern_mismatch", "unmatched", each.pattern, text.path, value, each))
+  }
 }
 
 /** Whether a request gives a value for the parameter. */

@@ -42,6 +42,8 @@ export interface DeniedValues extends Source {
   readonly parameter: Parameter
   readonly values: ReadonlyArray<Json>
   readonly matches: (value: Json) => boolean
+  /** True where the parameter is forbidden altogether, whatever it says. */
+  readonly forbids: boolean
 }
 
 /** Members that a document's list of models closes: they may choose a model that is not on it. */
@@ -432,10 +434,11 @@ const deniedOf = (
 ): ReadonlyArray<DeniedValues> =>
   Object.entries(values).flatMap(([name, denied]) => {
     // `*` forbids the parameter, whatever stands there: a number, a flag and an object too.
-    const matches = denied.some(isAnything) ? () => true : valuesMatcher(denied)
+    const forbids = denied.some(isAnything)
+    const matches = forbids ? () => true : valuesMatcher(denied)
     // What stands inside of it under another spelling stands elsewhere: `reasoning` holds what `reasoning_effort` is.
     const names = [name, ...spelledWithin(name, operation?.name)]
-    return names.map((one) => ({ ...source, parameter: parameter(one, operation), values: denied, matches }))
+    return names.map((one) => ({ ...source, parameter: parameter(one, operation), values: denied, matches, forbids }))
   })
 
 const isDenied = (resource: string, pattern: string, policy: string): Violation => ({

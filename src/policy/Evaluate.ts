@@ -13,7 +13,8 @@ import { approvalOf } from "./Approval.ts"
 import { type Bound, broken, check, type Constraint, isGiven, meet } from "./Constraint.ts"
 import type { ClosedMembers, DeniedValues, Rules, Window } from "./EffectivePolicy.ts"
 import { explain, type Finding, type NeededAttestation, noted, show, stated } from "./Finding.ts"
-import { type Found, parameter, read, valueAt } from "./Parameter.ts"
+import { type Found, parameter, read, readText, valueAt } from "./Parameter.ts"
+import { textsOf } from "./RequestTexts.ts"
 
 /** What is judged: params for a resource, by a principal, at a time (milliseconds since 1970). */
 export interface Request {
@@ -187,6 +188,13 @@ const checkDenied = (denied: DeniedValues, params: JsonObject, findings: Array<F
     findings.push(broken("value_denied", "unread", denied.parameter.name, path, value, denied))
   for (const { expected, path, value } of misshapen)
     findings.push(broken("wrong_type", "mistyped", expected, path, value, denied))
+  if (denied.forbids || denied.parameter.inMessage === undefined) return
+  for (const { path, text, ...how } of textsOf(params))
+    if (
+      readText(denied.parameter, { ...how, path, text }).some((value) => anyPart(value, denied.matches)) &&
+      !findings.some((finding) => finding.code === "value_denied" && finding.path === path)
+    )
+      findings.push(broken("value_denied", "denied", denied.values, path, text, denied))
 }
 
 const checkClosed = ({ members, policy }: ClosedMembers, params: JsonObject, findings: Array<Finding>): void => {

@@ -8,6 +8,7 @@ import { LRUCache } from "lru-cache"
 import type { Json, JsonObject } from "../CanonicalJson.ts"
 import { type Operation, outputTokenCaps, spellingsOf } from "../Operation.ts"
 import { type Located, type RequestTool, type RequestTools, toolsOf } from "../RequestTools.ts"
+import type { RequestText } from "./RequestTexts.ts"
 
 /**
  * A parameter that a policy names. `name` is the policy's spelling; parameters with the same `canonical` are one thing.
@@ -20,6 +21,8 @@ export interface Parameter {
   readonly members: ReadonlyArray<string> | undefined
   /** Reads it where it is about the tools of a request, which stand in many places. */
   readonly inTools?: (tools: RequestTools, params: JsonObject) => Reading
+  /** Of the messages, the input or the prompt of a generation: what leads on from one message. */
+  readonly inMessage: Path | undefined
   /** True for the cap on output tokens of an operation that takes one. */
   readonly isCap: boolean
   /** True for the model of an operation. */
@@ -64,7 +67,8 @@ export const parameter = (name: string, operation: Operation | undefined): Param
 
 const make = (name: string, operation: Operation | undefined): Parameter => {
   const inTools = operation?.name === "generate" ? toolParameter(name) : undefined
-  if (inTools !== undefined) return { name, places: [], members: undefined, isCap: false, isModel: false, ...inTools }
+  if (inTools !== undefined)
+    return { name, places: [], members: undefined, inMessage: undefined, isCap: false, isModel: false, ...inTools }
   const names = spellingsOf(name, operation?.name)
   const fields = new Map<string, Array<Path>>()
   for (const spelling of names) {
@@ -76,6 +80,7 @@ const make = (name: string, operation: Operation | undefined): Parameter => {
   return {
     name,
     canonical,
+    inMessage: inMessageOf(name, operation),
     isModel: canonical === "model" && operation !== undefined,
     isCap: canonical === outputTokenCaps[0] && isCapped(operation),
     places: [...fields].map(([holder, below]) => ({
@@ -85,6 +90,19 @@ const make = (name: string, operation: Operation | undefined): Parameter => {
     })),
     members: names.every(isMember) ? names : undefined
   }
+}
+
+/**
+ * What a parameter of messages reaches in a text that the model reads as it reads a message: the text itself, or what leads
+ * there from a message with that content. None for any other parameter.
+ */
+export const readText = ({ inMessage }: Parameter, { role, text }: RequestText): ReadonlyArray<Json> => {
+  if (inMessage === undefined) return []
+  if (inMessage.length === 0) return [text]
+  const draft: Draft = { found: [], lacking: [], misshapen: [] }
+  const said = role === undefined ? {} : { role }
+  for (const content of [text, [{ text }]]) reach({ ...said, content }, inMessage, 0, "", draft)
+  return [...new Set(draft.found.map(({ value }) => value))]
 }
 
 /** Whether an operation takes a cap on output tokens, at one of its endpoints. */
@@ -144,6 +162,12 @@ interface Draft {
   readonly found: Array<Found>
   readonly lacking: Array<Found>
   readonly misshapen: Array<Found & { readonly expected: "array" | "object" }>
+}
+
+const inMessageOf = (name: string, operation: Operation | undefined): Path | undefined => {
+  if (operation?.name !== "generate" && operation?.name !== "complete") return undefined
+  const [, rest] = /^(?:messages|input|prompt)(?:\[\])?((?:[.[].*)?)$/u.exec(name) ?? []
+  return rest === undefined ? undefined : steps(rest)
 }
 
 const isMember = (name: string): boolean => name !== "" && !/[.[\]]/u.test(name)

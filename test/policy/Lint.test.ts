@@ -365,7 +365,7 @@ const golden: ReadonlyArray<
   [
     "model_left_open",
     [user(specs({ model: ["gpt-4o"], provider: {}, route: ["x"] }, "tool:*/embed"))],
-    [`user:a constraints.parameters["tool:*/embed"].provider`, `user:a constraints.parameters["tool:*/embed"].route`],
+    [`user:a constraints.parameters["tool:*/embed"].route`, `user:a constraints.parameters["tool:*/embed"].provider`],
     // Of a registered tool they are arguments like any other.
     [user(specs({ model: ["gpt-4o"], provider: {} }, "tool:*/pay"))]
   ],

@@ -367,6 +367,96 @@ const readAll = (names: ReadonlyArray<string>, params: JsonObject, resource: str
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// Texts besides the messages
+// ---------------------------------------------------------------------------------------------------------------------
+
+interface Text {
+  readonly value: Json
+  readonly isProse: boolean
+}
+
+/** Every string and where it stands, by the keys that lead there. */
+const stringsIn = (
+  value: Json | undefined,
+  keys: ReadonlyArray<string>
+): ReadonlyArray<readonly [string, ReadonlyArray<string>]> =>
+  typeof value === "string"
+    ? [[value, keys]]
+    : isArray(value)
+      ? value.flatMap((one) => stringsIn(one, keys))
+      : isObject(value)
+        ? Object.entries(value).flatMap(([key, one]) => stringsIn(one, [...keys, key]))
+        : []
+
+const objectsIn = (
+  value: Json | undefined,
+  keys: ReadonlyArray<string>
+): ReadonlyArray<readonly [JsonObject, string]> =>
+  isArray(value)
+    ? value.flatMap((one) => objectsIn(one, keys))
+    : isObject(value)
+      ? [[value, keys.at(-1) ?? ""], ...Object.entries(value).flatMap(([key, one]) => objectsIn(one, [...keys, key]))]
+      : []
+
+const arraysIn = (value: Json | undefined): ReadonlyArray<ReadonlyArray<Json>> =>
+  isArray(value) ? [value, ...value.flatMap(arraysIn)] : isObject(value) ? Object.values(value).flatMap(arraysIn) : []
+
+const field = (value: Json | undefined, key: string): Json | undefined => (isObject(value) ? value[key] : undefined)
+
+/** What a model reads besides messages, as the messages that it is like. */
+const textsLike = (name: string, { params, resource }: Asked): ReadonlyArray<Text> => {
+  const [, root, rest = ""] = /^(messages|input|prompt)(?:\[\])?((?:[.[].*)?)$/.exec(name) ?? []
+  if (root === undefined || !isCall(resource, "generate", "complete")) return []
+  const items = isArray(params["input"]) ? params["input"] : []
+  const written = [
+    ...["instructions", "prediction", "suffix"].flatMap((key) => stringsIn(params[key], [key])),
+    ...stringsIn(field(params["prompt"], "variables"), [])
+  ].filter(([, keys]) => !keys.some((key, at) => at > 0 && ["type", "role", "id"].includes(key)))
+  const schemas = [
+    ...["tools", "functions", "response_format"].map((key) => params[key]),
+    field(params["text"], "format"),
+    ...items.flatMap((item) => [field(item, "tools"), field(field(item, "text"), "format")])
+  ]
+  const words = [
+    "$comment",
+    "const",
+    "default",
+    "definition",
+    "description",
+    "enum",
+    "examples",
+    "server_description",
+    "title"
+  ]
+  const named = schemas.flatMap((one) =>
+    objectsIn(one, []).flatMap(([object, key]) =>
+      ["properties", "patternProperties", "$defs", "definitions"].includes(key) ? Object.keys(object) : []
+    )
+  )
+  const joined = [params["messages"], params["input"], params["prediction"]].flatMap(arraysIn).flatMap((parts) => {
+    const texts = parts
+      .map((part) => field(part, "text") ?? field(part, "refusal"))
+      .filter((one) => typeof one === "string")
+    return texts.length > 1 ? [texts.join("")] : []
+  })
+  const texts: ReadonlyArray<{ readonly text: string; readonly role?: string; readonly isProse: boolean }> = [
+    ...written.map(([text, [key]]) => ({ text, isProse: true, ...(key === "instructions" && { role: "developer" }) })),
+    ...schemas
+      .flatMap((one) => stringsIn(one, []))
+      .filter(([, keys]) => keys.at(-1) !== "type")
+      .map(([text, keys]) => ({ text, isProse: words.includes(keys.at(-1) ?? "") })),
+    ...[...named, ...joined].map((text) => ({ text, isProse: false }))
+  ]
+  return texts.flatMap(({ isProse, text, ...who }) =>
+    rest === ""
+      ? [{ value: text, isProse }]
+      : [text, [{ text }]].flatMap((content) =>
+          follow({ path: "", value: { ...who, content } }, rest).values.map(({ value }) => ({ value, isProse }))
+        )
+  )
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
 // Conditions
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -562,6 +652,9 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
     if (lacking)
       codes.add(about.some(({ bounds }) => bounds.allowed_values !== undefined) ? "value_not_allowed" : "required")
     const given = values.length > 0 || lacking || misshapen
+    for (const { bounds } of about)
+      for (const { isProse, value } of bounds.pattern === undefined ? [] : textsLike(names[0]!, asked))
+        if (isProse && typeof value === "string" && !matches(bounds.pattern ?? "", value)) codes.add("pattern_mismatch")
     // A list of models asks for one of them.
     const isModelOfCall = names[0] === "model" && isCall(resource, "generate", "complete", "embed")
     const missing =
@@ -704,6 +797,8 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
             (typeof value === "object" && value !== null && Object.values<Json>(value).some(isDenied))
           if (misshapen) codes.add("wrong_type")
           if (unread === true || strange === true || [...found, ...decoys].some(({ value }) => isDenied(value)))
+            codes.add("value_denied")
+          if (!values.includes("*") && textsLike(named, asked).some(({ value }) => isDenied(value)))
             codes.add("value_denied")
         }
 

@@ -148,6 +148,8 @@ const parameterSpecs: ReadonlyArray<readonly [string, number, (random: Random) =
   ["functions[].name", 0.03, (random) => list(random, functionNames)],
   ["messages[].role", 0.05, (random) => list(random, roles)],
   ["input[].role", 0.03, (random) => ({ pattern: random.pick(["[a-z]+", "user|system"]) })],
+  ["messages[].content", 0.02, () => ({ pattern: "[a-zA-Z .]*" })],
+  ["input", 0.02, () => ({ pattern: "[a-z ]*" })],
   ["messages", 0.04, (random) => ({ max_items: random.pick([1, 2]) })],
   ["messages[].content[].type", 0.02, (random) => list(random, ["text", "image_url"])],
   ["owner", 0.02, () => ({ required: true })]
@@ -170,6 +172,10 @@ const deniedValues = (random: Random): Readonly<Record<string, ReadonlyArray<Jso
       ["options.b", [2]] as const,
       ["messages[].content", ["*SECRET*"]] as const,
       ["input", ["*SECRET*", "assistant"]] as const,
+      ["messages", ["*SECRET*"]] as const,
+      ["messages[].content[].text", ["*SECRET*"]] as const,
+      ["messages[].role", ["developer"]] as const,
+      ["prompt", ["*a SECRET"]] as const,
       ["tools[].function.name", ["send_*"]] as const,
       ["functions", ["get_mail"]] as const,
       ["max_tokens", [300, 500]] as const,
@@ -381,10 +387,13 @@ const message = (random: Random): Json =>
           "a SECRET",
           [{ type: "text", text: "hello" }],
           [{ type: "text", text: "a SECRET" }],
+          [{ type: "text", text: "a SE" }, { type: "image_url" }, { type: "text", text: "CRET" }],
           [{ type: "image_url" }, { text: "no type" }],
           null
         ])
       }
+
+const said = (random: Random): string => random.pick(["hello", "hello", "a SECRET", "É 1"])
 
 const text = (random: Random): Json => ({
   ...(random.chance(0.6) && { verbosity: random.pick(efforts.slice(0, 3)) }),
@@ -468,6 +477,24 @@ const parameters = (random: Random): JsonObject => ({
   ...(random.chance(0.02) && { function_call: random.pick<Json>(["auto", { name: random.pick(functionNames) }]) }),
   ...(random.chance(0.02) && { prompt: { id: "pmpt_1" } }),
   ...(random.chance(0.02) && { web_search_options: {} }),
+  ...(random.chance(0.1) && {
+    ...random.pick<JsonObject>([
+      { instructions: said(random) },
+      { instructions: [{ role: "developer", content: [{ type: "input_text", text: said(random) }] }] },
+      { prediction: { type: "content", content: said(random) } },
+      { prediction: { type: "content", content: [{ text: "a SE" }, { text: "CRET" }] } },
+      { prompt: { id: "pmpt", variables: { type: said(random), b: { type: "input_text", text: said(random) } } } },
+      { suffix: said(random), prompt: said(random) },
+      { response_format: { type: "json_schema", json_schema: { name: "a", description: said(random) } } },
+      {
+        text: { format: { type: "json_schema", name: "a", schema: { properties: { [said(random)]: { title: "é" } } } } }
+      },
+      { tools: [{ type: "function", function: { name: "get_mail", description: said(random) } }] },
+      { tools: [{ type: "web_search", user_location: { city: said(random) } }] },
+      { functions: [{ name: "get_mail", parameters: { properties: { a: { enum: ["x", said(random)] } } } }] },
+      { input: [{ type: "additional_tools", tools: [{ type: "custom", description: said(random) }] }] }
+    ])
+  }),
   ...(random.chance(0.1) && { total_tokens: random.pick([1, 1000, 3000]) }),
   ...(random.chance(0.05) && { owner: "x" })
 })
