@@ -1,17 +1,15 @@
 /** A list of models means a model: a body that leaves the choice to somebody else is refused, or its answer is judged. */
 import { describe, expect, it } from "vitest"
+import { through } from "./Face.ts"
 import { PolicyDeniedError, SecureOpenAI } from "../../../src/index.ts"
-import { arrives, asked, attempt, type Attempt, kinds, messages, refused, type Row, useLab } from "./lab.ts"
+import { arrives, asked, attempt, type Case, kinds, messages, refused, type RequestCase, useLab } from "./lab.ts"
 
 const lab = useLab()
 
 const { model: _, ...nameless } = asked
-const post =
-  (path: string, body: object): Attempt =>
-  (c) =>
-    c.post(path, { body })
-const chat = (body: object): Attempt => post("/chat/completions", body)
-const response = (body: object): Attempt => post("/responses", { max_output_tokens: 9, ...body })
+const post = (path: string, body: object): RequestCase => ({ path, body })
+const chat = (body: object): RequestCase => ({ body })
+const response = (body: object): RequestCase => post("/responses", { max_output_tokens: 9, ...body })
 
 /** Members by which gateways choose. */
 const choosers: ReadonlyArray<readonly [string, unknown]> = [
@@ -26,7 +24,7 @@ const choosers: ReadonlyArray<readonly [string, unknown]> = [
 ]
 
 describe.each(["alice", "bob"])("a list of models, for %s", (user) => {
-  const none: ReadonlyArray<Row> = [
+  const none: ReadonlyArray<Case> = [
     ["no model", chat(nameless), refused("required")],
     ["a null model", chat({ ...nameless, model: null }), refused("required")],
     ["no model of a response", response({ input: "x" }), refused("required")],
@@ -42,7 +40,7 @@ describe.each(["alice", "bob"])("a list of models, for %s", (user) => {
       arrives({ max_output_tokens: 9, prompt: { id: "pmpt_1" }, model: "gpt-4o-mini" })
     ],
     ["no model of a compaction", post("/responses/compact", { input: "x" }), refused("required")],
-    ...choosers.flatMap(([name, value]): ReadonlyArray<Row> => [
+    ...choosers.flatMap(([name, value]): ReadonlyArray<Case> => [
       [`${name} ${JSON.stringify(value)}`, chat({ ...asked, [name]: value }), refused("value_not_allowed")],
       [
         `${name} ${JSON.stringify(value)} of a response`,
@@ -52,13 +50,15 @@ describe.each(["alice", "bob"])("a list of models, for %s", (user) => {
     ]),
     ["provider null, which is none", chat({ ...asked, provider: null }), arrives({ ...asked, provider: null })]
   ]
-  it.each(none)("%s", async (_name, run, expectation) => {
-    const l = lab()
-    expectation(await attempt(l, await l.as(user), run))
-  })
+  it.each(none)("%s", (_name, tried, expectation) =>
+    through(tried, async (send) => {
+      const l = lab()
+      expectation(await attempt(l, await l.as(user), send))
+    })
+  )
 })
 
-it.each<Row>([
+it.each<Case>([
   ["a text completion", post("/completions", { prompt: "x", max_tokens: 5 }), refused("required")],
   ["an embedding", post("/embeddings", { input: "x" }), refused("required")],
   [
@@ -66,32 +66,38 @@ it.each<Row>([
     post("/embeddings", { model: "text-embedding-3-small", input: "x", fallbacks: ["y"] }),
     refused("value_not_allowed")
   ]
-])("holds for every operation: %s", async (_name, run, expectation) => {
-  const l = lab()
-  expectation(await attempt(l, await l.as("alice"), run))
-})
+])("holds for every operation: %s", (_name, tried, expectation) =>
+  through(tried, async (send) => {
+    const l = lab()
+    expectation(await attempt(l, await l.as("alice"), send))
+  })
+)
 
-it.each<Row>([
+it.each<Case>([
   ["no model", chat(nameless), refused("required")],
   ["models", chat({ ...asked, models: ["o1"] }), refused("value_not_allowed")],
   ["what is on it", chat(asked), arrives(asked)]
-])("counts in an intent policy too: %s", async (_name, run, expectation) => {
-  const l = lab([{ policy_id: "app:lab", resources: ["tool:lab/**"] }])
-  const intentPolicy = { constraints: { parameters: { "tool:**": { model: ["gpt-4o-mini"] } } } }
-  expectation(await attempt(l, l.make(SecureOpenAI, { intentPolicy }), run))
-})
+])("counts in an intent policy too: %s", (_name, tried, expectation) =>
+  through(tried, async (send) => {
+    const l = lab([{ policy_id: "app:lab", resources: ["tool:lab/**"] }])
+    const intentPolicy = { constraints: { parameters: { "tool:**": { model: ["gpt-4o-mini"] } } } }
+    expectation(await attempt(l, l.make(SecureOpenAI, { intentPolicy }), send))
+  })
+)
 
-it("is not asked where nobody lists models", async () => {
-  const l = lab([
-    { policy_id: "app:lab", resources: ["tool:lab/**"] },
-    {
-      policy_id: "user:dan",
-      resources: ["tool:lab/**"],
-      constraints: { denied_parameters: { "tool:lab/generate": { model: ["gpt-5*"] } } }
-    }
-  ])
+it("is not asked where nobody lists models", () => {
   const body = { ...nameless, provider: { order: ["x"] } }
-  arrives(body)(await attempt(l, await l.as("dan"), chat(body)))
+  return through({ body }, async (send) => {
+    const l = lab([
+      { policy_id: "app:lab", resources: ["tool:lab/**"] },
+      {
+        policy_id: "user:dan",
+        resources: ["tool:lab/**"],
+        constraints: { denied_parameters: { "tool:lab/generate": { model: ["gpt-5*"] } } }
+      }
+    ])
+    arrives(body)(await attempt(l, await l.as("dan"), send))
+  })
 })
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -118,7 +124,7 @@ const free = [
 ]
 
 describe("a document that says so", () => {
-  const rows: ReadonlyArray<readonly [user: string, ...Row]> = [
+  const rows: ReadonlyArray<readonly [user: string, ...Case]> = [
     ["finn", "frees the absence of a model", chat({ messages, models: null }), arrives({ messages, models: null })],
     [
       "finn",
@@ -134,11 +140,13 @@ describe("a document that says so", () => {
     ["flo", "and a member too", chat({ ...asked, provider: {} }), arrives({ ...asked, provider: {} })],
     ["flo", "within what each of them asks of it", chat({ ...asked, provider: "x" }), refused("wrong_type")]
   ]
-  it.each(rows)("of %s %s", async (user, _name, run, expectation) => {
-    const l = lab(free)
-    l.provider.behave({ json: answerOf("gpt-4o-mini") })
-    expectation(await attempt(l, await l.as(user), run))
-  })
+  it.each(rows)("of %s %s", (user, _name, tried, expectation) =>
+    through(tried, async (send) => {
+      const l = lab(free)
+      l.provider.behave({ json: answerOf("gpt-4o-mini") })
+      expectation(await attempt(l, await l.as(user), send))
+    })
+  )
 })
 
 const answerOf = (model: string | undefined) => ({
@@ -177,24 +185,26 @@ describe("the model that answers where the request left the choice to others", (
     ["not named", undefined, false],
     ["without a name", "", false]
   ])("%s", async (_name, model, passes) => {
-    for (const [run, json] of [
+    for (const [tried, json] of [
       [chat({ messages, max_tokens: 5 }), answerOf(model)],
       [chat({ ...asked, provider: { order: ["x"] } }), answerOf(model)],
       [response({ prompt: { id: "pmpt_1" } }), responseOf(model)]
-    ] as const) {
-      const l = lab(free)
-      l.provider.behave({ json })
-      const seen = await attempt(l, await l.as("finn"), run)
-      expect(seen.hits).toHaveLength(1)
-      if (passes) {
-        expect(seen.error).toBeUndefined()
-        expect(seen.value).toMatchObject({ id: json.id })
-      } else {
-        expect(seen.error).toBeInstanceOf(PolicyDeniedError)
-        expect(seen.error).toMatchObject({ decision: { violations: [{ code: "output_denied", path: "model" }] } })
-        expect(kinds(seen, "outcome").map((record) => record["result"])).toEqual(["refused"])
-      }
-    }
+    ] as const)
+      await through(tried, async (send) => {
+        const l = lab(free)
+        l.provider.behave({ json })
+        const seen = await attempt(l, await l.as("finn"), send)
+        expect(seen.hits).toHaveLength(1)
+        if (passes) {
+          expect(seen.error).toBeUndefined()
+          expect(seen.value).toMatchObject({ id: json.id })
+        } else {
+          expect(seen.error).toMatchObject({ code: "policy_denied" })
+          const refusals = kinds(seen, "outcome")
+          expect(refusals.map((record) => record["result"])).toEqual(["refused"])
+          expect(JSON.stringify(refusals)).toContain("output_denied")
+        }
+      })
   })
 
   it.each([
@@ -220,9 +230,10 @@ describe("the model that answers where the request left the choice to others", (
     else expect(error).toBeUndefined()
   })
 
-  it("is not asked of a request that names its model", async () => {
-    const l = lab(free)
-    l.provider.behave({ json: answerOf("whatever") })
-    arrives(asked)(await attempt(l, await l.as("finn"), chat(asked)))
-  })
+  it("is not asked of a request that names its model", () =>
+    through(chat(asked), async (send) => {
+      const l = lab(free)
+      l.provider.behave({ json: answerOf("whatever") })
+      arrives(asked)(await attempt(l, await l.as("finn"), send))
+    }))
 })

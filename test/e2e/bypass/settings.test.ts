@@ -1,6 +1,7 @@
 /** Settings that chat completions and responses spell differently: policy names one spelling, and all are bounded. */
 import { describe, expect, it } from "vitest"
-import { arrives, asked, attempt, messages, refused, type Row, useLab } from "./lab.ts"
+import { through } from "./Face.ts"
+import { arrives, asked, attempt, type Case, messages, refused, type RequestCase, useLab } from "./lab.ts"
 
 const lab = useLab()
 
@@ -43,10 +44,8 @@ const documents = [
   })
 ]
 
-const chat = (body: object) => (client: { post: (path: string, options: object) => unknown }) =>
-  client.post("/chat/completions", { body: { model: "gpt-5", messages, ...body } })
-const response = (body: object) => (client: { post: (path: string, options: object) => unknown }) =>
-  client.post("/responses", { body: { model: "gpt-5", input: "x", ...body } })
+const chat = (body: object): RequestCase => ({ body: { model: "gpt-5", messages, ...body } })
+const response = (body: object): RequestCase => ({ path: "/responses", body: { model: "gpt-5", input: "x", ...body } })
 const isChat = { model: "gpt-5", messages }
 const isResponse = { model: "gpt-5", input: "x" }
 const update = (body: object) => ({
@@ -57,7 +56,7 @@ const update = (body: object) => ({
 })
 
 describe("a setting in either spelling", () => {
-  const edited: ReadonlyArray<Row> = [
+  const edited: ReadonlyArray<Case> = [
     ["effort of a chat", chat({ reasoning_effort: "high" }), arrives({ ...isChat, reasoning_effort: "low" })],
     [
       "effort of a response",
@@ -93,14 +92,16 @@ describe("a setting in either spelling", () => {
       })
     ]
   ]
-  it.each(edited)("%s, for alice, whose policy edits", async (_name, run, expectation) => {
-    const l = lab(documents)
-    expectation(await attempt(l, await l.as("alice"), run))
-  })
+  it.each(edited)("%s, for alice, whose policy edits", (_name, tried, expectation) =>
+    through(tried, async (send) => {
+      const l = lab(documents)
+      expectation(await attempt(l, await l.as("alice"), send))
+    })
+  )
 
   const schemaOf = (name: string) => ({ type: "json_schema", json_schema: { name, schema } })
   const formatOf = (name: string) => ({ type: "json_schema", name, schema })
-  const kept: ReadonlyArray<Row> = [
+  const kept: ReadonlyArray<Case> = [
     ["effort of a chat", chat({ reasoning_effort: "high" }), refused("value_not_allowed")],
     ["verbosity of a chat", chat({ verbosity: "high" }), refused("value_not_allowed")],
     ["user of a chat", chat({ user: "alice" }), refused("value_not_allowed")],
@@ -117,22 +118,26 @@ describe("a setting in either spelling", () => {
       arrives({ ...isChat, response_format: schemaOf("invoice") })
     ]
   ]
-  it.each(kept)("%s, for bob, whose policy refuses", async (_name, run, expectation) => {
-    const l = lab(documents)
-    expectation(await attempt(l, await l.as("bob"), run))
-  })
+  it.each(kept)("%s, for bob, whose policy refuses", (_name, tried, expectation) =>
+    through(tried, async (send) => {
+      const l = lab(documents)
+      expectation(await attempt(l, await l.as("bob"), send))
+    })
+  )
 
-  const denied: ReadonlyArray<Row> = [
+  const denied: ReadonlyArray<Case> = [
     ["reasoning: a chat's effort", chat({ reasoning_effort: "high" }), refused("value_denied")],
     ["text: a chat's verbosity", chat({ verbosity: "low" }), refused("value_denied")],
     ["text: a chat's format", chat({ response_format: { type: "text" } }), refused("value_denied")],
     ["a schema: a response's", response({ text: { format: formatOf("x") } }), refused("value_denied")],
     ["nothing else", chat({ reasoning_effort: "low" }), arrives({ ...isChat, reasoning_effort: "low" })]
   ]
-  it.each(denied)("denied with %s, for carol", async (_name, run, expectation) => {
-    const l = lab(documents)
-    expectation(await attempt(l, await l.as("carol"), run))
-  })
+  it.each(denied)("denied with %s, for carol", (_name, tried, expectation) =>
+    through(tried, async (send) => {
+      const l = lab(documents)
+      expectation(await attempt(l, await l.as("carol"), send))
+    })
+  )
 })
 
 it("a request without any of them is as before", async () => {

@@ -1,5 +1,6 @@
 /** What is denied in messages is looked for wherever a model reads a text: nothing of it is sent elsewhere. */
 import { describe, expect, it } from "vitest"
+import { through } from "./Face.ts"
 import { arrives, attempt, messages, refused, type Row, useLab } from "./lab.ts"
 
 const lab = useLab()
@@ -121,14 +122,18 @@ const places: ReadonlyArray<readonly [string, { readonly path: string; readonly 
 ]
 
 describe.each(["mia", "ina", "cia"])("a text that %s's policy denies", (user) => {
-  it.each(places)("in %s", async (_name, { body, path }) => {
-    const l = lab(documents)
-    refused("value_denied")(await attempt(l, await l.as(user), (c) => c.post(path, { body })))
-  })
-  it.each(places)("and what is like it, but is another: %s", async (_name, { body, path }) => {
-    const l = lab(documents)
+  it.each(places)("in %s", (_name, tried) =>
+    through(tried, async (send) => {
+      const l = lab(documents)
+      refused("value_denied")(await attempt(l, await l.as(user), send))
+    })
+  )
+  it.each(places)("and what is like it, but is another: %s", (_name, { body, path }) => {
     const other = JSON.parse(JSON.stringify(body).replaceAll("Heron", "Heros")) as object
-    arrives(other)(await attempt(l, await l.as(user), (c) => c.post(path, { body: other })))
+    return through({ path, body: other }, async (send) => {
+      const l = lab(documents)
+      arrives(other)(await attempt(l, await l.as(user), send))
+    })
   })
 })
 
@@ -147,19 +152,23 @@ it.each<Row>([
 it.each([
   ["instructions", response({ instructions: "No. 5" })],
   ["a tool's description", chat({ tools: [tool({ description: "No. 5" })] })]
-])("a pattern for messages holds for %s", async (_name, { body, path }) => {
-  const l = lab(documents)
-  refused("pattern_mismatch")(await attempt(l, await l.as("pat"), (c) => c.post(path, { body })))
-})
+])("a pattern for messages holds for %s", (_name, tried) =>
+  through(tried, async (send) => {
+    const l = lab(documents)
+    refused("pattern_mismatch")(await attempt(l, await l.as("pat"), send))
+  })
+)
 
 it.each([
   ["a name is no prose", "pat", chat({ tools: [tool({ description: "Number", parameters: schema({}) })] })],
   ["instructions are no message more", "len", chat({ prediction: { type: "content", content: "longer than nine" } })],
   ["nor are descriptions", "len", chat({ tools: [tool({ description: "longer than nine" })] })]
-])("bounds on shape and length see messages only: %s", async (_name, user, { body, path }) => {
-  const l = lab(documents)
-  arrives(body)(await attempt(l, await l.as(user), (c) => c.post(path, { body })))
-})
+])("bounds on shape and length see messages only: %s", (_name, user, tried) =>
+  through(tried, async (send) => {
+    const l = lab(documents)
+    arrives(tried.body)(await attempt(l, await l.as(user), send))
+  })
+)
 
 it("instructions are a developer's message", async () => {
   const l = lab(documents)
