@@ -20,7 +20,7 @@ import {
 } from "./Errors.ts"
 import { newId } from "./Id.ts"
 import { type Deployment, deploymentOf, type Deployments, redeployed } from "./Deployment.ts"
-import { endpointFor, isOperation, type OperationName, operations, toolResource } from "./Operation.ts"
+import { endpointFor, isOperation, type OperationName, operations, toolResource, withoutSlashes } from "./Operation.ts"
 import type { Principal } from "./Principal.ts"
 import type { RequestQuery } from "./Query.ts"
 
@@ -263,7 +263,7 @@ export const endpointOf = (
   baseURL = "https://api.openai.com/v1"
 ): string =>
   isOperation(operation)
-    ? `POST ${baseURL.replace(/\/+$/, "")}${endpointFor(operations[operation], params).path}`
+    ? `POST ${withoutSlashes(baseURL)}${endpointFor(operations[operation], params).path}`
     : `local ${toolResource(app, operation)}`
 
 const plainObject = (operation: string, params: unknown, options: CallOptions): JsonObject => {

@@ -11,7 +11,7 @@ import { ConfigurationError, refusal } from "../Errors.ts"
 import { resourceOf } from "../http/Admission.ts"
 import { libraryHeaders } from "../http/RequestHeaders.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
-import { classify } from "../Operation.ts"
+import { classify, withoutSlashes } from "../Operation.ts"
 import { errorEvent, responseLike } from "./Answer.ts"
 import { errorResponseOf } from "./ErrorResponses.ts"
 import type { RequestOptions } from "./Exchange.ts"
@@ -92,7 +92,7 @@ const optionsOf = async (request: Request, client: OpenAI, session: Session): Pr
 /** What stands below a base URL, with its leading slash. */
 const pathBelow = ({ origin, pathname }: URL, baseURL: string): string | undefined => {
   const base = new URL(baseURL)
-  const root = base.pathname.replace(/\/+$/, "")
+  const root = withoutSlashes(base.pathname)
   return origin === base.origin && pathname.startsWith(`${root}/`) ? pathname.slice(root.length) : undefined
 }
 
