@@ -17,7 +17,6 @@ import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
 import { Call, type Committed, type Lineage, type Meta, Reply } from "../Call.ts"
-import type { JsonObject } from "../CanonicalJson.ts"
 import { currentLineage } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { ConfigurationError, EnforcementUnavailableError, PolicyDenied, ProviderFailed, refusal } from "../Errors.ts"
@@ -50,7 +49,10 @@ const permitKey = Symbol("secure-openai/permit")
 /** Carries an {@link Inbound} call in a request's options. */
 export const inboundKey = Symbol("secure-openai/inbound")
 
-type Marked = RequestOptions & { [exchangeKey]?: Exchange; [inboundKey]?: Inbound }
+/** Carries, in a request's options, the text that its body was parsed from: it is sent as it came. */
+export const textKey = Symbol("secure-openai/text")
+
+type Marked = RequestOptions & { [exchangeKey]?: Exchange; [inboundKey]?: Inbound; [textKey]?: string }
 
 /** One logical call on its way through the SDK. */
 export class Exchange implements TurnOwner {
@@ -136,6 +138,8 @@ export class Exchange implements TurnOwner {
       await this.#pass(target.family, resource, added)
       return built
     }
+    const { [textKey]: text } = options as Marked
+    if (text !== undefined) built.req.body = text
     if (!this.#turn?.decides(built.req.body, endpoint, query)) {
       const body = Admission.readBody(built.req.body)
       if (Result.isFailure(body)) return this.#refuse(resource, body.failure)
@@ -172,7 +176,7 @@ export class Exchange implements TurnOwner {
   /** Starts a turn: a call of its own on the way through the pipeline. */
   async #decide(
     operation: OperationName,
-    { params, text }: { readonly text: string; readonly params: JsonObject },
+    { content, params }: Admission.Body,
     { added, endpoint, query }: Admission.Reading,
     options: RequestOptions
   ): Promise<void> {
@@ -181,7 +185,7 @@ export class Exchange implements TurnOwner {
     const inbound = (options as Marked)[inboundKey]
     const call = await this.#made(() =>
       Call.fromParsed(operation, params, {
-        bytes: text,
+        bytes: content,
         app,
         server,
         endpoint,

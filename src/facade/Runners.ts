@@ -21,7 +21,7 @@ import { parseStrictObject } from "../CanonicalJson.ts"
 import { askedBy } from "./Asked.ts"
 import type { Session } from "./Session.ts"
 import type { ToolHandler } from "./Tool.ts"
-import { orRefusal, runTool } from "./Tools.ts"
+import { narrowedText, orRefusal, runTool } from "./Tools.ts"
 
 type Unknowns = ReadonlyArray<unknown>
 
@@ -49,7 +49,13 @@ const runAsked = async (session: Session, { id, name, run, text }: Asked): Promi
   const parsed = parseStrictObject(text === "" ? "{}" : text)
   const isText = Result.isFailure(parsed)
   const handler: ToolHandler = async (judged, { call }) =>
-    run(judged === call.params ? undefined : isText ? String(judged["input"]) : JSON.stringify(judged))
+    run(
+      judged === call.params
+        ? undefined
+        : Result.isFailure(parsed)
+          ? String(judged["input"])
+          : narrowedText(text, parsed.success, judged)
+    )
   const given = isText ? { input: text } : parsed.success
   const lineage = id === undefined ? undefined : askedBy(session, id)
   return (await runTool(session, name, given, { handler, isText, askedBy: lineage })).value

@@ -14,7 +14,7 @@ import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
 import { classify, withoutSlashes } from "../Operation.ts"
 import { errorEvent, responseLike } from "./Answer.ts"
 import { errorResponseOf } from "./ErrorResponses.ts"
-import type { RequestOptions } from "./Exchange.ts"
+import { type RequestOptions, textKey } from "./Exchange.ts"
 import { receiptOf, rememberReceipt } from "./Receipts.ts"
 import type { SecureMembers } from "./SecureOpenAI.ts"
 import { refuseHere, requireAlive, type Session, sessionOf } from "./Session.ts"
@@ -85,7 +85,8 @@ const optionsOf = async (request: Request, client: OpenAI, session: Session): Pr
     signal: request.signal,
     maxRetries: 0,
     // The client for Azure reads the deployment's name in the object.
-    ...(body !== undefined && { body: client instanceof AzureOpenAI ? (json ?? body) : body })
+    ...(body !== undefined && { body: client instanceof AzureOpenAI ? (json ?? body) : body }),
+    ...(typeof body === "string" && { [textKey]: body })
   }
 }
 

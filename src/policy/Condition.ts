@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import type { JsonObject } from "../CanonicalJson.ts"
+import { isExact, type JsonObject } from "../CanonicalJson.ts"
 import { aliases } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
 import { valueGlob } from "./Pattern.ts"
@@ -77,7 +77,7 @@ const scalar = (value: unknown): Value => {
     case "boolean":
       return value
     case "number":
-      return Number.isFinite(value) ? value : opaque
+      return isExact(value) ? value : opaque
     default:
       return value === undefined || value === null ? undefined : opaque
   }

@@ -11,7 +11,8 @@ import { type Principal, policyId } from "../Principal.ts"
 import { approvalOf } from "./Approval.ts"
 import { type Bound, broken, check, type Constraint, isGiven, meet } from "./Constraint.ts"
 import type { DeniedValues, Rules, Window } from "./EffectivePolicy.ts"
-import { explain, type Finding, type NeededAttestation, noted, stated } from "./Finding.ts"
+import { explain, type Finding, type NeededAttestation, noted, stated, unreadable } from "./Finding.ts"
+import { inexactIn } from "./Inexact.ts"
 import { type Found, parameter, read, valueAt } from "./Parameter.ts"
 
 /** What is judged: params for a resource, by a principal, at a time (milliseconds since 1970). */
@@ -23,6 +24,8 @@ export interface Request {
   readonly unclear?: ReadonlyArray<Violation> | undefined
   readonly principal: Principal
   readonly now: number
+  /** The text of a value in the request, where that has one. */
+  readonly textAt?: (path: string) => string | undefined
 }
 
 /**
@@ -54,7 +57,8 @@ const namesParameters = ({ cap, constraints, deniedValues, totalTokens }: Rules)
   constraints.length > 0 || deniedValues.length > 0 || cap !== undefined || totalTokens !== undefined
 
 /** What {@link judge} finds, in words. */
-export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Violation> => judge(rules, request).map(explain)
+export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Violation> =>
+  judge(rules, request).map((finding) => explain(finding, request.textAt))
 
 /** Why a request is refused that cannot be decided: what was thrown on the way. */
 export const undecided = (error: unknown): Violation => ({
@@ -66,7 +70,7 @@ export const undecided = (error: unknown): Violation => ({
 export const evaluateResource = (rules: Rules, now: number): ReadonlyArray<Violation> => {
   const findings: Array<Finding> = []
   for (const window of rules.windows) checkWindow(window, now, findings)
-  return [...findings.map(explain), ...rules.denied, ...rules.notAllowed]
+  return [...findings.map((finding) => explain(finding)), ...rules.denied, ...rules.notAllowed]
 }
 
 /**
@@ -116,7 +120,7 @@ export const decisionOf = (
   for (const finding of findings)
     if (verdict === "allow") remedies.push(finding.remedy!)
     else if (finding.remedy === undefined && (verdict === "pending" || finding.code !== "approval_pending"))
-      violations.push(explain(finding))
+      violations.push(explain(finding, request.textAt))
   return {
     verdict,
     resource: rules.resource,
@@ -158,9 +162,13 @@ const checkWindow = (window: Window, now: number, findings: Array<Finding>): voi
 
 const checkDenied = (denied: DeniedValues, params: JsonObject, findings: Array<Finding>): void => {
   const { decoys = [], found, misshapen, unread = [] } = read(denied.parameter, params)
-  for (const { path, value } of [...found, ...decoys])
+  const comparesNumbers = denied.values.some((value) => typeof value !== "string")
+  for (const { path, value } of [...found, ...decoys]) {
+    const number = comparesNumbers ? inexactIn(path, value) : undefined
+    if (number !== undefined) findings.push(unreadable(number, denied))
     if (anyPart(value, denied.matches))
       findings.push(broken("value_denied", "denied", denied.values, path, value, denied))
+  }
   for (const { path, value } of unread)
     findings.push(broken("value_denied", "unread", denied.parameter.name, path, value, denied))
   for (const { expected, path, value } of misshapen)
@@ -179,6 +187,9 @@ const checkAttestation = (needed: NeededAttestation, request: Request, findings:
   // What cannot be decided is needed.
   if (condition !== undefined && condition(request) === false) return
   const code = approver === undefined ? "attestation_missing" : "approval_pending"
+  // An approval is bound to what was asked, and that must be one thing.
+  const number = approver === undefined ? undefined : inexactIn("", request.params)
+  if (number !== undefined) findings.push(unreadable(number, { policy }))
   findings.push({ _tag: "Unattested", code, path: key, policy, needed, principal })
 }
 

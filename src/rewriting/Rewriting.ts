@@ -10,7 +10,6 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { type Call, type Decided, type Judge, Prepared } from "../Call.ts"
 import type { Decision, Violation } from "../Decision.ts"
-import { jsonText } from "../CanonicalJson.ts"
 import { type PolicyDenied, policyDenied } from "../Errors.ts"
 import { Models } from "./Models.ts"
 import { plan } from "./Rewrite.ts"
@@ -48,12 +47,12 @@ export class Rewriting extends Context.Service<
           if (Result.isFailure(planned))
             return Effect.fail(policyDenied(refusalOf(decision, planned.failure), "rewriting"))
           const { edits, params } = planned.success
-          const sent = call.sent(params)
+          const sent = edits.length === 0 ? call : call.sent(params)
           return Effect.succeed(
             new Prepared(decided, {
               params,
               edits,
-              bytes: edits.length === 0 ? call.bytes : jsonText(sent.params),
+              bytes: sent.content,
               endpoint: sent.endpoint,
               observed: observed && foresee(call, observed.decision, observed.judge)
             })
