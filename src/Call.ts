@@ -622,6 +622,8 @@ export interface Receipt {
   readonly changes: ReadonlyArray<Edit>
   readonly requested: string
   readonly effective: string
+  /** The rule by which the digests were taken: SHA-256(salt ‖ SHA-256(bytes)). Absent from receipts of before, which have SHA-256(salt ‖ text). */
+  readonly digests?: 2
   readonly salts: Readonly<Record<string, string>>
   /**
    * Signed on first use. Throws an `EnforcementUnavailableError` where the agent key is with a signer of its own: then

@@ -200,7 +200,7 @@ export class Exchange implements TurnOwner {
         parent: before?.call.id ?? inbound?.parent
       })
     )
-    const turn = new Turn(call, text)
+    const turn = new Turn(call, content.text)
     this.#moveOn(turn)
     turn.start(this.#session, this, options.signal)
   }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
 import * as Crypto from "node:crypto"
+import { Content } from "../../src/Content.ts"
 import { canonicalText, Chain, makeSalts, salted } from "../../src/audit/Digest.ts"
 
 describe("Digest", () => {
@@ -21,8 +22,8 @@ describe("Digest", () => {
     const salt = Crypto.randomBytes(32)
     for (const content of ["", "a", "é🙂", "é".repeat(40_000), "x".repeat(300_000)])
       assert.strictEqual(
-        salted(salt, content),
-        `sha-256:${Crypto.createHash("sha256").update(salt).update(content).digest("base64url")}`
+        salted(salt, new Content(content)),
+        `sha-256:${Crypto.createHash("sha256").update(salt).update(Crypto.createHash("sha256").update(content).digest()).digest("base64url")}`
       )
   })
 
