@@ -17,9 +17,11 @@ import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
 import { Call, type Committed, type Lineage, type Meta, Reply } from "../Call.ts"
+import { Content } from "../Content.ts"
 import { currentLineage } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { ConfigurationError, EnforcementUnavailableError, PolicyDenied, ProviderFailed, refusal } from "../Errors.ts"
+import { anotherTurn } from "../EventLoop.ts"
 import * as Admission from "../http/Admission.ts"
 import { newId } from "../Id.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
@@ -141,6 +143,8 @@ export class Exchange implements TurnOwner {
     const { [textKey]: text } = options as Marked
     if (text !== undefined) built.req.body = text
     if (!this.#turn?.decides(built.req.body, endpoint, query)) {
+      // The SDK has just written it, in this turn of the event loop: reading it is for another one.
+      if (isLarge(built.req.body)) await anotherTurn()
       const body = Admission.readBody(built.req.body)
       if (Result.isFailure(body)) return this.#refuse(resource, body.failure)
       await this.#decide(target.operation.name, body.success, reading, options)
@@ -381,7 +385,7 @@ export class Exchange implements TurnOwner {
     // A permit ends with its call.
     const isDecided = asBuilt && init.body === turn.committed?.bytes && this.#answer !== undefined
     if (!isDecided) throw this.#changed()
-    const transport = leanTransport(fetch)
+    const transport = leanTransport(fetch, turn.committed?.content)
     const sent = { ...init, signal: this.#attempt(init.signal) }
     const first = await transport(input, sent)
     if (!isRedirect(first)) return this.#remember(first)
@@ -490,6 +494,9 @@ const decodeWith = (options: RequestOptions, streamClass: typeof ChunkStream): v
   if (options.__streamClass === undefined)
     Object.defineProperty(options, "__streamClass", { value: streamClass, configurable: true, writable: true })
 }
+
+/** True for a text that takes a while to read. */
+const isLarge = (body: unknown): boolean => typeof body === "string" && new Content(body).isLarge
 
 /** Stands in for an API key where nothing may ever be sent. */
 export const noApiKey = "no-api-key"

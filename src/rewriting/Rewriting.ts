@@ -48,15 +48,19 @@ export class Rewriting extends Context.Service<
             return Effect.fail(policyDenied(refusalOf(decision, planned.failure), "rewriting"))
           const { edits, params } = planned.success
           const sent = edits.length === 0 ? call : call.sent(params)
-          return Effect.succeed(
-            new Prepared(decided, {
-              params,
-              edits,
-              bytes: sent.content,
-              endpoint: sent.endpoint,
-              observed: observed && foresee(call, observed.decision, observed.judge)
-            })
-          )
+          const prepared = new Prepared(decided, {
+            params,
+            edits,
+            bytes: sent.content,
+            endpoint: sent.endpoint,
+            observed: observed && foresee(call, observed.decision, observed.judge)
+          })
+          return sent.content.isLarge
+            ? Effect.as(
+                Effect.promise(() => sent.content.hash()),
+                prepared
+              )
+            : Effect.succeed(prepared)
         }
       })
     })
