@@ -131,6 +131,8 @@ const copy = (value: unknown, path: string, depth: number): Json => {
   if (depth > maximumDepth) throw new NotPlain(`${path} is nested deeper than ${maximumDepth} levels`)
   switch (typeof value) {
     case "string":
+      if (!value.isWellFormed()) throw new NotPlain(`${path} was cut inside a character (a lone surrogate)`)
+      return value
     case "boolean":
       return value
     case "number":
@@ -156,6 +158,7 @@ const copy = (value: unknown, path: string, depth: number): Json => {
   for (const key of Reflect.ownKeys(value)) {
     if (typeof key === "symbol") throw new NotPlain(`${path} has a symbol for a key`)
     if (key === "__proto__") throw new NotPlain(`${path} has a member named __proto__`)
+    if (!key.isWellFormed()) throw new NotPlain(`a key of ${path} was cut inside a character (a lone surrogate)`)
     const member = dataProperty(value, key, path)
     if (member !== undefined) members[key] = copy(member, `${path}.${key}`, depth + 1)
   }

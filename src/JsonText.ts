@@ -225,18 +225,16 @@ const requireByte = (text: Buffer, at: number, byte: number): void => {
  * members change places, and nothing is parsed or written anew. Throws a `TypeError` for half of a surrogate pair.
  */
 export const canonicalOf = (text: Buffer, { end, start }: Element): Buffer => {
-  const canonical = new Canonical(Buffer.from(text.subarray(start, end)))
+  const canonical = new Canonical(text.subarray(start, end))
   canonical.value()
   return canonical.text
 }
 
-/**
- * One way through a text, from left to right, that writes over what it has read: a value is never longer than it was, but for
- * some numbers.
- */
+/** One way through a text, from left to right. As long as it is canonical nothing is copied. */
 class Canonical {
   readonly #read: Buffer
-  #written: Buffer
+  /** What is canonical of the text that was passed; undefined while that is the text itself. */
+  #written: Buffer | undefined
   #at = 0
   #end = 0
   /** Of each member of the objects around: where its key begins and ends, and where it ends itself, as written. */
@@ -245,15 +243,14 @@ class Canonical {
 
   constructor(text: Buffer) {
     this.#read = text
-    this.#written = text
   }
 
   get text(): Buffer {
-    return this.#written.subarray(0, this.#end)
+    return (this.#written ?? this.#read).subarray(0, this.#end)
   }
 
   value(): void {
-    this.#at = skipSpace(this.#read, this.#at)
+    this.#skipSpace()
     switch (this.#read[this.#at]) {
       case openObject:
         return this.#object()
@@ -267,23 +264,22 @@ class Canonical {
   }
 
   #array(): void {
-    this.#byte()
+    this.#keep(1)
     while (!this.#ends(closeArray)) this.value()
-    this.#byte()
+    this.#keep(1)
   }
 
   #object(): void {
-    const read = this.#read
     const before = this.#members.length
-    this.#byte()
+    this.#keep(1)
     const start = this.#end
     let isInOrder = true
     while (!this.#ends(closeObject)) {
       const key = this.#end
       this.#string()
       this.#members.push(key, this.#end)
-      this.#at = skipSpace(read, this.#at)
-      this.#byte()
+      this.#skipSpace()
+      this.#keep(1)
       this.value()
       this.#members.push(this.#end)
       const members = this.#members.length
@@ -291,66 +287,65 @@ class Canonical {
     }
     if (!isInOrder) this.#sort(start, before)
     this.#members.length = before
-    this.#byte()
+    this.#keep(1)
   }
 
   /** Moves on to the next member or element, with its comma; true at the bracket that ends them. */
   #ends(close: number): boolean {
-    this.#at = skipSpace(this.#read, this.#at)
+    this.#skipSpace()
     if (this.#read[this.#at] === comma) {
-      this.#byte()
-      this.#at = skipSpace(this.#read, this.#at)
+      this.#keep(1)
+      this.#skipSpace()
     }
     return this.#read[this.#at] === close
   }
 
   #string(): void {
-    const start = this.#at
-    const end = endOfString(this.#read, start)
-    this.#at = end
-    const backslash = hasBackslash(this.#read, start, end)
-    if (!backslash || isCanonicalString(this.#read, start, end)) return this.#keep(start, end)
-    const value: unknown = parse(this.#read.toString("utf8", start, end))
+    const [text, start] = [this.#read, this.#at]
+    const end = endOfString(text, start)
+    if (!hasBackslash(text, start, end) || isCanonicalString(text, start, end)) return this.#keep(end - start)
+    const value: unknown = parse(text.toString("utf8", start, end))
     if (typeof value !== "string" || !value.isWellFormed()) throw new TypeError("half of a surrogate pair")
-    this.#write(stringify(value))
+    this.#replace(end, stringify(value))
   }
 
   #scalar(): void {
-    const start = this.#at
-    const end = endOfScalar(this.#read, start)
-    this.#at = end
-    if (isCanonicalScalar(this.#read, start, end)) return this.#keep(start, end)
-    this.#write(stringify(Number(this.#read.toString("latin1", start, end))))
+    const [text, start] = [this.#read, this.#at]
+    const end = endOfScalar(text, start)
+    if (isCanonicalScalar(text, start, end)) return this.#keep(end - start)
+    this.#replace(end, stringify(Number(text.toString("latin1", start, end))))
   }
 
-  /** Takes over the byte that was come to. */
-  #byte(): void {
-    if (this.#written !== this.#read) this.#makeRoom(1)
-    this.#written[this.#end++] = this.#read[this.#at++]!
+  /** Takes over so many bytes. */
+  #keep(bytes: number): void {
+    if (this.#written !== undefined) copy(this.#read, this.#at, this.#at + bytes, this.#room(bytes), this.#end)
+    this.#at += bytes
+    this.#end += bytes
   }
 
-  #keep(start: number, end: number): void {
-    if (this.#written !== this.#read) this.#makeRoom(end - start)
-    copy(this.#read, start, end, this.#written, this.#end)
-    this.#end += end - start
-  }
-
-  #write(text: string): void {
+  /** Passes over the text up to `end`, and writes another one in its place. */
+  #replace(end: number, text: string): void {
     const bytes = Buffer.from(text)
-    // Nothing that is still to be read is written over.
-    if (this.#written === this.#read && this.#end + bytes.length > this.#at) this.#grow(bytes.length)
-    else if (this.#written !== this.#read) this.#makeRoom(bytes.length)
-    this.#end += bytes.copy(this.#written, this.#end)
+    copy(bytes, 0, bytes.length, this.#room(bytes.length), this.#end)
+    this.#at = end
+    this.#end += bytes.length
   }
 
-  #makeRoom(bytes: number): void {
-    if (this.#end + bytes > this.#written.length) this.#grow(bytes)
+  #skipSpace(): void {
+    const at = skipSpace(this.#read, this.#at)
+    if (at !== this.#at) this.#room(0)
+    this.#at = at
   }
 
-  #grow(bytes: number): void {
-    const larger = Buffer.allocUnsafe(2 * (this.#written.length + bytes))
-    this.#written.copy(larger, 0, 0, this.#end)
-    this.#written = larger
+  /** A copy of what was passed, with room for so many bytes more. */
+  #room(bytes: number): Buffer {
+    const before = this.#written ?? this.#read
+    if (this.#written === undefined || this.#end + bytes > before.length) {
+      const grown = this.#end + bytes > before.length ? 2 * (before.length + bytes) : before.length
+      this.#written = Buffer.allocUnsafe(grown)
+      before.copy(this.#written, 0, 0, this.#end)
+    }
+    return this.#written
   }
 
   /** Puts the members that were written from `start` on in order, those of the list from `first` on. */
@@ -361,19 +356,20 @@ class Canonical {
     order.sort((a, b) => this.#compare(a, b))
     const length = this.#end - start
     if (this.#spare === undefined || this.#spare.length < length) this.#spare = Buffer.allocUnsafe(length)
-    copy(this.#written, start, this.#end, this.#spare, 0)
+    const written = this.#room(0)
+    copy(written, start, this.#end, this.#spare, 0)
     let at = start
     for (const member of order) {
-      if (at > start) this.#written[at++] = comma
+      if (at > start) written[at++] = comma
       const [from, to] = [members[member]!, members[member + 2]!]
-      copy(this.#spare, from - start, to - start, this.#written, at)
+      copy(this.#spare, from - start, to - start, written, at)
       at += to - from
     }
   }
 
   /** Compares two keys by their UTF-16 code units (RFC 8785 §3.2.3). */
   #compare(a: number, b: number): number {
-    const [text, members] = [this.#written, this.#members]
+    const [text, members] = [this.#written ?? this.#read, this.#members]
     let [left, right] = [members[a]!, members[b]!]
     const [leftEnd, rightEnd] = [members[a + 1]!, members[b + 1]!]
     for (; left < leftEnd && right < rightEnd; left++, right++) {
@@ -392,7 +388,6 @@ const compareTexts = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 :
 
 /** Copies some bytes: a few are copied here, many by the engine. */
 const copy = (from: Buffer, start: number, end: number, to: Buffer, at: number): void => {
-  if (from === to && start === at) return
   if (end - start > 32) from.copy(to, at, start, end)
   else for (let i = start, j = at; i < end; i++, j++) to[j] = from[i]!
 }

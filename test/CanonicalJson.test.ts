@@ -232,6 +232,8 @@ describe("snapshot", () => {
     ["a symbol", { a: Symbol("x") }, "$.a is a symbol"],
     ["a symbol for a key", { [Symbol("x")]: 1 }, "$ has a symbol for a key"],
     ["a bigint", { a: 1n }, "$.a is a bigint"],
+    ["half of a surrogate pair", { a: ["\ud800"] }, "$.a[0] was cut inside a character"],
+    ["half of a surrogate pair in a key", { a: { "\udc00": 1 } }, "a key of $.a was cut inside a character"],
     ["NaN", { a: NaN }, "$.a is NaN"],
     ["Infinity", { a: -Infinity }, "$.a is -Infinity"],
     ["undefined in an array", [undefined], "$[0] is a undefined"],

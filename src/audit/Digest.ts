@@ -6,7 +6,6 @@
  */
 import * as Redacted from "effect/Redacted"
 import * as Crypto from "node:crypto"
-import { canonicalize } from "../CanonicalJson.ts"
 import type { Content } from "../Content.ts"
 
 /** SHA-256 (FIPS 180-4) of bytes, or of a text's UTF-8, 32 bytes. */
@@ -67,15 +66,6 @@ export const salted = (salt: Uint8Array, { digest }: Content): string => {
 
 /** `sha-256:` and the hash in base64url without padding. */
 export const spell = (hash: Uint8Array): string => `sha-256:${Buffer.from(hash).toString("base64url")}`
-
-/** The RFC 8785 text of a value that may hold what JCS refuses (a lone surrogate): `undefined` then. */
-export const canonicalText = (value: unknown): string | undefined => {
-  try {
-    return canonicalize(value)
-  } catch {
-    return undefined
-  }
-}
 
 /** The chain r₀ = SHA-256(salt), rᵢ = SHA-256(rᵢ₋₁ ‖ uint32be length ‖ data) over the chunks of a stream. */
 export class Chain {

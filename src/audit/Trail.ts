@@ -17,7 +17,7 @@ import { isOperation, quantities, toolResource } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
 import { namesIn } from "../Query.ts"
 import { Content } from "../Content.ts"
-import { canonicalText, Chain, digests, salted, type Salts } from "./Digest.ts"
+import { Chain, digests, salted, type Salts } from "./Digest.ts"
 import { type End, recordViolations } from "./Failure.ts"
 import type { Journal } from "./Journal.ts"
 import { unavailable } from "./Unavailable.ts"
@@ -93,10 +93,6 @@ export class Trail {
     const { agent, journal, salts, server } = this.#ground
     const { call, edits, from } = prepared
     const verdict = edits.length === 0 ? "allow" : "rewrite"
-    if (call.content.text.includes("\\ud") && canonicalText(call.params) === undefined)
-      return Result.fail(
-        unavailable(`The params of the call ${this.id} have no canonical form (RFC 8785): a lone surrogate.`)
-      )
     const requested = salted(salts(this.id, "requested"), call.content)
     const effective = salted(salts(this.id, "effective"), prepared.content)
     const changes = edits.map((edit) => recordEdit(edit, salts, this.id))
