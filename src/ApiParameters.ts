@@ -70,7 +70,9 @@ export const ambiguousKeys = (params: JsonObject, shape: Shape = apiParameters):
 const look = (value: Json, shape: Shape, path: string, found: Array<Violation>): void => {
   if (typeof value !== "object" || value === null || shape === "open") return
   if (Array.isArray(value)) {
-    for (let i = 0; i < value.length && found.length < mostNamed; i++) look(value[i], shape, `${path}[${i}]`, found)
+    // A list of a million tokens has no keys, and needs no paths.
+    for (let i = 0; i < value.length && found.length < mostNamed; i++)
+      if (typeof value[i] === "object") look(value[i], shape, `${path}[${i}]`, found)
     return
   }
   const known = namesOf(shape)

@@ -9,7 +9,8 @@ import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
-import { type Json, type JsonObject, jsonText, snapshot } from "./CanonicalJson.ts"
+import { edited, type Json, type JsonObject, jsonText, snapshot } from "./CanonicalJson.ts"
+import { Content } from "./Content.ts"
 import type { Decision, Edit, Violation } from "./Decision.ts"
 import {
   type EnforcementUnavailable,
@@ -21,7 +22,8 @@ import {
 import type { FamilyUse } from "./Families.ts"
 import { newId } from "./Id.ts"
 import { type Deployment, deploymentOf, type Deployments, redeployed } from "./Deployment.ts"
-import { endpointFor, isOperation, type OperationName, operations, toolResource } from "./Operation.ts"
+import { endpointFor, isOperation, type OperationName, operations, toolResource, withoutSlashes } from "./Operation.ts"
+import { textAt } from "./JsonText.ts"
 import type { Principal } from "./Principal.ts"
 import type { RequestQuery } from "./Query.ts"
 
@@ -93,7 +95,7 @@ export interface CallOptions {
   /** Of a tool: true where its arguments are a text that is no JSON object. `params` is `{ input: text }` then. Default: false. */
   readonly isText?: boolean | undefined
   /** The text that `params` was parsed from, where there was one. */
-  readonly bytes?: string | undefined
+  readonly bytes?: string | Content | undefined
   /** UUIDv7. Default: a new one. */
   readonly id?: string | undefined
 }
@@ -110,7 +112,8 @@ export class Call {
   /** `generate`, `complete`, `embed`, or the name of a registered tool. */
   readonly operation: string
   readonly params: JsonObject
-  readonly bytes: string
+  /** The text of the request, as it came or as `JSON.stringify` writes the params. */
+  readonly content: Content
   readonly app: string
   readonly server: string
   readonly endpoint: string
@@ -129,6 +132,8 @@ export class Call {
   readonly prompts: ReadonlyArray<string>
   /** True where a tool's arguments are a text: a policy that bounds arguments by name refuses them, for they have no names. */
   readonly isText: boolean
+  /** What `content` says: the params, with a deployment's name where the provider knows the model so. */
+  readonly #written: JsonObject
 
   private constructor(operation: string, params: JsonObject, options: CallOptions) {
     this.id = options.id ?? newId()
@@ -140,7 +145,9 @@ export class Call {
     this.headers = options.headers ?? none
     this.deployments = options.deployments
     this.deployment = isOperation(operation) ? deployed(this, params["model"]) : undefined
-    this.bytes = options.bytes ?? jsonText(params)
+    const { bytes = jsonText(params) } = options
+    this.content = typeof bytes === "string" ? new Content(bytes) : bytes
+    this.#written = params
     this.params = this.deployment === undefined ? params : { ...params, model: this.deployment.model }
     this.credentials = options.credentials ?? { _tag: "App" }
     const { lineage } = options
@@ -154,6 +161,11 @@ export class Call {
     this.isText = options.isText === true
   }
 
+  /** The text of {@link content}. */
+  get bytes(): string {
+    return this.content.text
+  }
+
   /** The resource that policies judge. */
   get resource(): string {
     return toolResource(this.app, this.operation)
@@ -164,17 +176,28 @@ export class Call {
     return this.params["stream"] === true
   }
 
+  /** The text of the value at a path such as `tools[0].function.name`, as it stands in the request. */
+  textAt(path: string): string | undefined {
+    return textAt(this.content.bytes, path)
+  }
+
   /**
-   * How params of this call go over the wire, and where to: with a deployment's name in the model's place, where the provider
-   * knows it so. Throws {@link PolicyDenied} (`unknown_deployment`) for a model that no deployment serves.
+   * How params of this call go over the wire, and where to: what they have in common with the call's own keeps its text, and a
+   * deployment's name stands in the model's place where the provider knows it so. Throws {@link PolicyDenied}
+   * (`unknown_deployment`) for a model that no deployment serves.
    */
-  sent(params: JsonObject): { readonly params: JsonObject; readonly endpoint: string } {
-    const { deployment, endpoint } = this
-    if (deployment === undefined) return { params, endpoint }
+  sent(params: JsonObject): { readonly params: JsonObject; readonly content: Content; readonly endpoint: string } {
+    const { content, deployment, endpoint } = this
+    if (deployment === undefined) return { params, content: edited(content, this.#written, params), endpoint }
     const { model } = params
     const name = typeof model === "string" ? deployment.serving(model) : undefined
     if (name === undefined) throw notDeployed(this, `no deployment serves the model ${JSON.stringify(model)}`)
-    return { params: { ...params, model: name }, endpoint: redeployed(endpoint, deployment, name) }
+    const written = { ...params, model: name }
+    return {
+      params: written,
+      content: edited(content, this.#written, written),
+      endpoint: redeployed(endpoint, deployment, name)
+    }
   }
 
   /**
@@ -193,7 +216,11 @@ export class Call {
    *
    * @category constructors
    */
-  static fromParsed(operation: OperationName, params: JsonObject, options: CallOptions & { bytes: string }): Call {
+  static fromParsed(
+    operation: OperationName,
+    params: JsonObject,
+    options: CallOptions & { bytes: string | Content }
+  ): Call {
     return new Call(operation, params, options)
   }
 
@@ -217,10 +244,13 @@ export class Call {
     return Call.make(name, args, options)
   }
 
-  /** The same call, by id, with other params: of a deployment's call, with a model in the terms of policies. */
+  /**
+   * The same call, by id, with other params: of a deployment's call, with a model in the terms of policies. Members that stay
+   * as they were keep their text.
+   */
   static withParams(call: Call, params: unknown): Call {
-    const { endpoint, params: sent } = call.sent(plainObject(call.operation, params, call))
-    return Call.make(call.operation, sent, { ...call, endpoint, bytes: undefined })
+    const { content, endpoint, params: sent } = call.sent(plainObject(call.operation, params, call))
+    return new Call(call.operation, sent, { ...call, endpoint, bytes: content })
   }
 
   static is(u: unknown): u is Call {
@@ -264,7 +294,7 @@ export const endpointOf = (
   baseURL = "https://api.openai.com/v1"
 ): string =>
   isOperation(operation)
-    ? `POST ${baseURL.replace(/\/+$/, "")}${endpointFor(operations[operation], params).path}`
+    ? `POST ${withoutSlashes(baseURL)}${endpointFor(operations[operation], params).path}`
     : `local ${toolResource(app, operation)}`
 
 const plainObject = (operation: string, params: unknown, options: CallOptions): JsonObject => {
@@ -462,7 +492,7 @@ export class Prepared {
   readonly #state = "Prepared"
   readonly from: Decided
   readonly params: JsonObject
-  readonly bytes: string
+  readonly content: Content
   /** Method and URL: the call's own, but for the deployment of another model. */
   readonly endpoint: string
   readonly edits: ReadonlyArray<Edit>
@@ -471,7 +501,7 @@ export class Prepared {
     from: Decided,
     sent: {
       readonly params: JsonObject
-      readonly bytes: string
+      readonly bytes: string | Content
       readonly endpoint?: string | undefined
       readonly edits: ReadonlyArray<Edit>
       readonly observed?: Decision | undefined
@@ -479,10 +509,14 @@ export class Prepared {
   ) {
     this.from = from
     this.params = sent.params
-    this.bytes = sent.bytes
+    this.content = typeof sent.bytes === "string" ? new Content(sent.bytes) : sent.bytes
     this.endpoint = sent.endpoint ?? from.call.endpoint
     this.edits = sent.edits
     this.observed = sent.observed
+  }
+  /** The text of {@link content}. */
+  get bytes(): string {
+    return this.content.text
   }
   get call(): Call {
     return this.from.call
@@ -548,6 +582,9 @@ export class Committed {
   get params(): JsonObject {
     return this.from.params
   }
+  get content(): Content {
+    return this.from.content
+  }
   get bytes(): string {
     return this.from.bytes
   }
@@ -590,6 +627,8 @@ export interface Receipt {
   readonly changes: ReadonlyArray<Edit>
   readonly requested: string
   readonly effective: string
+  /** The rule by which the digests were taken: SHA-256(salt ‖ SHA-256(bytes)). Absent from receipts of before, which have SHA-256(salt ‖ text). */
+  readonly digests?: 2
   readonly salts: Readonly<Record<string, string>>
   /**
    * Signed on first use. Throws an `EnforcementUnavailableError` where the agent key is with a signer of its own: then

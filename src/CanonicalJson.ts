@@ -5,10 +5,11 @@
  *
  * @since 0.1.0
  */
-import { parse as parseWithLocations, type ValueNode } from "@humanwhocodes/momoa"
 import canonicalizeValue from "canonicalize"
 import * as Result from "effect/Result"
 import { isDeepStrictEqual, types } from "node:util"
+import { Content } from "./Content.ts"
+import { countMembers, duplicateKey, spliced, textAt } from "./JsonText.ts"
 
 /** A value that JSON can say. */
 export type Json = null | boolean | number | string | ReadonlyArray<Json> | { readonly [key: string]: Json }
@@ -37,10 +38,29 @@ export const canonicalize = (value: unknown): string => {
 
 /**
  * Reads text that must be exactly one JSON object, and read the same by every parser: no duplicate keys (compared after
- * unescaping), no `__proto__`, no integer beyond 2^53 − 1, no number beyond what a double holds (`1e999`), no half of a
- * surrogate pair (which has no UTF-8), at most `levels` (64) levels and 64 MiB. The failure is a sentence that says what is wrong.
+ * unescaping), no `__proto__`, no number beyond what a double holds (`1e999`), no half of a surrogate pair (which has no
+ * UTF-8), at most `levels` (64) levels and 64 MiB. An integer of 2^53 or more may be there; where it is judged, see
+ * {@link isExact}. The failure is a sentence that says what is wrong, and where.
  */
-export const parseStrictObject = (text: string, levels = maximumDepth): Result.Result<JsonObject, string> => {
+export const parseStrictObject = (text: string, levels = maximumDepth): Result.Result<JsonObject, string> =>
+  parseContent(new Content(text), levels)
+
+/** {@link parseStrictObject}, without integers of 2^53 or more: for claims, which are judged whatever they are. */
+export const parseExactObject = (text: string, levels = maximumDepth): Result.Result<JsonObject, string> =>
+  read(new Content(text), { levels, numbers: isExact })
+
+/** {@link parseStrictObject}, of a text that is needed by its bytes later. */
+export const parseContent = (content: Content, levels = maximumDepth): Result.Result<JsonObject, string> =>
+  read(content, { levels, numbers: Number.isFinite })
+
+/** How a text is read: how deep it may nest, and which numbers may be in it. */
+interface Reading {
+  readonly levels: number
+  readonly numbers: (value: number) => boolean
+}
+
+const read = (content: Content, reading: Reading): Result.Result<JsonObject, string> => {
+  const { text } = content
   if (text.length > maximumLength) return Result.fail(`it is longer than ${maximumLength} characters`)
   let value: unknown
   try {
@@ -49,24 +69,41 @@ export const parseStrictObject = (text: string, levels = maximumDepth): Result.R
     return Result.fail(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`)
   }
   if (!isObject(value)) return Result.fail("it is not a JSON object")
-  if (!text.isWellFormed() || (surrogate.test(text) && !isWellFormed(value)))
-    return Result.fail("a text in it was cut inside a character (a lone surrogate); `toWellFormed()` mends it")
-  if (depthOf(text) > levels) return Result.fail(`it is nested deeper than ${levels} levels`)
-  // What `JSON.stringify` wrote reads back to the same text; only other spellings can hide a second reading.
-  if (!text.includes("__proto__") && !largeNumber.test(text) && stringify(value) === text) return Result.succeed(value)
-  const ambiguity = findAmbiguity(parseWithLocations(text).body)
-  return ambiguity === undefined ? Result.succeed(value) : Result.fail(ambiguity)
+  if (!text.isWellFormed()) return Result.fail(inWords({ what: "halved", steps: [] }, content, reading))
+  const members = new Members(reading, surrogate.test(text))
+  const fault = members.faultOf(value, 1)
+  if (fault !== undefined) return Result.fail(inWords(fault, content, reading))
+  // Of two members with one key JSON.parse keeps one: then the text has more of them than the value.
+  if (countMembers(content.bytes) === members.count) return Result.succeed(value)
+  const { key, path } = duplicateKey(content.bytes) ?? { key: "", path: "" }
+  return Result.fail(`the key ${stringify(key)} is there twice${inside(path)}`)
 }
+
+/**
+ * False for an integer of 2^53 or more: a double stands for several texts of such, readers differ in which of them they take
+ * it for, and so no bound can judge it.
+ */
+export const isExact = (value: number): boolean =>
+  Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value))
 
 /**
  * The text of a JSON value as `JSON.stringify` writes it, which parses back to an equal value. Throws a `TypeError` where a
  * `toJSON` on a built-in prototype would write another one.
  */
-export const jsonText = (value: JsonObject): string => {
+export const jsonText = (value: Json): string => {
   const text = stringify(value)
   if (!writersAreBuiltIn() && !isDeepStrictEqual(parse(text), value))
     throw new TypeError("a toJSON on a built-in prototype changes what is written")
   return text
+}
+
+/**
+ * The text of `after`, made of the one that `before` was parsed from: what both have in common keeps its own characters, and
+ * only the rest is written anew. Throws a `TypeError` where `before` is not what `content` says.
+ */
+export const edited = (content: Content, before: JsonObject, after: JsonObject): Content => {
+  const bytes = spliced(content.bytes, before, after, jsonText)
+  return bytes === content.bytes ? content : new Content(bytes.toString("utf8"))
 }
 
 const writersAreBuiltIn = (): boolean =>
@@ -88,15 +125,14 @@ export const snapshot = (value: unknown): Result.Result<Json, string> => {
   }
 }
 
-/** A text that may have an integer beyond 2^53 − 1 in it. */
-const largeNumber = /\d{16}|e\+/
-
 class NotPlain extends Error {}
 
 const copy = (value: unknown, path: string, depth: number): Json => {
   if (depth > maximumDepth) throw new NotPlain(`${path} is nested deeper than ${maximumDepth} levels`)
   switch (typeof value) {
     case "string":
+      if (!value.isWellFormed()) throw new NotPlain(`${path} was cut inside a character (a lone surrogate)`)
+      return value
     case "boolean":
       return value
     case "number":
@@ -122,6 +158,7 @@ const copy = (value: unknown, path: string, depth: number): Json => {
   for (const key of Reflect.ownKeys(value)) {
     if (typeof key === "symbol") throw new NotPlain(`${path} has a symbol for a key`)
     if (key === "__proto__") throw new NotPlain(`${path} has a member named __proto__`)
+    if (!key.isWellFormed()) throw new NotPlain(`a key of ${path} was cut inside a character (a lone surrogate)`)
     const member = dataProperty(value, key, path)
     if (member !== undefined) members[key] = copy(member, `${path}.${key}`, depth + 1)
   }
@@ -138,69 +175,89 @@ const dataProperty = (holder: object, key: string, path: string): unknown => {
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+const isArray = (value: Json): value is ReadonlyArray<Json> => Array.isArray(value)
+
 /** An escape that may be half of a surrogate pair. */
 const surrogate = /\\u[dD][89a-fA-F]/
 
-/** True where every string and key is Unicode text. */
-const isWellFormed = (value: Json): boolean => {
-  if (typeof value === "string") return value.isWellFormed()
-  if (typeof value !== "object" || value === null) return true
-  return Object.entries(value).every(([key, member]) => key.isWellFormed() && isWellFormed(member as Json))
+/** What is wrong with a value, and where: the steps of its path, the last first. */
+interface Fault {
+  readonly what: "depth" | "halved" | "__proto__" | "number"
+  readonly steps: Array<string>
 }
 
-/** How deep the arrays and objects of a JSON text nest. */
-const depthOf = (text: string): number => {
-  let depth = 0
-  let deepest = 0
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code === quote) {
-      i = endOfString(text, i)
-    } else if (code === openObject || code === openArray) {
-      if (++depth > deepest) deepest = depth
-    } else if (code === closeObject || code === closeArray) depth--
+/** One way through a value that was parsed: what no parser should be given, and how many members its objects have together. */
+class Members {
+  count = 0
+  readonly #reading: Reading
+  /** True where the text has escapes of halves of surrogate pairs. */
+  readonly #hasHalves: boolean
+
+  constructor(reading: Reading, hasHalves: boolean) {
+    this.#reading = reading
+    this.#hasHalves = hasHalves
   }
-  return deepest
-}
-const [quote, openObject, closeObject, openArray, closeArray] = [0x22, 0x7b, 0x7d, 0x5b, 0x5d]
 
-/** The place of the quote that ends the string that begins at `start`. */
-const endOfString = (text: string, start: number): number => {
-  for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
-    let backslashes = 0
-    while (text[end - 1 - backslashes] === "\\") backslashes++
-    if (end === -1 || backslashes % 2 === 0) return end === -1 ? text.length : end
-  }
-}
-
-const findAmbiguity = (node: ValueNode): string | undefined => {
-  switch (node.type) {
-    case "Number":
-      return !Number.isFinite(node.value) || (Number.isInteger(node.value) && !Number.isSafeInteger(node.value))
-        ? `the number at line ${node.loc.start.line}, column ${node.loc.start.column} is beyond ${Number.isFinite(node.value) ? "2^53 − 1" : "what a double holds"}`
-        : undefined
-    case "Array":
-      return firstOf(node.elements, (element) => findAmbiguity(element.value))
-    case "Object": {
-      const seen = new Set<string>()
-      return firstOf(node.members, ({ name, value }) => {
-        const key = name.type === "String" ? name.value : name.name
-        const where = `at line ${name.loc.start.line}, column ${name.loc.start.column}`
-        if (key === "__proto__") return `it has a member named __proto__ ${where}`
-        if (seen.has(key)) return `the key ${JSON.stringify(key)} ${where} is there twice`
-        seen.add(key)
-        return findAmbiguity(value)
-      })
+  faultOf(value: Json, depth: number): Fault | undefined {
+    switch (typeof value) {
+      case "number":
+        return this.#reading.numbers(value) ? undefined : { what: "number", steps: [] }
+      case "string":
+        return this.#isHalved(value) ? { what: "halved", steps: [] } : undefined
+      case "object":
+        if (value === null) return undefined
+        if (depth > this.#reading.levels) return { what: "depth", steps: [] }
+        return isArray(value) ? this.#faultOfArray(value, depth) : this.#faultOfObject(value, depth)
+      default:
+        return undefined
     }
-    default:
-      return undefined
+  }
+
+  #faultOfArray(value: ReadonlyArray<Json>, depth: number): Fault | undefined {
+    for (let i = 0; i < value.length; i++) {
+      const fault = this.faultOf(value[i]!, depth + 1)
+      if (fault === undefined) continue
+      fault.steps.push(`[${i}]`)
+      return fault
+    }
+    return undefined
+  }
+
+  #faultOfObject(value: JsonObject, depth: number): Fault | undefined {
+    const keys = Object.keys(value)
+    this.count += keys.length
+    for (const key of keys) {
+      if (key === "__proto__") return { what: key, steps: [] }
+      if (this.#isHalved(key)) return { what: "halved", steps: [] }
+      const fault = this.faultOf(value[key]!, depth + 1)
+      if (fault === undefined) continue
+      fault.steps.push(key)
+      return fault
+    }
+    return undefined
+  }
+
+  #isHalved(text: string): boolean {
+    return this.#hasHalves && !text.isWellFormed()
   }
 }
 
-const firstOf = <A>(items: ReadonlyArray<A>, find: (item: A) => string | undefined): string | undefined => {
-  for (const item of items) {
-    const found = find(item)
-    if (found !== undefined) return found
+const inWords = ({ steps, what }: Fault, content: Content, { levels }: Reading): string => {
+  const path = steps
+    .reverse()
+    .reduce((whole, step) => `${whole}${whole === "" || step[0] === "[" ? "" : "."}${step}`, "")
+  switch (what) {
+    case "depth":
+      return `it is nested deeper than ${levels} levels`
+    case "halved":
+      return `a text in it was cut inside a character (a lone surrogate)${inside(path)}; \`toWellFormed()\` mends it`
+    case "__proto__":
+      return `it has a member named __proto__${inside(path)}`
+    case "number": {
+      const number = textAt(content.bytes, path) ?? ""
+      return `${path} is ${number.slice(0, 80)}, which is beyond ${Number.isFinite(Number(number)) ? "2^53 − 1" : "what a double holds"}`
+    }
   }
-  return undefined
 }
+
+const inside = (path: string): string => (path === "" ? "" : ` in ${path}`)

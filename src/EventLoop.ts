@@ -18,6 +18,9 @@ export const nextTurn = (task: () => void): (() => void) => {
   return () => clearImmediate(turn)
 }
 
+/** Resolves in a later turn of the event loop: what follows holds nobody up together with what came before. */
+export const anotherTurn = (): Promise<void> => new Promise((resolve) => void nextTurn(resolve))
+
 /** A task, which may give what is to be done after all others. */
 type Task = () => (() => void) | void
 

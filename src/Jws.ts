@@ -6,7 +6,7 @@
  */
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
-import { parseStrictObject } from "./CanonicalJson.ts"
+import { parseExactObject } from "./CanonicalJson.ts"
 import { type AnyKey, type JwsType, signAs, type SigningKey, type UseOf } from "./Keys.ts"
 
 /** A JWS that was signed: `digest` is the base64url SHA-256 of `header.payload`, the part that is unique. */
@@ -83,6 +83,6 @@ const parsePart = (part: string): Readonly<Record<string, unknown>> | undefined 
   const bytes = decode(part)
   if (bytes === undefined) return undefined
   const text = bytes.toString("utf8")
-  const parsed = Buffer.from(text, "utf8").equals(bytes) ? parseStrictObject(text) : Result.fail("")
+  const parsed = Buffer.from(text, "utf8").equals(bytes) ? parseExactObject(text) : Result.fail("")
   return Result.isSuccess(parsed) ? parsed.success : undefined
 }

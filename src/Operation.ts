@@ -66,6 +66,19 @@ export const endpointAt = ({ endpoints }: Operation, target: string): Endpoint =
   return endpoints.find((endpoint) => path.endsWith(endpoint.path)) ?? usual
 }
 
+/** A base URL without the slashes at its end. */
+export const withoutSlashes = (url: string): string => withoutEnd(url, /\//)
+
+/**
+ * A text without the characters at its end that `dropped` matches, one by one from the last: a pattern such as `x+$` begins
+ * anew at each x of a text, and so takes the square of its length.
+ */
+const withoutEnd = (text: string, dropped: RegExp): string => {
+  let end = text.length
+  while (end > 0 && dropped.test(text[end - 1]!)) end--
+  return text.slice(0, end)
+}
+
 /** The path of a URL, empty for what is none. Every stage asks for it, and an app has few. */
 const pathOf = (url: string): string => {
   const known = paths.get(url)
@@ -236,6 +249,10 @@ export const familyUseAt = (endpoint: string, family: string): FamilyUse => {
 /** Methods whose requests have no body (Fetch standard, §5.3). */
 const bodiless: ReadonlySet<string> = new Set(["GET", "HEAD"])
 
+/** What lenient servers drop at the end of a segment. */
+// eslint-disable-next-line no-control-regex
+const droppedEnd = /[\s.\0]/
+
 /** A path as a lenient server reads it; `ambiguous` where strict ones read another. */
 const normalPath = (url: string): { readonly path: string; readonly ambiguous: boolean } => {
   const { pathname } = new URL(url)
@@ -248,8 +265,7 @@ const normalPath = (url: string): { readonly path: string; readonly ambiguous: b
       ambiguous = true
       if (named === "..") segments.pop()
     } else {
-      // eslint-disable-next-line no-control-regex
-      const bare = named.replace(/[\s.\0]+$/, "")
+      const bare = withoutEnd(named, droppedEnd)
       ambiguous ||= bare !== segment
       segments.push(bare)
     }

@@ -177,7 +177,11 @@ const counted = (prepared: Prepared): Effect.Effect<Prepared, PolicyRateLimited 
     judge.count,
     Effect.match(observed.judge.count, {
       onFailure: (error) =>
-        new Prepared(prepared.from, { ...prepared, observed: { ...seen, ...refusedBy(error), enforced: false } }),
+        new Prepared(prepared.from, {
+          ...prepared,
+          bytes: prepared.content,
+          observed: { ...seen, ...refusedBy(error), enforced: false }
+        }),
       onSuccess: () => prepared
     })
   )

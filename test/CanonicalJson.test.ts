@@ -2,7 +2,17 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { canonicalize, maximumDepth, parseStrictObject, snapshot } from "../src/CanonicalJson.ts"
+import {
+  canonicalize,
+  edited,
+  isExact,
+  type JsonObject,
+  maximumDepth,
+  parseExactObject,
+  parseStrictObject,
+  snapshot
+} from "../src/CanonicalJson.ts"
+import { Content } from "../src/Content.ts"
 
 const fault = (result: Result.Result<unknown, string>): string =>
   Result.isFailure(result) ? result.failure : assert.fail("was accepted")
@@ -56,14 +66,22 @@ describe("parseStrictObject", () => {
 
   it.each([
     ["a duplicate key", '{"a":1,"a":2}', /twice/],
-    ["a duplicate key in another spelling", '{"max_tokens":1,"max\\u005ftokens":2}', /twice/],
-    ["a duplicate key deep inside", '{"a":[{"b":{"c":1,"c":1}}]}', /twice/],
+    ["a duplicate key in another spelling", '{"max_tokens":1,"max\\u005ftokens":2}', /twice$/],
+    ["a duplicate key deep inside", '{"a":[{"b":{"c":1,"c":1}}]}', /^the key "c" is there twice in a\[0\]\.b$/],
+    [
+      "a duplicate key whose first value is nested",
+      '{"a":{"b":[{"c":1}]},"a":{"b":[{"c":1}]}}',
+      /^the key "a" is there twice$/
+    ],
+    ["a duplicate key beside one that is a number", '{"2":1,"1":{"x":1,"x":2}}', /twice in 1/],
     ["__proto__", '{"__proto__":{"admin":true}}', /__proto__/],
     ["__proto__ in another spelling", '{"\\u005f_proto__":1}', /__proto__/],
     ["__proto__ deep inside", '{"a":[{"__proto__":1}]}', /__proto__/],
-    ["an integer beyond 2^53", '{"a":9007199254740993}', /2\^53/],
-    ["a number beyond what a double holds", '{"a":[1e999]}', /a double/],
-    ["an integer beyond 2^53 that prints as it stands", '{"a": 9007199254740992}', /2\^53/],
+    ["a number beyond what a double holds", '{"a":[1e999]}', /^a\[0\] is 1e999, which is beyond what a double holds$/],
+    ["the same deep inside", '{"a":{"b":[0,{"c":-1E400}]}}', /^a\.b\[1\]\.c is -1E400, which/],
+    ["half of a surrogate pair", '{"a":["\\ud800"]}', /a lone surrogate\) in a\[0\]/],
+    ["half of a surrogate pair in a key", '{"a":{"\\udc00":1}}', /a lone surrogate\) in a;/],
+    ["half of a surrogate pair that is not escaped", '{"a":"\ud800"}', /a lone surrogate/],
     ["an array", "[]", /not a JSON object/],
     ["text", '"a"', /not a JSON object/],
     ["null", "null", /not a JSON object/],
@@ -77,11 +95,83 @@ describe("parseStrictObject", () => {
     assert.match(fault(parseStrictObject(text)), message)
   })
 
+  it.each(["9007199254740993", "9007199254740992", "-9007199254740992", "1e300", "9223372036854775807"])(
+    "reads the integer %s, which is not exact, but not among claims",
+    (number) => {
+      const text = `{"a":[${number}]}`
+      assert.deepStrictEqual(Result.getOrThrow(parseStrictObject(text)), { a: [Number(number)] })
+      assert.isFalse(isExact(Number(number)))
+      assert.strictEqual(fault(parseExactObject(text)), `a[0] is ${number}, which is beyond 2^53 − 1`)
+    }
+  )
+
+  it.each([["9007199254740991"], ["-9007199254740991"], ["0.1"], ["-0"], ["1e-400"]])(
+    "takes %s for exact",
+    (number) => {
+      assert.isTrue(isExact(Number(number)))
+      assert.isTrue(Result.isSuccess(parseExactObject(`{"a":${number}}`)))
+    }
+  )
+
+  it.each(["1e999", "-1e999"])("takes %s for no number", (number) => assert.isFalse(isExact(Number(number))))
+
+  it("reads a text with 16 digits, e+ or __proto__ in it in time that grows with its length", () => {
+    // A parser that keeps places took minutes and gigabytes for this.
+    const elements = Array.from({ length: 2_000_000 }, (_, i) => i)
+    const text = JSON.stringify({ note: "e+ __proto__ 1234567890123456", 'quote"': '"\\', elements })
+    const read = Result.getOrThrow(parseStrictObject(text))
+    assert.strictEqual((read["elements"] as ReadonlyArray<number>).length, elements.length)
+  })
+
   it("reads 64 levels, and refuses 65", () => {
     const nested = (levels: number) => `{"a":${"[".repeat(levels - 1)}${"]".repeat(levels - 1)}}`
     assert.isTrue(Result.isSuccess(parseStrictObject(nested(maximumDepth))))
     assert.match(fault(parseStrictObject(nested(maximumDepth + 1))), /deeper than 64/)
     assert.match(fault(parseStrictObject(nested(5000))), /deeper than 64/)
+  })
+})
+
+describe("edited", () => {
+  const of = (text: string, after: JsonObject): string => {
+    const content = new Content(text)
+    return edited(content, Result.getOrThrow(parseStrictObject(text)), after).text
+  }
+
+  it.each<readonly [string, string, JsonObject, string]>([
+    ["a value", '{"a":9223372036854775807,"b":1}', { a: 2 ** 63, b: 2 }, '{"a":9223372036854775807,"b":2}'],
+    [
+      "a value inside",
+      '{"a":[{"b":1,"c":1e300}],"d":1.0}',
+      { a: [{ b: 2, c: 1e300 }], d: 1 },
+      '{"a":[{"b":2,"c":1e300}],"d":1.0}'
+    ],
+    ["a member that is added", '{"a":1.0}', { a: 1, b: [1] }, '{"a":1.0,"b":[1]}'],
+    ["a member that goes", '{"a":1.0,"b":2.0,"c":3.0}', { a: 1, c: 3 }, '{"a":1.0,"c":3.0}'],
+    [
+      "a member that takes another's place",
+      '{"a":1.0,"b":2.0,"c":3.0}',
+      { a: 1, d: 2, c: 3 },
+      '{"a":1.0,"d":2,"c":3.0}'
+    ],
+    ["an element that is added", '{"a":[1.0]}', { a: [1, 2] }, '{"a":[1.0,2]}'],
+    ["an element that goes", '{"a":[1.0,2.0]}', { a: [1] }, '{"a":[1.0]}'],
+    ["the last member", '{"a":1.0}', {}, "{}"],
+    ["the first member", "{}", { a: 1 }, '{"a":1}'],
+    ["another kind of value", '{"a":{"b":1.0},"c":1.0}', { a: [1], c: 1 }, '{"a":[1],"c":1.0}'],
+    [
+      "what stands among spaces",
+      ' { "a" : 1.0 , "b" : { "c" : 1.0 } } ',
+      { a: 2, b: { c: 1 } },
+      ' {"a" : 2,"b" : { "c" : 1.0 }} '
+    ],
+    ["a key that is escaped", '{"\\u0061":1.0,"":2.0}', { a: 1, "": 3 }, '{"\\u0061":1.0,"":3}'],
+    ["text beyond ASCII", '{"é😀":"é😀","b":1.0}', { "é😀": "é😀", b: 2 }, '{"é😀":"é😀","b":2}'],
+    ["nothing", ' { "a" : 1.0 } ', { a: 1 }, ' { "a" : 1.0 } ']
+  ])("changes %s and nothing else", (_, text, after, expected) => assert.strictEqual(of(text, after), expected))
+
+  it("refuses params that are not what the text says", () => {
+    assert.throws(() => edited(new Content('{"a":1}'), { a: { b: 1 } }, { a: { b: 2 } }), TypeError)
+    assert.throws(() => edited(new Content('{"a":1}'), { a: [1] }, { a: [2] }), TypeError)
   })
 })
 
@@ -142,6 +232,8 @@ describe("snapshot", () => {
     ["a symbol", { a: Symbol("x") }, "$.a is a symbol"],
     ["a symbol for a key", { [Symbol("x")]: 1 }, "$ has a symbol for a key"],
     ["a bigint", { a: 1n }, "$.a is a bigint"],
+    ["half of a surrogate pair", { a: ["\ud800"] }, "$.a[0] was cut inside a character"],
+    ["half of a surrogate pair in a key", { a: { "\udc00": 1 } }, "a key of $.a was cut inside a character"],
     ["NaN", { a: NaN }, "$.a is NaN"],
     ["Infinity", { a: -Infinity }, "$.a is -Infinity"],
     ["undefined in an array", [undefined], "$[0] is a undefined"],

@@ -6,7 +6,8 @@ import {
   isOperation,
   operations,
   outputTokenCaps,
-  spellingsOf
+  spellingsOf,
+  withoutSlashes
 } from "../src/Operation.ts"
 import { passedFamilies } from "../src/Families.ts"
 
@@ -106,6 +107,20 @@ describe("classify", () => {
   ])("puts %s, which servers read differently, into no family", (path) => {
     assert.strictEqual(named("GET", base + path), "family ")
     assert.isFalse(passedFamilies.has(""))
+  })
+
+  it.each([".", "%20", ".%00", ";", "..;/"])(
+    "reads a path with %s a hundred thousand times before its operation in time that grows with its length",
+    (part) => {
+      const many = part.repeat(100_000)
+      assert.strictEqual(named("POST", `${base}/${many}x/chat/completions`), "generate")
+    }
+  )
+
+  it("reads a base URL with a hundred thousand slashes in time that grows with its length", () => {
+    const slashes = "/".repeat(100_000)
+    assert.strictEqual(withoutSlashes(`https://a.example${slashes}v1${slashes}`), `https://a.example${slashes}v1`)
+    assert.strictEqual(withoutSlashes(slashes), "")
   })
 
   it("does not take a longer word for an operation", () => {

@@ -21,7 +21,7 @@ import { saltId } from "../KeyFolder.ts"
 import { type AnyKey, Keys } from "../Keys.ts"
 import type { Principal } from "../Principal.ts"
 import type { Target } from "./Copies.ts"
-import { canonicalText, makeSalts, salted } from "./Digest.ts"
+import { digests, makeSalts, salted } from "./Digest.ts"
 import { Disk, memoryFileSystem } from "./Disk.ts"
 import { endOf, endOfStream, pathsOf, type Refusal, refusalOf } from "./Failure.ts"
 import { signCheckpointBy } from "./Checkpoint.ts"
@@ -264,14 +264,14 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
     ): Effect.Effect<never, PipelineError> => {
       const handOn = Effect.failCause(Cause.hasDies(cause) ? Cause.fail(thrown(cause)) : cause)
       if (trail.decided) return Effect.andThen(Effect.fromResult(trail.end(endOf(cause, trail.acknowledged))), handOn)
-      const asked = canonicalText(call.params)
       const refused = write({
         kind: "refused",
         call: trail.id,
         tool: call.resource,
         app: call.app,
         principal: trail.principal === undefined ? undefined : recordPrincipal(trail.principal),
-        requested: asked === undefined ? undefined : salted(ground.salts(trail.id, "requested"), asked),
+        requested: salted(ground.salts(trail.id, "requested"), call.content),
+        digests,
         asked: quantitiesOf(call, pathsOf(cause)),
         ...refusalOf(cause, trail.principal !== undefined)
       })

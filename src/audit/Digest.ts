@@ -1,12 +1,12 @@
 /**
- * Salted digests of content (audit format §4): what a record says of a prompt or an answer. The salt keeps short content
- * from being guessed, and differs for each call and field.
+ * Salted digests of content (audit format, "Digests of content"): what a record says of a prompt or an answer. The salt keeps
+ * short content from being guessed, and differs for each call and field.
  *
  * @since 0.1.0
  */
 import * as Redacted from "effect/Redacted"
 import * as Crypto from "node:crypto"
-import { canonicalize } from "../CanonicalJson.ts"
+import type { Content } from "../Content.ts"
 
 /** SHA-256 (FIPS 180-4) of bytes, or of a text's UTF-8, 32 bytes. */
 export const sha256 = (data: string | Uint8Array): Uint8Array =>
@@ -50,29 +50,22 @@ const room = (bytes: number, text: string): Buffer => {
   return scratch
 }
 
-/** What is longer than this is hashed in pieces, not copied. */
-const maximumCopy = 65_536
+/** The rule that {@link salted} follows, as records and receipts name it (audit format, "Digests of content"). */
+export const digests = 2
 
-/** SHA-256(salt ‖ content) as a record spells it: `sha-256:` and base64url. `content` counts by its UTF-8 bytes. */
-export const salted = (salt: Uint8Array, content: string): string => {
-  if (content.length > maximumCopy) return spell(Crypto.createHash("sha256").update(salt).update(content).digest())
-  const bytes = room(salt.length, content)
+/**
+ * The digest of a field, as a record spells it: `sha-256:` and the base64url SHA-256 of the field's salt and the SHA-256 of its
+ * bytes. The bytes are hashed once, whatever is said of them.
+ */
+export const salted = (salt: Uint8Array, { digest }: Content): string => {
+  const bytes = room(salt.length + digest.length, "")
   bytes.set(salt)
-  const length = salt.length + bytes.write(content, salt.length)
-  return `sha-256:${Crypto.hash("sha256", bytes.subarray(0, length), "base64url")}`
+  bytes.set(digest, salt.length)
+  return `sha-256:${Crypto.hash("sha256", bytes.subarray(0, salt.length + digest.length), "base64url")}`
 }
 
 /** `sha-256:` and the hash in base64url without padding. */
 export const spell = (hash: Uint8Array): string => `sha-256:${Buffer.from(hash).toString("base64url")}`
-
-/** The RFC 8785 text of a value that may hold what JCS refuses (a lone surrogate): `undefined` then. */
-export const canonicalText = (value: unknown): string | undefined => {
-  try {
-    return canonicalize(value)
-  } catch {
-    return undefined
-  }
-}
 
 /** The chain r₀ = SHA-256(salt), rᵢ = SHA-256(rᵢ₋₁ ‖ uint32be length ‖ data) over the chunks of a stream. */
 export class Chain {

@@ -16,7 +16,7 @@ import * as Jws from "../Jws.ts"
 import { type AnyKey, type PublicKey, publicKeyOf, verify as verifySignature } from "../Keys.ts"
 import { KeyHistory } from "./KeyHistory.ts"
 import { leafHash } from "./MerkleTree.ts"
-import type { Ending, ReadRecord, RecordEdit } from "./Record.ts"
+import type { DigestRule, Ending, ReadRecord, RecordEdit } from "./Record.ts"
 
 /** What is known of a call's end, for the claim `out`. */
 export interface Out {
@@ -38,6 +38,8 @@ export interface ReceiptOptions {
   readonly edits: ReadonlyArray<RecordEdit>
   readonly requested: string
   readonly effective: string
+  /** The rule by which both digests, and that of the response, were taken. */
+  readonly digests: DigestRule
   /** Digest of the envelope's `header.payload`, as the record has it. */
   readonly invocation: string
   /** Origin of the log. */
@@ -68,6 +70,7 @@ export const makeReceipt = (options: ReceiptOptions): Receipt => {
     changes: options.edits.map(toEdit),
     requested: options.requested,
     effective: options.effective,
+    digests: options.digests,
     envelope: options.envelope,
     get salts() {
       return (salts ??= options.salts())
@@ -115,6 +118,7 @@ const claimsOf = (options: ReceiptOptions): string =>
     chg: options.edits.map(({ path }) => path),
     req: options.requested,
     eff: options.effective,
+    digests: options.digests,
     inv: options.invocation,
     log: options.log,
     leaf: options.index,
@@ -151,6 +155,7 @@ const Claims = Schema.Struct({
   chg: Schema.Array(Schema.String),
   req: Schema.String,
   eff: Schema.String,
+  digests: Schema.optional(Schema.Literal(2)),
   inv: Schema.String,
   log: Schema.String,
   leaf: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
@@ -248,6 +253,7 @@ export const verifyInLog = (jws: string, records: Iterable<ReadRecord>): Verifie
     ["verdict", claims.dec, record["verdict"]],
     ["requested", claims.req, record["requested"]],
     ["effective", claims.eff, record["effective"]],
+    ["rule of digests", claims.digests, record["digests"]],
     ["inv", claims.inv, record["inv"]],
     ["principal", claims.sub, (record["principal"] as { readonly id?: unknown } | undefined)?.id],
     // A record that would be too long has lost some.

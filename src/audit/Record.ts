@@ -77,6 +77,9 @@ export interface Head {
   readonly boot: string
 }
 
+/** How the digests of a record were taken: the hash of a salt and of the hash of the bytes. Absent where the old rule holds. */
+export type DigestRule = 2
+
 /** The fields of each kind beyond {@link Head} and `kind`. */
 export interface Kinds {
   "log.open": { readonly origin: string; readonly vkey: string; readonly software: string }
@@ -105,6 +108,7 @@ export interface Kinds {
     readonly edits: ReadonlyArray<RecordEdit>
     readonly requested: string
     readonly effective: string
+    readonly digests?: DigestRule | undefined
     readonly model?: string | undefined
     readonly stream: boolean
     readonly endpoint: string
@@ -140,6 +144,7 @@ export interface Kinds {
     readonly violations: ReadonlyArray<RecordViolation>
     readonly policies?: ReadonlyArray<string> | undefined
     readonly requested?: string | undefined
+    readonly digests?: DigestRule | undefined
     readonly asked?: ReadonlyArray<RecordQuantity> | undefined
   }
   "stream.open": { readonly call: string; readonly decision: number; readonly status: number }
@@ -165,6 +170,7 @@ export interface Kinds {
     readonly error?: string | undefined
     readonly request?: string | undefined
     readonly response?: string | undefined
+    readonly digests?: DigestRule | undefined
     readonly usage?: Usage | undefined
     /** What output rules found in the answer: why it was refused, or what is only recorded. */
     readonly output?: ReadonlyArray<RecordViolation> | undefined
@@ -176,6 +182,7 @@ export interface Kinds {
     readonly call: string
     readonly tool: string
     readonly arguments: string
+    readonly digests?: DigestRule | undefined
     readonly verdict: "allow" | "deny" | "pending"
   }
 }
@@ -241,11 +248,11 @@ const fits = (line: string): boolean => line.length * 3 <= maximumLine || Buffer
  */
 const layouts: Readonly<Record<string, ReadonlyArray<string>>> = {
   decision:
-    "app,asked,boot,call,edits,effective,endpoint,headers,id,inv,kid,kind,model,observed,parent,policies,principal,query,requested,rev,seq,stream,tool,ts,v,verdict".split(
+    "app,asked,boot,call,digests,edits,effective,endpoint,headers,id,inv,kid,kind,model,observed,parent,policies,principal,query,requested,rev,seq,stream,tool,ts,v,verdict".split(
       ","
     ),
   outcome:
-    "attempts,boot,call,decision,error,id,kind,ms,observed,output,request,response,result,seq,status,ts,usage,v".split(
+    "attempts,boot,call,decision,digests,error,id,kind,ms,observed,output,request,response,result,seq,status,ts,usage,v".split(
       ","
     ),
   "stream.open": "boot,call,decision,id,kind,seq,status,ts,v".split(","),

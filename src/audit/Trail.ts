@@ -9,13 +9,15 @@ import { isFailure, StreamFinish } from "../answer/Finish.ts"
 import { StreamedToolCalls, type ToolCall, toolCallsOf } from "../answer/ToolCalls.ts"
 import { usageOf } from "../answer/Usage.ts"
 import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
+import { isExact } from "../CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "../Decision.ts"
 import type { EnforcementUnavailable } from "../Errors.ts"
 import type { AnyKey } from "../Keys.ts"
 import { isOperation, quantities, toolResource } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
 import { namesIn } from "../Query.ts"
-import { canonicalText, Chain, salted, type Salts } from "./Digest.ts"
+import { Content } from "../Content.ts"
+import { Chain, digests, salted, type Salts } from "./Digest.ts"
 import { type End, recordViolations } from "./Failure.ts"
 import type { Journal } from "./Journal.ts"
 import { unavailable } from "./Unavailable.ts"
@@ -91,13 +93,8 @@ export class Trail {
     const { agent, journal, salts, server } = this.#ground
     const { call, edits, from } = prepared
     const verdict = edits.length === 0 ? "allow" : "rewrite"
-    const asked = canonicalText(call.params)
-    if (asked === undefined)
-      return Result.fail(
-        unavailable(`The params of the call ${this.id} have no canonical form (RFC 8785): a lone surrogate.`)
-      )
-    const requested = salted(salts(this.id, "requested"), asked)
-    const effective = salted(salts(this.id, "effective"), prepared.bytes)
+    const requested = salted(salts(this.id, "requested"), call.content)
+    const effective = salted(salts(this.id, "effective"), prepared.content)
     const changes = edits.map((edit) => recordEdit(edit, salts, this.id))
     const invocation = `sha-256:${from.from.digest}`
     const model = isOperation(call.operation) ? prepared.params["model"] : undefined
@@ -111,6 +108,7 @@ export class Trail {
       policies: from.decision.policies,
       rev: from.decision.revision,
       edits: changes,
+      digests,
       requested,
       effective,
       model: typeof model === "string" ? model.slice(0, longestName) : undefined,
@@ -120,7 +118,7 @@ export class Trail {
       inv: invocation,
       parent: this.#parent ?? call.parent,
       query: call.query && {
-        digest: salted(salts(this.id, "query"), call.query.text),
+        digest: salted(salts(this.id, "query"), new Content(call.query.text)),
         names: namesIn(call.query)
       },
       headers: recordHeaders(call.headers),
@@ -140,6 +138,7 @@ export class Trail {
       edits: changes,
       requested,
       effective,
+      digests,
       invocation,
       log: journal.origin,
       issuer: server ?? call.server,
@@ -205,7 +204,10 @@ export class Trail {
     if (this.#prepared?.call.operation === "generate") this.#tools(toolCallsOf(value))
     return {
       ...httpOf(meta),
-      response: salted(this.#ground.salts(this.id, "response"), meta.text ?? JSON.stringify(value) ?? "null"),
+      response: salted(
+        this.#ground.salts(this.id, "response"),
+        new Content(meta.text ?? JSON.stringify(value) ?? "null")
+      ),
       usage: usageOf(value)
     }
   }
@@ -254,6 +256,7 @@ export class Trail {
       error: end.error,
       request: end.request ?? known.request,
       response,
+      digests: response === undefined ? undefined : digests,
       usage,
       output: recordFound(this.#found?.violations),
       observed: recordFound(this.#found?.observed),
@@ -291,7 +294,8 @@ export class Trail {
         kind: "tool_call",
         call: this.id,
         tool: toolResource(prepared.call.app, call.name.slice(0, longestName)),
-        arguments: salted(this.#ground.salts(this.id, "arguments"), call.text),
+        arguments: salted(this.#ground.salts(this.id, "arguments"), new Content(call.text)),
+        digests,
         verdict: judge(prepared, call)
       })
   }
@@ -482,10 +486,12 @@ const isNumberOrBoolean = (value: unknown): value is number | boolean =>
 
 /** The quantities that a call asks for: what the API counts in, and what a policy puts a bound on. */
 export const quantitiesOf = (
-  { operation, params }: Call,
+  call: Call,
   ...bounded: ReadonlyArray<ReadonlyArray<string> | undefined>
 ): ReadonlyArray<RecordQuantity> | undefined => {
+  const { operation, params } = call
   const told: Array<RecordQuantity> = []
+  const textOf = (path: string): string => (call.textAt(path) ?? String(params[path])).slice(0, longestName)
   for (const path in params) {
     const value = params[path]
     const isBounded = bounded.some((names) => names?.includes(path))
@@ -493,7 +499,7 @@ export const quantitiesOf = (
     if (path === "model" && isOperation(operation) && typeof value === "string")
       told.push({ path, value: JSON.stringify(value.slice(0, longestName)) })
     else if ((isBounded || (isOperation(operation) && quantities.has(path))) && isNumberOrBoolean(value))
-      told.push({ path, value: JSON.stringify(value) })
+      told.push({ path, value: typeof value === "number" && !isExact(value) ? textOf(path) : JSON.stringify(value) })
   }
   return told.length === 0 ? undefined : told
 }
@@ -515,7 +521,7 @@ const recordEdit = (edit: Edit, salts: Salts, call: string): RecordEdit => {
       ? undefined
       : isTold(edit.path, value)
         ? JSON.stringify(value)
-        : salted(salts(call, editField(edit, side)), canonicalText(value) ?? JSON.stringify(value))
+        : salted(salts(call, editField(edit, side)), new Content(JSON.stringify(value)))
   return { from: tell(edit.from, "from"), path: edit.path, policy: edit.policy, to: tell(edit.to, "to") }
 }
 

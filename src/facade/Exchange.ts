@@ -17,10 +17,11 @@ import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
 import { Call, type Committed, type Lineage, type Meta, Reply } from "../Call.ts"
-import type { JsonObject } from "../CanonicalJson.ts"
+import { Content } from "../Content.ts"
 import { currentLineage } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { ConfigurationError, EnforcementUnavailableError, PolicyDenied, ProviderFailed, refusal } from "../Errors.ts"
+import { anotherTurn } from "../EventLoop.ts"
 import * as Admission from "../http/Admission.ts"
 import { newId } from "../Id.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
@@ -50,7 +51,10 @@ const permitKey = Symbol("secure-openai/permit")
 /** Carries an {@link Inbound} call in a request's options. */
 export const inboundKey = Symbol("secure-openai/inbound")
 
-type Marked = RequestOptions & { [exchangeKey]?: Exchange; [inboundKey]?: Inbound }
+/** Carries, in a request's options, the text that its body was parsed from: it is sent as it came. */
+export const textKey = Symbol("secure-openai/text")
+
+type Marked = RequestOptions & { [exchangeKey]?: Exchange; [inboundKey]?: Inbound; [textKey]?: string }
 
 /** One logical call on its way through the SDK. */
 export class Exchange implements TurnOwner {
@@ -136,7 +140,11 @@ export class Exchange implements TurnOwner {
       await this.#pass(target, resource, added)
       return built
     }
+    const { [textKey]: text } = options as Marked
+    if (text !== undefined) built.req.body = text
     if (!this.#turn?.decides(built.req.body, endpoint, query)) {
+      // The SDK has just written it, in this turn of the event loop: reading it is for another one.
+      if (isLarge(built.req.body)) await anotherTurn()
       const body = Admission.readBody(built.req.body)
       if (Result.isFailure(body)) return this.#refuse(resource, body.failure)
       await this.#decide(target.operation.name, body.success, reading, options)
@@ -172,7 +180,7 @@ export class Exchange implements TurnOwner {
   /** Starts a turn: a call of its own on the way through the pipeline. */
   async #decide(
     operation: OperationName,
-    { params, text }: { readonly text: string; readonly params: JsonObject },
+    { content, params }: Admission.Body,
     { added, endpoint, query }: Admission.Reading,
     options: RequestOptions
   ): Promise<void> {
@@ -181,7 +189,7 @@ export class Exchange implements TurnOwner {
     const inbound = (options as Marked)[inboundKey]
     const call = await this.#made(() =>
       Call.fromParsed(operation, params, {
-        bytes: text,
+        bytes: content,
         app,
         server,
         endpoint,
@@ -196,7 +204,7 @@ export class Exchange implements TurnOwner {
         parent: before?.call.id ?? inbound?.parent
       })
     )
-    const turn = new Turn(call, text)
+    const turn = new Turn(call, content.text)
     this.#moveOn(turn)
     turn.start(this.#session, this, options.signal)
   }
@@ -382,7 +390,7 @@ export class Exchange implements TurnOwner {
     // A permit ends with its call.
     const isDecided = asBuilt && init.body === turn.committed?.bytes && this.#answer !== undefined
     if (!isDecided) throw this.#changed()
-    const transport = leanTransport(fetch)
+    const transport = leanTransport(fetch, turn.committed?.content)
     const sent = { ...init, signal: this.#attempt(init.signal) }
     const first = await transport(input, sent)
     if (!isRedirect(first)) return this.#remember(first)
@@ -491,6 +499,9 @@ const decodeWith = (options: RequestOptions, streamClass: typeof ChunkStream): v
   if (options.__streamClass === undefined)
     Object.defineProperty(options, "__streamClass", { value: streamClass, configurable: true, writable: true })
 }
+
+/** True for a text that takes a while to read. */
+const isLarge = (body: unknown): boolean => typeof body === "string" && new Content(body).isLarge
 
 /** Stands in for an API key where nothing may ever be sent. */
 export const noApiKey = "no-api-key"

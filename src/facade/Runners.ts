@@ -20,7 +20,7 @@ import { argumentsOf } from "../answer/ToolCalls.ts"
 import { askedBy } from "./Asked.ts"
 import type { Session } from "./Session.ts"
 import type { ToolHandler } from "./Tool.ts"
-import { orRefusal, runTool } from "./Tools.ts"
+import { narrowedText, orRefusal, runTool } from "./Tools.ts"
 
 type Unknowns = ReadonlyArray<unknown>
 
@@ -48,7 +48,13 @@ const runAsked = async (session: Session, { id, name, run, text }: Asked): Promi
   const { args } = argumentsOf(text)
   const isText = args === undefined
   const handler: ToolHandler = async (judged, { call }) =>
-    run(judged === call.params ? undefined : isText ? String(judged["input"]) : JSON.stringify(judged))
+    run(
+      judged === call.params
+        ? undefined
+        : args === undefined
+          ? String(judged["input"])
+          : narrowedText(text, args, judged)
+    )
   const lineage = id === undefined ? undefined : askedBy(session, id)
   return (await runTool(session, name, args ?? { input: text }, { handler, isText, askedBy: lineage })).value
 }

@@ -11,10 +11,10 @@ import { ConfigurationError, refusal } from "../Errors.ts"
 import { resourceOf } from "../http/Admission.ts"
 import { libraryHeaders } from "../http/RequestHeaders.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
-import { classify } from "../Operation.ts"
+import { classify, withoutSlashes } from "../Operation.ts"
 import { errorEvent, responseLike } from "./Answer.ts"
 import { errorResponseOf } from "./ErrorResponses.ts"
-import type { RequestOptions } from "./Exchange.ts"
+import { type RequestOptions, textKey } from "./Exchange.ts"
 import { receiptOf, rememberReceipt } from "./Receipts.ts"
 import type { SecureMembers } from "./SecureOpenAI.ts"
 import { refuseHere, requireAlive, type Session, sessionOf } from "./Session.ts"
@@ -85,14 +85,15 @@ const optionsOf = async (request: Request, client: OpenAI, session: Session): Pr
     signal: request.signal,
     maxRetries: 0,
     // The client for Azure reads the deployment's name in the object.
-    ...(body !== undefined && { body: client instanceof AzureOpenAI ? (json ?? body) : body })
+    ...(body !== undefined && { body: client instanceof AzureOpenAI ? (json ?? body) : body }),
+    ...(typeof body === "string" && { [textKey]: body })
   }
 }
 
 /** What stands below a base URL, with its leading slash. */
 const pathBelow = ({ origin, pathname }: URL, baseURL: string): string | undefined => {
   const base = new URL(baseURL)
-  const root = base.pathname.replace(/\/+$/, "")
+  const root = withoutSlashes(base.pathname)
   return origin === base.origin && pathname.startsWith(`${root}/`) ? pathname.slice(root.length) : undefined
 }
 

@@ -26,7 +26,14 @@ import { scheduler } from "../EventLoop.ts"
 import { newId } from "../Id.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { requireName } from "../Name.ts"
-import { endpointFor, familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
+import {
+  endpointFor,
+  familyResource,
+  isOperation,
+  type OperationName,
+  operations,
+  withoutSlashes
+} from "../Operation.ts"
 import { Pipeline } from "../Pipeline.ts"
 import type { Limits } from "../policy/Limits.ts"
 import { type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
@@ -423,7 +430,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         ending: new Set(),
         service: this.#session,
         door: doorOf(this, this.#session.door),
-        pinned: this.baseURL.replace(/\/+$/, "")
+        pinned: withoutSlashes(this.baseURL)
       }
       bindings.set(session, { service: this as unknown as OpenAI & SecureMembers, user, owned: ownsUser })
       return super.withOptions({ [sessionKey]: new SessionHandle(session) } as Partial<ClientOptions>)

@@ -6,14 +6,26 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
 import { argumentsOf, toolCallOf } from "../answer/ToolCalls.ts"
 import { Call, type CallOptions, type Committed, type Lineage, type Receipt, Reply } from "../Call.ts"
+import { edited, type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
+import { Content } from "../Content.ts"
 import { askedInCourse, inCourseOf, stepsInCourseOf } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { scheduler } from "../EventLoop.ts"
-import { inWords, type PipelineError, PolicyDeniedError, ProviderFailed, refusal, toSdkError } from "../Errors.ts"
+import {
+  inWords,
+  type PipelineError,
+  type PolicyDenied,
+  PolicyDeniedError,
+  ProviderFailed,
+  refusal,
+  toSdkError
+} from "../Errors.ts"
+import { toolResource } from "../Operation.ts"
 import { Pipeline } from "../Pipeline.ts"
 import { askedBy } from "./Asked.ts"
 import { rememberReceipt } from "./Receipts.ts"
@@ -54,6 +66,7 @@ export const runTool = async (
   const lineage = askedInCourse(options.askedBy)
   const tool = session.tools.get(name)
   const run = Effect.suspend(() => {
+    if (typeof args === "string") throw noArguments(session, name, args)
     const call = Call.tool(name, args, {
       app: session.app,
       server: session.server,
@@ -78,6 +91,23 @@ export const runTool = async (
     return { value, receipt: reply.meta.receipt }
   }
   throw Cause.hasInterruptsOnly(exit.cause) ? new APIUserAbortError() : toSdkError(Cause.squash(exit.cause))
+}
+
+/** The arguments that policy let pass of those that a model wrote: what stays keeps its text, a large integer too. */
+export const narrowedText = (text: string, asked: JsonObject, judged: JsonObject): string =>
+  edited(new Content(text === "" ? "{}" : text), asked, judged).text
+
+/** Why a text is no arguments of a tool. */
+const noArguments = ({ app }: Session, name: string, text: string): PolicyDenied => {
+  const parsed = parseStrictObject(text)
+  return refusal(
+    "egress",
+    {
+      code: "invalid_body",
+      message: `the arguments cannot be judged: ${Result.isFailure(parsed) ? parsed.failure : "they are a text"}`
+    },
+    { resource: toolResource(app, name), principal: "" }
+  )
 }
 
 const handle = (committed: Committed, handler: ToolHandler | undefined): Effect.Effect<Reply, PipelineError> => {
@@ -142,7 +172,8 @@ export const orRefusal = async <A>(run: () => Promise<A>): Promise<A | string> =
 /** The model may learn what is wrong with its arguments, and not what else the user may do. */
 const reason = ({ code, message, path }: Violation): string => {
   if (code === "output_denied") return "policy does not let the tool's answer through"
-  return path === undefined && code !== "tool_not_found" ? "policy does not let this caller use the tool" : message
+  const isOfArguments = path !== undefined || code === "invalid_body"
+  return !isOfArguments && code !== "tool_not_found" ? "policy does not let this caller use the tool" : message
 }
 
 /** A tool as the SDK's `runTools` takes it. */
@@ -190,7 +221,7 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
     // Where policy changed the arguments, the tool gets what policy let pass.
     const handler: ToolHandler = async (judged, { call }) => {
       if (judged === call.params) return tool.function(parsed, ...rest)
-      const narrowed = isText ? String(judged["input"]) : JSON.stringify(judged)
+      const narrowed = isText ? String(judged["input"]) : narrowedText(text, args, judged)
       return tool.function(parse === undefined ? narrowed : await parse(narrowed), ...rest)
     }
     const lineage = askedInRun(session, rest[0], name, text)

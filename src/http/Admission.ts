@@ -5,8 +5,9 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
-import { classify, endpointAt, familyResource, type Target, toolResource } from "../Operation.ts"
+import { type JsonObject, parseContent } from "../CanonicalJson.ts"
+import { Content } from "../Content.ts"
+import { classify, endpointAt, familyResource, type Target, toolResource, withoutSlashes } from "../Operation.ts"
 import { foreignQuery, type RequestQuery } from "../Query.ts"
 import { addedTo, foreignIn, type HeaderSettings, isForHost, misread, reroutedBy } from "./RequestHeaders.ts"
 import { type QuerySettings, readQuery } from "./RequestQuery.ts"
@@ -110,20 +111,25 @@ const faultOfProtected = (method: string, headers: Headers): Fault | undefined =
     : { code: "invalid_body", message: `the body may be read as another one: ${misreading}` }
 }
 
+/** The body of a protected request: its text, and what that says. */
+export interface Body {
+  readonly content: Content
+  readonly params: JsonObject
+}
+
 /** Reads the body of a protected request: exactly one JSON object, read the same by every parser. */
-export const readBody = (
-  body: unknown
-): Result.Result<{ readonly text: string; readonly params: JsonObject }, Fault> => {
+export const readBody = (body: unknown): Result.Result<Body, Fault> => {
   if (typeof body !== "string") return Result.fail({ code: "invalid_body", message: "the body is not JSON text" })
-  return Result.mapBoth(parseStrictObject(body), {
+  const content = new Content(body)
+  return Result.mapBoth(parseContent(content), {
     onFailure: (fault): Fault => ({ code: "invalid_body", message: `the body cannot be judged: ${fault}` }),
-    onSuccess: (params) => ({ text: body, params })
+    onSuccess: (params) => ({ content, params })
   })
 }
 
 /** A request that may come in: a member of a family, or a protected operation with its params. */
 export type Admitted = Reading & {
-  readonly body: { readonly text: string; readonly params: JsonObject } | undefined
+  readonly body: Body | undefined
 }
 
 /** The whole of the door: {@link read}, {@link faultOf} and, for a protected request, {@link readBody}. */
@@ -147,7 +153,7 @@ export const resourceOf = (app: string, target: Target): string =>
 
 /** True for a URL at or below a base URL; the queries of both do not count. */
 export const isBelow = (base: string, url: string): boolean => {
-  const root = base.replace(/[?#].*$/s, "").replace(/\/+$/, "")
+  const root = withoutSlashes(base.replace(/[?#].*$/s, ""))
   return url === root || url.startsWith(`${root}/`)
 }
 

@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { parseStrictObject } from "../CanonicalJson.ts"
+import { parseExactObject } from "../CanonicalJson.ts"
 import { Configuration, IdentityInvalid } from "../Errors.ts"
 import { type Algorithm, vet, type VettedKey } from "./Jwk.ts"
 
@@ -218,7 +218,7 @@ const fetchJson = async (url: URL, signal: AbortSignal): Promise<Readonly<Record
     if (size > maximumBytes) throw new Error(`${url} is longer than ${maximumBytes} bytes`)
     parts.push(part)
   }
-  const read = parseStrictObject(Buffer.concat(parts).toString("utf8"), 32)
+  const read = parseExactObject(Buffer.concat(parts).toString("utf8"), 32)
   if (Result.isFailure(read)) throw new Error(`${url} holds no unambiguous JSON object: ${read.failure}`)
   return read.success
 }

@@ -8,7 +8,7 @@
 import * as Result from "effect/Result"
 import { JOSEAlgNotAllowed, JOSENotSupported } from "jose/errors"
 import { compactVerify } from "jose/jws/compact/verify"
-import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
+import { type JsonObject, parseExactObject } from "../CanonicalJson.ts"
 import { IdentityInvalid, type IdentityReason } from "../Errors.ts"
 import { decode } from "../Jws.ts"
 import type { Issuer } from "./Issuer.ts"
@@ -130,7 +130,7 @@ const parsePart = (part: string, name: string): JsonObject => {
   if (bytes === undefined)
     throw refused("malformed", `The ${name} of the token is not base64url; pass the token as the issuer gave it.`)
   const parsed = utf8(bytes)
-  const read = parsed === undefined ? Result.fail("") : parseStrictObject(parsed, maximumDepth)
+  const read = parsed === undefined ? Result.fail("") : parseExactObject(parsed, maximumDepth)
   if (Result.isFailure(read))
     throw refused("malformed", `The ${name} of the token is not one unambiguous JSON object; get a token that is.`)
   return read.success

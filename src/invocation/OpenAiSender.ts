@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import { APIError, type ClientOptions, OpenAI } from "openai"
 import { type Committed, type Meta, Reply } from "../Call.ts"
 import { EnforcementUnavailable, type PipelineError, ProviderFailed } from "../Errors.ts"
-import { endpointAt, isOperation, operations } from "../Operation.ts"
+import { endpointAt, isOperation, operations, withoutSlashes } from "../Operation.ts"
 import { ChunkStream } from "./Sse.ts"
 
 /** Counts the HTTP requests of one call; travels in its fetch options. */
@@ -32,7 +32,7 @@ export const sender = (options: ClientOptions): ((committed: Committed) => Effec
     Effect.suspend((): Effect.Effect<Reply, PipelineError> => {
       const { call, endpoint } = committed
       const url = isOperation(call.operation)
-        ? `${client.baseURL.replace(/\/+$/, "")}${endpointAt(operations[call.operation], endpoint).path}`
+        ? `${withoutSlashes(client.baseURL)}${endpointAt(operations[call.operation], endpoint).path}`
         : ""
       if (endpoint !== `POST ${url}`)
         return Effect.fail(

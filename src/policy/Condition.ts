@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import type { JsonObject } from "../CanonicalJson.ts"
+import { isExact, type JsonObject } from "../CanonicalJson.ts"
 import { operations } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
 import { parameter as parameterOf, read } from "./Parameter.ts"
@@ -78,7 +78,7 @@ const scalar = (value: unknown): Value => {
     case "boolean":
       return value
     case "number":
-      return Number.isFinite(value) ? value : opaque
+      return isExact(value) ? value : opaque
     default:
       return value === undefined || value === null ? undefined : opaque
   }

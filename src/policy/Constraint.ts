@@ -10,7 +10,8 @@ import type { RE2JS } from "re2js"
 import { canonicalize, type Json, type JsonObject } from "../CanonicalJson.ts"
 import type { Remedy, Violation } from "../Decision.ts"
 import { isTokenCount, outputTokenCaps } from "../Operation.ts"
-import { type Finding, type Relation, show, type Source, withArticle } from "./Finding.ts"
+import { type Finding, type Relation, show, type Source, unreadable, withArticle } from "./Finding.ts"
+import { inexactIn } from "./Inexact.ts"
 import { type Bounds, compileRegex, type Spec } from "./Mapl.ts"
 import { type Found, type Parameter, read, readText, valueAt } from "./Parameter.ts"
 import { globsMeet, isGlob, listsMeet, type Matcher, valueGlob } from "./Pattern.ts"
@@ -374,6 +375,9 @@ export const broken = (
 ): Finding => ({ _tag: "Broken", code, path, value, relation, bound, policy, note, remedy })
 
 const checkValue = (constraint: Constraint, path: string, value: Json, findings: Array<Finding>): void => {
+  // A list compares what is inside of a value too; other bounds are on a number itself, or on a length.
+  const number = typeof value === "number" || constraint.lists.length > 0 ? inexactIn(path, value) : undefined
+  if (number !== undefined) findings.push(unreadable(number, constraint.source))
   const mistyped = wrongType(constraint, value)
   if (mistyped !== undefined) findings.push(broken("wrong_type", "mistyped", mistyped.type, path, value, mistyped))
   if (typeof value === "number" && Number.isFinite(value)) checkNumber(constraint, path, value, findings)

@@ -12,7 +12,8 @@ import { type Principal, policyId } from "../Principal.ts"
 import { approvalOf } from "./Approval.ts"
 import { type Bound, broken, check, type Constraint, isGiven, meet } from "./Constraint.ts"
 import type { ClosedMembers, DeniedValues, Rules, Window } from "./EffectivePolicy.ts"
-import { explain, type Finding, type NeededAttestation, noted, show, stated } from "./Finding.ts"
+import { explain, type Finding, type NeededAttestation, noted, show, stated, unreadable } from "./Finding.ts"
+import { inexactIn } from "./Inexact.ts"
 import { type Found, parameter, read, readText, valueAt } from "./Parameter.ts"
 import { textsOf } from "./RequestTexts.ts"
 
@@ -25,6 +26,8 @@ export interface Request {
   readonly unclear?: ReadonlyArray<Violation> | undefined
   readonly principal: Principal
   readonly now: number
+  /** The text of a value in the request, where that has one. */
+  readonly textAt?: (path: string) => string | undefined
 }
 
 /**
@@ -57,7 +60,8 @@ const namesParameters = ({ cap, constraints, deniedValues, totalTokens }: Rules)
   constraints.length > 0 || deniedValues.length > 0 || cap !== undefined || totalTokens !== undefined
 
 /** What {@link judge} finds, in words. */
-export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Violation> => judge(rules, request).map(explain)
+export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Violation> =>
+  judge(rules, request).map((finding) => explain(finding, request.textAt))
 
 /** Why a request is refused that cannot be decided: what was thrown on the way. */
 export const undecided = (error: unknown): Violation => ({
@@ -69,7 +73,7 @@ export const undecided = (error: unknown): Violation => ({
 export const evaluateResource = (rules: Rules, now: number): ReadonlyArray<Violation> => {
   const findings: Array<Finding> = []
   for (const window of rules.windows) checkWindow(window, now, findings)
-  return [...findings.map(explain), ...rules.denied, ...rules.notAllowed]
+  return [...findings.map((finding) => explain(finding)), ...rules.denied, ...rules.notAllowed]
 }
 
 /**
@@ -136,7 +140,7 @@ export const decisionOf = (
   for (const finding of findings)
     if (verdict === "allow") remedies.push(finding.remedy!)
     else if (finding.remedy === undefined && (verdict === "pending" || finding.code !== "approval_pending")) {
-      if (violations.length < maximumViolations) violations.push(explain(finding))
+      if (violations.length < maximumViolations) violations.push(explain(finding, request.textAt))
       else more++
     }
   return {
@@ -181,9 +185,13 @@ const checkWindow = (window: Window, now: number, findings: Array<Finding>): voi
 
 const checkDenied = (denied: DeniedValues, params: JsonObject, findings: Array<Finding>): void => {
   const { decoys = [], found, misshapen, unread = [] } = read(denied.parameter, params)
-  for (const { path, value } of [...found, ...decoys])
+  const comparesNumbers = denied.values.some((value) => typeof value !== "string")
+  for (const { path, value } of [...found, ...decoys]) {
+    const number = comparesNumbers ? inexactIn(path, value) : undefined
+    if (number !== undefined) findings.push(unreadable(number, denied))
     if (anyPart(value, denied.matches))
       findings.push(broken("value_denied", "denied", denied.values, path, value, denied))
+  }
   for (const { path, value } of unread)
     findings.push(broken("value_denied", "unread", denied.parameter.name, path, value, denied))
   for (const { expected, path, value } of misshapen)
@@ -228,6 +236,9 @@ const checkAttestation = (needed: NeededAttestation, request: Request, findings:
   // What cannot be decided is needed.
   if (condition !== undefined && condition(request) === false) return
   const code = approver === undefined ? "attestation_missing" : "approval_pending"
+  // An approval is bound to what was asked, and that must be one thing.
+  const number = approver === undefined ? undefined : inexactIn("", request.params)
+  if (number !== undefined) findings.push(unreadable(number, { policy }))
   findings.push({ _tag: "Unattested", code, path: key, policy, needed, principal })
 }
 

@@ -7,6 +7,7 @@
 import type { Json } from "../CanonicalJson.ts"
 import type { Remedy, Violation, ViolationCode } from "../Decision.ts"
 import { type Principal, policyId } from "../Principal.ts"
+import type { Inexact } from "./Inexact.ts"
 import type { AttestationNeed } from "./Mapl.ts"
 
 /** Who set a bound; the lower its `rank`, the more specific the document. */
@@ -91,6 +92,14 @@ interface Unattested {
   readonly remedy?: undefined
 }
 
+/** A number that a rule would have to judge, and that readers take for different ones. */
+interface Unreadable extends Inexact {
+  readonly _tag: "Unreadable"
+  readonly code: "invalid_body"
+  readonly policy: string
+  readonly remedy?: undefined
+}
+
 /** What was put into words before: it does not depend on the params. */
 interface Stated {
   readonly _tag: "Stated"
@@ -102,13 +111,21 @@ interface Stated {
 }
 
 /** One thing that is wrong with a request, and the edit that would put it right where policy asks for one. */
-export type Finding = Broken | Missing | Uncapped | Unattested | Stated
+export type Finding = Broken | Missing | Uncapped | Unattested | Unreadable | Stated
 
 /** A violation as a finding. */
 export const stated = (violation: Violation): Finding => ({ ...violation, _tag: "Stated", violation })
 
-/** A finding in words. */
-export const explain = (finding: Finding): Violation => {
+/** A rule of a document would have to judge a number that is not exact. */
+export const unreadable = (number: Inexact, { policy }: Pick<Source, "policy">): Finding => ({
+  ...number,
+  _tag: "Unreadable",
+  code: "invalid_body",
+  policy
+})
+
+/** A finding in words; `textAt` gives the text of a number in the request, where there is one. */
+export const explain = (finding: Finding, textAt?: (path: string) => string | undefined): Violation => {
   switch (finding._tag) {
     case "Broken":
       return explainBroken(finding)
@@ -124,6 +141,18 @@ export const explain = (finding: Finding): Violation => {
       }
     case "Unattested":
       return explainUnattested(finding)
+    case "Unreadable": {
+      const { code, path, policy, value } = finding
+      const actual = (textAt?.(path) ?? String(value)).slice(0, shownWidth)
+      return {
+        code,
+        path,
+        policy,
+        actual,
+        message: `${path} is ${actual}, which not every reader takes for the same number (an integer of 2^53 or more), and ${policy} sets a bound that would judge it`,
+        hint: "send a smaller number, or a text"
+      }
+    }
     case "Stated":
       return finding.violation
   }

@@ -96,7 +96,7 @@ export class PolicyFile {
     this.#lines ??= lineStarts(this.text)
     const line = lastAtMost(this.#lines, offset)
     const [start, next] = [this.#lines[line]!, this.#lines[line + 1] ?? this.text.length]
-    const text = this.text.slice(start, next).replace(/[\r\n]+$/u, "")
+    const text = this.text.slice(start, next).trimEnd()
     return { file: this.#nameOf(index), line: line + 1, column: offset - start + 1, text }
   }
 

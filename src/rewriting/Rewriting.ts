@@ -10,7 +10,6 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { type Call, type Decided, type Judge, Prepared } from "../Call.ts"
 import type { Decision, Violation } from "../Decision.ts"
-import { jsonText } from "../CanonicalJson.ts"
 import { type PolicyDenied, policyDenied } from "../Errors.ts"
 import { Models } from "./Models.ts"
 import { plan } from "./Rewrite.ts"
@@ -48,16 +47,20 @@ export class Rewriting extends Context.Service<
           if (Result.isFailure(planned))
             return Effect.fail(policyDenied(refusalOf(decision, planned.failure), "rewriting"))
           const { edits, params } = planned.success
-          const sent = call.sent(params)
-          return Effect.succeed(
-            new Prepared(decided, {
-              params,
-              edits,
-              bytes: edits.length === 0 ? call.bytes : jsonText(sent.params),
-              endpoint: sent.endpoint,
-              observed: observed && foresee(call, observed.decision, observed.judge)
-            })
-          )
+          const sent = edits.length === 0 ? call : call.sent(params)
+          const prepared = new Prepared(decided, {
+            params,
+            edits,
+            bytes: sent.content,
+            endpoint: sent.endpoint,
+            observed: observed && foresee(call, observed.decision, observed.judge)
+          })
+          return sent.content.isLarge
+            ? Effect.as(
+                Effect.promise(() => sent.content.hash()),
+                prepared
+              )
+            : Effect.succeed(prepared)
         }
       })
     })

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Crypto from "node:crypto"
 import { canonicalize, type JsonObject } from "../CanonicalJson.ts"
 import type { Call, IntentPolicy } from "../Call.ts"
+import type { Content } from "../Content.ts"
 import { type AnyKey, type SigningKey, verify as verifySignature } from "../Keys.ts"
 import type { Principal } from "../Principal.ts"
 import { namesIn, type RequestQuery } from "../Query.ts"
@@ -100,8 +101,8 @@ export interface Statement {
   readonly sub: string
   /** `tool:<app>/<operation>`. */
   readonly tool: string
-  /** The body, as text. */
-  readonly bytes: string
+  /** The body. */
+  readonly content: Content
   /** Time of signing, in ms since 1970. */
   readonly now: number
   /** Method and URL, `POST https://host/path`. */
@@ -154,7 +155,7 @@ export const ofCall = (
 ): Omit<Expectation, "publicKey" | "aud" | "now"> & Pick<Statement, "prompts" | "query"> => ({
   sub: principal.id,
   tool: call.resource,
-  bytes: call.bytes,
+  content: call.content,
   endpoint: call.endpoint,
   query: call.query,
   tokenHash: principal.tokenHash,
@@ -163,7 +164,7 @@ export const ofCall = (
 })
 
 const claimsOf = (statement: Statement): EnvelopeClaims => {
-  const { aud, bytes, endpoint, intents = [], iss, parent, prompts, query, sub, tokenHash, tool } = statement
+  const { aud, content, endpoint, intents = [], iss, parent, prompts, query, sub, tokenHash, tool } = statement
   const iat = Math.floor(statement.now / 1000)
   const jti = nonce()
   const target = endpoint === undefined ? undefined : httpTarget(endpoint)
@@ -177,14 +178,14 @@ const claimsOf = (statement: Statement): EnvelopeClaims => {
     jti,
     tool,
     ...target,
-    bdh: Prompt.digest(bytes),
+    bdh: content.spelledDigest,
     ...(query !== undefined && { qry: { names: namesIn(query), digest: Prompt.digest(query.text) } }),
     ...(tokenHash !== undefined && { ath: tokenHash }),
     txn: parent === undefined ? jti : parent.claims.txn,
     ...(parent !== undefined && { prh: parent.digest }),
     dep: parent === undefined ? 0 : parent.claims.dep + 1,
     ...(intents.length > 0 && { int: intents.map(intentDigest) }),
-    ...(prompts !== undefined && { prm: Prompt.digests(prompts) })
+    ...(prompts !== undefined && { prm: Prompt.digestsIn(content, prompts) })
   }
 }
 
@@ -197,7 +198,7 @@ export interface Expectation {
   readonly aud: string
   readonly sub: string
   readonly tool: string
-  readonly bytes: string
+  readonly content: Content
   readonly endpoint: string
   readonly tokenHash: string | undefined
   readonly intents: ReadonlyArray<IntentPolicy>
@@ -220,7 +221,7 @@ export const verify = (jws: string, expected: Expectation): Result.Result<Envelo
   if (claims.tool !== expected.tool) return Result.fail("is for another resource")
   const target = httpTarget(expected.endpoint)
   if (claims.htm !== target?.htm || claims.htu !== target?.htu) return Result.fail("is for another endpoint")
-  if (claims.bdh !== Prompt.digest(expected.bytes)) return Result.fail("is for other params")
+  if (claims.bdh !== expected.content.spelledDigest) return Result.fail("is for other params")
   if (claims.ath !== expected.tokenHash) return Result.fail("is for another token")
   if (claims.sub !== expected.sub) return Result.fail("is for another principal")
   if (!takePart(claims, expected.intents)) return Result.fail("declares an intent policy that does not take part")

@@ -8,6 +8,8 @@ import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import type { Call } from "../Call.ts"
 import { canonicalize, type Json, type JsonObject, snapshot } from "../CanonicalJson.ts"
+import type { Content } from "../Content.ts"
+import { canonicalOf, elementsOf, type Member, membersOf } from "../JsonText.ts"
 import { endpointAt, isOperation, operations } from "../Operation.ts"
 
 /** A list of more elements than this (a token array, say) has one digest, not one each. */
@@ -28,8 +30,27 @@ const digestsOf = (value: Json): string | ReadonlyArray<string> =>
     ? value.map((element) => digest(canonicalize(element)))
     : digest(canonicalize(value))
 
-/** `sha-256:` and the base64url SHA-256 of the text's UTF-8. */
-export const digest = (text: string): string => `sha-256:${Crypto.hash("sha256", text, "base64url")}`
+/**
+ * {@link digests} of a prompt whose fields are members of a text, taken from its bytes: nothing is written anew. A field that is
+ * not in the text is digested by its value.
+ */
+export const digestsIn = (content: Content, prompt: JsonObject): Digests => {
+  const members = new Map(membersOf(content.bytes).map((member) => [member.key, member]))
+  return Object.fromEntries(
+    Object.entries(prompt).map(([field, value]) => {
+      const member = members.get(field)
+      return [field, member === undefined ? digestsOf(value) : digestsAt(content.bytes, member, value)]
+    })
+  )
+}
+
+const digestsAt = (text: Buffer, { end, value: start }: Member, value: Json): string | ReadonlyArray<string> =>
+  Array.isArray(value) && value.length <= maximumElements
+    ? elementsOf(text, start).map((element) => digest(canonicalOf(text, element)))
+    : digest(canonicalOf(text, { start, end }))
+
+/** `sha-256:` and the base64url SHA-256 of bytes, or of a text's UTF-8. */
+export const digest = (text: string | Uint8Array): string => `sha-256:${Crypto.hash("sha256", text, "base64url")}`
 
 /** What is wrong with a prompt by the digests of an envelope; undefined where it is, element for element, what was asked. */
 export const faultOf = (signed: Digests | undefined, prompt: object): string | undefined => {

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { type Call, type Identified, type Lineage, Signed } from "../Call.ts"
+import type { Content } from "../Content.ts"
 import { EnforcementUnavailable, IdentityInvalid } from "../Errors.ts"
 import { makeBatch } from "../EventLoop.ts"
 import { type AnyKey, Keys, SignerFailed } from "../Keys.ts"
@@ -48,7 +49,7 @@ export class Signing extends Context.Service<
         together(() => seal(agent, identified, parent, now))
       return Signing.of({
         sign: (identified) =>
-          Effect.withFiber((fiber): Effect.Effect<Signed, IdentityInvalid | EnforcementUnavailable> => {
+          hashed(identified.call.content, (fiber): Effect.Effect<Signed, IdentityInvalid | EnforcementUnavailable> => {
             const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
             const { chain, invocation, lineage } = identified.call
             if (invocation === undefined) {
@@ -71,6 +72,15 @@ export class Signing extends Context.Service<
     })
   )
 }
+
+/** Goes on once the digest of a large content was taken, outside of the event loop. */
+const hashed = <A, E>(content: Content, f: Parameters<typeof Effect.withFiber<A, E>>[0]): Effect.Effect<A, E> =>
+  content.isLarge
+    ? Effect.andThen(
+        Effect.promise(() => content.hash()),
+        Effect.withFiber(f)
+      )
+    : Effect.withFiber(f)
 
 /** The envelope that a call follows, and all of its chain, root first, itself the last. */
 interface Parent {

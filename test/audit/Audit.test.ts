@@ -10,7 +10,6 @@ import { APIUserAbortError, RateLimitError } from "openai"
 import { Audit } from "../../src/audit/Audit.ts"
 import { Disk, memoryFileSystem } from "../../src/audit/Disk.ts"
 import type { ReadRecord } from "../../src/audit/Record.ts"
-import { canonicalize } from "../../src/CanonicalJson.ts"
 import { Call, type Committed, Identified, Reply } from "../../src/Call.ts"
 import {
   ApprovalPending,
@@ -93,7 +92,7 @@ const digestChain = (salt: string, chunks: ReadonlyArray<string>): string => {
 const saltedDigest = (salt: string | undefined, text: string): string =>
   `sha-256:${Crypto.createHash("sha256")
     .update(Buffer.from(salt ?? "", "base64url"))
-    .update(text)
+    .update(Crypto.createHash("sha256").update(text).digest())
     .digest("base64url")}`
 
 describe("Audit", () => {
@@ -123,7 +122,7 @@ describe("Audit", () => {
           const receipt = reply.meta.receipt
           assert.isDefined(receipt)
           assert.strictEqual(receipt.index, 3)
-          assert.strictEqual(receipt.requested, saltedDigest(receipt.salts["requested"], canonicalize(call.params)))
+          assert.strictEqual(receipt.requested, saltedDigest(receipt.salts["requested"], call.bytes))
           assert.strictEqual(receipt.effective, saltedDigest(receipt.salts["effective"], call.bytes))
           assert.strictEqual(outcome["response"], saltedDigest(receipt.salts["response"], reply.meta.text ?? ""))
           const log = JSON.stringify(records)

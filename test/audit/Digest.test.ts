@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
 import * as Crypto from "node:crypto"
-import { canonicalText, Chain, makeSalts, salted } from "../../src/audit/Digest.ts"
+import { Content } from "../../src/Content.ts"
+import { Chain, makeSalts, salted } from "../../src/audit/Digest.ts"
 
 describe("Digest", () => {
   it("salts by HMAC-SHA-256 of call and field", () => {
@@ -21,8 +22,8 @@ describe("Digest", () => {
     const salt = Crypto.randomBytes(32)
     for (const content of ["", "a", "é🙂", "é".repeat(40_000), "x".repeat(300_000)])
       assert.strictEqual(
-        salted(salt, content),
-        `sha-256:${Crypto.createHash("sha256").update(salt).update(content).digest("base64url")}`
+        salted(salt, new Content(content)),
+        `sha-256:${Crypto.createHash("sha256").update(salt).update(Crypto.createHash("sha256").update(content).digest()).digest("base64url")}`
       )
   })
 
@@ -35,10 +36,5 @@ describe("Digest", () => {
     assert.notStrictEqual(chain("ab", "c"), chain("a", "bc"))
     assert.notStrictEqual(chain("ab"), chain("ab", ""))
     assert.strictEqual(chain("é".repeat(50_000), "c"), chain("é".repeat(50_000), "c"))
-  })
-
-  it("has no canonical text for what RFC 8785 refuses", () => {
-    assert.strictEqual(canonicalText({ b: 1, a: [0.5] }), '{"a":[0.5],"b":1}')
-    assert.isUndefined(canonicalText({ a: "\ud800" }))
   })
 })

@@ -65,7 +65,7 @@ describe("the door", () => {
       endpoint: "POST https://api.test/v1/Chat%2fCompletions",
       query: { text: "tenant=a&x=%20", names: ["tenant", "x"], foreign: ["x"] },
       added: ["x-team"],
-      body: { text: body, params: { model: "gpt-4o-mini", messages: [] } }
+      body: { content: { text: body }, params: { model: "gpt-4o-mini", messages: [] } }
     })
   })
 

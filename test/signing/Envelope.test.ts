@@ -4,6 +4,7 @@ import { compactVerify, decodeProtectedHeader, importJWK, jwtVerify } from "jose
 import * as Crypto from "node:crypto"
 import { canonicalize } from "../../src/CanonicalJson.ts"
 import { Call } from "../../src/Call.ts"
+import { Content } from "../../src/Content.ts"
 import { generate, type SigningKey } from "../../src/Keys.ts"
 import { app } from "../../src/Principal.ts"
 import * as Envelope from "../../src/signing/Envelope.ts"
@@ -23,7 +24,7 @@ const statement: Envelope.Statement & { readonly key: SigningKey<"agent"> } = {
   aud: "service-1",
   sub: "alice",
   tool: "tool:shop/generate",
-  bytes: JSON.stringify({ model: "gpt-4o", messages }),
+  content: new Content(JSON.stringify({ model: "gpt-4o", messages })),
   endpoint: "POST https://api.openai.com/v1/chat/completions",
   tokenHash,
   intents: [intent],
@@ -35,7 +36,7 @@ const expected: Envelope.Expectation = {
   aud: "service-1",
   sub: "alice",
   tool: "tool:shop/generate",
-  bytes: statement.bytes,
+  content: statement.content,
   endpoint: "POST https://api.openai.com/v1/chat/completions",
   tokenHash,
   intents: [intent],
@@ -76,7 +77,7 @@ describe("Envelope.sign", () => {
 
   it("binds body, target, token, intents and each element of the prompt", () => {
     const { claims } = envelope
-    assert.strictEqual(claims.bdh, `sha-256:${sha256(statement.bytes)}`)
+    assert.strictEqual(claims.bdh, `sha-256:${sha256(statement.content.text)}`)
     assert.strictEqual(claims.htm, "POST")
     assert.strictEqual(claims.htu, "https://api.openai.com/v1/chat/completions")
     assert.strictEqual(claims.ath, tokenHash)
@@ -118,7 +119,7 @@ describe("Envelope.sign", () => {
       aud: "b",
       sub: "c",
       tool: "tool:shop/weather",
-      bytes: "{}",
+      content: new Content("{}"),
       endpoint: "local tool:shop/weather",
       now
     })
@@ -174,14 +175,14 @@ describe("Envelope.verify", () => {
       call,
       now
     })
-    assert.isUndefined(fault(invocation, { bytes: call.bytes, endpoint: call.endpoint }))
+    assert.isUndefined(fault(invocation, { content: call.content, endpoint: call.endpoint }))
   })
 
   it.each<readonly [string, Partial<Envelope.Expectation>, RegExp]>([
     ["for another agent", { aud: "service-2" }, /another agent/],
     ["of an agent that is not registered", { publicKey: () => undefined }, /not by an agent/],
     ["signed by another key", { publicKey: () => generate().publicKey }, /not signed/],
-    ["for other bytes", { bytes: `${statement.bytes} ` }, /other params/],
+    ["for other bytes", { content: new Content(`${statement.content.text} `) }, /other params/],
     ["for another resource", { tool: "tool:shop/complete" }, /another resource/],
     ["for another URL", { endpoint: "POST https://evil.example/v1/chat/completions" }, /another endpoint/],
     ["for another method", { endpoint: "PUT https://api.openai.com/v1/chat/completions" }, /another endpoint/],
@@ -303,7 +304,7 @@ describe("Envelope.verify", () => {
     [/future/, claiming({ iat: claims.iat + 100, exp: claims.exp + 100 })],
     [/another resource/, expecting({ tool: "tool:shop/complete" })],
     [/another endpoint/, expecting({ endpoint: "POST https://evil.example/v1/chat/completions" })],
-    [/other params/, expecting({ bytes: "{}" })],
+    [/other params/, expecting({ content: new Content("{}") })],
     [/another token/, expecting({ tokenHash: undefined })],
     [/another principal/, expecting({ sub: "bob" })],
     [/intent/, expecting({ intents: [] })],

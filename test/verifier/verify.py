@@ -4,6 +4,7 @@
     verify.py [PATH] [--key VKEY] [--since CHECKPOINT] [--json]   does the log hold?
     verify.py --proof PROOF --record RECORD --key VKEY            is this record in the log that this key signs?
     verify.py PATH --receipt RECEIPT [--key VKEY]                 does the log say what the receipt says?
+        [--content FIELD=FILE --salt SALT]                        and that FILE is what was requested, effective (sent) or the response
     verify.py --batch                                             one job a line of standard input, as JSON; one answer a line
 
 Exits with 0 where it holds, 1 where it does not, 2 where that cannot be told.
@@ -722,8 +723,20 @@ def without_nothing(members):
     return {name: value for name, value in members.items() if value is not None}
 
 
-def check_receipt(jws, path, given=None):
-    """Raises Bad where the log does not hold, or does not say what the receipt says; gives the claims."""
+def salted(rule, salt, content):
+    """The digest of a field: of the salt and the content, or by rule 2 of the salt and the content's own hash."""
+    if rule is None:
+        return "sha-256:" + to_b64u(hashlib.sha256(salt + content).digest())
+    if rule == 2:
+        return "sha-256:" + to_b64u(hashlib.sha256(salt + hashlib.sha256(content).digest()).digest())
+    raise Bad("the record's digests follow a rule that is not known")
+
+
+def check_receipt(jws, path, given=None, content=None):
+    """
+    Raises Bad where the log does not hold, or does not say what the receipt says; gives the claims. content: (field, salt,
+    bytes), where what was asked, sent or answered is at hand.
+    """
     parts = jws.strip().split(".")
     if len(parts) != 3:
         raise Bad("this is no compact JWS")
@@ -770,18 +783,25 @@ def check_receipt(jws, path, given=None):
         "chg": [edit.get("path") if isinstance(edit, dict) else None for edit in edits] if isinstance(edits, list) else None,
         "req": record.get("requested"),
         "eff": record.get("effective"),
+        "digests": record.get("digests"),
         "inv": record.get("inv"),
         "log": log.note.origin,
         "lh": to_b64u(found["leaf"]),
     }
     for name, value in said.items():
-        if value is None or claims.get(name) != value:
+        # The rule of the digests is the only one that a record may not say.
+        if (value is None and name != "digests") or claims.get(name) != value:
             raise Bad("the claim %s is not what the log says" % name)
     if "out" in claims:
         end = found.get("outcome", {})
         out = {"result": end.get("result"), "status": end.get("status"), "rdh": end.get("response"), "usage": end.get("usage")}
         if claims["out"] != without_nothing(out):
             raise Bad("the claim out is not what the log says")
+    if content is not None:
+        field, salt, data = content
+        holder = found.get("outcome", {}) if field == "response" else record
+        if field not in ("requested", "effective", "response") or salted(holder.get("digests"), salt, data) != holder.get(field):
+            raise Bad("the content is not what the log says was %s" % field)
     return claims
 
 
@@ -808,7 +828,7 @@ def read_bytes(path):
 
 
 def run(job):
-    """(exit code, answer) of a job: path, key?, since? · proof, record, key · path, receipt, key?"""
+    """(exit code, answer) of a job: path, key?, since? · proof, record, key · path, receipt, key?, content?, salt?"""
     try:
         keys = None if job.get("key") is None else read_keys(job["key"])
         try:
@@ -819,7 +839,13 @@ def run(job):
                 record = check_proof(text, read_bytes(job["record"]).split(b"\n")[0], keys)
                 return 0, {"ok": True, "index": record["seq"]}
             if job.get("receipt") is not None:
-                return 0, {"ok": True, "claims": check_receipt(decode(read_bytes(job["receipt"])), job["path"], keys)}
+                content = None
+                if job.get("content") is not None:
+                    if job.get("salt") is None or "=" not in job["content"]:
+                        raise CannotTell("Content is checked with --content FIELD=FILE and --salt.")
+                    field, file = job["content"].split("=", 1)
+                    content = field, from_b64u(job["salt"]), read_bytes(file)
+                return 0, {"ok": True, "claims": check_receipt(decode(read_bytes(job["receipt"])), job["path"], keys, content)}
         except Bad as e:
             return 1, {"ok": False, "message": str(e)}
         since = None if job.get("since") is None else read_bytes(job["since"])
@@ -844,7 +870,7 @@ def words(report):
 def main():
     parser = argparse.ArgumentParser(description="Verifies a log of secure-openai.")
     parser.add_argument("path", nargs="?", default=os.path.join(os.environ.get("SECURE_OPENAI_HOME") or ".secure-openai", "audit"))
-    for name in ("--key", "--since", "--proof", "--record", "--receipt"):
+    for name in ("--key", "--since", "--proof", "--record", "--receipt", "--content", "--salt"):
         parser.add_argument(name)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--batch", action="store_true")

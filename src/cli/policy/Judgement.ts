@@ -79,7 +79,7 @@ const judge = (
     )
   const decision = decisionOf(find(params), rules, { params, principal, now }, revision)
   if (decision.verdict !== "allow") return told(asked, rules.policies, decision)
-  const recheck = (changed: JsonObject): ReadonlyArray<Violation> => find(changed).map(explain)
+  const recheck = (changed: JsonObject): ReadonlyArray<Violation> => find(changed).map((finding) => explain(finding))
   const call = Call.make(asked.operation.replace(/^tool:[^/]*\//u, ""), params, { app })
   return Result.match(plan(call, decision, { recheck }, models), {
     onFailure: (violations) => told(asked, rules.policies, { verdict: "deny", violations }),

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import type { Content } from "../../Content.ts"
 import { Body } from "./Body.ts"
 import { codingsIn, maximumCodings } from "../../invocation/ContentCoding.ts"
 import { bodiless, codingFieldsOf, type Head } from "./Head.ts"
@@ -16,8 +17,12 @@ type Fetch = typeof globalThis.fetch
 /** What a client without a `fetch` of its own uses: whatever `fetch` is when it is made. */
 export const defaultFetch = (): Fetch => (isNodeFetch(globalThis.fetch) ? nodeFetch : globalThis.fetch)
 
-/** The transport of a protected call through `fetch`: a leaner one for {@link defaultFetch}'s, any other as it is. */
-export const leanTransport = (fetch: Fetch): Fetch => (fetch === nodeFetch ? lean : fetch)
+/**
+ * The transport of a protected call through `fetch`: a leaner one for {@link defaultFetch}'s, any other as it is. `content` is the
+ * body that will be sent: a large one has its bytes already, and is not encoded anew.
+ */
+export const leanTransport = (fetch: Fetch, content?: Content): Fetch =>
+  fetch === nodeFetch ? (input, init = {}) => lean(input, init, content) : fetch
 
 const own: Fetch = globalThis.fetch
 
@@ -28,8 +33,8 @@ const nodeFetch: Fetch = (input, init) => own(input, init)
 const isNodeFetch = (fetch: Fetch): boolean =>
   fetch === own && Function.prototype.toString.call(fetch).includes("internal/deps/undici")
 
-const lean: Fetch = (input, init = {}) => {
-  const plain = plainOf(input, init)
+const lean = (input: Parameters<Fetch>[0], init: RequestInit, content: Content | undefined): Promise<Response> => {
+  const plain = plainOf(input, init, content)
   return plain === undefined ? own(input, init) : send(plain, init)
 }
 
@@ -44,14 +49,14 @@ interface Target {
 interface Plain {
   readonly dispatcher: Dispatcher
   readonly target: Target
-  readonly body: string
+  readonly body: string | Buffer
   /** Names and values of the header fields in turn. */
   readonly fields: Array<string>
 }
 
 const understood: ReadonlySet<string> = new Set(["method", "headers", "body", "signal", "redirect"])
 
-const plainOf = (input: Parameters<Fetch>[0], init: RequestInit): Plain | undefined => {
+const plainOf = (input: Parameters<Fetch>[0], init: RequestInit, content: Content | undefined): Plain | undefined => {
   const { body, headers, redirect } = init
   if (typeof input !== "string" || typeof body !== "string" || !(headers instanceof Headers) || redirect !== "manual")
     return undefined
@@ -59,7 +64,9 @@ const plainOf = (input: Parameters<Fetch>[0], init: RequestInit): Plain | undefi
   const dispatcher = globalDispatcher()
   const target = targetOf(input)
   const fields = target && fieldsOf(target, headers)
-  return dispatcher && target && fields && { dispatcher, target, body, fields }
+  // Whoever looks at what is dispatched expects a text, and gets one where that is cheap.
+  const bytes = content?.isLarge === true && content.text === body ? content.bytes : body
+  return dispatcher && target && fields && { dispatcher, target, body: bytes, fields }
 }
 
 const fieldsOf = ({ origin }: Target, headers: Headers): Array<string> | undefined => {
@@ -119,7 +126,7 @@ interface Dispatcher {
       readonly path: string
       readonly method: string
       readonly headers: ReadonlyArray<string>
-      readonly body: string
+      readonly body: string | Buffer
     },
     handler: Receiver
   ) => unknown

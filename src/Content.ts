@@ -1,0 +1,52 @@
+/**
+ * A text that is sent or was received, with what is made of it once: its UTF-8 and the SHA-256 of that. Several stages ask
+ * for both, and a body may be 20 MB long.
+ *
+ * @since 0.2.0
+ */
+import * as Crypto from "node:crypto"
+
+/**
+ * A text by its bytes.
+ *
+ * @category models
+ */
+export class Content {
+  readonly text: string
+  #bytes: Buffer | undefined
+  #digest: Buffer | undefined
+
+  constructor(text: string) {
+    this.text = text
+  }
+
+  /** The text's UTF-8. Nobody writes into it. */
+  get bytes(): Buffer {
+    return (this.#bytes ??= Buffer.from(this.text))
+  }
+
+  /** SHA-256 (FIPS 180-4) of {@link bytes}, 32 bytes. */
+  get digest(): Uint8Array {
+    // By way of a string this takes a third of the time that node:crypto takes to give bytes.
+    return (this.#digest ??= Buffer.from(Crypto.hash("sha256", this.bytes, "binary"), "latin1"))
+  }
+
+  /** {@link digest} as records and envelopes spell it: `sha-256:` and base64url without padding. */
+  get spelledDigest(): string {
+    return `sha-256:${Buffer.from(this.digest).toString("base64url")}`
+  }
+
+  /** True where what is made of the text would hold up the event loop. */
+  get isLarge(): boolean {
+    return this.text.length > mostAtOnce
+  }
+
+  /** Takes the digest of a large text outside of the event loop; of any other nothing is done. */
+  async hash(): Promise<void> {
+    if (this.isLarge && this.#digest === undefined)
+      this.#digest = Buffer.from(await crypto.subtle.digest("SHA-256", this.bytes as Buffer<ArrayBuffer>))
+  }
+}
+
+/** How many UTF-16 code units are taken at once: a millisecond of work. */
+const mostAtOnce = 1024 * 1024

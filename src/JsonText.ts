@@ -1,0 +1,514 @@
+/**
+ * JSON text as it stands, in UTF-8: where its members are, what an edit changes of it, and its canonical spelling, without
+ * a copy of what its values hold. Everything here takes the text of a value that `JSON.parse` has read, without a byte order
+ * mark or half of a surrogate pair, and time that grows with its length: a value is passed over once, a long string by its
+ * quotes. Places are in bytes.
+ *
+ * @since 0.2.0
+ */
+import type { Json, JsonObject } from "./CanonicalJson.ts"
+
+// Whatever somebody puts in their place later: what was judged stays what is written.
+const { parse, stringify } = JSON
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Places
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** A member of an object: its key as it reads, where its text and its value begin, and where both end. */
+export interface Member {
+  readonly key: string
+  readonly start: number
+  readonly value: number
+  readonly end: number
+}
+
+/** Where an element of an array begins and ends. */
+export interface Element {
+  readonly start: number
+  readonly end: number
+}
+
+/** The members of the object that begins at `start`, in the order of the text; none where another value begins there. */
+export const membersOf = (text: Buffer, start = skipSpace(text, 0)): ReadonlyArray<Member> => {
+  const members: Array<Member> = []
+  if (text[start] !== openObject) return members
+  for (let at = skipSpace(text, start + 1); text[at] !== closeObject; at = skipComma(text, at)) {
+    const value = valueAfter(text, endOfString(text, at))
+    const end = endOfValue(text, value)
+    members.push({ key: keyAt(text, at), start: at, value, end })
+    at = end
+  }
+  return members
+}
+
+/** The elements of the array that begins at `start`, in order; none where another value begins there. */
+export const elementsOf = (text: Buffer, start: number): ReadonlyArray<Element> => {
+  const elements: Array<Element> = []
+  if (text[start] !== openArray) return elements
+  for (let at = skipSpace(text, start + 1); text[at] !== closeArray; at = skipComma(text, at)) {
+    const end = endOfValue(text, at)
+    elements.push({ start: at, end })
+    at = end
+  }
+  return elements
+}
+
+/** How many members all objects of a text have together; a key that is there twice counts twice. */
+export const countMembers = (text: Buffer): number => {
+  let members = 0
+  for (let at = find(text, quote, 0); at < text.length; at = find(text, quote, at)) {
+    at = endOfString(text, at)
+    if (text[skipSpace(text, at)] === colon) members++
+  }
+  return members
+}
+
+/**
+ * The first key that is there twice, compared as it reads, with the path of its object (`tools[0].function`, empty at the
+ * top); undefined where none is.
+ */
+export const duplicateKey = (
+  text: Buffer,
+  start = skipSpace(text, 0),
+  path = ""
+): { readonly key: string; readonly path: string } | undefined => {
+  const seen = new Set<string>()
+  for (const { key, value } of membersOf(text, start)) {
+    if (seen.has(key)) return { key, path }
+    seen.add(key)
+    const found = duplicateKey(text, value, path === "" ? key : `${path}.${key}`)
+    if (found !== undefined) return found
+  }
+  for (const [index, element] of elementsOf(text, start).entries()) {
+    const found = duplicateKey(text, element.start, `${path}[${index}]`)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** The text of the value at a path such as `tools[0].function.name`, as policy spells it; undefined where there is none. */
+export const textAt = (text: Buffer, path: string, start = skipSpace(text, 0)): string | undefined => {
+  if (path === "") return text.toString("utf8", start, endOfValue(text, start))
+  const index = /^\[(\d+)\]\.?/u.exec(path)
+  const element = index === null ? undefined : elementsOf(text, start)[Number(index[1])]
+  if (index !== null && element !== undefined) return textAt(text, path.slice(index[0].length), element.start)
+  for (const { key, value } of membersOf(text, start)) {
+    // A key may hold a dot or a bracket itself.
+    const rest = path.startsWith(key) ? path.slice(key.length) : "-"
+    if (rest !== "" && !/^[.[]/u.test(rest)) continue
+    const found = textAt(text, rest.startsWith(".") ? rest.slice(1) : rest, value)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Splicing
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The text of `after`, made of the text that `before` was parsed from: what they have in common keeps its own bytes, so
+ * that a number stays as it was written whatever a double makes of it; `write` gives the text of what differs. Members
+ * stand in the order of `after`. Throws a `TypeError` where `before` is not what the text says.
+ */
+export const spliced = (
+  text: Buffer,
+  before: JsonObject,
+  after: JsonObject,
+  write: (value: Json) => string
+): Buffer => {
+  const start = skipSpace(text, 0)
+  const { end, parts } = splice({ text, write }, start, before, after)
+  if (parts === undefined) return text
+  return Buffer.concat([
+    text.subarray(0, start),
+    ...parts.map((part) => (typeof part === "string" ? Buffer.from(part) : text.subarray(part.start, part.end))),
+    text.subarray(end)
+  ])
+}
+
+interface Splicing {
+  readonly text: Buffer
+  readonly write: (value: Json) => string
+}
+
+/** What a text is made of: pieces of the old one, and what is new. */
+type Parts = ReadonlyArray<Element | string>
+
+/** A value that was passed over: where it ends, and what it is made of now where it is another. */
+interface Passed {
+  readonly end: number
+  readonly parts?: Parts
+}
+
+const splice = (splicing: Splicing, start: number, before: Json | undefined, after: Json): Passed => {
+  if (before === after) return { end: endOfValue(splicing.text, start) }
+  if (isObject(before) && isObject(after)) return spliceObject(splicing, start, before, after)
+  if (isArray(before) && isArray(after)) return spliceArray(splicing, start, before, after)
+  return { end: endOfValue(splicing.text, start), parts: [splicing.write(after)] }
+}
+
+const spliceObject = (splicing: Splicing, start: number, before: JsonObject, after: JsonObject): Passed => {
+  const { text, write } = splicing
+  requireByte(text, start, openObject)
+  const kept = new Map<string, Parts>()
+  let isSame = true
+  let at = skipSpace(text, start + 1)
+  for (; text[at] !== closeObject; at = skipComma(text, at)) {
+    const key = keyAt(text, at)
+    const value = valueAfter(text, endOfString(text, at))
+    const to = ownValue(after, key)
+    const { end, parts } =
+      to === undefined ? { end: endOfValue(text, value) } : splice(splicing, value, ownValue(before, key), to)
+    isSame &&= to !== undefined && parts === undefined
+    if (to !== undefined)
+      kept.set(key, parts === undefined ? [{ start: at, end }] : [{ start: at, end: value }, ...parts])
+    at = end
+  }
+  const keys = Object.keys(after)
+  if (isSame && kept.size === keys.length) return { end: at + 1 }
+  const parts: Array<Element | string> = ["{"]
+  for (const key of keys)
+    parts.push(
+      ...(parts.length === 1 ? [] : [","]),
+      ...(kept.get(key) ?? [`${stringify(key)}:${write(ownValue(after, key)!)}`])
+    )
+  return { end: at + 1, parts: [...parts, "}"] }
+}
+
+const spliceArray = (
+  splicing: Splicing,
+  start: number,
+  before: ReadonlyArray<Json>,
+  after: ReadonlyArray<Json>
+): Passed => {
+  const { text, write } = splicing
+  requireByte(text, start, openArray)
+  const parts: Array<Element | string> = ["["]
+  let isSame = before.length === after.length
+  let length = 0
+  let at = skipSpace(text, start + 1)
+  for (; text[at] !== closeArray; at = skipComma(text, at), length++) {
+    const passed = length < after.length ? splice(splicing, at, before[length], after[length]!) : undefined
+    const end = passed?.end ?? endOfValue(text, at)
+    isSame &&= passed !== undefined && passed.parts === undefined
+    if (passed !== undefined) {
+      if (length > 0) parts.push(",")
+      for (const part of passed.parts ?? [{ start: at, end }]) parts.push(part)
+    }
+    at = end
+  }
+  if (isSame) return { end: at + 1 }
+  for (; length < after.length; length++) parts.push(`${length > 0 ? "," : ""}${write(after[length]!)}`)
+  return { end: at + 1, parts: [...parts, "]"] }
+}
+
+const ownValue = (members: JsonObject, key: string): Json | undefined =>
+  Object.hasOwn(members, key) ? members[key] : undefined
+
+const isArray = (value: Json | undefined): value is ReadonlyArray<Json> => Array.isArray(value)
+
+const isObject = (value: Json | undefined): value is JsonObject =>
+  typeof value === "object" && value !== null && !isArray(value)
+
+const requireByte = (text: Buffer, at: number, byte: number): void => {
+  if (text[at] !== byte) throw new TypeError("the params are not what their text says")
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Canonical text
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The RFC 8785 (JCS) text of the value between two places. `JSON.stringify` writes it so but for the order of keys: then
+ * members change places, and nothing is parsed or written anew. Throws a `TypeError` for half of a surrogate pair.
+ */
+export const canonicalOf = (text: Buffer, { end, start }: Element): Buffer => {
+  const canonical = new Canonical(text.subarray(start, end))
+  canonical.value()
+  return canonical.text
+}
+
+/** One way through a text, from left to right. As long as it is canonical nothing is copied. */
+class Canonical {
+  readonly #read: Buffer
+  /** What is canonical of the text that was passed; undefined while that is the text itself. */
+  #written: Buffer | undefined
+  #at = 0
+  #end = 0
+  /** Of each member of the objects around: where its key begins and ends, and where it ends itself, as written. */
+  readonly #members: Array<number> = []
+  #spare: Buffer | undefined
+
+  constructor(text: Buffer) {
+    this.#read = text
+  }
+
+  get text(): Buffer {
+    return (this.#written ?? this.#read).subarray(0, this.#end)
+  }
+
+  value(): void {
+    this.#skipSpace()
+    switch (this.#read[this.#at]) {
+      case openObject:
+        return this.#object()
+      case openArray:
+        return this.#array()
+      case quote:
+        return this.#string()
+      default:
+        return this.#scalar()
+    }
+  }
+
+  #array(): void {
+    this.#keep(1)
+    while (!this.#ends(closeArray)) this.value()
+    this.#keep(1)
+  }
+
+  #object(): void {
+    const before = this.#members.length
+    this.#keep(1)
+    const start = this.#end
+    let isInOrder = true
+    while (!this.#ends(closeObject)) {
+      const key = this.#end
+      this.#string()
+      this.#members.push(key, this.#end)
+      this.#skipSpace()
+      this.#keep(1)
+      this.value()
+      this.#members.push(this.#end)
+      const members = this.#members.length
+      isInOrder &&= members === before + 3 || this.#compare(members - 6, members - 3) < 0
+    }
+    if (!isInOrder) this.#sort(start, before)
+    this.#members.length = before
+    this.#keep(1)
+  }
+
+  /** Moves on to the next member or element, with its comma; true at the bracket that ends them. */
+  #ends(close: number): boolean {
+    this.#skipSpace()
+    if (this.#read[this.#at] === comma) {
+      this.#keep(1)
+      this.#skipSpace()
+    }
+    return this.#read[this.#at] === close
+  }
+
+  #string(): void {
+    const [text, start] = [this.#read, this.#at]
+    const end = endOfString(text, start)
+    if (!hasBackslash(text, start, end) || isCanonicalString(text, start, end)) return this.#keep(end - start)
+    const value: unknown = parse(text.toString("utf8", start, end))
+    if (typeof value !== "string" || !value.isWellFormed()) throw new TypeError("half of a surrogate pair")
+    this.#replace(end, stringify(value))
+  }
+
+  #scalar(): void {
+    const [text, start] = [this.#read, this.#at]
+    const end = endOfScalar(text, start)
+    if (isCanonicalScalar(text, start, end)) return this.#keep(end - start)
+    this.#replace(end, stringify(Number(text.toString("latin1", start, end))))
+  }
+
+  /** Takes over so many bytes. */
+  #keep(bytes: number): void {
+    if (this.#written !== undefined) copy(this.#read, this.#at, this.#at + bytes, this.#room(bytes), this.#end)
+    this.#at += bytes
+    this.#end += bytes
+  }
+
+  /** Passes over the text up to `end`, and writes another one in its place. */
+  #replace(end: number, text: string): void {
+    const bytes = Buffer.from(text)
+    copy(bytes, 0, bytes.length, this.#room(bytes.length), this.#end)
+    this.#at = end
+    this.#end += bytes.length
+  }
+
+  #skipSpace(): void {
+    const at = skipSpace(this.#read, this.#at)
+    if (at !== this.#at) this.#room(0)
+    this.#at = at
+  }
+
+  /** A copy of what was passed, with room for so many bytes more. */
+  #room(bytes: number): Buffer {
+    const before = this.#written ?? this.#read
+    if (this.#written === undefined || this.#end + bytes > before.length) {
+      const grown = this.#end + bytes > before.length ? 2 * (before.length + bytes) : before.length
+      this.#written = Buffer.allocUnsafe(grown)
+      before.copy(this.#written, 0, 0, this.#end)
+    }
+    return this.#written
+  }
+
+  /** Puts the members that were written from `start` on in order, those of the list from `first` on. */
+  #sort(start: number, first: number): void {
+    const members = this.#members
+    const order: Array<number> = []
+    for (let member = first; member < members.length; member += 3) order.push(member)
+    order.sort((a, b) => this.#compare(a, b))
+    const length = this.#end - start
+    if (this.#spare === undefined || this.#spare.length < length) this.#spare = Buffer.allocUnsafe(length)
+    const written = this.#room(0)
+    copy(written, start, this.#end, this.#spare, 0)
+    let at = start
+    for (const member of order) {
+      if (at > start) written[at++] = comma
+      const [from, to] = [members[member]!, members[member + 2]!]
+      copy(this.#spare, from - start, to - start, written, at)
+      at += to - from
+    }
+  }
+
+  /** Compares two keys by their UTF-16 code units (RFC 8785 §3.2.3). */
+  #compare(a: number, b: number): number {
+    const [text, members] = [this.#written ?? this.#read, this.#members]
+    let [left, right] = [members[a]!, members[b]!]
+    const [leftEnd, rightEnd] = [members[a + 1]!, members[b + 1]!]
+    for (; left < leftEnd && right < rightEnd; left++, right++) {
+      const [one, other] = [text[left]!, text[right]!]
+      // The order of bytes is another one beyond ASCII, and that of escapes too.
+      if (one >= 0x80 || other >= 0x80 || one === backslash || other === backslash)
+        return compareTexts(keyAt(text, members[a]!), keyAt(text, members[b]!))
+      // The quote ends a key: the shorter one comes first.
+      if (one !== other) return one === quote ? -1 : other === quote ? 1 : one - other
+    }
+    return 0
+  }
+}
+
+const compareTexts = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+
+/** Copies some bytes: a few are copied here, many by the engine. */
+const copy = (from: Buffer, start: number, end: number, to: Buffer, at: number): void => {
+  if (end - start > 32) from.copy(to, at, start, end)
+  else for (let i = start, j = at; i < end; i++, j++) to[j] = from[i]!
+}
+
+const hasBackslash = (text: Buffer, start: number, end: number): boolean => {
+  if (end - start > 128) return text.subarray(start, end).includes(backslash)
+  for (let at = start; at < end; at++) if (text[at] === backslash) return true
+  return false
+}
+
+/** True where the escapes of a string are the ones that `JSON.stringify` writes (RFC 8785 §3.2.2.2). */
+const isCanonicalString = (text: Buffer, start: number, end: number): boolean => {
+  for (let at = start; at < end; at++) {
+    if (text[at] !== backslash) continue
+    const escape = text[++at]!
+    if (shortEscapes.has(escape)) continue
+    if (escape !== letterU || !controlEscape.test(text.toString("latin1", at, at + 5))) return false
+    at += 4
+  }
+  return true
+}
+
+/** `\"`, `\\`, `\b`, `\f`, `\n`, `\r` and `\t`. */
+const shortEscapes: ReadonlySet<number> = new Set([0x22, 0x5c, 0x62, 0x66, 0x6e, 0x72, 0x74])
+const controlEscape = /^u00(?:0[0-7bef]|1[\da-f])$/u
+const letterU = 0x75
+
+/** True for a literal, and for a number as RFC 8785 §3.2.2.3 writes it. */
+const isCanonicalScalar = (text: Buffer, start: number, end: number): boolean => {
+  const first = text[start]!
+  if (first > nine) return true
+  // An integer of few digits is its own canonical text: JSON knows no leading zeros.
+  if (end - start <= mostDigits && first !== minus) {
+    let at = start
+    while (at < end && text[at]! >= zero && text[at]! <= nine) at++
+    if (at === end) return true
+  }
+  const number = text.toString("latin1", start, end)
+  return String(Number(number)) === number
+}
+
+const [zero, nine, minus] = [0x30, 0x39, 0x2d]
+const mostDigits = 15
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Tokens
+// ---------------------------------------------------------------------------------------------------------------------
+
+const [quote, backslash, colon, comma] = [0x22, 0x5c, 0x3a, 0x2c]
+const [openObject, closeObject, openArray, closeArray] = [0x7b, 0x7d, 0x5b, 0x5d]
+
+/** The key that begins at `start`, as it reads. */
+const keyAt = (text: Buffer, start: number): string => {
+  const key = text.toString("utf8", start + 1, endOfString(text, start) - 1)
+  return key.includes("\\") ? (parse(`"${key}"`) as string) : key
+}
+
+/** The place after the value that begins at `start`. */
+const endOfValue = (text: Buffer, start: number): number => {
+  let depth = 0
+  let at = start
+  for (;;) {
+    const byte = text[at]
+    if (byte === quote) at = endOfString(text, at)
+    else if (byte === openObject || byte === openArray) {
+      depth++
+      at++
+    } else if (byte === closeObject || byte === closeArray) {
+      depth--
+      at++
+    } else if (depth === 0) return endOfScalar(text, at)
+    else at++
+    if (depth === 0) return at
+  }
+}
+
+/** The place after the string that begins at `start`. */
+const endOfString = (text: Buffer, start: number): number => {
+  let from = start + 1
+  for (;;) {
+    const end = find(text, quote, from)
+    let backslashes = 0
+    while (end - 1 - backslashes >= from && text[end - 1 - backslashes] === backslash) backslashes++
+    if (backslashes % 2 === 0) return end + 1
+    from = end + 1
+  }
+}
+
+/** The place after the number or literal that begins at `start`. */
+const endOfScalar = (text: Buffer, start: number): number => {
+  let at = start
+  for (; at < text.length; at++) {
+    const byte = text[at]!
+    if (byte === comma || byte === closeArray || byte === closeObject || isSpace(byte)) break
+  }
+  return at
+}
+
+/** The next place of a byte, or the end: near ones are looked for here, far ones by the engine. */
+const find = (text: Buffer, byte: number, from: number): number => {
+  const near = Math.min(from + 64, text.length)
+  for (let at = from; at < near; at++) if (text[at] === byte) return at
+  if (near === text.length) return near
+  const found = text.indexOf(byte, near)
+  return found === -1 ? text.length : found
+}
+
+const skipSpace = (text: Buffer, from: number): number => {
+  let at = from
+  while (at < text.length && isSpace(text[at]!)) at++
+  return at
+}
+
+/** Where the value begins after a key that ends at `end`. */
+const valueAfter = (text: Buffer, end: number): number => skipSpace(text, skipSpace(text, end) + 1)
+
+/** Where the next member or element begins, or the bracket that ends them. */
+const skipComma = (text: Buffer, from: number): number => {
+  const at = skipSpace(text, from)
+  return text[at] === comma ? skipSpace(text, at + 1) : at
+}
+
+/** White space of JSON (RFC 8259 §2). */
+const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
