@@ -9,9 +9,18 @@ import * as Result from "effect/Result"
 import { APIUserAbortError, type OpenAI } from "openai"
 import { snapshot } from "./CanonicalJson.ts"
 import { behalfOf, Call, type Credentials, type IntentPolicy, type Lineage, type TokenSource } from "./Call.ts"
-import { BindError, ConfigurationError, IdentityError, IdentityInvalid, refusal, toSdkError } from "./Errors.ts"
+import {
+  BindError,
+  ConfigurationError,
+  IdentityError,
+  IdentityInvalid,
+  refusal,
+  toSdkError,
+  UnboundError
+} from "./Errors.ts"
 import { newId } from "./Id.ts"
 import { generate, type SigningKey } from "./Keys.ts"
+import { Life } from "./Life.ts"
 import { requireName } from "./Name.ts"
 import { parseIntent } from "./policy/Mapl.ts"
 import { agent as agentPrincipal, type Principal } from "./Principal.ts"
@@ -66,39 +75,80 @@ export type InvokeChunk<Tool extends string, Params = unknown> = Tool extends `$
     ? OpenAI.Completions.Completion
     : unknown
 
-/**
- * A registered agent.
- *
- * @category clients
- */
-export class AgentClient {
+interface About {
   readonly agentId: string
   readonly agentType: "user" | "agent"
   readonly appName: string
   readonly userName: string | undefined
-  readonly workspace: Workspace
   readonly intentPolicy: IntentPolicy | undefined
-  /** In whose name this agent calls. */
+}
+
+/** What an agent is to its workspace: whoever holds the agent may use it, and cannot read it. */
+export interface Standing {
+  readonly workspace: Workspace
+  /** In whose name the agent calls. */
   readonly credentials: Credentials
+  /** Of the registration; undefined while there is none. */
+  readonly life: Life | undefined
+}
+
+/** What an agent is to its workspace; undefined for anything that is no {@link AgentClient}. */
+export let standingOf: (agent: object) => Standing | undefined
+
+/**
+ * A registered agent. Whoever holds one calls in its name; it gives away neither its token nor its workspace.
+ *
+ * @category clients
+ */
+export class AgentClient {
+  readonly #about: About
+  #standing: Standing
   #key: SigningKey<"agent"> | undefined
 
   /** Throws `ConfigurationError` for an option that is unknown or missing. Nothing is verified before {@link register}. */
   constructor(options: AgentClientOptions) {
     requireKnown(options)
-    this.agentType = options.agentType ?? "user"
-    this.appName = options.appName ?? "secure-openai-app"
-    this.userName = options.userName
-    this.agentId = `${this.agentType}:${this.userName ?? this.appName}:${newId()}`
-    this.workspace = options.workspace ?? Workspace.default()
-    this.intentPolicy = options.intentPolicy === undefined ? undefined : requireIntent(options.intentPolicy)
-    this.credentials =
-      this.agentType === "agent"
-        ? { _tag: "Agent", name: this.appName }
-        : {
-            _tag: "User",
-            token: tokenSource(options.iamToken),
-            ...(options.userName === undefined ? {} : { userName: options.userName })
-          }
+    const { agentType = "user", appName = "secure-openai-app", iamToken, intentPolicy, userName, workspace } = options
+    this.#about = {
+      agentId: `${agentType}:${userName ?? appName}:${newId()}`,
+      agentType,
+      appName,
+      userName,
+      intentPolicy: intentPolicy === undefined ? undefined : requireIntent(intentPolicy)
+    }
+    this.#standing = {
+      workspace: workspace ?? Workspace.default(),
+      credentials:
+        agentType === "agent"
+          ? { _tag: "Agent", name: appName }
+          : { _tag: "User", token: tokenSource(iamToken), ...(userName === undefined ? {} : { userName }) },
+      life: undefined
+    }
+  }
+
+  static {
+    standingOf = (agent) => (#standing in agent ? agent.#standing : undefined)
+  }
+
+  get agentId(): string {
+    return this.#about.agentId
+  }
+
+  get agentType(): "user" | "agent" {
+    return this.#about.agentType
+  }
+
+  get appName(): string {
+    return this.#about.appName
+  }
+
+  get userName(): string | undefined {
+    return this.#about.userName
+  }
+
+  /** A copy. */
+  get intentPolicy(): IntentPolicy | undefined {
+    return structuredClone(this.#about.intentPolicy)
   }
 
   /** True between {@link register} and {@link unregister}. */
@@ -112,18 +162,25 @@ export class AgentClient {
    */
   async register(): Promise<this> {
     if (this.#key !== undefined) return this
-    const { agentType: kind, appName: app } = this
+    const { agentId: id, agentType: kind, appName: app } = this.#about
     const principal = await this.#principal()
     const key = generate()
-    await this.workspace.enter({ id: this.agentId, kind, app, key, principal })
+    await this.#standing.workspace.enter({ id, kind, app, key, principal })
     this.#key = key
+    this.#standing = { ...this.#standing, life: new Life() }
     return this
   }
 
-  /** Takes the agent out of the directory; its bindings and calls are refused from now on. */
+  /**
+   * Takes the agent out of the directory. Its bindings end with an `UnboundError` and its own calls are refused from now on:
+   * what was not sent yet is not sent, and streams that are being read end. Registered again, it has to be bound again.
+   */
   async unregister(): Promise<void> {
+    const { life, workspace } = this.#standing
     this.#key = undefined
-    await this.workspace.leave(this.agentId)
+    this.#standing = { ...this.#standing, life: undefined }
+    life?.end(new UnboundError())
+    await workspace.leave(this.#about.agentId)
   }
 
   /**
@@ -146,9 +203,10 @@ export class AgentClient {
   async invokeTool(tool: string, params: object, options: InvokeOptions): Promise<unknown> {
     requireOptions(options)
     const key = this.#key
-    if (key === undefined)
+    const { credentials: ownCredentials, life, workspace } = this.#standing
+    if (key === undefined || life === undefined)
       throw new BindError("not_registered", `${this.agentId} is not registered; await register() first.`)
-    const service = this.workspace.service(options.targetAgent)
+    const service = workspace.service(options.targetAgent)
     if (service === undefined)
       throw new BindError("not_registered", `No service with the id ${options.targetAgent} lives in this workspace.`)
     if (options.signal?.aborted) throw new APIUserAbortError()
@@ -162,7 +220,7 @@ export class AgentClient {
     const delegated = this.agentType === "agent" && lineage !== undefined && lineage.principal.kind !== "app"
     const own = await this.#principal()
     const principal = delegated ? lineage.principal : own
-    const credentials = delegated ? lineage.credentials : this.credentials
+    const credentials = delegated ? lineage.credentials : ownCredentials
     const behalf = [...behalfOf(lineage), ...(delegated ? [own] : [])]
     const parent = lineage && parentOf(lineage)
     const asked = options.stream === true ? { ...params, stream: true } : params
@@ -189,18 +247,20 @@ export class AgentClient {
       behalf,
       parent: call.parent,
       invocation: signInvocation({ key, agentId: this.agentId, principal, call, parent }),
+      life,
       chain: parent === undefined || lineage === undefined ? [] : [...lineage.chain, lineage.envelope],
       ...(options.signal === undefined ? {} : { signal: options.signal })
     })
   }
 
   async #principal(): Promise<Principal> {
-    if (this.credentials._tag === "Agent") return agentPrincipal(this.appName)
+    const { credentials, workspace } = this.#standing
+    if (credentials._tag === "Agent") return agentPrincipal(this.appName)
     try {
-      return await this.workspace.principal(this.credentials, this.appName)
+      return await workspace.principal(credentials, this.appName)
     } catch (error) {
       if (error instanceof IdentityError)
-        await this.workspace.refuse({
+        await workspace.refuse({
           call: newId(),
           tool: "identity:register",
           app: this.appName,

@@ -30,6 +30,7 @@ export const ViolationCode = Schema.Literals([
   "invalid_body",
   "foreign_query",
   "foreign_header",
+  "foreign_option",
   "policy_error"
 ])
 export type ViolationCode = typeof ViolationCode.Type

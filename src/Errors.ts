@@ -326,14 +326,14 @@ export class BindError extends OpenAIError {
 }
 
 /**
- * The binding was ended by `unbind()`.
+ * The binding has ended: by `unbind()`, or because its user was unregistered.
  *
  * @category SDK errors
  */
 export class UnboundError extends OpenAIError {
   readonly code = "client_unbound"
   constructor() {
-    super("This binding was ended by unbind(); bind the user again.")
+    super("This binding has ended, by unbind() or because its user was unregistered; bind the user again.")
     this.name = "UnboundError"
   }
 }

@@ -31,6 +31,7 @@ import { createFile, makeFolders } from "./Files.ts"
 import { scheduler } from "./EventLoop.ts"
 import { Identity } from "./identity/Identity.ts"
 import { Keys, type PublicKey } from "./Keys.ts"
+import type { Life } from "./Life.ts"
 import type { Limits } from "./policy/Limits.ts"
 import { Policy, type Revision } from "./policy/Policy.ts"
 import type { Principal } from "./Principal.ts"
@@ -63,6 +64,8 @@ export interface Message {
   readonly behalf: ReadonlyArray<Principal>
   /** Id of the call that this one is made because of. */
   readonly parent: string | undefined
+  /** The caller's registration, with which the call ends. */
+  readonly life?: Life
   readonly signal?: AbortSignal
 }
 

@@ -300,18 +300,17 @@ describe("docs/mapl.md", () => {
 
   it("lets no pass-through family but its own through for a user, and opens stored responses with **", async () => {
     const family = async (resources: ReadonlyArray<string>, user: boolean, denied: ReadonlyArray<string> = []) => {
-      const { client } = testClient({
+      const { client, token } = testClient({
         policies: [user ? "user:una" : "app:my-app"].map((policy_id) => ({
           policy_id,
           resources,
           denied_resources: denied
         })),
-        appName: "my-app",
-        ...(user && { user: "una" })
+        appName: "my-app"
       })
       // Nobody listens there: what policy lets through fails to connect.
       const here = client.withOptions({ baseURL: "http://127.0.0.1:9/v1", maxRetries: 0 })
-      return here.responses.retrieve("resp_1").then(
+      return (user ? await here.asUser(token("una")) : here).responses.retrieve("resp_1").then(
         () => "answered",
         (error: { readonly code?: string }) => error.code ?? "sent"
       )

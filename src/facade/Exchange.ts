@@ -25,17 +25,20 @@ import { anotherTurn } from "../EventLoop.ts"
 import * as Admission from "../http/Admission.ts"
 import { newId } from "../Id.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
+import { Life } from "../Life.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
 import { classify, type OperationName, type Target, urlOf } from "../Operation.ts"
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
 import { rememberErrorResponse } from "./ErrorResponses.ts"
+import { foreignOption, mayBeSet } from "./Holder.ts"
 import type { Message } from "../Workspace.ts"
 import { rememberAsked } from "./Asked.ts"
-import { refuseHere, requireAlive, type Session } from "./Session.ts"
+import { refuseHere, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
 import { followHome, isRedirect } from "./transport/Redirect.ts"
 import { leanTransport } from "./transport/Transport.ts"
 import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
+import { noApiKey, seal, type Sealed, unseal } from "./Upstream.ts"
 
 /** Options of one request, as the SDK's `request()` takes them. */
 export type RequestOptions = Awaited<Parameters<OpenAI["request"]>[0]>
@@ -43,18 +46,36 @@ export type RequestOptions = Awaited<Parameters<OpenAI["request"]>[0]>
 export type BuiltRequest = Awaited<ReturnType<OpenAI["buildRequest"]>>
 
 /** A call that arrived from another agent: in whose name, with which envelope. */
-export type Inbound = Pick<Message, "credentials" | "intents" | "invocation" | "chain" | "behalf" | "parent">
+export type Inbound = Pick<Message, "credentials" | "intents" | "invocation" | "chain" | "behalf" | "parent" | "life">
 
-/** Marks a request's options with its exchange, and a built request with the permit to be sent. */
+/**
+ * Marks a request's options with its exchange, and a built request with the permit to be sent. What stands there is a token:
+ * whoever finds it can hand it on, and nothing else.
+ */
 const exchangeKey = Symbol("secure-openai/exchange")
 const permitKey = Symbol("secure-openai/permit")
-/** Carries an {@link Inbound} call in a request's options. */
-export const inboundKey = Symbol("secure-openai/inbound")
+const inboundKey = Symbol("secure-openai/inbound")
 
 /** Carries, in a request's options, the text that its body was parsed from: it is sent as it came. */
 export const textKey = Symbol("secure-openai/text")
 
-type Marked = RequestOptions & { [exchangeKey]?: Exchange; [inboundKey]?: Inbound; [textKey]?: string }
+type Token = object
+const exchanges = new WeakMap<Token, Exchange>()
+const inbounds = new WeakMap<Token, Inbound>()
+
+type Marked = RequestOptions & { [exchangeKey]?: Token; [inboundKey]?: Token; [textKey]?: string }
+
+/** Options of a request that carry a call from another agent. */
+export const inboundOptions = (inbound: Inbound): object => {
+  const token = Object.freeze({})
+  inbounds.set(token, inbound)
+  return { [inboundKey]: token }
+}
+
+const inboundOf = (options: RequestOptions): Inbound | undefined => {
+  const token = (options as Marked)[inboundKey]
+  return token && inbounds.get(token)
+}
 
 /** One logical call on its way through the SDK. */
 export class Exchange implements TurnOwner {
@@ -81,60 +102,80 @@ export class Exchange implements TurnOwner {
   #text: string | undefined
   /** The provider's response, where it is an error. */
   #refused: Response | undefined
+  /** What is sent in place of what arrives at the door, where the call is made through a user's client. */
+  #sealed: Sealed | undefined
+  #life: Life
+  readonly #token: Token = Object.freeze({})
 
   constructor(session: Session) {
     this.#session = session
+    this.#life = session.life
+    exchanges.set(this.#token, this)
   }
 
   static of(options: RequestOptions): Exchange | undefined {
-    return (options as Marked)[exchangeKey]
+    const token = (options as Marked)[exchangeKey]
+    return token && exchanges.get(token)
   }
 
   /** The exchange that a built request belongs to. */
   static ofRequest(request: object | undefined): Exchange | undefined {
-    return (request as { [permitKey]?: Exchange } | undefined)?.[permitKey]
+    const token = (request as { [permitKey]?: Token } | undefined)?.[permitKey]
+    return token && exchanges.get(token)
+  }
+
+  /** True for a call through a client of this session. */
+  isOf(session: object): boolean {
+    return this.#session === session
   }
 
   /** The same options object, marked; a copy if another call marked it already, or if it takes no mark. */
   mark(options: RequestOptions): RequestOptions {
     const marked: Marked =
       Object.hasOwn(options, exchangeKey) || !Object.isExtensible(options) ? { ...options } : options
-    Object.defineProperty(marked, exchangeKey, { value: this, enumerable: true, configurable: true, writable: true })
+    Object.defineProperty(marked, exchangeKey, {
+      value: this.#token,
+      enumerable: true,
+      configurable: true,
+      writable: true
+    })
     return marked
   }
 
   /**
-   * Judges a built request, and gives it back as it may be sent. Called once an attempt. `credentials` are the headers that the
-   * client's own credentials gave it.
+   * Judges a request that `maker` has built, and gives it back as it may be sent. Called once an attempt. `credentials` are the
+   * headers that the service's own credentials gave it.
    */
   async build(
     options: RequestOptions,
     built: BuiltRequest,
-    baseURL: string,
+    maker: OpenAI,
     credentials: ReadonlyMap<string, string> = new Map()
   ): Promise<BuiltRequest> {
     const { app, door, pinned } = this.#session
     // Options of fetch may have put plain members in their place.
     if (!(built.req.headers instanceof Headers)) built.req.headers = new Headers(built.req.headers)
     const head = { method: built.req.method ?? "get", url: built.url, headers: built.req.headers }
-    const inbound = (options as Marked)[inboundKey]
+    const inbound = inboundOf(options)
+    if (inbound?.life !== undefined && this.#options === undefined)
+      this.#life = new Life(this.#session.life, inbound.life)
     const isUser = (inbound?.credentials ?? this.#session.credentials)._tag !== "App"
     const own = door.account.size === 0 ? credentials : new Map([...door.account, ...credentials])
     const caller = { isUser, staysHome: isUser && pinned !== undefined, own }
-    const reading = Admission.read(head, door, caller, baseURL)
+    const reading = Admission.read(head, door, caller, maker.baseURL)
     const { added, endpoint, query, target } = reading
     this.#endpoint = endpoint
     this.#options = options
     // The SDK looks at its signal next, and says so itself; the guard lets nothing through.
     if (options.signal?.aborted && !this.#alone) return built
-    requireAlive(this.#session)
+    if (this.#life.over !== undefined) throw this.#life.over
     if (this.#interrupted !== undefined) throw this.#turn?.error ?? this.#interrupted
     this.#method = head.method.toUpperCase()
     this.#url = built.url
-    Object.defineProperty(built.req, permitKey, { value: this, enumerable: true, configurable: true })
+    Object.defineProperty(built.req, permitKey, { value: this.#token, enumerable: true, configurable: true })
     const resource = Admission.resourceOf(app, target)
     if (target._tag === "Protected" && this.#answer === undefined) return this.#nobodyWaits(resource)
-    const fault = Admission.faultOf(head, reading, door, caller)
+    const fault = Admission.faultOf(head, reading, door, caller) ?? this.#foreignOption(options, maker, target._tag)
     if (fault !== undefined) return this.#refuse(resource, fault)
     if (target._tag === "Family") {
       await this.#pass(target, resource, added)
@@ -170,6 +211,19 @@ export class Exchange implements TurnOwner {
     return this.build(...args)
   }
 
+  /** Seals what was judged; gives back what the SDK carries to the door in its place. */
+  seal(built: BuiltRequest, maker: OpenAI): BuiltRequest {
+    this.#sealed = seal(built.req, maker)
+    const req = Object.assign(this.#sealed.carried, { [permitKey]: this.#token })
+    return { ...built, req: req as unknown as BuiltRequest["req"] }
+  }
+
+  /** A request of a user's client changes nothing that is the service's. */
+  #foreignOption(options: RequestOptions, maker: OpenAI, kind: "Protected" | "Family") {
+    if (this.#session.credentials._tag === "App") return undefined
+    return foreignOption(options, maker, kind === "Protected" ? [ChunkStream, ReceivedEvents] : undefined)
+  }
+
   /** A protected request that no call is under way for, or none any more. */
   async #nobodyWaits(resource: string): Promise<never> {
     if (this.#turn?.error !== undefined) throw this.#turn.error
@@ -186,7 +240,7 @@ export class Exchange implements TurnOwner {
   ): Promise<void> {
     const { app, credentials, deployments, intents, server } = this.#session
     const before = this.#turn
-    const inbound = (options as Marked)[inboundKey]
+    const inbound = inboundOf(options)
     const call = await this.#made(() =>
       Call.fromParsed(operation, params, {
         bytes: content,
@@ -273,8 +327,9 @@ export class Exchange implements TurnOwner {
     this.#props = props
     try {
       // Who asks for the response as it is gets one; the pipeline judges and records what is in it.
-      const { options } = props
-      const parsed = options.__binaryResponse ? { ...props, options: { ...options, __binaryResponse: false } } : props
+      // Those of the attempt: a user's may tell another thing each time they are asked.
+      const options = this.#sealed === undefined ? props.options : (this.#options ?? props.options)
+      const parsed = { ...props, options: options.__binaryResponse ? { ...options, __binaryResponse: false } : options }
       const value = await this.#whole(await inner["parseResponse"](client, parsed), props)
       this.#value = value
       turn.answered(Effect.succeed(this.#reply(value, props, turn)))
@@ -317,6 +372,7 @@ export class Exchange implements TurnOwner {
           props,
           this.#client!,
           this.#session,
+          this.#life,
           turn.committed && { lineage: turn.committed.lineage },
           (reason) => this.interrupt(reason)
         )
@@ -378,18 +434,21 @@ export class Exchange implements TurnOwner {
   }
 
   /** One HTTP request, as the guard sends it: what was judged and nothing else. */
-  async send(fetch: typeof globalThis.fetch, input: string | URL | Request, init: RequestInit): Promise<Response> {
+  async send(fetch: typeof globalThis.fetch, input: string | URL | Request, given: RequestInit): Promise<Response> {
     this.#attempts++
+    if (this.#life.over !== undefined) throw this.#stop(this.#life.over)
+    const init = this.#unseal(given)
     const turn = this.#turn
-    const asBuilt = String(input) === this.#url && (init.method ?? "GET").toUpperCase() === this.#method
+    const asBuilt =
+      String(input) === this.#url && [given, init].every(({ method = "GET" }) => method.toUpperCase() === this.#method)
     if (turn === undefined) {
-      if (!asBuilt) throw this.#changed()
+      if (!asBuilt) throw this.#stop(changed())
       const response = fetch(input, init).then((r) => (r.ok ? r : this.#remember(r)))
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
     // A permit ends with its call.
     const isDecided = asBuilt && init.body === turn.committed?.bytes && this.#answer !== undefined
-    if (!isDecided) throw this.#changed()
+    if (!isDecided) throw this.#stop(changed())
     const transport = leanTransport(fetch, turn.committed?.content)
     const sent = { ...init, signal: this.#attempt(init.signal) }
     const first = await transport(input, sent)
@@ -408,9 +467,17 @@ export class Exchange implements TurnOwner {
     )
   }
 
-  /** Ends a call whose request was changed on its way out: now, for the SDK would try again. */
-  #changed(): Error {
-    const error = new EnforcementUnavailableError("The request was changed after it was decided on; nothing was sent.")
+  /** The sealed request in place of the one that was carried, where there is one. */
+  #unseal(init: RequestInit): RequestInit {
+    const sealed = this.#sealed
+    if (sealed === undefined) return init
+    const opened = unseal(sealed, init, mayBeSet(this.#session.door))
+    if ("changed" in opened) throw this.#stop(changed(opened.changed))
+    return opened.init
+  }
+
+  /** Ends a call before it is sent: now, for the SDK would try again. */
+  #stop(error: Error): Error {
     this.#turn?.answered(Effect.fail(this.#failed(error)))
     return (this.#interrupted ??= error)
   }
@@ -494,6 +561,9 @@ export class Exchange implements TurnOwner {
   }
 }
 
+const changed = (what = "the request"): EnforcementUnavailableError =>
+  new EnforcementUnavailableError(`The request was changed after it was decided on (${what}); nothing was sent.`)
+
 /** Has the SDK decode a stream with a class of ours, where nobody asked for another. Its log of the options stays as it was. */
 const decodeWith = (options: RequestOptions, streamClass: typeof ChunkStream): void => {
   if (options.__streamClass === undefined)
@@ -502,9 +572,6 @@ const decodeWith = (options: RequestOptions, streamClass: typeof ChunkStream): v
 
 /** True for a text that takes a while to read. */
 const isLarge = (body: unknown): boolean => typeof body === "string" && new Content(body).isLarge
-
-/** Stands in for an API key where nothing may ever be sent. */
-export const noApiKey = "no-api-key"
 
 const requireApiKey = ({ req: { headers } }: BuiltRequest): void => {
   if (headers.get("authorization") === `Bearer ${noApiKey}` || headers.get("api-key") === noApiKey)

@@ -11,16 +11,28 @@ type Fetch = typeof globalThis.fetch
 /** Judges a request that was made by hand, and gives it back with its permit. */
 export type ByHand = (request: RequestInit, url: string) => Promise<RequestInit>
 
-const guarded = new WeakMap<Fetch, { readonly fetch: Fetch; readonly byHand: ByHand }>()
+interface Guarded {
+  readonly fetch: Fetch
+  readonly owner: object
+  readonly byHand: ByHand
+}
+const guarded = new WeakMap<Fetch, Guarded>()
 
-/** A `fetch`, guarded for a client. Guarding twice is guarding once, for the last one who did. */
-export const guard = (given: Fetch, byHand: ByHand): Fetch => {
+/** The `fetch` behind a guard; what is not guarded is itself. It sends whatever it is given: only the guards may have it. */
+export const unguarded = (fetch: Fetch): Fetch => guarded.get(fetch)?.fetch ?? fetch
+
+/**
+ * A `fetch`, guarded for a client of `owner`. Guarding twice for one owner is guarding once, for the last client that did;
+ * another owner's guard stays in its place, behind the new one.
+ */
+export const guard = (given: Fetch, owner: object, byHand: ByHand): Fetch => {
   const before = guarded.get(given)
   if (before?.byHand === byHand) return given
-  const fetch = before?.fetch ?? given
+  const fetch = before?.owner === owner ? before.fetch : given
   const door = async (...[input, init = {}]: Parameters<Fetch>): Promise<Response> => {
     const exchange = Exchange.ofRequest(init)
-    if (exchange !== undefined) return exchange.send(fetch, input, init)
+    // A permit of another client opens nothing here.
+    if (exchange?.isOf(owner) === true) return exchange.send(fetch, input, init)
     const made = input instanceof Request ? { ...membersOf(input), ...init } : init
     const url = input instanceof Request ? input.url : String(input)
     // What has no host leaves nothing: the SDK tries out a fetch on one.
@@ -31,8 +43,13 @@ export const guard = (given: Fetch, byHand: ByHand): Fetch => {
     return alone.send(fetch, url, permitted)
   }
   // The SDK looks at what else a fetch has: its Response, for one.
-  const proxy = new Proxy(fetch, { apply: (_fetch, _this, args: Parameters<Fetch>) => door(...args) })
-  guarded.set(proxy, { fetch, byHand })
+  const proxy = new Proxy(fetch, {
+    apply: (_fetch, _this, args: Parameters<Fetch>) => door(...args),
+    construct: () => {
+      throw new TypeError("fetch is not a constructor")
+    }
+  })
+  guarded.set(proxy, { fetch, owner, byHand })
   return proxy
 }
 

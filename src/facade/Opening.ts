@@ -9,6 +9,7 @@ import { requireIntent, tokenSource } from "../AgentClient.ts"
 import type { Credentials } from "../Call.ts"
 import { ConfigurationError } from "../Errors.ts"
 import { newId } from "../Id.ts"
+import { Life } from "../Life.ts"
 import { requireName } from "../Name.ts"
 import { Pipeline } from "../Pipeline.ts"
 import { Workspace, type WorkspaceServices } from "../Workspace.ts"
@@ -47,8 +48,7 @@ export const openSession = (options: SecureOptions): Session => {
     runtime: ManagedRuntime.make(Layer.provide(options.layer ?? Pipeline.layer, stages)),
     hasOwnPipeline: options.layer !== undefined,
     tools: new Map(),
-    life: new AbortController(),
-    ending: new Set()
+    life: new Life()
   }
 }
 

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { AzureOpenAI, type ClientOptions, OpenAI, PagePromise } from "openai"
 import type { APIPromise } from "openai/api-promise"
-import { AgentClient, type AgentClientOptions } from "../AgentClient.ts"
+import { AgentClient, type AgentClientOptions, standingOf } from "../AgentClient.ts"
 import { Call, endpointOf, type Receipt } from "../Call.ts"
 import { currentLineage } from "../CurrentCall.ts"
 import type { Decision } from "../Decision.ts"
@@ -24,6 +24,7 @@ import {
 } from "../Errors.ts"
 import { scheduler } from "../EventLoop.ts"
 import { newId } from "../Id.ts"
+import { Life } from "../Life.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { requireName } from "../Name.ts"
 import {
@@ -40,16 +41,18 @@ import { type Service, Workspace, type WorkspaceServices } from "../Workspace.ts
 import { answerPromise, type ResponseProps } from "./Answer.ts"
 import { divide, isKeyless, type LayerOptions, ourOptions, type SecureOptions, workspaceOptions } from "./Options.ts"
 import { doorOf, headersOf } from "./Door.ts"
-import { Exchange, noApiKey, type RequestOptions } from "./Exchange.ts"
+import { type BuiltRequest, Exchange, type RequestOptions } from "./Exchange.ts"
 import { defaultFetch } from "./transport/Transport.ts"
-import { type ByHand, guard } from "./Guard.ts"
+import { type ByHand, guard, unguarded } from "./Guard.ts"
+import { pin, wantedOf } from "./Holder.ts"
 import { openSession } from "./Opening.ts"
 import { receiptOf } from "./Receipts.ts"
 import { judgeRunners } from "./Runners.ts"
 import { serviceOf } from "./Serving.ts"
-import { endSession, rememberSession, refuseHere, requireAlive, type Session } from "./Session.ts"
+import { rememberSession, refuseHere, requireAlive, type Session } from "./Session.ts"
 import { requirePrompts, type ToolHandler, type ToolOptions } from "./Tool.ts"
 import { answerToolCall, judgeTools, type ToolCall, type ToolMessage } from "./Tools.ts"
+import { noApiKey, withoutCloudCredentials, withoutCredentials } from "./Upstream.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
 
 /** What a secure client can do besides the SDK's own. */
@@ -58,7 +61,9 @@ export interface SecureMembers {
   readonly serverId: string
   /** `user` where the client itself carries a user's token. */
   readonly mode: "service" | "user"
+  /** True for a client that was bound to a user, until the binding ends. */
   readonly isBound: boolean
+  /** Policies, keys, log and agents. A bound client does not give them away. */
   readonly workspace: Workspace
   /** Settles when policies, keys, log, token and key sets are good; rejects with the error that a call would meet. */
   ready(): Promise<void>
@@ -92,16 +97,24 @@ export interface SecureMembers {
 }
 
 /**
- * A client bound to a user: the same API under the user's identity and limits.
+ * A client bound to a user: the same API under the user's identity and limits. It is all that its holder gets of the service:
+ * requests go to the service's provider with the service's credentials, as policy decided for the user. It knows neither key
+ * nor service, and its base URL, `fetch`, account and headers are pinned.
  *
  * @category clients
  */
 export type BoundSecureOpenAI<Client = SecureOpenAI> = Client & {
   readonly isBound: true
-  /** The client that was bound. */
-  readonly service: Client
+  /** Only the service's client gives its workspace: reading it here throws a `ConfigurationError`. */
+  readonly workspace: never
+  /** Only the service's client registers tools: calling this throws a `ConfigurationError`. */
+  readonly registerTool: never
+  /** The user, as `bindToUser` was given it or `asUser` made it. */
   readonly userClient: AgentClient
-  /** Ends the binding: later calls throw an `UnboundError`, streams that are being read end with it. */
+  /**
+   * Ends the binding, as {@link AgentClient.unregister} and the end of the service's client do: later calls throw an
+   * `UnboundError`, what was not sent yet is not sent, and streams that are being read end with it.
+   */
   unbind(): void
 }
 
@@ -115,20 +128,36 @@ export type Secured<Base extends typeof OpenAI> = Omit<Base, "prototype"> & {
 /** The default pipeline with its workspace. */
 export type PipelineLayer = Layer.Layer<Pipeline | WorkspaceServices, Configuration | EnforcementUnavailable>
 
-/** Carries a client's session in its options to its clones; whoever prints the options sees that there is one. */
-class SessionHandle {
-  readonly #session: Session
-  constructor(session: Session) {
-    this.#session = session
-  }
-  static sessionOf(handle: SessionHandle): Session {
-    return handle.#session
+/** What a clone of a client is made with besides its options, which anyone may write: only the client itself says this. */
+interface Heir {
+  /** The class that is made. */
+  readonly kind: unknown
+  readonly session: Session
+  /** What builds the requests of a user's client. */
+  readonly maker?: OpenAI
+}
+let heir: Heir | undefined
+
+/** Makes a clone; in its constructor, {@link claim} gives what it inherits. */
+const bequeath = <Client>(given: Heir, make: () => Client): Client => {
+  heir = given
+  try {
+    return make()
+  } finally {
+    heir = undefined
   }
 }
-const sessionKey = Symbol("secure-openai/session")
+
+const claim = (kind: unknown): Heir | undefined => {
+  const claimed = heir?.kind === kind ? heir : undefined
+  if (claimed !== undefined) heir = undefined
+  return claimed
+}
+
+/** Stands in the options of every secure client. A client that is made of them by hand would be somebody else's. */
+const madeKey = Symbol("secure-openai/client")
 
 interface Binding {
-  readonly service: OpenAI & SecureMembers
   readonly user: AgentClient
   /** True where the binding made the user, and takes it away with it. */
   readonly owned: boolean
@@ -142,6 +171,34 @@ const webSockets = "realtime"
 
 type AnyClient = new (...args: ReadonlyArray<never>) => OpenAI
 
+const onlyService = (does: string): ConfigurationError =>
+  new ConfigurationError(
+    `A bound client is all that its holder gets of a service: only the service's own client ${does}.`
+  )
+
+/** A session that was just opened; a user's has a client that builds its requests, and its base URL is pinned. */
+const opened = (session: Session, makerFor: (service: Session) => OpenAI): Omit<Heir, "kind"> => {
+  if (session.credentials._tag === "App") return { session }
+  const service: Session = { ...session, credentials: { _tag: "App" } }
+  const maker = makerFor(service)
+  const door = doorOf(maker, session.door)
+  return { maker, session: { ...session, service, door, pinned: maker.baseURL.replace(/\/+$/, "") } }
+}
+
+/** Judges a request that no call is under way for, made by hand through a client of the service's own. */
+const sendAlone = async (
+  session: Session,
+  maker: OpenAI,
+  request: RequestInit,
+  url: string,
+  options: RequestOptions = { method: "get", path: url },
+  credentials?: ReadonlyMap<string, string>
+): Promise<RequestInit> => {
+  const req = Object.assign(request, { headers: new Headers(request.headers) })
+  await new Exchange(session).buildAlone(options, { req, url, timeout: maker.timeout }, maker, credentials)
+  return req
+}
+
 /**
  * Makes the secure client of a client class of the SDK, or of a class of one's own that extends it: `SecureOpenAI` is
  * `secure(OpenAI)`, `SecureAzureOpenAI` is `secure(AzureOpenAI)`. The class's own options are taken beside ours.
@@ -149,33 +206,64 @@ type AnyClient = new (...args: ReadonlyArray<never>) => OpenAI
  * @category constructors
  */
 export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> => {
+  /** Options of the requests that are built here, with the headers that the client's credentials give them. */
+  const building = new WeakMap<object, ReadonlyMap<string, string>>()
+
   class SecuredClient extends (base as AnyClient as new (options: object) => OpenAI) {
     readonly #session: Session
+    /** The client that builds this one's requests and has the credentials; undefined where it is this one. */
+    readonly #maker: OpenAI | undefined
+    readonly #kind: unknown
     readonly #byHand: ByHand
-    /** Options of the requests that are built here, with the headers that the client's credentials give them. */
-    readonly #building = new WeakMap<object, ReadonlyMap<string, string>>()
 
-    constructor(options: ClientOptions & SecureOptions & { readonly [sessionKey]?: SessionHandle } = {}) {
+    constructor(options: ClientOptions & SecureOptions & { readonly [madeKey]?: true } = {}) {
+      const inherited = claim(new.target)
+      if (inherited === undefined && options[madeKey] !== undefined)
+        throw new ConfigurationError(
+          "These are the options of a secure client. Clone it by its own withOptions, or make a client of options of your own."
+        )
       const { ours, theirs } = divide(options, base)
-      const handle = options[sessionKey] ?? new SessionHandle(openSession(ours))
-      const session = SessionHandle.sessionOf(handle)
-      const byHand: ByHand = (request, url) => this.#alone(request, url, { method: "get", path: url })
-      super({
+      const given = {
         ...theirs,
         ...(ours.layer !== undefined && isKeyless(base, theirs) && { apiKey: noApiKey }),
-        fetch: guard(theirs.fetch ?? defaultFetch(), byHand),
-        [sessionKey]: handle
-      })
+        [madeKey]: true
+      }
+      const fetch = theirs.fetch ?? defaultFetch()
+      const { maker, session } =
+        inherited ??
+        opened(openSession(ours), (session) => {
+          const byHand: ByHand = (request, url) => sendAlone(session, maker, request, url)
+          const maker: OpenAI = Reflect.construct(
+            base,
+            [{ ...given, fetch: guard(fetch, session, byHand) }],
+            new.target
+          )
+          return maker
+        })
+      const byHand: ByHand = (request, url) => this.#alone(request, url, { method: "get", path: url })
+      super(
+        maker === undefined
+          ? { ...given, fetch: guard(fetch, session, byHand) }
+          : {
+              ...given,
+              ...withoutCredentials(maker),
+              ...((base as unknown) !== OpenAI && withoutCloudCredentials),
+              fetch: guard(unguarded(maker["fetch"]), session, byHand)
+            }
+      )
       this.#session = session
+      this.#maker = maker
+      this.#kind = new.target
       this.#byHand = byHand
       rememberSession(this, session)
       judgeTools(this.chat.completions, session)
       judgeRunners(this, session)
-      if (options[sessionKey] === undefined) {
-        session.door = doorOf(this, session.door)
+      if (inherited === undefined) {
+        if (maker === undefined) session.door = doorOf(this, session.door)
         const service = serviceOf(session, this, (operation, params) => this.#endpoint(operation, params))
         services.set(session, service)
         session.workspace.serve(service)
+        if (maker !== undefined) pin(this, new.target !== (SecuredClient as unknown))
       }
     }
 
@@ -188,19 +276,16 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     get mode(): "service" | "user" {
-      return this.#session.credentials._tag === "User" && !this.isBound ? "user" : "service"
+      return this.#session.credentials._tag === "User" && !bindings.has(this.#session) ? "user" : "service"
     }
 
     get workspace(): Workspace {
+      if (bindings.has(this.#session)) throw onlyService("gives its workspace")
       return this.#session.workspace
     }
 
     get isBound(): boolean {
-      return bindings.has(this.#session)
-    }
-
-    get service(): (OpenAI & SecureMembers) | undefined {
-      return bindings.get(this.#session)?.service
+      return bindings.has(this.#session) && this.#session.life.over === undefined
     }
 
     get userClient(): AgentClient | undefined {
@@ -216,6 +301,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     registerTool(name: string, handler: ToolHandler, options: ToolOptions = {}): void {
+      if (bindings.has(this.#session)) throw onlyService("registers tools")
       if (isOperation(name))
         throw new ConfigurationError(`A tool cannot be named "${name}": that is one of the service's own operations.`)
       requireName("A tool's name", name)
@@ -260,17 +346,17 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     unbind(): void {
-      if (this.isBound) endSession(this.#session, new UnboundError())
+      if (bindings.has(this.#session)) this.#session.life.end(new UnboundError())
     }
 
     async close(): Promise<void> {
       const binding = bindings.get(this.#session)
       if (binding !== undefined) {
         this.unbind()
-        if (binding.owned && binding.user.registered && !binding.user.workspace.closed) await binding.user.unregister()
+        if (binding.owned && binding.user.registered && !this.#session.workspace.closed) await binding.user.unregister()
         return
       }
-      endSession(this.#session, new ClosedError())
+      this.#session.life.end(new ClosedError())
       await this.#session.runtime.dispose()
       if (this.#session.ownsWorkspace) await this.#session.workspace.close()
     }
@@ -302,20 +388,50 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       return page as PagePromise<never, never>
     }
 
-    override async buildRequest(options: RequestOptions, retry?: { retryCount?: number }) {
-      this.#building.set(options, new Map())
+    override async buildRequest(options: RequestOptions, retry?: { retryCount?: number }): Promise<BuiltRequest> {
+      const exchange = Exchange.of(options)
+      if (this.#maker !== undefined) return this.#seal(options, exchange ?? new Exchange(this.#session), retry)
+      building.set(options, new Map())
       const built = await super.buildRequest(options, retry)
       // Assigned since, or put in its place by the SDK: a fetch is only used through the guard.
-      Object.assign(this, { fetch: guard(this["fetch"], this.#byHand) })
-      const exchange = Exchange.of(options)
-      if (exchange !== undefined) return exchange.build(options, built, this.baseURL, this.#building.get(options))
-      // Built by hand, it is judged when it is sent; a user's holds a key that is not the user's.
-      if (this.#session.credentials._tag !== "App") await this.#alone(built.req, built.url, options)
-      return built
+      Object.assign(this, { fetch: guard(this["fetch"], this.#session, this.#byHand) })
+      // Built by hand, it is judged when it is sent.
+      return exchange === undefined ? built : exchange.build(options, built, this, building.get(options))
+    }
+
+    /** Builds a user's request out of the holder's reach, and gives back what the SDK carries to the door in its place. */
+    async #seal(
+      options: RequestOptions,
+      exchange: Exchange,
+      retry?: { retryCount?: number },
+      byHand?: RequestInit
+    ): Promise<BuiltRequest> {
+      const maker: OpenAI = this.#maker ?? this
+      // Whoever made the options may answer another thing each time: what is judged is what is built.
+      const given = { ...options }
+      const before = { ...given }
+      building.set(given, new Map())
+      const made = await super.buildRequest.call(maker, given, retry)
+      for (const [name, value] of Object.entries(given))
+        if (Reflect.get(before, name) !== value) Reflect.set(options, name, value)
+      if (byHand !== undefined) {
+        made.url = given.path
+        if (byHand.body !== undefined && byHand.body !== null)
+          Object.assign(made.req, { duplex: "half", body: byHand.body })
+      }
+      const judging = [given, made, maker, building.get(given)] as const
+      const built = await (Exchange.of(options) === undefined
+        ? exchange.buildAlone(...judging)
+        : exchange.build(...judging))
+      const about = { url: built.url, options: given }
+      await super.prepareRequest.call(maker, built.req, about)
+      await maker["_provider"]?.prepareRequest?.(built.req, { ...about, timeout: built.timeout })
+      const timeout = given.timeout ?? this.timeout
+      return exchange.seal({ ...built, timeout }, maker)
     }
 
     protected override async prepareRequest(...[request, made]: Parameters<OpenAI["prepareRequest"]>): Promise<void> {
-      await super.prepareRequest(request, made)
+      if (this.#maker === undefined) await super.prepareRequest(request, made)
       // Without an exchange nobody waits for the answer: what the log must follow to its end is refused.
       const exchange = Exchange.of(made.options) ?? Exchange.ofRequest(request)
       if (exchange === undefined) await this.#alone(request, made.url, made.options)
@@ -323,10 +439,16 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
 
     /** Judges a request that no call is under way for. */
     async #alone(request: RequestInit, url: string, options: RequestOptions): Promise<RequestInit> {
-      const req = Object.assign(request, { headers: new Headers(request.headers) })
-      const built = { req, url, timeout: this.timeout }
-      await new Exchange(this.#session).buildAlone(options, built, this.baseURL, this.#building.get(options))
-      return req
+      if (this.#maker === undefined) return sendAlone(this.#session, this, request, url, options, building.get(options))
+      const { headers, method: verb = options.method, signal } = request
+      const given: RequestOptions = {
+        method: verb.toLowerCase() as RequestOptions["method"],
+        path: url,
+        headers: headers as RequestOptions["headers"],
+        ...(signal !== undefined && { signal })
+      }
+      const { req } = await this.#seal(given, new Exchange(this.#session), undefined, request)
+      return Object.assign(request, req)
     }
 
     /**
@@ -340,13 +462,13 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
 
     /** The key goes to requests that are built here; libraries ask for it to open sockets of their own. */
     protected override async authHeaders(...[options, schemes]: Parameters<OpenAI["authHeaders"]>) {
-      if (!this.#building.has(options)) {
+      if (!building.has(options)) {
         requireAlive(this.#session)
         await this.#session.workspace.ready()
         this.#judgeSocket()
       }
       const headers = await super.authHeaders(options, schemes)
-      if (this.#building.has(options)) this.#building.set(options, headersOf(headers))
+      if (building.has(options)) building.set(options, headersOf(headers))
       return headers
     }
 
@@ -369,25 +491,36 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     override withOptions(options: Partial<ClientOptions>): this {
-      for (const key of Object.keys(options))
+      const given = { ...options }
+      for (const key of Object.keys(given))
         if (ourOptions.has(key))
           throw new ConfigurationError(
             `withOptions takes the SDK's options only; make a new client for another "${key}".`
           )
-      if (this.isBound && options.baseURL !== undefined && options.baseURL !== null && options.baseURL !== this.baseURL)
-        throw new ConfigurationError("The baseURL of a bound client is its service's.")
-      return super.withOptions(options)
+      const kind = this.#kind
+      const session = this.#session
+      if (this.#maker === undefined) return bequeath({ kind, session }, () => super.withOptions(given))
+      const { defaults, own } = wantedOf(given, this, this.#maker, session.door)
+      const maker =
+        defaults === undefined
+          ? this.#maker
+          : bequeath({ kind, session: session.service ?? session }, () => super.withOptions.call(this.#maker, defaults))
+      return pin(
+        bequeath({ kind, session, maker }, () => super.withOptions(own)),
+        false
+      )
     }
 
     /** Where params of an operation would go: a client that names deployments builds its URLs by itself. */
     async #endpoint(operation: string, params: object): Promise<string> {
-      const endpoint = endpointOf(this.#session.app, operation, params, this.baseURL)
+      const maker = this.#maker ?? this
+      const endpoint = endpointOf(this.#session.app, operation, params, maker.baseURL)
       if (base === OpenAI || !isOperation(operation)) return endpoint
-      await this._callApiKey()
+      await maker._callApiKey()
       const { path } = endpointFor(operations[operation], params)
       const options: RequestOptions = { method: "post", path, body: params }
-      this.#building.set(options, new Map())
-      const { url } = await super.buildRequest(options)
+      building.set(options, new Map())
+      const { url } = await super.buildRequest.call(maker, options)
       const { origin, pathname } = new URL(url)
       return `POST ${origin}${pathname}`
     }
@@ -411,29 +544,35 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       }
       if (this.isBound || this.mode === "user")
         return refuse("not_service", "Only a client in service mode can be bound; this one already acts for a user.")
-      if (!(user instanceof AgentClient)) return refuse("not_registered", "bindToUser takes a registered AgentClient.")
-      if (user.workspace !== workspace)
+      const standing = standingOf(user)
+      if (standing === undefined) return refuse("not_registered", "bindToUser takes a registered AgentClient.")
+      if (standing.workspace !== workspace)
         return refuse(
           "other_workspace",
           `${user.agentId} is registered in another workspace; make it with { workspace: client.workspace }.`
         )
       if (user.agentType !== "user")
         return refuse("not_user", `${user.agentId} is an agent of type "${user.agentType}"; only a user can be bound.`)
-      if (!user.registered)
+      const { credentials, life } = standing
+      if (life === undefined)
         return refuse("not_registered", `${user.agentId} is not registered; await register() first.`)
+      const service = this.#session
+      const kind = this.#kind
+      const maker = bequeath({ kind, session: service }, () => super.withOptions({}))
       const session: Session = {
-        ...this.#session,
-        credentials: user.credentials,
-        intents:
-          user.intentPolicy === undefined ? this.#session.intents : [...this.#session.intents, user.intentPolicy],
-        life: new AbortController(),
-        ending: new Set(),
-        service: this.#session,
-        door: doorOf(this, this.#session.door),
-        pinned: withoutSlashes(this.baseURL)
+        ...service,
+        credentials,
+        intents: user.intentPolicy === undefined ? service.intents : [...service.intents, user.intentPolicy],
+        life: new Life(service.life, life),
+        service,
+        door: doorOf(maker, service.door),
+        pinned: withoutSlashes(maker.baseURL)
       }
-      bindings.set(session, { service: this as unknown as OpenAI & SecureMembers, user, owned: ownsUser })
-      return super.withOptions({ [sessionKey]: new SessionHandle(session) } as Partial<ClientOptions>)
+      bindings.set(session, { user, owned: ownsUser })
+      return pin(
+        bequeath({ kind, session, maker }, () => super.withOptions({})),
+        false
+      )
     }
   }
   Object.defineProperty(SecuredClient, "name", { value: `Secure${base.name}` })

@@ -6,7 +6,7 @@
 import type { OpenAI } from "openai"
 import { isOperation, urlOf } from "../Operation.ts"
 import type { Message, Service } from "../Workspace.ts"
-import { type Inbound, inboundKey } from "./Exchange.ts"
+import { inboundOptions } from "./Exchange.ts"
 import type { Session } from "./Session.ts"
 import { runTool } from "./Tools.ts"
 
@@ -17,7 +17,6 @@ export const serviceOf = (session: Session, client: OpenAI, endpointOf: Service[
   endpoint: endpointOf,
   prompts: (operation) => session.tools.get(operation)?.prompts ?? [],
   deliver: async (message: Message) => {
-    const inbound: Inbound = message
     const endpoint = await endpointOf(message.operation, message.params)
     if (isOperation(message.operation))
       return client.post<unknown>(urlOf(endpoint), {
@@ -25,10 +24,11 @@ export const serviceOf = (session: Session, client: OpenAI, endpointOf: Service[
         headers: { "content-type": "application/json" },
         stream: message.stream,
         ...(message.signal !== undefined && { signal: message.signal }),
-        [inboundKey]: inbound
+        ...inboundOptions(message)
       } as object)
     const { value } = await runTool(session, message.operation, message.params, {
       signal: message.signal,
+      life: message.life,
       call: {
         credentials: message.credentials,
         intents: [...session.intents, ...message.intents],

@@ -11,6 +11,7 @@ import type { Door } from "./Door.ts"
 import { type PolicyDenied, toSdkError } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import type { Deployments } from "../Deployment.ts"
+import type { Life } from "../Life.ts"
 import type { Pipeline } from "../Pipeline.ts"
 import type { Workspace } from "../Workspace.ts"
 import type { RegisteredTool } from "./Tool.ts"
@@ -29,31 +30,21 @@ export interface Session {
   readonly ownsWorkspace: boolean
   readonly runtime: ManagedRuntime.ManagedRuntime<Pipeline, unknown>
   readonly tools: Map<string, RegisteredTool>
-  /** Aborted by `unbind()` and `close()`; its reason is what every later call throws. */
-  readonly life: AbortController
+  /** Ends by `unbind()`, by `close()`, and with what it depends on; its reason is what every later call throws. */
+  readonly life: Life
   /** What of queries and headers is the service's own, and what callers may add. Set when the client of the session is made. */
   door: Door
   /** True where the option `layer` brought another pipeline than the default one. */
   readonly hasOwnPipeline: boolean
-  /** What ends each stream that is being read. */
-  readonly ending: Set<(reason: Error) => void>
-  /** The service's session, for a binding: it ends with its service. */
+  /** In another's name than the service's: what the service itself is to its workspace. */
   readonly service?: Session
   /** The base URL that a user's requests may not leave; the service's own may. */
   readonly pinned?: string
 }
 
 /** Throws why a session has ended, if it has. */
-export const requireAlive = (session: Session): void => {
-  if (session.life.signal.aborted) throw session.life.signal.reason
-  if (session.service !== undefined) requireAlive(session.service)
-}
-
-/** Ends a session: later calls throw `reason`, and so do the streams that are being read. */
-export const endSession = (session: Session, reason: Error): void => {
-  if (session.life.signal.aborted) return
-  session.life.abort(reason)
-  for (const end of session.ending) end(reason)
+export const requireAlive = ({ life }: Session): void => {
+  if (life.over !== undefined) throw life.over
 }
 
 const sessions = new WeakMap<OpenAI, Session>()

@@ -13,6 +13,7 @@ import type { Lineage, Reply } from "../Call.ts"
 import { scheduler } from "../EventLoop.ts"
 import { toSdkError } from "../Errors.ts"
 import { RawEvent } from "../invocation/ReceivedEvents.ts"
+import type { Life } from "../Life.ts"
 import { type Answer, eventStream, responseLike, type ResponseProps } from "./Answer.ts"
 import { rememberAsked } from "./Asked.ts"
 import { rememberChunk } from "./Receipts.ts"
@@ -21,22 +22,24 @@ import type { Session } from "./Session.ts"
 /** Ends a stream from outside, with the reason that its reader then sees. */
 type End = (reason: Error) => void
 
-/** The answer that a streamed reply gives; `end` is to end it. */
+/** The answer that a streamed reply gives; `end` is to end it, at the latest when `life` does. */
 export const streamAnswer = (
   reply: Extract<Reply, { readonly _tag: "Stream" }>,
   props: ResponseProps,
   client: OpenAI,
   session: Session,
+  life: Life,
   committed: { readonly lineage: Lineage } | undefined,
   end: End
 ): Answer => {
   const { consumed: tell = () => {}, receipt } = reply.meta
   const reading = { begun: false }
   const stop = stopOf(session, receipt?.call, end, reading)
-  session.ending.add(stop)
+  const release = life.onEnd(stop)
   const open = (): AsyncIterator<unknown> => {
     if (reading.begun) throw new OpenAIError("Cannot iterate over a consumed stream, use `.tee()` to split the stream.")
     reading.begun = true
+    if (life.over !== undefined) throw life.over
     unread.unregister(props)
     let first = receipt !== undefined
     return new Chunks(
@@ -54,13 +57,13 @@ export const streamAnswer = (
           if (committed !== undefined) rememberAsked(session, chunk, committed)
           tell()
         },
-        over: () => session.ending.delete(stop),
-        left: () => leave({ session, call: receipt?.call, end: stop })
+        over: release,
+        left: () => leave({ session, call: receipt?.call, end: stop, release })
       }
     )
   }
   const stream = new OpenAIStream(open, props.controller, client)
-  if (receipt !== undefined) unread.register(open, { session, call: receipt.call, end: stop }, props)
+  if (receipt !== undefined) unread.register(open, { session, call: receipt.call, end: stop, release }, props)
   return {
     props,
     value: async () => stream,
@@ -88,11 +91,12 @@ interface Unread {
   readonly session: Session
   readonly call: string | undefined
   readonly end: End
+  readonly release: () => void
 }
 
-const leave = ({ call, end, session }: Unread): void => {
+const leave = ({ call, end, release, session }: Unread): void => {
   if (call !== undefined) session.workspace.abandon(call)
-  session.ending.delete(end)
+  release()
   end(new APIUserAbortError())
 }
 

@@ -16,6 +16,7 @@ import { Content } from "../Content.ts"
 import { askedInCourse, inCourseOf, stepsInCourseOf } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { scheduler } from "../EventLoop.ts"
+import type { Life } from "../Life.ts"
 import {
   inWords,
   type PipelineError,
@@ -56,6 +57,8 @@ export const runTool = async (
     readonly handler?: ToolHandler | undefined
     readonly signal?: AbortSignal | undefined
     readonly call?: CallOptions
+    /** Whose end the tool is not run after, besides the session's. */
+    readonly life?: Life | undefined
     readonly isText?: boolean
     /** The call whose answer asked for it. Default: the one in whose course it is asked for. */
     readonly askedBy?: Lineage | undefined
@@ -65,6 +68,7 @@ export const runTool = async (
   if (options.signal?.aborted) throw new APIUserAbortError()
   const lineage = askedInCourse(options.askedBy)
   const tool = session.tools.get(name)
+  const over = (): Error | undefined => session.life.over ?? options.life?.over
   const run = Effect.suspend(() => {
     if (typeof args === "string") throw noArguments(session, name, args)
     const call = Call.tool(name, args, {
@@ -80,7 +84,7 @@ export const runTool = async (
     return Effect.provideService(
       Effect.flatMap(Pipeline, (pipeline) => pipeline.run(call)),
       CurrentHandler,
-      (committed) => handle(committed, handler)
+      (committed) => handle(committed, handler, over)
     )
   })
   const exit = await session.runtime.runPromiseExit(run, { scheduler, signal: options.signal })
@@ -90,7 +94,7 @@ export const runTool = async (
     if (reply.meta.receipt !== undefined) rememberReceipt(value, reply.meta.receipt)
     return { value, receipt: reply.meta.receipt }
   }
-  throw Cause.hasInterruptsOnly(exit.cause) ? new APIUserAbortError() : toSdkError(Cause.squash(exit.cause))
+  throw Cause.hasInterruptsOnly(exit.cause) ? (over() ?? new APIUserAbortError()) : toSdkError(Cause.squash(exit.cause))
 }
 
 /** The arguments that policy let pass of those that a model wrote: what stays keeps its text, a large integer too. */
@@ -110,7 +114,11 @@ const noArguments = ({ app }: Session, name: string, text: string): PolicyDenied
   )
 }
 
-const handle = (committed: Committed, handler: ToolHandler | undefined): Effect.Effect<Reply, PipelineError> => {
+const handle = (
+  committed: Committed,
+  handler: ToolHandler | undefined,
+  over: () => Error | undefined
+): Effect.Effect<Reply, PipelineError> => {
   const { call, params, principal } = committed
   if (handler === undefined)
     return Effect.fail(
@@ -126,7 +134,11 @@ const handle = (committed: Committed, handler: ToolHandler | undefined): Effect.
     )
   return Effect.map(
     Effect.tryPromise({
-      try: async (signal) => inCourseOf(committed.lineage, () => handler(params, { principal, signal, call })),
+      try: async (signal) => {
+        const ended = over()
+        if (ended !== undefined) throw ended
+        return inCourseOf(committed.lineage, () => handler(params, { principal, signal, call }))
+      },
       catch: (cause) => new ProviderFailed({ cause, attempts: 0 })
     }),
     (value) => Reply.json(stepsInCourseOf(committed.lineage, value))

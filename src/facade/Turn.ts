@@ -89,7 +89,7 @@ export class Turn {
       this.#permit.promise.then(release, release)
     }
     fiber.addObserver((exit) => {
-      if (Exit.isFailure(exit)) return this.#failed(owner, callerError(exit.cause, signal))
+      if (Exit.isFailure(exit)) return this.#failed(owner, callerError(exit.cause, signal, session.life.over))
       owner.ended(this, { reply: exit.value })
       this.#permit.reject(answeredHere)
     })
@@ -144,8 +144,14 @@ export const layerInvocation = Layer.succeed(Invocation, {
     })
 })
 
-const callerError = (cause: Cause.Cause<unknown>, signal: AbortSignal | null | undefined): unknown =>
-  Cause.hasInterruptsOnly(cause) ? userAbort(signal) : toSdkError(Cause.squash(cause))
+const callerError = (
+  cause: Cause.Cause<unknown>,
+  signal: AbortSignal | null | undefined,
+  over: Error | undefined
+): unknown => {
+  if (!Cause.hasInterruptsOnly(cause)) return toSdkError(Cause.squash(cause))
+  return signal?.aborted === true ? userAbort(signal) : (over ?? userAbort(signal))
+}
 
 /** The SDK's error for a call that its caller gave up, with the signal's reason where the SDK has it. */
 const userAbort = (signal: AbortSignal | null | undefined): APIUserAbortError => {

@@ -48,7 +48,14 @@ export interface Reading {
 
 /** Why a request is refused at the door. */
 export interface Fault {
-  readonly code: "rerouted" | "foreign_url" | "foreign_header" | "foreign_query" | "invalid_method" | "invalid_body"
+  readonly code:
+    | "rerouted"
+    | "foreign_url"
+    | "foreign_header"
+    | "foreign_option"
+    | "foreign_query"
+    | "invalid_method"
+    | "invalid_body"
   readonly message: string
   readonly hint?: string
 }

@@ -176,7 +176,7 @@ describe("a chain of three agents", () => {
       [({ chain }) => ({ chain: chain.toReversed() }), /another depth|no root/],
       [() => ({ behalf: [] }), /leaves out an agent/],
       [() => ({ credentials: { _tag: "App" } }), /another token|another principal/],
-      [() => ({ credentials: ofLab.credentials }), /another token|another principal/],
+      [() => ({ credentials: { _tag: "Agent", name: ofLab.appName } }), /another token|another principal/],
       [({ bytes }) => ({ bytes: bytes.replace("Hello", "Hi") }), /other params/]
     ]
     for (const [attempt, message] of attempts) {

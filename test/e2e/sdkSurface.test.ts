@@ -5,7 +5,7 @@
 import { AzureOpenAI, OpenAI } from "openai"
 import { inspect } from "node:util"
 import { afterAll, describe, expect, it, vi } from "vitest"
-import { secure, SecureAzureOpenAI, SecureOpenAI, Workspace } from "../../src/index.ts"
+import { ConfigurationError, secure, SecureAzureOpenAI, SecureOpenAI, Workspace } from "../../src/index.ts"
 
 const workspace = new Workspace({ audit: "memory" })
 afterAll(() => workspace.close())
@@ -14,7 +14,9 @@ const key = "sk-of-the-client"
 const token = "token.of.a-user"
 const options = { apiKey: key, baseURL: "http://127.0.0.1:9/v1", fetch: globalThis.fetch }
 const plain = new OpenAI(options)
-const client = new SecureOpenAI({ ...options, workspace, appName: "my-app", jwtToken: token })
+const client = new SecureOpenAI({ ...options, workspace, appName: "my-app" })
+/** One whose holder is a user. */
+const lent = new SecureOpenAI({ ...options, workspace, appName: "my-app", jwtToken: token })
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
 const isResource = (value: unknown): value is object => isObject(value) && "_client" in value
@@ -152,13 +154,17 @@ describe("what a client shows", () => {
   it("holds nothing of ours when it is printed, however deep", () => {
     const shown = inspect(client, { depth: Infinity, showHidden: true, maxArrayLength: null, maxStringLength: null })
     expect(shown).toContain(key)
-    for (const internal of [token, "_tag", "intents", "ManagedRuntime", "Workspace", "my-app"])
+    const lentShown = inspect(lent, { depth: Infinity, showHidden: true, maxArrayLength: null, maxStringLength: null })
+    for (const internal of [token, "_tag", "intents", "ManagedRuntime", "Workspace", "my-app"]) {
       expect(shown).not.toContain(internal)
+      expect(lentShown).not.toContain(internal)
+    }
+    expect(lentShown).not.toContain(key)
     const lines = (of: object) => {
       const shownAs = inspect(of, { depth: 6 }).replace("SecureOpenAI", "OpenAI")
       return shownAs.split("\n").map((line) => line.replace(/,$/, ""))
     }
-    const handle = (line: string) => line.includes("Symbol(secure-openai/session): SessionHandle {}")
+    const handle = (line: string) => line.includes("Symbol(secure-openai/client): true")
     expect(lines(client).filter((line) => !handle(line))).toEqual(lines(plain))
     expect(lines(client).filter(handle)).toHaveLength(1)
   })
@@ -174,9 +180,18 @@ describe("what a client shows", () => {
     expect(asJson(client)).toBe(asJson(plain))
   })
 
-  it("is none of it once the options are taken from it by hand: such a client is still the same caller's", () => {
-    const given = Reflect.get(client, "_options") as ConstructorParameters<typeof SecureOpenAI>[0]
-    const again = new SecureOpenAI({ ...given })
-    expect([again.mode, again.serverId, again.workspace === workspace]).toEqual(["user", client.serverId, true])
+  it("makes no other client: options that are taken from it by hand are refused", () => {
+    for (const one of [client, lent]) {
+      const given = Reflect.get(one, "_options") as ConstructorParameters<typeof SecureOpenAI>[0]
+      expect(() => new SecureOpenAI({ ...given })).toThrow(ConfigurationError)
+    }
+  })
+
+  it("is the same for a user's client, but for what is the service's", () => {
+    expect(Object.keys(lent)).toEqual(Object.keys(plain))
+    expect([...resources(lent).keys()]).toEqual([...theirs.keys()])
+    const clone = lent.withOptions({ timeout: 1 })
+    expect([clone.mode, clone.serverId, clone.workspace === workspace]).toEqual(["user", lent.serverId, true])
+    expect([lent.apiKey, lent.baseURL]).toEqual(["no-api-key", options.baseURL])
   })
 })

@@ -225,7 +225,9 @@ describe("the default workspace", () => {
       const code = (e) => e.code
       console.log(await client.chat.completions.create({ model: "gpt-4", messages: [] }).catch(code))
       console.log((await client.embeddings.create({ model: "text-embedding-3-small", input: "x" })).data.length)
-      console.log(new AgentClient({ iamToken: "x" }).workspace === client.workspace)`
+      const agent = await new AgentClient({ agentType: "agent" }).register()
+      const found = await agent.invokeTool("tool:env-app/none", {}, { targetAgent: client.serverId }).catch(code)
+      console.log(found !== "not_registered")`
     const { stdout } = await exec(process.execPath, ["--input-type=module", "-e", script], {
       cwd: home,
       env: { ...process.env, SECURE_OPENAI_HOME: Path.join(home, "h"), SECURE_OPENAI_POLICIES: Path.dirname(policies) }

@@ -77,10 +77,8 @@ afterEach(() => {
   asked.length = 0
 })
 
-const open = async () => {
-  const client = new SecureOpenAI({ apiKey: "k", baseURL, maxRetries: 0, appName: "lab", workspace })
-  return client.asUser(mintToken({ sub: "carol" }))
-}
+const openService = () => new SecureOpenAI({ apiKey: "k", baseURL, appName: "lab", workspace, maxRetries: 0 })
+const open = () => openService().asUser(mintToken({ sub: "carol" }))
 
 let made = 0
 const responseOf = (output: ReadonlyArray<object>) => ({
@@ -187,7 +185,7 @@ describe.each([
   })
 
   it("runs what no policy knows for the service, and what the plain client runs for the plain client", async () => {
-    const { service } = await open()
+    const service = openService()
     for (const client of [service, new OpenAI({ apiKey: "k", baseURL, maxRetries: 0 })]) {
       const ran: Array<unknown> = []
       answers = [responds(call("wire_money", { to: "eve" })), done()]
@@ -442,8 +440,9 @@ describe("the SDK's other runners", () => {
   )
 
   it("invokeTool tells of a tool that gives nothing as the SDK does", async () => {
-    const carol = await open()
-    carol.registerTool("nothing", () => undefined)
+    const service = openService()
+    service.registerTool("nothing", () => undefined)
+    const carol = await service.asUser(mintToken({ sub: "carol" }))
     const message = await carol.invokeTool({
       id: "c",
       type: "function",

@@ -47,7 +47,7 @@ describe.each(clients)("with %s", (_name, who, cap) => {
 
   it("runTools runs the function, a decision for each turn", async () => {
     world().provider.behave({ toolCalls: [call] })
-    world()[who].registerTool("weather", ({ city }: { city: string }) => `sunny in ${city}`)
+    world().service.registerTool("weather", ({ city }: { city: string }) => `sunny in ${city}`)
     const runner = world()[who].chat.completions.runTools({
       ...chat,
       tools: [zodFunction({ name: "weather", parameters, function: ({ city }) => `sunny in ${city}` })]

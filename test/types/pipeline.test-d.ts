@@ -126,8 +126,12 @@ export const typed = async (agent: AgentClient, client: SecureOpenAI) => {
   // @ts-expect-error a tool is named tool:<app>/<name>
   await agent.invokeTool("generate", {}, { targetAgent: client.serverId })
   const bound = client.bindToUser(agent)
-  const service: SecureOpenAI = bound.service
+  // @ts-expect-error a binding does not give its service away
+  bound.service satisfies SecureOpenAI
+  // @ts-expect-error nor registers tools with it
+  bound.registerTool("x", () => 1)
+  const lent: OpenAI = bound
   bound.unbind()
   const completion: OpenAI.ChatCompletion = await bound.chat.completions.create({ model: "gpt-4", messages: [] })
-  return [content, service, completion]
+  return [content, lent, completion]
 }

@@ -240,7 +240,7 @@ const upgraded = async () => {
 describe("a WebSocket", () => {
   it.each(classes)("%s of a user is refused, and the log says so", async (_name, open) => {
     const l = lab()
-    const alice = Object.assign(await l.as("alice"), { baseURL: sockets.url })
+    const alice = await l.as("alice", { baseURL: sockets.url })
     expect(() => open(alice)).toThrow(PolicyDeniedError)
     await l.workspace.ready()
     await new Promise((resolve) => setTimeout(resolve, 20))
@@ -322,7 +322,7 @@ describe("a WebSocket", () => {
   })
   it("of a user is refused through `create` too, where keys come from a function", async () => {
     const l = lab()
-    const alice = (await l.as("alice")).withOptions({ apiKey: async () => "k" })
+    const alice = await l.as("alice", { apiKey: async () => "k" })
     await expect(OpenAIRealtimeWS.create(alice, { model: "gpt-realtime" })).rejects.toBeInstanceOf(PolicyDeniedError)
     expect(sockets.hits).toEqual([])
   })

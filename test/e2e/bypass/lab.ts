@@ -57,7 +57,8 @@ export interface Lab {
   readonly plain: OpenAI
   readonly workspace: Workspace
   readonly service: SecureOpenAI
-  readonly as: (name: string) => Promise<User>
+  /** A user of the service, or of another one of this lab, made with these options. */
+  readonly as: (name: string, options?: SecureOptions & ClientOptions) => Promise<User>
   /** A secure client of a class of one's own in this lab. */
   readonly make: (Class: typeof SecureOpenAI, options?: SecureOptions & ClientOptions) => SecureOpenAI
   readonly records: () => Promise<ReadonlyArray<ReadRecord>>
@@ -93,7 +94,7 @@ export const useLab = () => {
       workspace,
       service,
       make,
-      as: (name) => service.asUser(mintToken({ sub: name })),
+      as: (name, options) => (options ? make(SecureOpenAI, options) : service).asUser(mintToken({ sub: name })),
       records: () => workspace.records()
     }
   }

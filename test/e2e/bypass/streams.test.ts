@@ -95,7 +95,7 @@ describe("errors", () => {
   it.each([400, 401, 403, 429, 500])("%i: nothing of it tells the key", async (status) => {
     const l = lab()
     l.provider.behave({ status })
-    const alice = (await l.as("alice")).withOptions({ apiKey: "sk-very-secret" })
+    const alice = await l.as("alice", { apiKey: "sk-very-secret" })
     const seen = await attempt(l, alice, (c) => c.chat.completions.create(over))
     expect(seen.error).toMatchObject({ status })
     expect(JSON.stringify([seen.error, String(seen.error)])).not.toContain("sk-very-secret")
@@ -104,7 +104,7 @@ describe("errors", () => {
   })
   it("a refusal tells neither prompt nor key to the log", async () => {
     const l = lab()
-    const bob = (await l.as("bob")).withOptions({ apiKey: "sk-very-secret" })
+    const bob = await l.as("bob", { apiKey: "sk-very-secret" })
     const said = [{ role: "user" as const, content: "a very secret prompt" }]
     const seen = await attempt(l, bob, (c) => c.chat.completions.create({ ...over, messages: said }))
     expect(seen.hits).toEqual([])

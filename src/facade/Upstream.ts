@@ -1,0 +1,97 @@
+/**
+ * How a user's request leaves: it is built by the service's own client, which the holder of the user's client cannot reach,
+ * judged, and sealed. The SDK carries a copy without credentials to the door; there the sealed request is sent in its place.
+ * So nothing that the holder sets, overrides or reads on the way has a part in what leaves.
+ *
+ * @since 0.2.0
+ */
+import type { ClientOptions, OpenAI } from "openai"
+import { entriesOf } from "./HeaderEntries.ts"
+
+type Request = Awaited<ReturnType<OpenAI["buildRequest"]>>["req"]
+
+/** Stands in for an API key where nothing may be sent, or where the key is not the holder's to know. */
+export const noApiKey = "no-api-key"
+
+/**
+ * What a user's client is made with in place of the service's own options: it holds no credentials, and what it would build by
+ * itself is not what is sent. `baseURL` is the service's.
+ */
+export const withoutCredentials = ({ baseURL }: OpenAI): ClientOptions => ({
+  apiKey: noApiKey,
+  adminAPIKey: null,
+  baseURL,
+  credential: undefined,
+  dataResidency: undefined,
+  defaultHeaders: undefined,
+  fetchOptions: undefined,
+  provider: undefined,
+  workloadIdentity: undefined,
+  x509Transport: undefined
+})
+
+/** The same for the options that the SDK's other client classes, for Azure and for Bedrock, take besides. */
+export const withoutCloudCredentials = {
+  azureADTokenProvider: undefined,
+  bedrockTokenProvider: undefined,
+  endpoint: undefined
+}
+
+/** Headers by which the SDK's clients say who pays. */
+const accountHeaders: ReadonlySet<string> = new Set([
+  "authorization",
+  "api-key",
+  "openai-organization",
+  "openai-project"
+])
+
+/** Headers, by name in lower case, that are the service's alone: its credentials and account, and its default headers. */
+export const serviceHeaders = (maker: OpenAI): ReadonlySet<string> =>
+  new Set([...accountHeaders, ...entriesOf(maker["_options"].defaultHeaders).map(([name]) => name)])
+
+/** A request as it was judged, and what the SDK carries to the door in its place. */
+export interface Sealed {
+  readonly init: RequestInit & { readonly headers: Headers }
+  readonly carried: RequestInit & { readonly headers: Headers }
+  /** The carried headers as they were handed out. */
+  readonly handed: ReadonlyMap<string, string>
+}
+
+/** What a request is made of, whoever made it; anything else is an option of the service's own `fetch`. */
+const members = ["method", "headers", "body", "signal", "duplex", "redirect"] as const
+
+/** Seals a request that `maker` has built. */
+export const seal = (req: Request, maker: OpenAI): Sealed => {
+  const kept: RequestInit = {}
+  for (const name of members) if (name in req) Object.assign(kept, { [name]: req[name as keyof typeof req] })
+  const headers = new Headers(req.headers)
+  for (const name of serviceHeaders(maker)) headers.delete(name)
+  return {
+    init: { ...(maker.fetchOptions as RequestInit | undefined), ...kept, headers: req.headers },
+    carried: { ...kept, headers },
+    handed: new Map(headers)
+  }
+}
+
+/**
+ * The sealed request, sent for the one that was carried: with its signal, and with the headers that were added on the way and
+ * that anyone may set. Otherwise the name of what was changed on the way.
+ */
+export const unseal = (
+  { carried, handed, init }: Sealed,
+  arrived: RequestInit,
+  mayBeSet: (header: string) => boolean
+): { readonly init: RequestInit } | { readonly changed: string } => {
+  if (arrived.body !== carried.body) return { changed: "the body" }
+  const given = new Map(new Headers(arrived.headers))
+  const headers = new Headers(init.headers)
+  for (const name of new Set([...handed.keys(), ...given.keys()])) {
+    const value = given.get(name)
+    if (value === handed.get(name)) continue
+    if (!mayBeSet(name)) return { changed: `the header ${name}` }
+    if (value === undefined) headers.delete(name)
+    else headers.set(name, value)
+  }
+  const method = (init.method ?? "GET").toUpperCase()
+  return { init: { ...init, method, headers, ...(arrived.signal !== undefined && { signal: arrived.signal }) } }
+}
