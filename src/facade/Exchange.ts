@@ -37,6 +37,7 @@ import { refuseHere, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
 import { followHome, isRedirect } from "./transport/Redirect.ts"
 import { leanTransport } from "./transport/Transport.ts"
+import { makeTokens } from "./Tokens.ts"
 import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
 import { noApiKey, seal, type Sealed, unseal } from "./Upstream.ts"
 
@@ -59,23 +60,15 @@ const inboundKey = Symbol("secure-openai/inbound")
 /** Carries, in a request's options, the text that its body was parsed from: it is sent as it came. */
 export const textKey = Symbol("secure-openai/text")
 
-type Token = object
-const exchanges = new WeakMap<Token, Exchange>()
-const inbounds = new WeakMap<Token, Inbound>()
+const exchanges = makeTokens<Exchange>()
+const inbounds = makeTokens<Inbound>()
 
-type Marked = RequestOptions & { [exchangeKey]?: Token; [inboundKey]?: Token; [textKey]?: string }
+type Marked = RequestOptions & { [exchangeKey]?: object; [inboundKey]?: object; [textKey]?: string }
 
 /** Options of a request that carry a call from another agent. */
-export const inboundOptions = (inbound: Inbound): object => {
-  const token = Object.freeze({})
-  inbounds.set(token, inbound)
-  return { [inboundKey]: token }
-}
+export const inboundOptions = (inbound: Inbound): object => ({ [inboundKey]: inbounds.standingFor(inbound) })
 
-const inboundOf = (options: RequestOptions): Inbound | undefined => {
-  const token = (options as Marked)[inboundKey]
-  return token && inbounds.get(token)
-}
+const inboundOf = (options: RequestOptions): Inbound | undefined => inbounds.behind((options as Marked)[inboundKey])
 
 /** One logical call on its way through the SDK. */
 export class Exchange implements TurnOwner {
@@ -105,23 +98,20 @@ export class Exchange implements TurnOwner {
   /** What is sent in place of what arrives at the door, where the call is made through a user's client. */
   #sealed: Sealed | undefined
   #life: Life
-  readonly #token: Token = Object.freeze({})
+  readonly #token = exchanges.standingFor(this)
 
   constructor(session: Session) {
     this.#session = session
     this.#life = session.life
-    exchanges.set(this.#token, this)
   }
 
   static of(options: RequestOptions): Exchange | undefined {
-    const token = (options as Marked)[exchangeKey]
-    return token && exchanges.get(token)
+    return exchanges.behind((options as Marked)[exchangeKey])
   }
 
   /** The exchange that a built request belongs to. */
   static ofRequest(request: object | undefined): Exchange | undefined {
-    const token = (request as { [permitKey]?: Token } | undefined)?.[permitKey]
-    return token && exchanges.get(token)
+    return exchanges.behind((request as { [permitKey]?: object } | undefined)?.[permitKey])
   }
 
   /** True for a call through a client of this session. */

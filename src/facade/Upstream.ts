@@ -46,8 +46,14 @@ const accountHeaders: ReadonlySet<string> = new Set([
 ])
 
 /** Headers, by name in lower case, that are the service's alone: its credentials and account, and its default headers. */
-export const serviceHeaders = (maker: OpenAI): ReadonlySet<string> =>
-  new Set([...accountHeaders, ...entriesOf(maker["_options"].defaultHeaders).map(([name]) => name)])
+export const serviceHeaders = (maker: OpenAI): ReadonlySet<string> => {
+  const known = ofMakers.get(maker)
+  if (known !== undefined) return known
+  const names = new Set([...accountHeaders, ...entriesOf(maker["_options"].defaultHeaders).map(([name]) => name)])
+  ofMakers.set(maker, names)
+  return names
+}
+const ofMakers = new WeakMap<OpenAI, ReadonlySet<string>>()
 
 /** A request as it was judged, and what the SDK carries to the door in its place. */
 export interface Sealed {
@@ -64,12 +70,18 @@ const members = ["method", "headers", "body", "signal", "duplex", "redirect"] as
 export const seal = (req: Request, maker: OpenAI): Sealed => {
   const kept: RequestInit = {}
   for (const name of members) if (name in req) Object.assign(kept, { [name]: req[name as keyof typeof req] })
-  const headers = new Headers(req.headers)
-  for (const name of serviceHeaders(maker)) headers.delete(name)
+  const own = serviceHeaders(maker)
+  const handed = new Map<string, string>()
+  const headers = new Headers()
+  req.headers.forEach((value, name) => {
+    if (own.has(name)) return
+    handed.set(name, value)
+    headers.append(name, value)
+  })
   return {
     init: { ...(maker.fetchOptions as RequestInit | undefined), ...kept, headers: req.headers },
     carried: { ...kept, headers },
-    handed: new Map(headers)
+    handed
   }
 }
 
@@ -83,15 +95,28 @@ export const unseal = (
   mayBeSet: (header: string) => boolean
 ): { readonly init: RequestInit } | { readonly changed: string } => {
   if (arrived.body !== carried.body) return { changed: "the body" }
-  const given = new Map(new Headers(arrived.headers))
-  const headers = new Headers(init.headers)
-  for (const name of new Set([...handed.keys(), ...given.keys()])) {
-    const value = given.get(name)
-    if (value === handed.get(name)) continue
-    if (!mayBeSet(name)) return { changed: `the header ${name}` }
-    if (value === undefined) headers.delete(name)
-    else headers.set(name, value)
+  const given = arrived.headers instanceof Headers ? arrived.headers : new Headers(arrived.headers)
+  const differing = new Map<string, string | null>()
+  given.forEach((value, name) => {
+    if (handed.get(name) !== value) differing.set(name, value)
+  })
+  for (const name of handed.keys()) if (!given.has(name)) differing.set(name, null)
+  for (const name of differing.keys()) if (!mayBeSet(name)) return { changed: `the header ${name}` }
+  return {
+    init: {
+      ...init,
+      method: (init.method ?? "GET").toUpperCase(),
+      headers: differing.size === 0 ? init.headers : withHeaders(init.headers, differing),
+      ...(arrived.signal !== undefined && { signal: arrived.signal })
+    }
   }
-  const method = (init.method ?? "GET").toUpperCase()
-  return { init: { ...init, method, headers, ...(arrived.signal !== undefined && { signal: arrived.signal }) } }
+}
+
+const withHeaders = (headers: Headers, others: ReadonlyMap<string, string | null>): Headers => {
+  const both = new Headers(headers)
+  for (const [name, value] of others) {
+    if (value === null) both.delete(name)
+    else both.set(name, value)
+  }
+  return both
 }
