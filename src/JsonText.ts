@@ -221,32 +221,51 @@ const requireByte = (text: Buffer, at: number, byte: number): void => {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * The RFC 8785 (JCS) text of the value between two places. `JSON.stringify` writes it so but for the order of keys: then
+ * The RFC 8785 (JCS) text of the value between two places, in pieces. `JSON.stringify` writes it so but for the order of keys: then
  * members change places, and nothing is parsed or written anew. Throws a `TypeError` for half of a surrogate pair.
  */
-export const canonicalOf = (text: Buffer, { end, start }: Element): Buffer => {
+export const canonicalOf = (text: Buffer, { end, start }: Element): ReadonlyArray<Buffer> => {
   const canonical = new Canonical(text.subarray(start, end))
   canonical.value()
-  return canonical.text
+  return canonical.pieces
 }
 
-/** One way through a text, from left to right. As long as it is canonical nothing is copied. */
+/**
+ * One way through a text, from left to right. As long as it is canonical nothing is copied, and long strings never are: where one
+ * belongs, its number stands between two bytes that no JSON text has.
+ */
 class Canonical {
   readonly #read: Buffer
-  /** What is canonical of the text that was passed; undefined while that is the text itself. */
-  #written: Buffer | undefined
+  /** How far the way has come. */
   #at = 0
+  /** What is canonical up to there; undefined while that is the text itself. */
+  #written: Buffer | undefined
+  /** How long it is, but for what is kept of the text from here on, which is copied in one go. */
   #end = 0
-  /** Of each member of the objects around: where its key begins and ends, and where it ends itself, as written. */
+  #kept = 0
+  /** Of each member of the objects around: where its key begins in the text, and where it begins and ends as written. */
   readonly #members: Array<number> = []
   #spare: Buffer | undefined
+  /** Long strings, by their numbers. */
+  readonly #long: Array<Buffer> = []
 
   constructor(text: Buffer) {
     this.#read = text
   }
 
-  get text(): Buffer {
-    return (this.#written ?? this.#read).subarray(0, this.#end)
+  /** The canonical text, in the pieces that it is made of. */
+  get pieces(): ReadonlyArray<Buffer> {
+    if (this.#written === undefined) return [this.#read.subarray(0, this.#at)]
+    const text = this.#flush(0).subarray(0, this.#end)
+    if (this.#long.length === 0) return [text]
+    const pieces: Array<Buffer> = []
+    let from = 0
+    for (let at = text.indexOf(mark); at !== -1; at = text.indexOf(mark, from)) {
+      const end = text.indexOf(mark, at + 1)
+      pieces.push(text.subarray(from, at), this.#long[Number(text.toString("latin1", at + 1, end))]!)
+      from = end + 1
+    }
+    return [...pieces, text.subarray(from)]
   }
 
   value(): void {
@@ -264,37 +283,35 @@ class Canonical {
   }
 
   #array(): void {
-    this.#keep(1)
+    this.#at++
     while (!this.#ends(closeArray)) this.value()
-    this.#keep(1)
+    this.#at++
   }
 
   #object(): void {
-    const before = this.#members.length
-    this.#keep(1)
-    const start = this.#end
+    const members = this.#members
+    const before = members.length
+    this.#at++
     let isInOrder = true
     while (!this.#ends(closeObject)) {
-      const key = this.#end
+      members.push(this.#at, this.#length)
       this.#string()
-      this.#members.push(key, this.#end)
       this.#skipSpace()
-      this.#keep(1)
+      this.#at++
       this.value()
-      this.#members.push(this.#end)
-      const members = this.#members.length
-      isInOrder &&= members === before + 3 || this.#compare(members - 6, members - 3) < 0
+      members.push(this.#length)
+      isInOrder &&= members.length === before + 3 || this.#compare(members.length - 6, members.length - 3) < 0
     }
-    if (!isInOrder) this.#sort(start, before)
-    this.#members.length = before
-    this.#keep(1)
+    if (!isInOrder) this.#sort(before)
+    members.length = before
+    this.#at++
   }
 
   /** Moves on to the next member or element, with its comma; true at the bracket that ends them. */
   #ends(close: number): boolean {
     this.#skipSpace()
     if (this.#read[this.#at] === comma) {
-      this.#keep(1)
+      this.#at++
       this.#skipSpace()
     }
     return this.#read[this.#at] === close
@@ -303,7 +320,11 @@ class Canonical {
   #string(): void {
     const [text, start] = [this.#read, this.#at]
     const end = endOfString(text, start)
-    if (!hasBackslash(text, start, end) || isCanonicalString(text, start, end)) return this.#keep(end - start)
+    if (!hasBackslash(text, start, end) || isCanonicalString(text, start, end)) {
+      if (end - start > longest) this.#replace(end, `\0${this.#long.push(text.subarray(start, end)) - 1}\0`)
+      else this.#at = end
+      return
+    }
     const value: unknown = parse(text.toString("utf8", start, end))
     if (typeof value !== "string" || !value.isWellFormed()) throw new TypeError("half of a surrogate pair")
     this.#replace(end, stringify(value))
@@ -312,77 +333,90 @@ class Canonical {
   #scalar(): void {
     const [text, start] = [this.#read, this.#at]
     const end = endOfScalar(text, start)
-    if (isCanonicalScalar(text, start, end)) return this.#keep(end - start)
-    this.#replace(end, stringify(Number(text.toString("latin1", start, end))))
+    if (isCanonicalScalar(text, start, end)) this.#at = end
+    else this.#replace(end, stringify(Number(text.toString("latin1", start, end))))
   }
 
-  /** Takes over so many bytes. */
-  #keep(bytes: number): void {
-    if (this.#written !== undefined) copy(this.#read, this.#at, this.#at + bytes, this.#room(bytes), this.#end)
-    this.#at += bytes
-    this.#end += bytes
+  #skipSpace(): void {
+    const at = skipSpace(this.#read, this.#at)
+    if (at !== this.#at) this.#replace(at, "")
+  }
+
+  /** How long the canonical text is by now. */
+  get #length(): number {
+    return this.#end + this.#at - this.#kept
   }
 
   /** Passes over the text up to `end`, and writes another one in its place. */
   #replace(end: number, text: string): void {
     const bytes = Buffer.from(text)
-    copy(bytes, 0, bytes.length, this.#room(bytes.length), this.#end)
-    this.#at = end
-    this.#end += bytes.length
+    const written = this.#flush(bytes.length)
+    this.#end += bytes.copy(written, this.#end)
+    this.#at = this.#kept = end
   }
 
-  #skipSpace(): void {
-    const at = skipSpace(this.#read, this.#at)
-    if (at !== this.#at) this.#room(0)
-    this.#at = at
-  }
-
-  /** A copy of what was passed, with room for so many bytes more. */
-  #room(bytes: number): Buffer {
-    const before = this.#written ?? this.#read
-    if (this.#written === undefined || this.#end + bytes > before.length) {
-      const grown = this.#end + bytes > before.length ? 2 * (before.length + bytes) : before.length
-      this.#written = Buffer.allocUnsafe(grown)
-      before.copy(this.#written, 0, 0, this.#end)
+  /** Writes what is kept of the text, with room for so many bytes behind it. */
+  #flush(bytes: number): Buffer {
+    const length = this.#length
+    const before = this.#written
+    let written = before
+    if (written === undefined || length + bytes > written.length) {
+      written = this.#written = Buffer.allocUnsafe(
+        before === undefined ? this.#read.length + bytes : 2 * (length + bytes)
+      )
+      before?.copy(written, 0, 0, this.#end)
     }
-    return this.#written
+    copy(this.#read, this.#kept, this.#at, written, this.#end)
+    this.#end = length
+    this.#kept = this.#at
+    return written
   }
 
-  /** Puts the members that were written from `start` on in order, those of the list from `first` on. */
-  #sort(start: number, first: number): void {
+  /** Puts the members that were written last in order, those of the list from `first` on. */
+  #sort(first: number): void {
     const members = this.#members
     const order: Array<number> = []
     for (let member = first; member < members.length; member += 3) order.push(member)
-    order.sort((a, b) => this.#compare(a, b))
+    if (order.length === 2) order.reverse()
+    else order.sort((a, b) => this.#compare(a, b))
+    const written = this.#flush(0)
+    const start = members[first + 1]!
     const length = this.#end - start
-    if (this.#spare === undefined || this.#spare.length < length) this.#spare = Buffer.allocUnsafe(length)
-    const written = this.#room(0)
+    if (this.#spare === undefined || this.#spare.length < length) this.#spare = Buffer.allocUnsafe(2 * length)
     copy(written, start, this.#end, this.#spare, 0)
     let at = start
     for (const member of order) {
       if (at > start) written[at++] = comma
-      const [from, to] = [members[member]!, members[member + 2]!]
+      const from = members[member + 1]!
+      const to = members[member + 2]!
       copy(this.#spare, from - start, to - start, written, at)
       at += to - from
     }
   }
 
-  /** Compares two keys by their UTF-16 code units (RFC 8785 §3.2.3). */
+  /** Compares the keys of two members by their UTF-16 code units (RFC 8785 §3.2.3). */
   #compare(a: number, b: number): number {
-    const [text, members] = [this.#written ?? this.#read, this.#members]
-    let [left, right] = [members[a]!, members[b]!]
-    const [leftEnd, rightEnd] = [members[a + 1]!, members[b + 1]!]
-    for (; left < leftEnd && right < rightEnd; left++, right++) {
-      const [one, other] = [text[left]!, text[right]!]
+    const text = this.#read
+    let left = this.#members[a]! + 1
+    let right = this.#members[b]! + 1
+    for (; ; left++, right++) {
+      const one = text[left]!
+      const other = text[right]!
       // The order of bytes is another one beyond ASCII, and that of escapes too.
       if (one >= 0x80 || other >= 0x80 || one === backslash || other === backslash)
-        return compareTexts(keyAt(text, members[a]!), keyAt(text, members[b]!))
+        return compareTexts(keyAt(text, this.#members[a]!), keyAt(text, this.#members[b]!))
       // The quote ends a key: the shorter one comes first.
-      if (one !== other) return one === quote ? -1 : other === quote ? 1 : one - other
+      if (one === quote || other === quote) return one === other ? 0 : one === quote ? -1 : 1
+      if (one !== other) return one - other
     }
-    return 0
   }
 }
+
+/** A byte that no JSON text has. */
+const mark = 0
+
+/** How long a string may be that is copied, in bytes. */
+const longest = 16_384
 
 const compareTexts = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 

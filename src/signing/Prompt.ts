@@ -46,8 +46,16 @@ export const digestsIn = (content: Content, prompt: JsonObject): Digests => {
 
 const digestsAt = (text: Buffer, { end, value: start }: Member, value: Json): string | ReadonlyArray<string> =>
   Array.isArray(value) && value.length <= maximumElements
-    ? elementsOf(text, start).map((element) => digest(canonicalOf(text, element)))
-    : digest(canonicalOf(text, { start, end }))
+    ? elementsOf(text, start).map((element) => digestOf(canonicalOf(text, element)))
+    : digestOf(canonicalOf(text, { start, end }))
+
+const digestOf = (pieces: ReadonlyArray<Buffer>): string => {
+  const [first, ...others] = pieces
+  if (first !== undefined && others.length === 0) return digest(first)
+  const hash = Crypto.createHash("sha256")
+  for (const piece of pieces) hash.update(piece)
+  return `sha-256:${hash.digest("base64url")}`
+}
 
 /** `sha-256:` and the base64url SHA-256 of bytes, or of a text's UTF-8. */
 export const digest = (text: string | Uint8Array): string => `sha-256:${Crypto.hash("sha256", text, "base64url")}`

@@ -3,7 +3,7 @@
  *
  * Each input is doubled five times. Of a case that is a call, a secure client with a verified user, a policy and its log on the
  * disk runs beside the bare SDK, in processes of their own, against a provider on the loopback that is not counted. Printed for
- * each size: CPU in ms, the least of three runs, that of the bare SDK, the ratio, by how much longer the event loop stands (in ms of
+ * each size: CPU in ms, the least of five runs, that of the bare SDK, the ratio, by how much longer the event loop stands (in ms of
  * CPU, at most) than with the bare SDK, and the largest resident size so far. `exponent` is fitted to the CPU over the last four sizes: 1 is
  * linear, 2 is quadratic. Last come the largest bodies beside each other: the worst content of a size against the best.
  */

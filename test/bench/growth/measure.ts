@@ -92,7 +92,7 @@ for (let i = 0; i < 3; i++) await once(found.from)
 const results: Array<Measured> = []
 for (let doubling = 0; doubling <= doublings; doubling++) {
   const runs: Array<Measured> = []
-  for (let i = 0; i < 3; i++) runs.push(await once(found.from * 2 ** doubling))
+  for (let i = 0; i < 5; i++) runs.push(await once(found.from * 2 ** doubling))
   const least = (what: keyof Measured): number => Math.min(...runs.map((run) => run[what]))
   results.push({
     n: found.from * 2 ** doubling,
