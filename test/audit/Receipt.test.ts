@@ -285,6 +285,12 @@ describe("Receipt.verifyInLog", () => {
     ["of a record that was shortened", [active, { ...decision, edits: [], shortened: 1 }], 2, undefined],
     ["of a record that is not there", [active], 9, /no record 9/],
     ["of a record of another kind", [active, { ...decision, kind: "outcome" }], 2, /another kind/],
+    [
+      "of a record whose digests are of another rule",
+      [active, { ...decision, digests: 2 }],
+      2,
+      /another rule of digests/
+    ],
     ["of a call of another", [active, { ...decision, principal: { kind: "user", id: "bob" } }], 2, /another principal/],
     ...(["call", "tool", "verdict", "requested", "effective", "inv"] as const).map(
       (name) =>
