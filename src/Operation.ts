@@ -237,6 +237,16 @@ export const classify = (method: string, url: string, baseUrl: string): Target =
   return { _tag: "Family", family: below.split("/")[1] ?? "", use: familyUse(method, below) ?? "reaches_model" }
 }
 
+/**
+ * True where a model may stand in the path of a protected request, before its endpoint, in a way that is not read:
+ * `/models/<name>/chat/completions`. Deployments and engines are.
+ */
+export const mayNameModel = (url: string, baseUrl: string): boolean => {
+  const { path } = normalPath(url)
+  const base = normalPath(baseUrl).path
+  return /\/models?\//.test(path.startsWith(`${base}/`) ? path.slice(base.length) : path)
+}
+
 /** What a request of a family does about models, by its endpoint (`POST https://host/v1/fine_tuning/jobs`), as a log has it. */
 export const familyUseAt = (endpoint: string, family: string): FamilyUse => {
   const path = pathOf(urlOf(endpoint))

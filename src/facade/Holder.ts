@@ -106,8 +106,8 @@ export const foreignOption = (
       message: `the header ${removed[0]} is the service's to set, not the user's`,
       hint: "leave it out: the service sets it"
     }
-  if (readers === undefined) return undefined
   if (__security?.adminAPIKeyAuth === true) return foreign("__security")
+  if (readers === undefined) return undefined
   if (__streamClass !== undefined && !readers.includes(__streamClass)) return foreign("__streamClass")
   if (__streamMode !== undefined) return foreign("__streamMode")
   return __synthesizeEventData === undefined ? undefined : foreign("__synthesizeEventData")

@@ -7,7 +7,15 @@
 import * as Result from "effect/Result"
 import { type JsonObject, parseContent } from "../CanonicalJson.ts"
 import { Content } from "../Content.ts"
-import { classify, endpointAt, familyResource, type Target, toolResource, withoutSlashes } from "../Operation.ts"
+import {
+  classify,
+  endpointAt,
+  familyResource,
+  mayNameModel,
+  type Target,
+  toolResource,
+  withoutSlashes
+} from "../Operation.ts"
 import { foreignQuery, type RequestQuery } from "../Query.ts"
 import { addedTo, foreignIn, type HeaderSettings, isForHost, misread, reroutedBy } from "./RequestHeaders.ts"
 import { type QuerySettings, readQuery } from "./RequestQuery.ts"
@@ -85,7 +93,7 @@ export const read = (
  */
 export const faultOf = (
   { headers, method, url }: RequestHead,
-  { added, query, target }: Reading,
+  { added, endpoint, query, target }: Reading,
   settings: DoorSettings,
   { isUser, staysHome }: Caller
 ): Fault | undefined => {
@@ -101,6 +109,12 @@ export const faultOf = (
         code: "foreign_header",
         message: `the header ${foreign} is the service's to set, not the user's`,
         hint: `leave it out; or let users set it by the service's option allowedHeaders: [${JSON.stringify(foreign)}]`
+      }
+    if (target._tag === "Protected" && mayNameModel(url, settings.baseURL))
+      return {
+        code: "foreign_url",
+        message: "what stands in the path before the endpoint may name a model, and policy does not judge it",
+        hint: `ask for ${endpointAt(target.operation, endpoint).path}; a prefix belongs in the service's base URL`
       }
     const [name] = query?.foreign ?? []
     if (name !== undefined) return foreignQuery(name)

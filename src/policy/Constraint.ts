@@ -382,7 +382,8 @@ const checkValue = (constraint: Constraint, path: string, value: Json, findings:
   if (mistyped !== undefined) findings.push(broken("wrong_type", "mistyped", mistyped.type, path, value, mistyped))
   if (typeof value === "number" && Number.isFinite(value)) checkNumber(constraint, path, value, findings)
   const { lists, patterns } = constraint
-  if (lists.length > 0 && !lists.every((list) => allows(list, value))) findings.push(unlisted(constraint, path, value))
+  if (lists.length > 0 && !lists.every((list) => allows(list, value, constraint.parameter.arrays)))
+    findings.push(unlisted(constraint, path, value))
   if (typeof value === "string") {
     const { maxLength, minLength } = constraint
     for (const each of patterns)
@@ -441,7 +442,7 @@ const clamp = (
 }
 
 const unlisted = (constraint: Constraint, path: string, value: Json): Finding => {
-  const broken = constraint.lists.filter((list) => !allows(list, value))
+  const broken = constraint.lists.filter((list) => !allows(list, value, constraint.parameter.arrays))
   const { globs, literals } = effectiveValues(constraint)
   const { policy } = broken[0]!
   const finding: Finding = {
@@ -468,9 +469,13 @@ const unlisted = (constraint: Constraint, path: string, value: Json): Finding =>
   return { ...finding, remedy: { kind: "model", path, from: value, allowed, ...downgrade, policy } }
 }
 
-/** The list holds for a value, or for every element of it. */
-const allows = (list: Allowed, value: Json): boolean =>
-  list.matches(value) || (isArray(value) && value.every((element) => list.matches(element)))
+/** The list holds for a value, or for every element of an array that it can hold for. */
+const allows = (list: Allowed, value: Json, arrays: Parameter["arrays"]): boolean =>
+  list.matches(value) ||
+  (isArray(value) &&
+    arrays !== "none" &&
+    (arrays === "any" || value.length > 0) &&
+    value.every((element) => list.matches(element)))
 
 /** The first bound that asks for another JSON type than the value's. */
 const wrongType = (constraint: Constraint, value: Json): (Source & { readonly type: JsonType }) | undefined => {

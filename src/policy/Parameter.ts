@@ -27,6 +27,11 @@ export interface Parameter {
   readonly isCap: boolean
   /** True for the model of an operation. */
   readonly isModel: boolean
+  /**
+   * The arrays that a list of allowed values can hold for, element by element: of an operation those that have elements, and none
+   * where the API takes one text (a model, a tool's name); of a registered tool any.
+   */
+  readonly arrays: "any" | "filled" | "none"
 }
 
 /** A value in a request; `path` leads to it: `max_tokens`, `tools[0].function.name`. */
@@ -68,7 +73,16 @@ export const parameter = (name: string, operation: Operation | undefined): Param
 const make = (name: string, operation: Operation | undefined): Parameter => {
   const inTools = operation?.name === "generate" ? toolParameter(name) : undefined
   if (inTools !== undefined)
-    return { name, places: [], members: undefined, inMessage: undefined, isCap: false, isModel: false, ...inTools }
+    return {
+      name,
+      places: [],
+      members: undefined,
+      inMessage: undefined,
+      isCap: false,
+      isModel: false,
+      arrays: arraysOf(inTools.canonical, operation),
+      ...inTools
+    }
   const names = spellingsOf(name, operation?.name)
   const fields = new Map<string, Array<Path>>()
   for (const spelling of names) {
@@ -82,6 +96,7 @@ const make = (name: string, operation: Operation | undefined): Parameter => {
     canonical,
     inMessage: inMessageOf(name, operation),
     isModel: canonical === "model" && operation !== undefined,
+    arrays: arraysOf(canonical, operation),
     isCap: canonical === outputTokenCaps[0] && isCapped(operation),
     places: [...fields].map(([holder, below]) => ({
       holder: steps(holder.replace("?", "")),
@@ -108,6 +123,17 @@ export const readText = ({ inMessage }: Parameter, { role, text }: RequestText):
 /** Whether an operation takes a cap on output tokens, at one of its endpoints. */
 export const isCapped = (operation: Operation | undefined): boolean =>
   operation?.endpoints.some(({ caps }) => caps.length > 0) ?? false
+
+const arraysOf = (canonical: string, operation: Operation | undefined): Parameter["arrays"] =>
+  operation === undefined ? "any" : texts.has(canonical) ? "none" : "filled"
+
+/** Where the API takes one text. */
+const texts: ReadonlySet<string> = new Set([
+  "model",
+  "tools[].function.name",
+  "tools[].type",
+  "tool_choice.function.name"
+])
 
 /** Reads a parameter's values. `null` counts as absent. */
 export const read = ({ inTools, places }: Parameter, params: JsonObject): Reading => {

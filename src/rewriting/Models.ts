@@ -270,7 +270,7 @@ export const likeness = (catalogue: Catalogue, name: string): Model | undefined 
 /** No model has a longer name; for what is longer nothing is guessed. */
 const longestGuessed = 128
 
-const mostUnknownGenerations = 3
+const mostUnknownGenerations = 20
 
 const lineOf = (name: string): { readonly stem: string; readonly generation: number } | undefined => {
   const [, stem, generation] = /^([a-z]+(?:-[a-z]+)*-?)(\d+)/u.exec(name) ?? []

@@ -68,7 +68,11 @@ const settings: ReadonlyArray<Setting> = [
 const items = ({ include, input }: JsonObject, { logprobs, reasoning, reasoning_effort: efforts }: Parameters) => {
   const found: Array<Located> = []
   for (const [at, value] of listOf(include).entries())
-    if (logprobs === false && value === "message.output_text.logprobs") found.push({ path: `include[${at}]`, value })
+    if (
+      (logprobs === false && value === "message.output_text.logprobs") ||
+      (reasoning === false && value === "reasoning.encrypted_content")
+    )
+      found.push({ path: `include[${at}]`, value })
   for (const [at, item] of listOf(input).entries()) {
     if (!isObject(item)) continue
     const effort = valueAt(item, "reasoning.effort")

@@ -164,8 +164,10 @@ const equal = (a: Json, b: Json): boolean => {
 const isOne = (values: ReadonlyArray<Json>, value: Json): boolean =>
   values.some((one) => equal(one, value) || (isGlob(one) && typeof value === "string" && matchesGlob(one, value)))
 
-const isAllowed = (list: ReadonlyArray<Json>, value: Json): boolean =>
-  isOne(list, value) || (isArray(value) && value.every((element) => isOne(list, element)))
+/** An array of a call's parameter must have elements, and stands for no text; a registered tool's may be empty. */
+const isAllowed = (list: ReadonlyArray<Json>, value: Json, isOfCall: boolean, isText: boolean): boolean =>
+  isOne(list, value) ||
+  (isArray(value) && !(isOfCall && (isText || value.length === 0)) && value.every((element) => isOne(list, element)))
 
 /** Whether some value is on every list: the literals of all of them are tried, and what their globs' pieces make together. */
 const isSatisfiable = (lists: ReadonlyArray<ReadonlyArray<Json>>): boolean => {
@@ -703,7 +705,9 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
       const lists = about.flatMap(({ bounds: { allowed_values: list }, mode, rank }) =>
         list === undefined ? [] : [{ list, mode, rank }]
       )
-      const broken = lists.filter(({ list }) => !isAllowed(list, value))
+      const isOfCall = isCall(resource, "generate", "complete", "embed")
+      const isText = ["model", "tools[].function.name", "tools[].type", "tool_choice.function.name"].includes(names[0]!)
+      const broken = lists.filter(({ list }) => !isAllowed(list, value, isOfCall, isText))
       if (broken.length === 0) continue
       const isModel = path === "model"
       const edits = !refuses(about) && broken.every(({ mode }) => isModel || mode === "rewrite")

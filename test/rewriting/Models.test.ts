@@ -338,7 +338,7 @@ describe("a name that is not known is like the nearest of its line", () => {
     "llama-3",
     "gpt",
     "gpt-35-turbo",
-    "gpt-10",
+    "gpt-30",
     "gpt-2",
     "gpt-oss-120b",
     "openai/gpt-6.3",
