@@ -288,7 +288,9 @@ const make = (seed: number, has: (oddity: Oddity) => boolean): Made => {
       : []
   const clone = has("clone")
     ? of("clone").some<object>(
-        [{}, { timeout: 4000 }, { defaultHeaders: { "x-a": "1" } }, { defaultQuery: { q: "1" } }],
+        who === "service"
+          ? [{}, { timeout: 4000 }, { defaultHeaders: { "x-a": "1" } }, { defaultQuery: { q: "1" } }]
+          : [{}, { timeout: 4000 }, { defaultHeaders: { traceparent: "1" } }, { defaultQuery: { "api-version": "1" } }],
         0.1
       )
     : []
@@ -447,10 +449,10 @@ const wrong = (world: World, made: Made, answer: unknown): string | undefined =>
   const last = arrivals.at(-1)
   if (receipt !== undefined && last !== undefined) {
     const salt = Buffer.from(receipt.salts["effective"] ?? "", "base64url")
-    const digest = Crypto.createHash("sha256")
-      .update(salt)
+    const content = Crypto.createHash("sha256")
       .update(last.body ?? "")
-      .digest("base64url")
+      .digest()
+    const digest = Crypto.createHash("sha256").update(salt).update(content).digest("base64url")
     if (receipt.effective !== `sha-256:${digest}`) return "the receipt is of other bytes than arrived"
   }
   return undefined
