@@ -14,7 +14,8 @@ export interface Inexact {
 
 /** A value's first inexact number: the value itself, or one inside of it. */
 export const inexactIn = (path: string, value: Json): Inexact | undefined => {
-  if (typeof value === "number") return isExact(value) ? undefined : { path, value }
+  // What is no number at all breaks other rules.
+  if (typeof value === "number") return isExact(value) || !Number.isFinite(value) ? undefined : { path, value }
   if (typeof value !== "object" || value === null) return undefined
   for (const key of Object.keys(value)) {
     const [step, member] = Array.isArray(value)

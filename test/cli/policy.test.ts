@@ -304,7 +304,7 @@ describe("secure-openai policy effective", () => {
     assert.deepStrictEqual(model.allowed, ["gpt-4o-mini"])
     assert.deepStrictEqual(
       model.bounds.map(({ policy }: { readonly policy: string }) => policy),
-      ["user:alice", "company:Acme", "app:assistant"]
+      ["user:alice", "company:Acme", "app:assistant", "user:alice"]
     )
   })
 })
