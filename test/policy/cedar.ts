@@ -126,10 +126,15 @@ const isOne = (name: string, values: ReadonlyArray<Json>): string =>
     )
   )
 
+const isCall = any(["generate", "complete", "embed"].map((name) => `context.resource like ${text(`tool:*/${name}`)}`))
+
+const isCapped = any(["generate", "complete"].map((name) => `context.resource like ${text(`tool:*/${name}`)}`))
+
 /** What must hold of one parameter. */
 const holds = (name: string, spec: Spec): string => {
   if ("required" in spec) return `context has ${name}`
-  if (name === "tags") return `!(context has tags) || ${text(spec)}.containsAll(context.tags)`
+  if (name === "tags")
+    return `!(context has tags) || (${text(spec)}.containsAll(context.tags) && !(context.tags.isEmpty() && (${isCall})))`
   const names = capNames.includes(name) ? capNames : [name]
   const bounds = "length" in spec ? { allowed_values: spec } : spec
   const { allowed_values: list, max, min, range } = bounds
@@ -138,9 +143,16 @@ const holds = (name: string, spec: Spec): string => {
       const bounded = [
         ...(list === undefined ? [] : [isOne(one, list)]),
         ...[max, range?.[1]].flatMap((high) => (high === undefined ? [] : [`context.${one} <= ${high}`])),
+        // A cap below 1 may mean that there is none.
+        ...(capNames.includes(one) && (max ?? range?.[1]) !== undefined
+          ? [`context.${one} >= 1 || !(${isCapped})`]
+          : []),
         ...[min, range?.[0]].flatMap((low) => (low === undefined ? [] : [`context.${one} >= ${low}`]))
       ]
-      return `!(context has ${one}) || (${all(bounded)})`
+      // A list of models asks for a model.
+      const absent =
+        one === "model" && list !== undefined ? `!(context has model) && !(${isCall})` : `!(context has ${one})`
+      return `(${absent}) || (context has ${one} && (${all(bounded)}))`
     })
   )
 }
