@@ -5,6 +5,7 @@
  * @since 0.2.0
  */
 import * as Crypto from "node:crypto"
+import { anotherTurn } from "./EventLoop.ts"
 
 /**
  * A text by its bytes.
@@ -41,12 +42,21 @@ export class Content {
     return this.text.length > mostAtOnce
   }
 
-  /** Takes the digest of a large text outside of the event loop; of any other nothing is done. */
+  /** Takes the digest of a large text, a part of it in each turn of the event loop; of any other nothing is done. */
   async hash(): Promise<void> {
-    if (this.isLarge && this.#digest === undefined)
-      this.#digest = Buffer.from(await crypto.subtle.digest("SHA-256", this.bytes as Buffer<ArrayBuffer>))
+    if (!this.isLarge || this.#digest !== undefined) return
+    const { bytes } = this
+    const hash = Crypto.createHash("sha256")
+    for (let from = 0; from < bytes.length; from += mostHashed) {
+      await anotherTurn()
+      hash.update(bytes.subarray(from, from + mostHashed))
+    }
+    this.#digest ??= hash.digest()
   }
 }
 
-/** How many UTF-16 code units are taken at once: a millisecond of work. */
+/** How many UTF-16 code units are worked on in one go. */
 const mostAtOnce = 1024 * 1024
+
+/** How many bytes are hashed in one turn: 3 ms of work, and 20 where the processor has no instructions for it. */
+const mostHashed = 4 * 1024 * 1024

@@ -73,7 +73,7 @@ export class Signing extends Context.Service<
   )
 }
 
-/** Goes on once the digest of a large content was taken, outside of the event loop. */
+/** Goes on once the digest of a large content was taken, a part in each turn of the event loop. */
 const hashed = <A, E>(content: Content, f: Parameters<typeof Effect.withFiber<A, E>>[0]): Effect.Effect<A, E> =>
   content.isLarge
     ? Effect.andThen(
