@@ -80,7 +80,6 @@ interface About {
   readonly agentType: "user" | "agent"
   readonly appName: string
   readonly userName: string | undefined
-  readonly intentPolicy: IntentPolicy | undefined
 }
 
 /** What an agent is to its workspace: whoever holds the agent may use it, and cannot read it. */
@@ -88,6 +87,8 @@ export interface Standing {
   readonly workspace: Workspace
   /** In whose name the agent calls. */
   readonly credentials: Credentials
+  /** What restricts it, by reference: policies know an intent that they met before. */
+  readonly intentPolicy: IntentPolicy | undefined
   /** Of the registration; undefined while there is none. */
   readonly life: Life | undefined
 }
@@ -113,8 +114,7 @@ export class AgentClient {
       agentId: `${agentType}:${userName ?? appName}:${newId()}`,
       agentType,
       appName,
-      userName,
-      intentPolicy: intentPolicy === undefined ? undefined : requireIntent(intentPolicy)
+      userName
     }
     this.#standing = {
       workspace: workspace ?? Workspace.default(),
@@ -122,6 +122,7 @@ export class AgentClient {
         agentType === "agent"
           ? { _tag: "Agent", name: appName }
           : { _tag: "User", token: tokenSource(iamToken), ...(userName === undefined ? {} : { userName }) },
+      intentPolicy: intentPolicy === undefined ? undefined : requireIntent(intentPolicy),
       life: undefined
     }
   }
@@ -148,7 +149,7 @@ export class AgentClient {
 
   /** A copy. */
   get intentPolicy(): IntentPolicy | undefined {
-    return structuredClone(this.#about.intentPolicy)
+    return structuredClone(this.#standing.intentPolicy)
   }
 
   /** True between {@link register} and {@link unregister}. */
@@ -203,7 +204,7 @@ export class AgentClient {
   async invokeTool(tool: string, params: object, options: InvokeOptions): Promise<unknown> {
     requireOptions(options)
     const key = this.#key
-    const { credentials: ownCredentials, life, workspace } = this.#standing
+    const { credentials: ownCredentials, intentPolicy, life, workspace } = this.#standing
     if (key === undefined || life === undefined)
       throw new BindError("not_registered", `${this.agentId} is not registered; await register() first.`)
     const service = workspace.service(options.targetAgent)
@@ -212,7 +213,7 @@ export class AgentClient {
     if (options.signal?.aborted) throw new APIUserAbortError()
     const operation = operationOf(tool, service.app)
     const intents = [
-      this.intentPolicy,
+      intentPolicy,
       options.intentPolicy === undefined ? undefined : requireIntent(options.intentPolicy)
     ].filter((intent) => intent !== undefined)
     const lineage = currentLineage()

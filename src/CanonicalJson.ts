@@ -9,6 +9,7 @@ import canonicalizeValue from "canonicalize"
 import * as Result from "effect/Result"
 import { isDeepStrictEqual, types } from "node:util"
 import { Content } from "./Content.ts"
+import { isArray } from "./Json.ts"
 import { countMembers, duplicateKey, spliced, textAt } from "./JsonText.ts"
 
 /** A value that JSON can say. */
@@ -174,8 +175,6 @@ const dataProperty = (holder: object, key: string, path: string): unknown => {
 
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value)
-
-const isArray = (value: Json): value is ReadonlyArray<Json> => Array.isArray(value)
 
 /** An escape that may be half of a surrogate pair. */
 const surrogate = /\\u[dD][89a-fA-F]/

@@ -32,14 +32,14 @@ export class Content {
     return (this.#digest ??= Buffer.from(Crypto.hash("sha256", this.bytes, "binary"), "latin1"))
   }
 
-  /** {@link digest} as records and envelopes spell it: `sha-256:` and base64url without padding. */
+  /** {@link digest} as records and envelopes {@link spell} it. */
   get spelledDigest(): string {
-    return `sha-256:${Buffer.from(this.digest).toString("base64url")}`
+    return spell(this.digest)
   }
 
   /** True where what is made of the text would hold up the event loop. */
   get isLarge(): boolean {
-    return this.text.length > mostAtOnce
+    return isLarge(this.text)
   }
 
   /** Takes the digest of a large text, a part of it in each turn of the event loop; of any other nothing is done. */
@@ -54,6 +54,12 @@ export class Content {
     this.#digest ??= hash.digest()
   }
 }
+
+/** `sha-256:` and the hash in base64url without padding. */
+export const spell = (hash: Uint8Array): string => `sha-256:${Buffer.from(hash).toString("base64url")}`
+
+/** True for a text that takes a while to read: what is made of it would hold up the event loop. */
+export const isLarge = (text: string): boolean => text.length > mostAtOnce
 
 /** How many UTF-16 code units are worked on in one go. */
 const mostAtOnce = 1024 * 1024

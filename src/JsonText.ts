@@ -7,6 +7,7 @@
  * @since 0.2.0
  */
 import type { Json, JsonObject } from "./CanonicalJson.ts"
+import { isArray, isObject } from "./Json.ts"
 
 // Whatever somebody puts in their place later: what was judged stays what is written.
 const { parse, stringify } = JSON
@@ -206,11 +207,6 @@ const spliceArray = (
 
 const ownValue = (members: JsonObject, key: string): Json | undefined =>
   Object.hasOwn(members, key) ? members[key] : undefined
-
-const isArray = (value: Json | undefined): value is ReadonlyArray<Json> => Array.isArray(value)
-
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !isArray(value)
 
 const requireByte = (text: Buffer, at: number, byte: number): void => {
   if (text[at] !== byte) throw new TypeError("the params are not what their text says")

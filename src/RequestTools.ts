@@ -6,6 +6,7 @@
  * @since 0.2.0
  */
 import type { Json, JsonObject } from "./CanonicalJson.ts"
+import { isArray, isObject } from "./Json.ts"
 
 /** A value of a request and the path that leads to it: `tools[0].function.name`. */
 export interface Located {
@@ -289,7 +290,3 @@ const allowedNames = (element: Located): ReadonlyArray<Located> => {
   const list = below(element, "allowed_tools")
   return [list, below(list, "tool_names")].flatMap(elementsOf)
 }
-
-const isArray = (value: Json): value is ReadonlyArray<Json> => Array.isArray(value)
-
-const isObject = (value: Json): value is JsonObject => typeof value === "object" && value !== null && !isArray(value)

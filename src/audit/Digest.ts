@@ -6,7 +6,7 @@
  */
 import * as Redacted from "effect/Redacted"
 import * as Crypto from "node:crypto"
-import type { Content } from "../Content.ts"
+import { type Content, spell } from "../Content.ts"
 
 /** SHA-256 (FIPS 180-4) of bytes, or of a text's UTF-8, 32 bytes. */
 export const sha256 = (data: string | Uint8Array): Uint8Array =>
@@ -63,9 +63,6 @@ export const salted = (salt: Uint8Array, { digest }: Content): string => {
   bytes.set(digest, salt.length)
   return `sha-256:${Crypto.hash("sha256", bytes.subarray(0, salt.length + digest.length), "base64url")}`
 }
-
-/** `sha-256:` and the hash in base64url without padding. */
-export const spell = (hash: Uint8Array): string => `sha-256:${Buffer.from(hash).toString("base64url")}`
 
 /** The chain r₀ = SHA-256(salt), rᵢ = SHA-256(rᵢ₋₁ ‖ uint32be length ‖ data) over the chunks of a stream. */
 export class Chain {

@@ -18,14 +18,12 @@ export const time = (ms: number): string => {
 export const recordLine = ({ index, record }: Line): string =>
   record === undefined
     ? `${index}  not a valid record: verify this log`
-    : `${index}  ${time(record.ts)}  ${printable(record.kind).padEnd(14)}  ${printable(about(record))}`
+    : `${index}  ${time(record.ts)}  ${visible(record.kind).padEnd(14)}  ${visible(about(record))}`
 
 /** A record's fields, a line each. */
 export const recordFields = (record: ReadRecord): string =>
   Object.entries(record)
-    .map(
-      ([name, value]) => `  ${printable(name)}: ${printable(typeof value === "string" ? value : JSON.stringify(value))}`
-    )
+    .map(([name, value]) => `  ${visible(name)}: ${visible(typeof value === "string" ? value : JSON.stringify(value))}`)
     .join("\n")
 
 const about = (record: ReadRecord): string => {
@@ -101,18 +99,13 @@ const words = (...values: ReadonlyArray<unknown>): string => values.map(text).jo
 
 const optional = (before: string, value: unknown): string => (value === undefined ? "" : `${before}${text(value)}`)
 
-/** What a caller or a model wrote, in one line of which a terminal obeys nothing. */
-export const printable = visible
-
 /** A report, for people. */
 export const reportLines = (path: string, report: Report): ReadonlyArray<string> => [
-  `${printable(path)}: ${report.ok ? "intact" : "NOT INTACT"}`,
+  `${visible(path)}: ${report.ok ? "intact" : "NOT INTACT"}`,
   `  ${count(report.records, "record")}${report.from === undefined || report.to === undefined ? "" : `, from ${time(report.from)} to ${time(report.to)}`}`,
   ...(report.origin === ""
     ? []
-    : [
-        `  signed: the first ${report.size}, root ${report.root}, by ${printable(report.origin)} (${keyWords(report)})`
-      ]),
+    : [`  signed: the first ${report.size}, root ${report.root}, by ${visible(report.origin)} (${keyWords(report)})`]),
   ...(report.unsigned === 0 ? [] : [`  not yet signed: ${report.unsigned}`]),
   ...(report.torn === 0
     ? []
@@ -135,6 +128,6 @@ const problemLines = ({ more, problems }: Report): ReadonlyArray<string> => {
 }
 
 const problemWords = ({ code, index, message }: Problem): string =>
-  `${index === undefined ? "" : `record ${index}: `}${code}: ${printable(message)}`
+  `${index === undefined ? "" : `record ${index}: `}${code}: ${visible(message)}`
 
 const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`

@@ -12,7 +12,8 @@ import { checkProof as check } from "../audit/Proof.ts"
 import { canonicalize, parseStrictObject } from "../CanonicalJson.ts"
 import { CheckFailed } from "./Ending.ts"
 import { key, readFile, readKeys } from "./LogKey.ts"
-import { printable, recordFields, recordLine } from "./Words.ts"
+import { visible } from "../Text.ts"
+import { recordFields, recordLine } from "./Words.ts"
 import { print } from "./Output.ts"
 
 /** The command. */
@@ -33,11 +34,11 @@ export const checkProof = Command.make(
     const line = asInLog(end < 0 ? bytes : bytes.subarray(0, end))
     const proven = check(text, line, keys)
     if (Result.isFailure(proven)) {
-      yield* print(`NOT PROVEN: ${printable(proven.failure)}`)
+      yield* print(`NOT PROVEN: ${visible(proven.failure)}`)
       return yield* new CheckFailed()
     }
     const { index, origin, record: shown, size } = proven.success
-    yield* print(`proven: record ${index} of the first ${size} of ${printable(origin)}`)
+    yield* print(`proven: record ${index} of the first ${size} of ${visible(origin)}`)
     yield* print(recordLine({ index, text: line.toString("utf8"), record: shown }))
     yield* print(recordFields(shown))
   })

@@ -14,7 +14,7 @@ import { type PublicJwk, type ReceiptClaims, type Verified, verify, verifyInLog 
 import type { ReadRecord } from "../audit/Record.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
 import { logPath, path } from "./LogPath.ts"
-import { printable } from "./Words.ts"
+import { visible } from "../Text.ts"
 import { printError, printJson } from "./Output.ts"
 
 /** The command. */
@@ -44,7 +44,7 @@ export const receipt = Command.make(
       catch: (cause) => new CannotRun({ message: cause instanceof Error ? cause.message : String(cause) })
     })
     if (!verified.valid) {
-      yield* printError(`The receipt does not hold: ${printable(verified.reason)}.`)
+      yield* printError(`The receipt does not hold: ${visible(verified.reason)}.`)
       return yield* new CheckFailed()
     }
     yield* printJson(verified.claims, 2)

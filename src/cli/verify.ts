@@ -13,7 +13,8 @@ import { CannotRun, CheckFailed } from "./Ending.ts"
 import { type Copy, readEarlier, since } from "./Earlier.ts"
 import { key, readKeys } from "./LogKey.ts"
 import { logPaths, path } from "./LogPath.ts"
-import { printable, reportLines } from "./Words.ts"
+import { visible } from "../Text.ts"
+import { reportLines } from "./Words.ts"
 import { print, printJson } from "./Output.ts"
 
 /** The command. */
@@ -66,4 +67,4 @@ export const verify = Command.make(
 const ofNone = ({ file, note }: Copy) => ({ copy: file, ok: false, origin: note.origin, size: note.size })
 
 const copyLine = ({ file, note }: Copy, logs: ReadonlyArray<string>): string =>
-  `${printable(file)}: NOT HERE\n  ${note.size} records of ${printable(note.origin)} were signed, and no such log is at ${logs.join(", ")}`
+  `${visible(file)}: NOT HERE\n  ${note.size} records of ${visible(note.origin)} were signed, and no such log is at ${logs.join(", ")}`

@@ -7,6 +7,7 @@
 import type { OpenAI } from "openai"
 import type { DoorSettings } from "../http/Admission.ts"
 import { type QueryValues, queryValues } from "../http/RequestQuery.ts"
+import { headersOf } from "./HeaderEntries.ts"
 
 /** The settings of a service's door, and the account that its client asks for, as headers by name in lower case. */
 export interface Door extends DoorSettings {
@@ -39,23 +40,4 @@ const ownQuery = (client: OpenAI): QueryValues => {
     ...(URL.canParse(client.baseURL) ? queryValues(new URL(client.baseURL).search) : []),
     ...(given === undefined ? [] : queryValues(client["stringifyQuery"](given)))
   ])
-}
-
-/** Headers in any of the forms that the SDK takes, by name in lower case. A header that is null is not sent. */
-export const headersOf = (given: unknown): ReadonlyMap<string, string> => {
-  const headers = new Headers()
-  if (typeof given !== "object" || given === null) return new Map()
-  if ("values" in given && given.values instanceof Headers) return new Map(given.values)
-  const isList = Symbol.iterator in given
-  for (const [name, value] of isList ? (given as Iterable<readonly [string, unknown]>) : Object.entries(given)) {
-    if (value === undefined) continue
-    try {
-      // A list adds values, a record gives them.
-      if (!isList || value === null) headers.delete(name)
-      for (const one of Array.isArray(value) ? value : [value]) if (one !== null) headers.append(name, String(one))
-    } catch {
-      // The SDK says so itself when it sends the request.
-    }
-  }
-  return new Map(headers)
 }

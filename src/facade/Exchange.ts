@@ -17,7 +17,7 @@ import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
 import { Call, type Committed, type Lineage, type Meta, Reply } from "../Call.ts"
-import { Content } from "../Content.ts"
+import { isLarge } from "../Content.ts"
 import { currentLineage } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
 import { ConfigurationError, EnforcementUnavailableError, PolicyDenied, ProviderFailed, refusal } from "../Errors.ts"
@@ -114,6 +114,11 @@ export class Exchange implements TurnOwner {
     return exchanges.behind((request as { [permitKey]?: object } | undefined)?.[permitKey])
   }
 
+  /** True for a call through a user's client, whoever it is for. */
+  get #isUsers(): boolean {
+    return this.#session.credentials._tag !== "App"
+  }
+
   /** True for a call through a client of this session. */
   isOf(session: object): boolean {
     return this.#session === session
@@ -142,7 +147,7 @@ export class Exchange implements TurnOwner {
     maker: OpenAI,
     credentials: ReadonlyMap<string, string> = new Map()
   ): Promise<BuiltRequest> {
-    const { app, door, pinned } = this.#session
+    const { app, door } = this.#session
     // Options of fetch may have put plain members in their place.
     if (!(built.req.headers instanceof Headers)) built.req.headers = new Headers(built.req.headers)
     const head = { method: built.req.method ?? "get", url: built.url, headers: built.req.headers }
@@ -151,7 +156,7 @@ export class Exchange implements TurnOwner {
       this.#life = new Life(this.#session.life, inbound.life)
     const isUser = (inbound?.credentials ?? this.#session.credentials)._tag !== "App"
     const own = door.account.size === 0 ? credentials : new Map([...door.account, ...credentials])
-    const caller = { isUser, staysHome: isUser && pinned !== undefined, own }
+    const caller = { isUser, staysHome: isUser && this.#isUsers, own }
     const reading = Admission.read(head, door, caller, maker.baseURL)
     const { added, endpoint, query, target } = reading
     this.#endpoint = endpoint
@@ -175,7 +180,7 @@ export class Exchange implements TurnOwner {
     if (text !== undefined) built.req.body = text
     if (!this.#turn?.decides(built.req.body, endpoint, query)) {
       // The SDK has just written it, in this turn of the event loop: reading it is for another one.
-      if (isLarge(built.req.body)) await anotherTurn()
+      if (typeof built.req.body === "string" && isLarge(built.req.body)) await anotherTurn()
       const body = Admission.readBody(built.req.body)
       if (Result.isFailure(body)) return this.#refuse(resource, body.failure)
       await this.#decide(target.operation.name, body.success, reading, options)
@@ -210,7 +215,7 @@ export class Exchange implements TurnOwner {
 
   /** A request of a user's client changes nothing that is the service's. */
   #foreignOption(options: RequestOptions, maker: OpenAI, kind: "Protected" | "Family") {
-    if (this.#session.credentials._tag === "App") return undefined
+    if (!this.#isUsers) return undefined
     return foreignOption(options, maker, kind === "Protected" ? [ChunkStream, ReceivedEvents] : undefined)
   }
 
@@ -449,11 +454,11 @@ export class Exchange implements TurnOwner {
   /** True where a redirect leads to the same operation, at a place where the caller's requests may go. */
   #isSame(call: Call, url: string): boolean {
     const target = classify("POST", url, url)
-    const { pinned } = this.#session
+    const staysHome = call.credentials._tag !== "App" && this.#isUsers
     return (
       target._tag === "Protected" &&
       target.operation.name === call.operation &&
-      (call.credentials._tag === "App" || pinned === undefined || Admission.isBelow(pinned, url))
+      (!staysHome || Admission.isBelow(this.#session.door.baseURL, url))
     )
   }
 
@@ -559,9 +564,6 @@ const decodeWith = (options: RequestOptions, streamClass: typeof ChunkStream): v
   if (options.__streamClass === undefined)
     Object.defineProperty(options, "__streamClass", { value: streamClass, configurable: true, writable: true })
 }
-
-/** True for a text that takes a while to read. */
-const isLarge = (body: unknown): boolean => typeof body === "string" && new Content(body).isLarge
 
 const requireApiKey = ({ req: { headers } }: BuiltRequest): void => {
   if (headers.get("authorization") === `Bearer ${noApiKey}` || headers.get("api-key") === noApiKey)

@@ -16,11 +16,9 @@
  */
 import { createRequire } from "node:module"
 import { OpenAIError, type OpenAI } from "openai"
-import { argumentsOf } from "../answer/ToolCalls.ts"
 import { askedBy } from "./Asked.ts"
 import type { Session } from "./Session.ts"
-import type { ToolHandler } from "./Tool.ts"
-import { narrowedText, orRefusal, runTool } from "./Tools.ts"
+import { type AskedTool, orRefusal, runAsked } from "./Tools.ts"
 
 type Unknowns = ReadonlyArray<unknown>
 
@@ -32,32 +30,11 @@ const replace = (holder: object, name: string, value: (...args: Array<never>) =>
 // One tool
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** A tool that a model asked for, and what runs it. */
-interface Asked {
-  readonly name: string
-  /** As the model wrote them. */
-  readonly text: string
-  /** The tool call's id, where the answer has one. */
-  readonly id?: string | undefined
-  /** Runs it: with arguments where policy changed them. */
-  readonly run: (narrowed: string | undefined) => unknown
-}
+/** A tool that a model asked for; `id` is that of the tool call, where the answer has one. */
+type Asked = Omit<AskedTool, "askedBy"> & { readonly id?: string | undefined }
 
-/** Runs a tool as policy lets the session's caller. Rejects with a `PolicyDeniedError`, or with what the tool threw. */
-const runAsked = async (session: Session, { id, name, run, text }: Asked): Promise<unknown> => {
-  const { args } = argumentsOf(text)
-  const isText = args === undefined
-  const handler: ToolHandler = async (judged, { call }) =>
-    run(
-      judged === call.params
-        ? undefined
-        : args === undefined
-          ? String(judged["input"])
-          : narrowedText(text, args, judged)
-    )
-  const lineage = id === undefined ? undefined : askedBy(session, id)
-  return (await runTool(session, name, args ?? { input: text }, { handler, isText, askedBy: lineage })).value
-}
+const runAskedBy = (session: Session, { id, ...asked }: Asked): Promise<unknown> =>
+  runAsked(session, { ...asked, askedBy: id === undefined ? undefined : askedBy(session, id) })
 
 const unchangeable = (name: string): OpenAIError =>
   new OpenAIError(`Policy would change the arguments of ${name}, and this helper of the SDK cannot run it with others.`)
@@ -110,7 +87,7 @@ const judgedResponses = (session: Session, runner: ResponsesRunner): ResponsesRu
           runner.prepareFunction({ ...item, arguments: narrowed }, { ...turn, functions }, ...rest)
           return functions.get(id)?.()
         }
-        turn.functions.set(id, () => orRefusal(() => runAsked(session, { id, name, text, run })))
+        turn.functions.set(id, () => orRefusal(() => runAskedBy(session, { id, name, text, run })))
       }
     },
     dispatch: {
@@ -130,7 +107,7 @@ const judgedResponses = (session: Session, runner: ResponsesRunner): ResponsesRu
           const run = (narrowed: string | undefined) =>
             browser.executeWithStatus(narrowed === undefined ? call : { ...call, arguments: narrowed }, ...rest)
           return toldOr(
-            () => runAsked(session, { id, name, text, run }),
+            () => runAskedBy(session, { id, name, text, run }),
             // As where the app declines a call: the next ones of the same answer were planned for another page.
             (output) => ({ output: { type: "function_call_output", call_id: id, output }, ok: false })
           )
@@ -178,7 +155,7 @@ const runComputer = (session: Session, call: Item, execute: () => Promise<object
       if (narrowed !== undefined) throw unchangeable("computer")
       return from(at + 1)
     }
-    return runAsked(session, { id: call.call_id, name: "computer", text: JSON.stringify(action), run })
+    return runAskedBy(session, { id: call.call_id, name: "computer", text: JSON.stringify(action), run })
   }
   return from(0)
 }
@@ -191,7 +168,7 @@ const judgedApproval = (session: Session, options: unknown): unknown => {
     const { arguments: text = "", id, name = "" } = request
     const run = (narrowed: string | undefined) => (narrowed === undefined ? approveMcp(request) : false)
     return toldOr(
-      () => runAsked(session, { id, name, text, run }),
+      () => runAskedBy(session, { id, name, text, run }),
       () => false
     )
   }
@@ -232,7 +209,7 @@ const judgedCandidate = (session: Session, candidate: unknown): unknown => {
     if (narrowed !== undefined) throw unchangeable(id)
     return Reflect.apply(execute as () => unknown, candidate, [])
   }
-  return { id, description, done, execute: () => runAsked(session, { name: id, text: "{}", run }) }
+  return { id, description, done, execute: () => runAskedBy(session, { name: id, text: "{}", run }) }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -253,7 +230,7 @@ const judgedHandler = (session: Session, name: string, handler: Handler): Handle
   const judged: Handler = (args, ...rest) => {
     const run = (narrowed: string | undefined) =>
       handler(narrowed === undefined ? args : (JSON.parse(narrowed) as unknown), ...rest)
-    return orRefusal(() => runAsked(session, { name, text: JSON.stringify(args), run }))
+    return orRefusal(() => runAskedBy(session, { name, text: JSON.stringify(args), run }))
   }
   // The SDK marks handlers that say how far they are.
   for (const mark of Object.getOwnPropertySymbols(handler))
@@ -350,16 +327,37 @@ const judgeClass = <Runner extends object>(
 
 const require = createRequire(import.meta.url)
 
-/** A helper of the SDK as this process may use it: its ES module, and its CommonJS one where that was loaded. None before it had one. */
-const copiesOf = (helper: string): ReadonlyArray<Readonly<Record<string, unknown>>> => {
+/** A helper of the SDK: its ES module, undefined before the SDK had one, and where its CommonJS one would be. */
+interface Helper {
+  readonly module: unknown
+  readonly path: string
+}
+
+const helpers = new Map<string, Helper>()
+
+/** A helper, looked for once: clients are made by the thousand. */
+const helperOf = (name: string): Helper => {
+  const known = helpers.get(name)
+  if (known !== undefined) return known
+  const found = find(name)
+  helpers.set(name, found)
+  return found
+}
+
+const find = (name: string): Helper => {
   try {
-    const loaded = require.cache[require.resolve(`openai/helpers/${helper}`)]?.exports as unknown
-    const module = require(`openai/helpers/${helper}.mjs`) as unknown
-    return [module, loaded].filter(isObject)
+    return { module: require(`openai/helpers/${name}.mjs`), path: require.resolve(`openai/helpers/${name}`) }
   } catch (error) {
-    if (isObject(error) && /^(MODULE_NOT_FOUND|ERR_PACKAGE_PATH_NOT_EXPORTED)$/.test(String(error["code"]))) return []
+    if (isObject(error) && /^(MODULE_NOT_FOUND|ERR_PACKAGE_PATH_NOT_EXPORTED)$/.test(String(error["code"])))
+      return { module: undefined, path: "" }
     throw error
   }
+}
+
+/** A helper of the SDK as this process may use it: its ES module, and its CommonJS one where that was loaded by now. */
+const copiesOf = (name: string): ReadonlyArray<Readonly<Record<string, unknown>>> => {
+  const { module, path } = helperOf(name)
+  return [module, require.cache[path]?.exports as unknown].filter(isObject)
 }
 
 const isObject = (u: unknown): u is Readonly<Record<string, unknown>> => typeof u === "object" && u !== null

@@ -27,20 +27,14 @@ import { newId } from "../Id.ts"
 import { Life } from "../Life.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { requireName } from "../Name.ts"
-import {
-  endpointFor,
-  familyResource,
-  isOperation,
-  type OperationName,
-  operations,
-  withoutSlashes
-} from "../Operation.ts"
+import { endpointFor, familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
 import { Pipeline } from "../Pipeline.ts"
 import type { Limits } from "../policy/Limits.ts"
 import { type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { answerPromise, type ResponseProps } from "./Answer.ts"
 import { divide, isKeyless, type LayerOptions, ourOptions, type SecureOptions, workspaceOptions } from "./Options.ts"
-import { doorOf, headersOf } from "./Door.ts"
+import { doorOf } from "./Door.ts"
+import { headersOf } from "./HeaderEntries.ts"
 import { type BuiltRequest, Exchange, type RequestOptions } from "./Exchange.ts"
 import { defaultFetch } from "./transport/Transport.ts"
 import { type ByHand, guard, unguarded } from "./Guard.ts"
@@ -181,8 +175,7 @@ const opened = (session: Session, makerFor: (service: Session) => OpenAI): Omit<
   if (session.credentials._tag === "App") return { session }
   const service: Session = { ...session, credentials: { _tag: "App" } }
   const maker = makerFor(service)
-  const door = doorOf(maker, session.door)
-  return { maker, session: { ...session, service, door, pinned: maker.baseURL.replace(/\/+$/, "") } }
+  return { maker, session: { ...session, service, door: doorOf(maker, session.door) } }
 }
 
 /** Judges a request that no call is under way for, made by hand through a client of the service's own. */
@@ -553,7 +546,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         )
       if (user.agentType !== "user")
         return refuse("not_user", `${user.agentId} is an agent of type "${user.agentType}"; only a user can be bound.`)
-      const { credentials, life } = standing
+      const { credentials, intentPolicy, life } = standing
       if (life === undefined)
         return refuse("not_registered", `${user.agentId} is not registered; await register() first.`)
       const service = this.#session
@@ -562,11 +555,10 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const session: Session = {
         ...service,
         credentials,
-        intents: user.intentPolicy === undefined ? service.intents : [...service.intents, user.intentPolicy],
+        intents: intentPolicy === undefined ? service.intents : [...service.intents, intentPolicy],
         life: new Life(service.life, life),
         service,
-        door: doorOf(maker, service.door),
-        pinned: withoutSlashes(maker.baseURL)
+        door: doorOf(maker, service.door)
       }
       bindings.set(session, { user, owned: ownsUser })
       return pin(

@@ -38,8 +38,6 @@ export interface Session {
   readonly hasOwnPipeline: boolean
   /** In another's name than the service's: what the service itself is to its workspace. */
   readonly service?: Session
-  /** The base URL that a user's requests may not leave; the service's own may. */
-  readonly pinned?: string
 }
 
 /** Throws why a session has ended, if it has. */

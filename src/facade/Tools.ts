@@ -98,7 +98,7 @@ export const runTool = async (
 }
 
 /** The arguments that policy let pass of those that a model wrote: what stays keeps its text, a large integer too. */
-export const narrowedText = (text: string, asked: JsonObject, judged: JsonObject): string =>
+const narrowedText = (text: string, asked: JsonObject, judged: JsonObject): string =>
   edited(new Content(text === "" ? "{}" : text), asked, judged).text
 
 /** Why a text is no arguments of a tool. */
@@ -224,23 +224,43 @@ const runnableFunction = (tool: RunnableTool): RunnableFunction | undefined => {
   return tool.type === "function" ? (tool.function as unknown as RunnableFunction) : undefined
 }
 
+/** A tool that a model asked for, and what runs it. */
+export interface AskedTool {
+  readonly name: string
+  /** Its arguments, as the model wrote them. */
+  readonly text: string
+  /** The call whose answer asked for it. */
+  readonly askedBy?: Lineage | undefined
+  /** Runs it: with the arguments that policy let pass, where it changed them. */
+  readonly run: (narrowed: string | undefined) => unknown
+}
+
+/** Runs a tool as policy lets the session's caller. Rejects with a `PolicyDeniedError`, or with what the tool threw. */
+export const runAsked = async (session: Session, { askedBy, name, run, text }: AskedTool): Promise<unknown> => {
+  const { args } = argumentsOf(text)
+  const handler: ToolHandler = async (judged, { call }) => {
+    if (judged === call.params) return run(undefined)
+    return run(args === undefined ? String(judged["input"]) : narrowedText(text, args, judged))
+  }
+  const options = { handler, isText: args === undefined, askedBy }
+  return (await runTool(session, name, args ?? { input: text }, options)).value
+}
+
 const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
   const { parse } = tool
   const name = tool.name ?? tool.function.name
-  const run = (text: string, parsed: unknown, rest: ReadonlyArray<unknown>): Promise<unknown> => {
-    const { args } = argumentsOf(text)
-    const isText = args === undefined
-    // Where policy changed the arguments, the tool gets what policy let pass.
-    const handler: ToolHandler = async (judged, { call }) => {
-      if (judged === call.params) return tool.function(parsed, ...rest)
-      const narrowed = isText ? String(judged["input"]) : narrowedText(text, args, judged)
-      return tool.function(parse === undefined ? narrowed : await parse(narrowed), ...rest)
-    }
-    const lineage = askedInRun(session, rest[0], name, text)
-    return orRefusal(
-      async () => (await runTool(session, name, args ?? { input: text }, { handler, isText, askedBy: lineage })).value
+  const run = (text: string, parsed: unknown, rest: ReadonlyArray<unknown>): Promise<unknown> =>
+    orRefusal(() =>
+      runAsked(session, {
+        name,
+        text,
+        askedBy: askedInRun(session, rest[0], name, text),
+        run: async (narrowed) => {
+          if (narrowed === undefined) return tool.function(parsed, ...rest)
+          return tool.function(parse === undefined ? narrowed : await parse(narrowed), ...rest)
+        }
+      })
     )
-  }
   if (parse === undefined) return { ...tool, name, function: (text, ...rest) => run(String(text), text, rest) }
   return {
     ...tool,

@@ -48,6 +48,8 @@ export interface Reading {
   readonly target: Target
   /** Method and URL without the query: `POST https://host/v1/chat/completions`. */
   readonly endpoint: string
+  /** True where the path of a protected request may name a model in a way that is not read. */
+  readonly mayNameModel: boolean
   /** Of a protected request that has one. */
   readonly query: RequestQuery | undefined
   /** Names of the headers, in lower case, that the SDK does not send by itself. */
@@ -75,10 +77,11 @@ export const read = (
   { own }: Pick<Caller, "own">,
   baseURL = settings.baseURL
 ): Reading => {
-  const { endpoint, target } = targetOf(head.method, head.url, baseURL)
+  const { endpoint, mayNameModel, target } = targetOf(head.method, head.url, baseURL)
   return {
     target,
     endpoint,
+    mayNameModel,
     query:
       target._tag === "Protected"
         ? readQuery(head.url, endpointAt(target.operation, endpoint).path, settings)
@@ -93,7 +96,7 @@ export const read = (
  */
 export const faultOf = (
   { headers, method, url }: RequestHead,
-  { added, endpoint, query, target }: Reading,
+  { added, endpoint, mayNameModel, query, target }: Reading,
   settings: DoorSettings,
   { isUser, staysHome }: Caller
 ): Fault | undefined => {
@@ -110,7 +113,7 @@ export const faultOf = (
         message: `the header ${foreign} is the service's to set, not the user's`,
         hint: `leave it out; or let users set it by the service's option allowedHeaders: [${JSON.stringify(foreign)}]`
       }
-    if (target._tag === "Protected" && mayNameModel(url, settings.baseURL))
+    if (target._tag === "Protected" && mayNameModel)
       return {
         code: "foreign_url",
         message: "what stands in the path before the endpoint may name a model, and policy does not judge it",
@@ -178,17 +181,21 @@ export const isBelow = (base: string, url: string): boolean => {
   return url === root || url.startsWith(`${root}/`)
 }
 
-/** What a request is for, and its endpoint. An app asks for few URLs, again and again. */
+/** What of a reading the method and the URL alone tell. An app asks for few URLs, again and again. */
 const targetOf = (
   method: string,
   url: string,
   baseURL: string
-): { readonly target: Target; readonly endpoint: string } => {
+): Pick<Reading, "target" | "endpoint" | "mayNameModel"> => {
   const key = `${method} ${url} ${baseURL}`
   const known = targets.get(key)
   if (known !== undefined) return known
   const { origin, pathname } = new URL(url)
-  const found = { target: classify(method, url, baseURL), endpoint: `${method.toUpperCase()} ${origin}${pathname}` }
+  const found = {
+    target: classify(method, url, baseURL),
+    endpoint: `${method.toUpperCase()} ${origin}${pathname}`,
+    mayNameModel: mayNameModel(url, baseURL)
+  }
   if (targets.size === mostTargets) targets.clear()
   targets.set(key, found)
   return found

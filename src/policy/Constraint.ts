@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import { LRUCache } from "lru-cache"
 import type { RE2JS } from "re2js"
 import { canonicalize, type Json, type JsonObject } from "../CanonicalJson.ts"
+import { isArray } from "../Json.ts"
 import type { Remedy, Violation } from "../Decision.ts"
 import { isTokenCount, outputTokenCaps } from "../Operation.ts"
 import { type Finding, type Relation, show, type Source, unreadable, withArticle } from "./Finding.ts"
@@ -506,7 +507,5 @@ const isOfType = (value: Json, type: JsonType): boolean => {
 const isNumeric = (type: JsonType): boolean => type === "integer" || type === "number"
 
 const isList = (spec: Spec): spec is Exclude<Spec, Bounds> => Array.isArray(spec)
-
-const isArray = (value: Json): value is ReadonlyArray<Json> => Array.isArray(value)
 
 const isComposite = (value: Json): boolean => typeof value === "object" && value !== null

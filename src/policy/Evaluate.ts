@@ -197,12 +197,14 @@ const checkDenied = (denied: DeniedValues, params: JsonObject, findings: Array<F
   for (const { expected, path, value } of misshapen)
     findings.push(broken("wrong_type", "mistyped", expected, path, value, denied))
   if (denied.forbids || denied.parameter.inMessage === undefined) return
-  for (const { path, text, ...how } of textsOf(params))
-    if (
-      readText(denied.parameter, { ...how, path, text }).some((value) => anyPart(value, denied.matches)) &&
-      !findings.some((finding) => finding.code === "value_denied" && finding.path === path)
-    )
-      findings.push(broken("value_denied", "denied", denied.values, path, text, denied))
+  // A request may have as many texts as it is long, and each of them may be denied.
+  const told = new Set(findings.flatMap(({ code, path }) => (code === "value_denied" ? [path] : [])))
+  for (const text of textsOf(params)) {
+    const { path } = text
+    if (told.has(path) || !readText(denied.parameter, text).some((value) => anyPart(value, denied.matches))) continue
+    told.add(path)
+    findings.push(broken("value_denied", "denied", denied.values, path, text.text, denied))
+  }
 }
 
 const checkClosed = ({ members, policy }: ClosedMembers, params: JsonObject, findings: Array<Finding>): void => {

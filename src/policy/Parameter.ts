@@ -6,6 +6,7 @@
  */
 import { LRUCache } from "lru-cache"
 import type { Json, JsonObject } from "../CanonicalJson.ts"
+import { isArray, isObject } from "../Json.ts"
 import { type Operation, outputTokenCaps, spellingsOf } from "../Operation.ts"
 import { type Located, type RequestTool, type RequestTools, toolsOf } from "../RequestTools.ts"
 import type { RequestText } from "./RequestTexts.ts"
@@ -34,11 +35,8 @@ export interface Parameter {
   readonly arrays: "any" | "filled" | "none"
 }
 
-/** A value in a request; `path` leads to it: `max_tokens`, `tools[0].function.name`. */
-export interface Found {
-  readonly path: string
-  readonly value: Json
-}
+/** A value in a request. */
+export type Found = Located
 
 /**
  * Everything that a parameter reaches: the values that are there, the elements of an array that lack the field, and the
@@ -221,8 +219,6 @@ const reach = (value: Json | undefined, path: Path, at: number, where: string, d
   else reach(valueAt(value, step), path, at + 1, where === "" ? step : `${where}.${step}`, draft)
 }
 
-const isArray = (value: Json): value is ReadonlyArray<Json> => Array.isArray(value)
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Tools
 // ---------------------------------------------------------------------------------------------------------------------
@@ -332,5 +328,3 @@ const shapes = (request: RequestTools, tools: ReadonlyArray<RequestTool>): Draft
   ...request.misshapen.map((each: Located) => ({ ...each, expected: "array" as const })),
   ...tools.flatMap(({ misshapen }) => misshapen.map((each) => ({ ...each, expected: "object" as const })))
 ]
-
-const isObject = (value: Json): value is JsonObject => typeof value === "object" && value !== null && !isArray(value)

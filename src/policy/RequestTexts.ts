@@ -5,6 +5,7 @@
  * @since 0.2.0
  */
 import type { Json, JsonObject } from "../CanonicalJson.ts"
+import { isArray, isObject } from "../Json.ts"
 
 /**
  * A text and where it stands.
@@ -107,8 +108,3 @@ const partOf = (part: Json): string | undefined => {
   const text = part["text"] ?? part["refusal"]
   return typeof text === "string" ? text : undefined
 }
-
-const isArray = (value: Json | undefined): value is ReadonlyArray<Json> => Array.isArray(value)
-
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !isArray(value)

@@ -7,6 +7,7 @@
 import * as Result from "effect/Result"
 import type { Call, Judge } from "../Call.ts"
 import { type Json, type JsonObject, snapshot } from "../CanonicalJson.ts"
+import { isArray, isObject } from "../Json.ts"
 import type { Decision, Edit, Remedy, Violation } from "../Decision.ts"
 import { type Endpoint, endpointAt, isOperation, isTokenCount, operations, outputTokenCaps } from "../Operation.ts"
 import { bringsTools, type Located } from "../RequestTools.ts"
@@ -299,11 +300,6 @@ const leftOutAt = (holder: JsonObject, [key = "", ...rest]: ReadonlyArray<string
 }
 
 const isWithin = (path: string, holder: string): boolean => path === holder || path.startsWith(`${holder}.`)
-
-const isArray = (value: Json | undefined): value is ReadonlyArray<Json> => Array.isArray(value)
-
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !isArray(value)
 
 /** What policy sets is a literal or a bound of a document, and so JSON. */
 const jsonOf = (value: unknown): Json => Result.getOrThrow(snapshot(value))

@@ -4,6 +4,7 @@
  * @since 0.2.0
  */
 import type { Json, JsonObject } from "../CanonicalJson.ts"
+import { isArray, isObject } from "../Json.ts"
 import type { Located } from "../RequestTools.ts"
 import type { Model, Parameters } from "./Models.ts"
 
@@ -96,8 +97,3 @@ const valueAt = (params: JsonObject, path: string): Json => {
 }
 
 const listOf = (value: Json | undefined): ReadonlyArray<Json> => (isArray(value) ? value : [])
-
-const isArray = (value: Json | undefined): value is ReadonlyArray<Json> => Array.isArray(value)
-
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !isArray(value)

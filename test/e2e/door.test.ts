@@ -1,6 +1,6 @@
 /** What the service sets itself stays on every client of it, pinned; what callers may add, two options say. */
 import { createHash } from "node:crypto"
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import type { OpenAI } from "openai"
 import {
   AgentClient,
@@ -11,18 +11,10 @@ import {
   Workspace
 } from "../../src/index.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
-import { type Provider, startProvider } from "./Provider.ts"
+import { useProvider } from "./bypass/lab.ts"
 
-let provider: Provider
-const opened: Array<{ close(): Promise<void> }> = []
-beforeAll(async () => {
-  provider = await startProvider()
-})
-afterAll(() => provider.close())
-afterEach(async () => {
-  for (const one of opened.splice(0)) await one.close()
-  provider.behave({})
-})
+const used = useProvider()
+const { opened } = used
 
 const asked = { model: "gpt-4o-mini", messages: [{ role: "user" as const, content: "Hello" }], max_tokens: 100 }
 const documents = [
@@ -40,7 +32,7 @@ const open = (
   })
   const client = new SecureOpenAI({
     apiKey: "k",
-    baseURL: provider.url,
+    baseURL: used.provider.url,
     maxRetries: 0,
     appName: "lab",
     workspace,
@@ -74,8 +66,8 @@ describe("what a service sets itself", () => {
       await chat(client)
       await client.models.list()
     }
-    expect(provider.hits).toHaveLength(6)
-    for (const { headers, path } of provider.hits) {
+    expect(used.provider.hits).toHaveLength(6)
+    for (const { headers, path } of used.provider.hits) {
       expect(decodeURIComponent(path)).toMatch(/\?tenant=a&list\[\]=1&list\[\]=2$/)
       expect(headers).toMatchObject({ "x-team": "blue", "openai-organization": "by-header", "openai-project": "proj" })
     }
@@ -89,8 +81,8 @@ describe("what a service sets itself", () => {
     expect(() => Object.assign(user, { organization: "other" })).toThrow(ConfigurationError)
     expect(() => Object.assign(user, { _options: { defaultHeaders: {} } })).toThrow(ConfigurationError)
     await chat(user)
-    expect(provider.hits.splice(0)).toMatchObject([{ headers: { "x-team": "blue", "openai-project": "proj" } }])
-    expect(provider.hits).toEqual([])
+    expect(used.provider.hits.splice(0)).toMatchObject([{ headers: { "x-team": "blue", "openai-project": "proj" } }])
+    expect(used.provider.hits).toEqual([])
   })
   it("is what it was when the client was made", async () => {
     const defaultHeaders = { "x-team": "blue" }
@@ -99,23 +91,23 @@ describe("what a service sets itself", () => {
     await denied(chat(user), "foreign_header")
   })
   it("may stand in the base URL", async () => {
-    const user = await alice(open({ baseURL: `${provider.url}?tenant=a` }))
+    const user = await alice(open({ baseURL: `${used.provider.url}?tenant=a` }))
     await chat(user)
-    expect(provider.hits[0]?.path).toBe("/chat/completions?tenant=a")
+    expect(used.provider.hits[0]?.path).toBe("/chat/completions?tenant=a")
   })
   it("may be a key that a function gives, new each time", async () => {
     let n = 0
     const user = await alice(open({ apiKey: async () => `k${++n}` }))
     await chat(user)
     await chat(user)
-    expect(provider.hits.map(({ headers }) => headers.authorization)).toEqual(["Bearer k1", "Bearer k2"])
+    expect(used.provider.hits.map(({ headers }) => headers.authorization)).toEqual(["Bearer k1", "Bearer k2"])
     await denied(chat(user, { headers: { authorization: "Bearer k4" } }), "foreign_header")
   })
   it("may be a client's of Azure, its key and version", async () => {
     const workspace = new Workspace({ audit: "memory", issuers: testIssuer, policies: documents as never })
     const options = {
       apiKey: "k",
-      endpoint: provider.url,
+      endpoint: used.provider.url,
       apiVersion: "2024-10-21",
       maxRetries: 0,
       appName: "lab",
@@ -125,8 +117,8 @@ describe("what a service sets itself", () => {
     opened.push(service, workspace)
     const user = await service.asUser(mintToken({ sub: "alice" }))
     await chat(user)
-    expect(provider.hits[0]).toMatchObject({ headers: { "api-key": "k" } })
-    expect(provider.hits[0]?.path).toMatch(/\?api-version=2024-10-21$/)
+    expect(used.provider.hits[0]).toMatchObject({ headers: { "api-key": "k" } })
+    expect(used.provider.hits[0]?.path).toMatch(/\?api-version=2024-10-21$/)
     await denied(chat(user, { headers: { "api-key": "other" } }), "foreign_header")
   })
   it("is the constructor's for a client with a token, too", async () => {
@@ -134,7 +126,7 @@ describe("what a service sets itself", () => {
     await chat(user)
     await denied(chat(user, { query: { tenant: "b" } }), "foreign_query")
     expect(() => user.withOptions({ defaultHeaders: { "x-team": "red" } })).toThrow(ConfigurationError)
-    expect(provider.hits).toHaveLength(1)
+    expect(used.provider.hits).toHaveLength(1)
   })
 })
 
@@ -144,7 +136,7 @@ describe("what callers may add", () => {
     await chat(user, { query: { include: ["a", "b"] }, headers: { "x-team": "red" } })
     await denied(chat(user, { query: { Include: "a" } }), "foreign_query")
     await denied(chat(user, { headers: { "x-teams": "red" } }), "foreign_header")
-    expect(provider.hits).toHaveLength(1)
+    expect(used.provider.hits).toHaveLength(1)
   })
   it.each([[{ allowedQuery: "include" }], [{ allowedHeaders: [1] }], [{ allowedHeaders: [""] }]])(
     "%j is no list of names",
@@ -156,7 +148,7 @@ describe("what callers may add", () => {
     const service = open({}, null)
     await chat(service, { query: { model: "x" }, headers: { "openai-organization": "o", "x-any": "1" } })
     await service.post("/chat/completions", { body: { ...asked, Model: "gpt-5-pro" } })
-    expect(provider.hits.map(({ path }) => path)).toEqual(["/chat/completions?model=x", "/chat/completions"])
+    expect(used.provider.hits.map(({ path }) => path)).toEqual(["/chat/completions?model=x", "/chat/completions"])
     await denied(chat(await alice(service), { query: { model: "x" } }), "foreign_query")
   })
   it("is judged where an intent policy is all that judges", async () => {
@@ -169,7 +161,7 @@ describe("what callers may add", () => {
       service.post("/chat/completions", { body: { ...asked, MAX_TOKENS: 9 } }) as Promise<unknown>,
       "invalid_body"
     )
-    expect(provider.hits).toEqual([])
+    expect(used.provider.hits).toEqual([])
   })
   it("is not judged where policies are only observed, but told", async () => {
     const workspace = new Workspace({
@@ -223,9 +215,9 @@ it("an agent's call of an operation is read as every other", async () => {
   const ask = (params: object) => agent.invokeTool("tool:lab/generate", params, { targetAgent: service.serverId })
   await ask(asked)
   await denied(ask({ ...asked, Model: "gpt-5-pro" }), "invalid_body")
-  expect(provider.hits.map(({ headers, path }) => [path, headers["x-team"], headers["openai-organization"]])).toEqual([
-    ["/chat/completions?tenant=a", "blue", "org"]
-  ])
+  expect(
+    used.provider.hits.map(({ headers, path }) => [path, headers["x-team"], headers["openai-organization"]])
+  ).toEqual([["/chat/completions?tenant=a", "blue", "org"]])
 })
 
 it("names and a digest of the query stand in the log and in the signature; calls without one say nothing of it", async () => {
@@ -240,7 +232,7 @@ it("names and a digest of the query stand in the log and in the signature; calls
   expect(second).not.toHaveProperty("query")
   expect(second).not.toHaveProperty("headers")
   const receipt = SecureOpenAI.receipt(answer)!
-  const text = provider.hits[0]!.path.split("?")[1]!
+  const text = used.provider.hits[0]!.path.split("?")[1]!
   const salt = Buffer.from(receipt.salts["query"]!, "base64url")
   const digest = (...parts: ReadonlyArray<Buffer | string>) =>
     `sha-256:${parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest("base64url")}`
@@ -252,14 +244,14 @@ it("names and a digest of the query stand in the log and in the signature; calls
 
 it("a call that is tried again with another query is another call", async () => {
   const service = open({ allowedQuery: ["include"] })
-  provider.behave({ status: 503, times: 1, headers: { "retry-after-ms": "1" } })
+  used.provider.behave({ status: 503, times: 1, headers: { "retry-after-ms": "1" } })
   const options = { method: "post" as const, path: "/chat/completions", body: asked, maxRetries: 1 }
   Object.defineProperty(options, "query", {
     enumerable: true,
-    get: () => (provider.hits.length > 0 ? { model: "gpt-5-pro" } : { include: "a" })
+    get: () => (used.provider.hits.length > 0 ? { model: "gpt-5-pro" } : { include: "a" })
   })
   await denied(service.request(options) as Promise<unknown>, "foreign_query")
-  expect(provider.hits.map(({ path }) => path)).toEqual(["/chat/completions?include=a"])
+  expect(used.provider.hits.map(({ path }) => path)).toEqual(["/chat/completions?include=a"])
 })
 
 it("the SDK's own resources put no other query in the path of a protected call than the door knows", async () => {

@@ -8,7 +8,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as KeyFolder from "../../KeyFolder.ts"
 import { attempt, home, homeOf, keysOf } from "./Home.ts"
-import { printable } from "../Words.ts"
+import { visible } from "../../Text.ts"
 import { print, printJson } from "../Output.ts"
 
 /** The command. */
@@ -18,6 +18,6 @@ export const list = Command.make(
   Effect.fnUntraced(function* ({ home, json }) {
     const { keys } = yield* attempt(() => KeyFolder.list(keysOf(homeOf(home))))
     for (const { kid, state, use } of keys)
-      yield* json ? printJson({ use, kid, state }) : print(`${use.padEnd(6)} ${printable(kid)}  ${state}`)
+      yield* json ? printJson({ use, kid, state }) : print(`${use.padEnd(6)} ${visible(kid)}  ${state}`)
   })
 ).pipe(Command.withDescription("Lists the keys: by use, id and state. Nothing is made or changed"))

@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 import { type Diagnostic, showDiagnostic, showFrame, showPlace } from "../../policy/Diagnostic.ts"
-import { printable } from "../Words.ts"
+import { visible } from "../../Text.ts"
 import { say, sentence } from "./Page.ts"
 
 /** A finding in a few lines: where, what, the line with a caret, and what to do. */
@@ -24,7 +24,7 @@ export const findingLines = (finding: Diagnostic): ReadonlyArray<string> => {
 
 /** A finding without colours, as an error of a command: a sentence, and the line with a caret. */
 export const plainLines = (finding: Diagnostic): ReadonlyArray<string> =>
-  [showDiagnostic(finding), ...showFrame(finding).map((line) => `  ${line}`)].map(printable)
+  [showDiagnostic(finding), ...showFrame(finding).map((line) => `  ${line}`)].map(visible)
 
 /** A finding as plain data. */
 export const findingJson = ({ code, hint, message, path, place, policy, severity }: Diagnostic) => ({

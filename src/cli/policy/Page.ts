@@ -6,7 +6,7 @@
  */
 import * as CliOutput from "effect/cli/CliOutput"
 import { styleText } from "node:util"
-import { printable } from "../Words.ts"
+import { visible } from "../../Text.ts"
 
 /** How a word is meant. */
 export type Tone = "good" | "bad" | "warn" | "quiet" | "title" | "name" | "plain"
@@ -22,14 +22,12 @@ const formats = {
 
 /** A text in a tone, without what a terminal would obey. */
 export const say = (tone: Tone, text: string): string =>
-  tone === "plain" || text === ""
-    ? printable(text)
-    : styleText(formats[tone], printable(text), { stream: process.stdout })
+  tone === "plain" || text === "" ? visible(text) : styleText(formats[tone], visible(text), { stream: process.stdout })
 
 /** A cell: a text, and its tone where it has one. */
 export type Cell = string | readonly [tone: Tone, text: string]
 
-const textOf = (cell: Cell): string => printable(typeof cell === "string" ? cell : cell[1])
+const textOf = (cell: Cell): string => visible(typeof cell === "string" ? cell : cell[1])
 const toneOf = (cell: Cell): Tone => (typeof cell === "string" ? "plain" : cell[0])
 
 /** How wide a column gets at most, but for the last one, and at least where a terminal is narrow: in a terminal's cells. */
@@ -68,7 +66,7 @@ export const sentence = (word: Cell, text: string): ReadonlyArray<string> => {
   const indent = CliOutput.displayWidth(textOf(word)) + (textOf(word) === "" ? 2 : 4)
   const room = Math.max(30, (process.stdout.columns ?? Infinity) - indent)
   const lines: Array<string> = []
-  for (const part of printable(text).split(" ")) {
+  for (const part of visible(text).split(" ")) {
     const line = lines.at(-1)
     if (line === undefined || CliOutput.displayWidth(`${line} ${part}`) > room) lines.push(part)
     else lines[lines.length - 1] = `${line} ${part}`

@@ -65,19 +65,26 @@ export interface Lab {
 }
 export type ClientOptions = NonNullable<ConstructorParameters<typeof OpenAI>[0]>
 
-/** Sets up a provider for a file, and a lab for each test. */
-export const useLab = () => {
-  let provider: Provider
+/** Sets up a provider for a file; what a test puts in `opened` is closed after it. */
+export const useProvider = () => {
   const opened: Array<{ close(): Promise<void> }> = []
+  const used = { opened, provider: undefined as unknown as Provider }
   beforeAll(async () => {
-    provider = await startProvider()
+    used.provider = await startProvider()
   })
-  afterAll(() => provider.close())
+  afterAll(() => used.provider.close())
   afterEach(async () => {
     for (const one of opened.splice(0)) await one.close()
-    provider.behave({})
+    used.provider.behave({})
   })
+  return used
+}
+
+/** Sets up a provider for a file, and a lab for each test. */
+export const useLab = () => {
+  const used = useProvider()
   return (documents: ReadonlyArray<object> = policies, more: SecureOptions & ClientOptions = {}): Lab => {
+    const { opened, provider } = used
     provider.hits.length = 0
     const workspace = new Workspace({ audit: "memory", issuers: testIssuer, policies: documents as never })
     const common = { apiKey: "k", baseURL: provider.url, maxRetries: 0 }
