@@ -7,11 +7,13 @@
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { APIUserAbortError, type OpenAI } from "openai"
+import type { Refused } from "./audit/Audit.ts"
 import { snapshot } from "./CanonicalJson.ts"
 import { behalfOf, Call, type Credentials, type IntentPolicy, type Lineage, type TokenSource } from "./Call.ts"
 import {
   BindError,
   ConfigurationError,
+  EnforcementUnavailableError,
   IdentityError,
   IdentityInvalid,
   refusal,
@@ -260,19 +262,27 @@ export class AgentClient {
     try {
       return await workspace.principal(credentials, this.appName)
     } catch (error) {
-      if (error instanceof IdentityError)
+      const told = refusedAs(error)
+      if (told !== undefined)
         await workspace.refuse({
           call: newId(),
           tool: "identity:register",
           app: this.appName,
           stage: "identity",
-          code: "identity_invalid",
-          status: 401,
-          violations: [{ code: error.reason }]
+          ...told
         })
       throw error
     }
   }
+}
+
+/** What the log says of an error that verified no one; undefined for one that is not the identity stage's. */
+const refusedAs = (error: unknown): Pick<Refused, "code" | "status" | "violations"> | undefined => {
+  if (error instanceof IdentityError)
+    return { code: "identity_invalid", status: 401, violations: [{ code: error.reason }] }
+  if (error instanceof EnforcementUnavailableError)
+    return { code: "enforcement_unavailable", status: 503, violations: [] }
+  return undefined
 }
 
 /**

@@ -76,8 +76,7 @@ export const IdentityReason = Schema.Literals([
   "subject_changed",
   "envelope",
   "replayed",
-  "revoked",
-  "clock"
+  "revoked"
 ])
 export type IdentityReason = typeof IdentityReason.Type
 

@@ -9,9 +9,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
 import { type Call, type Credentials, Identified, type TokenSource } from "../Call.ts"
-import { Configuration, IdentityInvalid } from "../Errors.ts"
+import { Configuration, EnforcementUnavailable, IdentityInvalid } from "../Errors.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
 import { agent, app, type Principal } from "../Principal.ts"
 import * as Claims from "./Claims.ts"
@@ -33,11 +34,14 @@ export class Identity extends Context.Service<
   Identity,
   {
     /** The call with its verified principal. */
-    readonly resolve: (call: Call) => Effect.Effect<Identified, IdentityInvalid>
+    readonly resolve: (call: Call) => Effect.Effect<Identified, IdentityInvalid | EnforcementUnavailable>
     /** The principal that credentials give to a caller of `app`, outside a pipeline. */
-    readonly principal: (credentials: Credentials, app: string) => Effect.Effect<Principal, IdentityInvalid>
+    readonly principal: (
+      credentials: Credentials,
+      app: string
+    ) => Effect.Effect<Principal, IdentityInvalid | EnforcementUnavailable>
     /** Succeeds when every configured issuer's key set can be used now. */
-    readonly ready: Effect.Effect<void, IdentityInvalid | Configuration>
+    readonly ready: Effect.Effect<void, IdentityInvalid | EnforcementUnavailable | Configuration>
   }
 >()("secure-openai/Identity") {
   /**
@@ -66,12 +70,12 @@ type UserCredentials = Extract<Credentials, { readonly _tag: "User" }>
 const make = (issuers: ReadonlyMap<string, Issuer>): Identity["Service"] => {
   const sessions = makeSessions(issuers)
   const guard = makeGuard()
-  const user = (credentials: UserCredentials): Effect.Effect<Principal, IdentityInvalid> =>
-    Effect.withFiber((fiber) => {
+  const user = (credentials: UserCredentials): Effect.Effect<Principal, IdentityInvalid | EnforcementUnavailable> =>
+    Effect.withFiber((fiber): Effect.Effect<Principal, IdentityInvalid | EnforcementUnavailable> => {
       if (issuers.size === 0) return Effect.fail(noIssuer())
-      const time = timeOf(fiber.getRef(Clock.Clock))
-      const jump = guard(time)
-      if (jump !== undefined) return Effect.fail(clockSuspect(jump))
+      const told = guard(timeOf(fiber.getRef(Clock.Clock)))
+      if (Result.isFailure(told)) return Effect.fail(clockSetBack(told.failure))
+      const time = told.success
       const kept = sessions.kept(credentials.token, time)
       if (kept !== undefined && kept.issuer.revoked === undefined) return asNamed(kept.principal, credentials)
       return Effect.flatMap(
@@ -113,8 +117,10 @@ const make = (issuers: ReadonlyMap<string, Issuer>): Identity["Service"] => {
           return user(credentials)
       }
     },
-    ready: Effect.withFiber((fiber) => {
-      const { steady } = timeOf(fiber.getRef(Clock.Clock))
+    ready: Effect.withFiber((fiber): Effect.Effect<void, IdentityInvalid | EnforcementUnavailable> => {
+      const told = guard(timeOf(fiber.getRef(Clock.Clock)))
+      if (Result.isFailure(told)) return Effect.fail(clockSetBack(told.failure))
+      const { steady } = told.success
       return Effect.forEach(issuers.values(), (issuer) => attempt(() => issuer.keys.ready(steady)), {
         concurrency: "unbounded",
         discard: true
@@ -321,10 +327,10 @@ const revoked = (why: string, cause?: unknown): IdentityInvalid =>
     ...(cause !== undefined && { cause })
   })
 
-const clockSuspect = (jump: number): IdentityInvalid =>
-  new IdentityInvalid({
-    reason: "clock",
-    message: `The clock of this machine was set ${jump > 0 ? "forward" : "back"} by ${Math.round(Math.abs(jump) / 1000)} s, so the end of a token cannot be told. ${jump > 0 ? "It counts again once it has run evenly for 30 s." : "It counts again once it has caught up; if it is right now, restart this process."}`
+const clockSetBack = (by: number): EnforcementUnavailable =>
+  new EnforcementUnavailable({
+    stage: "identity",
+    message: `The clock of this machine was set back by ${Math.round(by / 1000)} s, so whether a token has ended cannot be told. Users are let through once the clock has caught up; if it is right now, restart this process.`
   })
 
 const noIssuer = (): IdentityInvalid =>

@@ -4,6 +4,7 @@
  *
  * @since 0.2.0
  */
+import * as Result from "effect/Result"
 import type * as Clock from "effect/Clock"
 
 /** Both clocks in ms: `wall` since 1970, `steady` since some moment of this process; it never goes back. */
@@ -21,36 +22,26 @@ export const timeOf = (clock: Clock.Clock): Time => ({
 /** How far the wall clock may leave the steady one, in ms. */
 export const tolerance = 30_000
 
-/** How long a wall clock that was set forward must run evenly before it counts again, in ms. */
-export const settling = 30_000
-
 /**
- * Says by how many ms the wall clock jumped, or `undefined` while it can be trusted. Set back, it counts again once it has
- * caught up (or after a restart). Set forward, as after a sleep of the machine, once it ran evenly for 30 s: no ended token
- * gains by that.
+ * Gives the time that counts, or fails with by how many ms the wall clock was set back: the end of a token cannot be told
+ * until the clock has caught up (or after a restart).
+ *
+ * A wall clock that was set forward, as after a sleep of the machine, ends tokens sooner and never later, so it counts at once.
+ * The steady clock may have stood still meanwhile (Linux stops CLOCK_MONOTONIC in a suspended machine), so from then on it
+ * counts by as much more: what was verified or fetched before has aged.
  */
-export const makeGuard = (): ((time: Time) => number | undefined) => {
+export const makeGuard = (): ((time: Time) => Result.Result<Time, number>) => {
   let trusted: number | undefined
-  let candidate = 0
-  let since: number | undefined
+  let slept = 0
   return ({ steady, wall }) => {
-    const at = steady()
-    const offset = wall() - at
-    if (trusted === undefined) trusted = offset
+    const offset = wall() - steady()
+    trusted ??= offset
     const jump = offset - trusted
-    if (Math.abs(jump) <= tolerance) {
-      since = undefined
-      return undefined
-    }
-    if (since === undefined || Math.abs(offset - candidate) > 1000) {
-      candidate = offset
-      since = at
-    }
-    if (jump > 0 && at - since >= settling) {
+    if (jump < -tolerance) return Result.fail(-jump)
+    if (jump > tolerance) {
       trusted = offset
-      since = undefined
-      return undefined
+      slept += jump
     }
-    return jump
+    return Result.succeed({ wall, steady: () => steady() + slept })
   }
 }

@@ -1,11 +1,12 @@
 import { OpenAI } from "openai"
 import { ResponsesWS } from "openai/resources/responses/ws"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import {
   AgentClient,
   BindError,
   ClosedError,
   ConfigurationError,
+  EnforcementUnavailableError,
   IdentityError,
   PolicyDeniedError,
   SecureOpenAI,
@@ -203,6 +204,37 @@ describe("tokens", () => {
       ["tool:assistant/generate", "identity", 401],
       ["api:assistant/models", "identity", 401]
     ])
+  })
+
+  it("are not told apart by a clock that was set back: 503, never 401, and the log says so", async () => {
+    const { client, records } = make()
+    const alice = await client.asUser(mintToken({ sub: "alice" }))
+    const now = vi.spyOn(Date, "now").mockReturnValue(Date.now() - 60_000)
+    try {
+      for (const ask of [
+        async () => alice.chat.completions.create({ model: "gpt-3.5-turbo", messages }),
+        async () => alice.models.list(),
+        async () => client.asUser(mintToken({ sub: "bob" }))
+      ]) {
+        const error: unknown = await ask().then(
+          () => "accepted",
+          (reason: unknown) => reason
+        )
+        expect(error).toBeInstanceOf(EnforcementUnavailableError)
+        expect(error).toMatchObject({ status: 503, code: "enforcement_unavailable" })
+        expect(String(error)).toContain("set back by 60 s")
+      }
+    } finally {
+      now.mockRestore()
+    }
+    expect(provider.hits).toHaveLength(0)
+    const log = (await records()).filter((r) => r.kind === "refused")
+    expect(log.map((r) => [r["tool"], r["stage"], r["status"]])).toEqual([
+      ["tool:assistant/generate", "identity", 503],
+      ["api:assistant/models", "identity", 503],
+      ["identity:register", "identity", 503]
+    ])
+    await alice.chat.completions.create({ model: "gpt-3.5-turbo", messages })
   })
 
   it("works in user mode, and holds the name against the token", async () => {
