@@ -106,7 +106,8 @@ export let standingOf: (agent: object) => Standing | undefined
 export class AgentClient {
   readonly #about: About
   #standing: Standing
-  #key: SigningKey<"agent"> | undefined
+  /** What signs its calls: made, and entered into directory and log, when it is first needed. */
+  #key: Promise<SigningKey<"agent">> | undefined
 
   /** Throws `ConfigurationError` for an option that is unknown or missing. Nothing is verified before {@link register}. */
   constructor(options: AgentClientOptions) {
@@ -156,22 +157,37 @@ export class AgentClient {
 
   /** True between {@link register} and {@link unregister}. */
   get registered(): boolean {
-    return this.#key !== undefined
+    return this.#standing.life !== undefined
   }
 
   /**
-   * Verifies the token and enters the agent into its workspace's directory with a key of its own. Rejects with an
-   * `IdentityError` for a token that is missing, forged, expired or another's; the log records that.
+   * Verifies the token. An agent of type `agent` is entered into its workspace's directory with a key of its own, a user at the
+   * first {@link invokeTool}: calls through a bound client need no key. Rejects with an `IdentityError` for a token that is
+   * missing, forged, expired or another's; the log records that.
    */
   async register(): Promise<this> {
-    if (this.#key !== undefined) return this
-    const { agentId: id, agentType: kind, appName: app } = this.#about
+    if (this.registered) return this
     const principal = await this.#principal()
-    const key = generate()
-    await this.#standing.workspace.enter({ id, kind, app, key, principal })
-    this.#key = key
-    this.#standing = { ...this.#standing, life: new Life() }
+    if (this.agentType === "agent") await this.#keyFor(principal)
+    if (!this.registered) this.#standing = { ...this.#standing, life: new Life() }
     return this
+  }
+
+  /** The agent's key, by which the directory knows it from now on. */
+  #keyFor(principal: Principal): Promise<SigningKey<"agent">> {
+    return (this.#key ??= this.#enter(principal))
+  }
+
+  async #enter(principal: Principal): Promise<SigningKey<"agent">> {
+    const { agentId: id, agentType: kind, appName: app } = this.#about
+    const key = generate()
+    try {
+      await this.#standing.workspace.enter({ id, kind, app, key, principal })
+    } catch (error) {
+      this.#key = undefined
+      throw error
+    }
+    return key
   }
 
   /**
@@ -180,9 +196,12 @@ export class AgentClient {
    */
   async unregister(): Promise<void> {
     const { life, workspace } = this.#standing
+    const key = this.#key
     this.#key = undefined
     this.#standing = { ...this.#standing, life: undefined }
     life?.end(new UnboundError())
+    // One that is being entered has nothing to leave before.
+    await key?.catch(() => {})
     await workspace.leave(this.#about.agentId)
   }
 
@@ -205,9 +224,8 @@ export class AgentClient {
   ): Promise<InvokeResult<Tool, Params>>
   async invokeTool(tool: string, params: object, options: InvokeOptions): Promise<unknown> {
     requireOptions(options)
-    const key = this.#key
     const { credentials: ownCredentials, intentPolicy, life, workspace } = this.#standing
-    if (key === undefined || life === undefined)
+    if (life === undefined)
       throw new BindError("not_registered", `${this.agentId} is not registered; await register() first.`)
     const service = workspace.service(options.targetAgent)
     if (service === undefined)
@@ -222,6 +240,8 @@ export class AgentClient {
     // An agent that is asked by somebody acts for that one, with its own limits beside his.
     const delegated = this.agentType === "agent" && lineage !== undefined && lineage.principal.kind !== "app"
     const own = await this.#principal()
+    if (life.over !== undefined) throw life.over
+    const key = await this.#keyFor(own)
     const principal = delegated ? lineage.principal : own
     const credentials = delegated ? lineage.credentials : ownCredentials
     const behalf = [...behalfOf(lineage), ...(delegated ? [own] : [])]

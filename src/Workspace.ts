@@ -321,6 +321,7 @@ export class Workspace {
     if (this.#closed) throw new ClosedError()
     const exit = await this.runtime.runPromiseExit(effect, { scheduler })
     if (Exit.isSuccess(exit)) return exit.value
+    if (this.#closed && Cause.hasInterruptsOnly(exit.cause)) throw new ClosedError()
     throw toSdkError(Cause.squash(exit.cause))
   }
 }

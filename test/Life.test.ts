@@ -58,3 +58,74 @@ describe("a life", () => {
     expect([order, dependent.over]).toEqual([["own", "dependent"], first])
   })
 })
+
+describe("a life that is drained", () => {
+  it("takes nothing new, waits for what was begun, and ends for its reason", async () => {
+    const life = new Life()
+    const one = life.begin()!
+    const two = life.begin()!
+    const drained = life.drain(first, 60_000)
+    expect([life.refusal, life.over, life.begin()]).toEqual([first, undefined, undefined])
+    one.end()
+    one.end()
+    await Promise.resolve()
+    expect(life.over).toBeUndefined()
+    two.end()
+    await drained
+    expect([life.over, life.refusal]).toEqual([first, first])
+  })
+
+  it("ends at once where nothing was begun, and after its time where something never ends", async () => {
+    const idle = new Life()
+    await idle.drain(first, 60_000)
+    expect(idle.over).toBe(first)
+    const busy = new Life()
+    const task = busy.begin()!
+    await busy.drain(first, 5)
+    expect([busy.over, task.over]).toEqual([first, false])
+    task.end()
+  })
+
+  it("is ended by hand before", async () => {
+    const life = new Life()
+    life.begin()
+    const drained = life.drain(first, 60_000)
+    life.end(second)
+    await drained
+    await life.drain(first, 60_000)
+    expect(life.over).toBe(second)
+  })
+
+  it("waits for what was begun under the lives that depend on it, and these take nothing new either", async () => {
+    const service = new Life()
+    const binding = new Life(service, new Life())
+    const task = binding.begin()!
+    const drained = service.drain(first, 60_000)
+    expect([binding.refusal, binding.over]).toEqual([first, undefined])
+    task.end()
+    await drained
+    expect([service.over, binding.over]).toEqual([first, first])
+  })
+
+  it("takes more in the course of what was begun, until that ends", async () => {
+    const service = new Life()
+    const binding = new Life(service)
+    const other = new Life(service)
+    const task = binding.begin()!
+    void service.drain(first, 60_000)
+    const told = await task.run(async () => {
+      await Promise.resolve()
+      const inner = binding.begin()!
+      inner.end()
+      return [service.refusal, binding.refusal, other.refusal, inner.run(() => binding.refusal)]
+    })
+    expect(told).toEqual([undefined, undefined, first, undefined])
+    expect(binding.begin()).toBeUndefined()
+    const later = task.run(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 1))
+      return binding.refusal
+    })
+    task.end()
+    expect(await later).toBe(first)
+  })
+})

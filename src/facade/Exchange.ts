@@ -25,7 +25,7 @@ import { anotherTurn } from "../EventLoop.ts"
 import * as Admission from "../http/Admission.ts"
 import { newId } from "../Id.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
-import { Life } from "../Life.ts"
+import { Life, type Task } from "../Life.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
 import { classify, type OperationName, type Target, urlOf } from "../Operation.ts"
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
@@ -98,11 +98,19 @@ export class Exchange implements TurnOwner {
   /** What is sent in place of what arrives at the door, where the call is made through a user's client. */
   #sealed: Sealed | undefined
   #life: Life
+  /** What its client waits for when it is drained; undefined for a request that nobody waits for, and once it has ended. */
+  #task: Task | undefined
   readonly #token = exchanges.standingFor(this)
 
   constructor(session: Session) {
     this.#session = session
     this.#life = session.life
+  }
+
+  /** A call begins, through `request()`: its client waits for it when it is drained. */
+  begin(): this {
+    this.#task = this.#life.begin()
+    return this
   }
 
   static of(options: RequestOptions): Exchange | undefined {
@@ -163,7 +171,8 @@ export class Exchange implements TurnOwner {
     this.#options = options
     // The SDK looks at its signal next, and says so itself; the guard lets nothing through.
     if (options.signal?.aborted && !this.#alone) return built
-    if (this.#life.over !== undefined) throw this.#life.over
+    const refusal = this.#task === undefined ? this.#life.refusal : this.#life.over
+    if (refusal !== undefined) throw refusal
     if (this.#interrupted !== undefined) throw this.#turn?.error ?? this.#interrupted
     this.#method = head.method.toUpperCase()
     this.#url = built.url
@@ -369,7 +378,8 @@ export class Exchange implements TurnOwner {
           this.#session,
           this.#life,
           turn.committed && { lineage: turn.committed.lineage },
-          (reason) => this.interrupt(reason)
+          (reason) => this.interrupt(reason),
+          this.#task
         )
       )
     if (turn.committed !== undefined) rememberAsked(this.#session, reply.value, turn.committed)
@@ -390,11 +400,14 @@ export class Exchange implements TurnOwner {
   #resolve(answer: Answer): void {
     this.#answer?.resolve(answer)
     this.#answer = undefined
+    // A stream ends later, and tells so itself.
+    if (!answer.streamed) this.#task?.end()
   }
 
   #reject(error: unknown): void {
     this.#answer?.reject(error)
     this.#answer = undefined
+    this.#task?.end()
   }
 
   /** Tells the log how a request that passed through ended. */
@@ -406,6 +419,8 @@ export class Exchange implements TurnOwner {
     } catch (error) {
       this.#passFailed(error)
       throw this.#interrupted ?? error
+    } finally {
+      this.#task?.end()
     }
   }
 

@@ -14,7 +14,7 @@ import { requireName } from "../Name.ts"
 import { Pipeline } from "../Pipeline.ts"
 import { Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { closedDoor } from "./Door.ts"
-import { requireDeployments, requireNames, type SecureOptions, workspaceOptions } from "./Options.ts"
+import { requireDeployments, requireDrain, requireNames, type SecureOptions, workspaceOptions } from "./Options.ts"
 import type { Session } from "./Session.ts"
 import { layerInvocation } from "./Turn.ts"
 
@@ -48,7 +48,8 @@ export const openSession = (options: SecureOptions): Session => {
     runtime: ManagedRuntime.make(Layer.provide(options.layer ?? Pipeline.layer, stages)),
     hasOwnPipeline: options.layer !== undefined,
     tools: new Map(),
-    life: new Life()
+    life: new Life(),
+    drain: requireDrain(options.drain)
   }
 }
 

@@ -48,6 +48,11 @@ export interface SecureOptions {
   readonly issuers?: WorkspaceOptions["issuers"]
   /** The log: `{ path, durability, checkpoints }`, or `"memory"`. */
   readonly audit?: WorkspaceOptions["audit"]
+  /**
+   * How long what was begun, a call or a stream that is read, may run on once the client is closed or its binding disposed, in ms.
+   * Default 60,000.
+   */
+  readonly drain?: number
   /** Shares a workspace, in place of `policies`, `policyMode`, `models`, `issuers` and `audit`. */
   readonly workspace?: Workspace
   /** A pipeline of one's own. It may require any stage; the workspace's, and this client's invocation, are provided. */
@@ -86,6 +91,7 @@ export const ourOptions: ReadonlySet<string> = new Set([
   "allowedHeaders",
   "issuers",
   "audit",
+  "drain",
   "workspace",
   "layer"
 ] satisfies ReadonlyArray<keyof SecureOptions>)
@@ -169,3 +175,16 @@ export const requireNames = (option: "allowedQuery" | "allowedHeaders", names: u
     )
   return new Set<string>(names)
 }
+
+/** The option `drain` as it was given, or its default. Throws `ConfigurationError` for what is no time. */
+export const requireDrain = (drain: unknown, otherwise = 60_000): number => {
+  if (drain === undefined) return otherwise
+  if (typeof drain !== "number" || !(drain >= 0 && drain <= longestTimer))
+    throw new ConfigurationError(
+      `The option "drain" is a time in milliseconds, 0 to ${longestTimer}: drain: 60_000 lets calls that were begun run on for a minute.`
+    )
+  return drain
+}
+
+/** A timer of Node's for longer than this, in ms, goes off at once. */
+const longestTimer = 2 ** 31 - 1

@@ -17,7 +17,7 @@ import { errorResponseOf } from "./ErrorResponses.ts"
 import { type RequestOptions, textKey } from "./Exchange.ts"
 import { receiptOf, rememberReceipt } from "./Receipts.ts"
 import type { SecureMembers } from "./SecureOpenAI.ts"
-import { refuseHere, requireAlive, type Session, sessionOf } from "./Session.ts"
+import { refuseHere, requireOpen, type Session, sessionOf } from "./Session.ts"
 
 /**
  * A `fetch` that sends through a secure client, bound or not: `new ChatOpenAI({ model, apiKey: "unused", configuration: {
@@ -49,7 +49,7 @@ export const secureFetch = (client: OpenAI & SecureMembers): typeof globalThis.f
     const request = new Request(input, init)
     request.signal.throwIfAborted()
     try {
-      requireAlive(session)
+      requireOpen(session)
       const options = await optionsOf(request, client, session)
       const response = await client.request(options).asResponse()
       return options.stream === true ? cutWith(request.signal, response) : response

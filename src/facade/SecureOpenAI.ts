@@ -32,7 +32,15 @@ import { Pipeline } from "../Pipeline.ts"
 import type { Limits } from "../policy/Limits.ts"
 import { type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { answerPromise, type ResponseProps } from "./Answer.ts"
-import { divide, isKeyless, type LayerOptions, ourOptions, type SecureOptions, workspaceOptions } from "./Options.ts"
+import {
+  divide,
+  isKeyless,
+  type LayerOptions,
+  ourOptions,
+  requireDrain,
+  type SecureOptions,
+  workspaceOptions
+} from "./Options.ts"
 import { doorOf } from "./Door.ts"
 import { headersOf } from "./HeaderEntries.ts"
 import { type BuiltRequest, Exchange, type RequestOptions } from "./Exchange.ts"
@@ -43,7 +51,8 @@ import { openSession } from "./Opening.ts"
 import { receiptOf } from "./Receipts.ts"
 import { judgeRunners } from "./Runners.ts"
 import { serviceOf } from "./Serving.ts"
-import { rememberSession, refuseHere, requireAlive, type Session } from "./Session.ts"
+import { holdSeries } from "./Series.ts"
+import { during, rememberSession, refuseHere, requireOpen, type Session } from "./Session.ts"
 import { requirePrompts, type ToolHandler, type ToolOptions } from "./Tool.ts"
 import { answerToolCall, judgeTools, type ToolCall, type ToolMessage } from "./Tools.ts"
 import { noApiKey, withoutCloudCredentials, withoutCredentials } from "./Upstream.ts"
@@ -80,13 +89,22 @@ export interface SecureMembers {
   limits(operation?: OperationName | (string & {})): Promise<Limits>
   /** The same client under a registered user's identity. Throws a `BindError`. */
   bindToUser(user: AgentClient): BoundSecureOpenAI<this>
-  /** Registers a user by token and binds to it; disposing unbinds and unregisters. */
+  /**
+   * Registers a user by token and binds to it. The binding unbinds and unregisters when it is disposed, as the end of a block
+   * does with `await using`: see {@link BoundSecureOpenAI}.
+   */
   asUser(
     iamToken: string | (() => Promise<string>),
-    options?: Pick<AgentClientOptions, "userName" | "intentPolicy">
+    options?: Pick<AgentClientOptions, "userName" | "intentPolicy"> & Pick<SecureOptions, "drain">
   ): Promise<BoundSecureOpenAI<this>>
-  /** Ends this client; a workspace of its own is closed. Later calls throw a `ClosedError`. */
-  close(): Promise<void>
+  /**
+   * Takes no new calls (they throw a `ClosedError`), waits for what was begun, at most for the option `drain`, and ends this
+   * client; a workspace of its own is closed. What is still under way then ends with a `ClosedError`, at once with `force`.
+   *
+   * A stream that is read counts as begun until its end. Do not await this where the stream is read: it would wait for itself.
+   */
+  close(options?: { readonly force?: boolean }): Promise<void>
+  /** {@link close}: the block that owns a service's client ends once what was begun has. Return no stream out of it. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -106,10 +124,16 @@ export type BoundSecureOpenAI<Client = SecureOpenAI> = Client & {
   /** The user, as `bindToUser` was given it or `asUser` made it. */
   readonly userClient: AgentClient
   /**
-   * Ends the binding, as {@link AgentClient.unregister} and the end of the service's client do: later calls throw an
+   * Ends the binding at once, as {@link AgentClient.unregister} and `close({ force: true })` do: later calls throw an
    * `UnboundError`, what was not sent yet is not sent, and streams that are being read end with it.
    */
   unbind(): void
+  /**
+   * Gives the binding back, as a connection to its pool: it takes no new calls, and what was begun runs on in the background, at
+   * most for the option `drain`. Then it unbinds, and a user that `asUser` made is unregistered. Settles at once, so a block may
+   * return a stream, or a call that it did not await.
+   */
+  [Symbol.asyncDispose](): Promise<void>
 }
 
 /** A secure client's class: the base's, with our options and members. */
@@ -251,6 +275,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       rememberSession(this, session)
       judgeTools(this.chat.completions, session)
       judgeRunners(this, session)
+      holdSeries(this, session)
       if (inherited === undefined) {
         if (maker === undefined) session.door = doorOf(this, session.door)
         const service = serviceOf(session, this, (operation, params) => this.#endpoint(operation, params))
@@ -278,7 +303,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     get isBound(): boolean {
-      return bindings.has(this.#session) && this.#session.life.over === undefined
+      return bindings.has(this.#session) && this.#session.life.refusal === undefined
     }
 
     get userClient(): AgentClient | undefined {
@@ -286,7 +311,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     async ready(): Promise<void> {
-      requireAlive(this.#session)
+      requireOpen(this.#session)
       const { app, credentials, runtime, workspace } = this.#session
       await workspace.ready()
       await workspace.principal(credentials, app)
@@ -306,7 +331,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     async can(operation: string, params: object = {}): Promise<Decision> {
-      requireAlive(this.#session)
+      requireOpen(this.#session)
       const { app, credentials, deployments, intents, server, workspace } = this.#session
       try {
         const endpoint = await this.#endpoint(operation, params)
@@ -319,57 +344,73 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     async limits(operation = "generate"): Promise<Limits> {
-      requireAlive(this.#session)
+      requireOpen(this.#session)
       const { app, credentials, intents, workspace } = this.#session
       return workspace.limits({ app, operation, credentials, intents })
     }
 
     bindToUser(user: AgentClient): OpenAI {
-      return this.#bind(user, false)
+      return this.#bind(user, false, this.#session.drain)
     }
 
-    async asUser(
+    asUser(
       iamToken: string | (() => Promise<string>),
-      options: Pick<AgentClientOptions, "userName" | "intentPolicy"> = {}
+      { drain, ...options }: Pick<AgentClientOptions, "userName" | "intentPolicy"> & Pick<SecureOptions, "drain"> = {}
     ): Promise<OpenAI> {
-      requireAlive(this.#session)
-      const { app: appName, workspace } = this.#session
-      const user = await new AgentClient({ ...options, iamToken, appName, workspace }).register()
-      return this.#bind(user, true)
+      return during(this.#session, async () => {
+        const { app: appName, workspace } = this.#session
+        const wait = requireDrain(drain, this.#session.drain)
+        const user = await new AgentClient({ ...options, iamToken, appName, workspace }).register()
+        return this.#bind(user, true, wait)
+      })
     }
 
     unbind(): void {
       if (bindings.has(this.#session)) this.#session.life.end(new UnboundError())
     }
 
-    async close(): Promise<void> {
+    async close({ force = false }: { readonly force?: boolean } = {}): Promise<void> {
+      const { drain, life, ownsWorkspace, runtime, workspace } = this.#session
       const binding = bindings.get(this.#session)
-      if (binding !== undefined) {
-        this.unbind()
-        if (binding.owned && binding.user.registered && !this.#session.workspace.closed) await binding.user.unregister()
-        return
-      }
-      this.#session.life.end(new ClosedError())
-      await this.#session.runtime.dispose()
-      if (this.#session.ownsWorkspace) await this.#session.workspace.close()
+      if (binding !== undefined) return this.#giveBack(binding, { force })
+      if (force) life.end(new ClosedError())
+      await life.drain(new ClosedError(), drain)
+      await runtime.dispose()
+      if (ownsWorkspace) await workspace.close()
     }
 
-    [Symbol.asyncDispose](): Promise<void> {
-      return this.close()
+    async [Symbol.asyncDispose](): Promise<void> {
+      const binding = bindings.get(this.#session)
+      if (binding === undefined) return this.close()
+      // Nobody waits: what the log cannot take now, it says at the next call.
+      void this.#giveBack(binding, { inBackground: true }).catch(() => {})
+    }
+
+    /** Ends a binding once what was begun has ended; its service waits until its user has left. */
+    async #giveBack({ owned, user }: Binding, { force = false, inBackground = false }): Promise<void> {
+      const { drain, life, service, workspace } = this.#session
+      const leaving = service?.life.begin()
+      try {
+        if (force) this.unbind()
+        await life.drain(new UnboundError(), drain, { inBackground })
+        if (owned && user.registered && !workspace.closed) await user.unregister()
+      } finally {
+        leaving?.end()
+      }
     }
 
     override request<Rsp>(
       options: RequestOptions | Promise<RequestOptions>,
       remainingRetries: number | null = null
     ): APIPromise<Rsp> {
-      const exchange = new Exchange(this.#session)
+      const exchange = new Exchange(this.#session).begin()
       const marked = Promise.resolve(options).then((o) => exchange.mark(o))
       const inner = super.request<unknown>(marked, remainingRetries)
       return answerPromise<Rsp>(this, exchange.settle(inner, this))
     }
 
     override requestAPIList(...[Page, options]: Parameters<OpenAI["requestAPIList"]>): PagePromise<never, never> {
-      const exchange = new Exchange(this.#session)
+      const exchange = new Exchange(this.#session).begin()
       const marked = Promise.resolve(options).then((o) => exchange.mark(o))
       const inner = super.requestAPIList<unknown>(Page, marked)
       const response: Promise<ResponseProps> = inner["responsePromise"]
@@ -456,7 +497,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     /** The key goes to requests that are built here; libraries ask for it to open sockets of their own. */
     protected override async authHeaders(...[options, schemes]: Parameters<OpenAI["authHeaders"]>) {
       if (!building.has(options)) {
-        requireAlive(this.#session)
+        requireOpen(this.#session)
         await this.#session.workspace.ready()
         this.#judgeSocket()
       }
@@ -467,7 +508,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
 
     #judgeSocket(): void {
       const { app, credentials, intents, workspace } = this.#session
-      requireAlive(this.#session)
+      requireOpen(this.#session)
       const id = newId()
       const resource = familyResource(app, webSockets)
       if (credentials._tag === "App") {
@@ -518,8 +559,8 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       return `POST ${origin}${pathname}`
     }
 
-    #bind(user: AgentClient, ownsUser: boolean): OpenAI {
-      requireAlive(this.#session)
+    #bind(user: AgentClient, ownsUser: boolean, drain: number): OpenAI {
+      requireOpen(this.#session)
       const { workspace } = this.#session
       const refuse = (code: BindError["code"], message: string): never => {
         void workspace
@@ -557,6 +598,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         credentials,
         intents: intentPolicy === undefined ? service.intents : [...service.intents, intentPolicy],
         life: new Life(service.life, life),
+        drain,
         service,
         door: doorOf(maker, service.door)
       }

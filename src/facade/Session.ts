@@ -32,6 +32,8 @@ export interface Session {
   readonly tools: Map<string, RegisteredTool>
   /** Ends by `unbind()`, by `close()`, and with what it depends on; its reason is what every later call throws. */
   readonly life: Life
+  /** How long what was begun may run on once the client is closed, in ms. */
+  readonly drain: number
   /** What of queries and headers is the service's own, and what callers may add. Set when the client of the session is made. */
   door: Door
   /** True where the option `layer` brought another pipeline than the default one. */
@@ -43,6 +45,22 @@ export interface Session {
 /** Throws why a session has ended, if it has. */
 export const requireAlive = ({ life }: Session): void => {
   if (life.over !== undefined) throw life.over
+}
+
+/** Throws why nothing new may begin in a session: it has ended, or takes nothing new. */
+export const requireOpen = ({ life }: Session): void => {
+  if (life.refusal !== undefined) throw life.refusal
+}
+
+/** Does something that its session waits for when it is drained. Rejects where nothing new may begin. */
+export const during = async <A>({ life }: Session, run: () => Promise<A>): Promise<A> => {
+  const task = life.begin()
+  if (task === undefined) throw life.refusal
+  try {
+    return await task.run(run)
+  } finally {
+    task.end()
+  }
 }
 
 const sessions = new WeakMap<OpenAI, Session>()

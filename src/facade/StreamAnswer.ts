@@ -13,7 +13,7 @@ import type { Lineage, Reply } from "../Call.ts"
 import { scheduler } from "../EventLoop.ts"
 import { toSdkError } from "../Errors.ts"
 import { RawEvent } from "../invocation/ReceivedEvents.ts"
-import type { Life } from "../Life.ts"
+import type { Life, Task } from "../Life.ts"
 import { type Answer, eventStream, responseLike, type ResponseProps } from "./Answer.ts"
 import { rememberAsked } from "./Asked.ts"
 import { rememberChunk } from "./Receipts.ts"
@@ -22,7 +22,7 @@ import type { Session } from "./Session.ts"
 /** Ends a stream from outside, with the reason that its reader then sees. */
 type End = (reason: Error) => void
 
-/** The answer that a streamed reply gives; `end` is to end it, at the latest when `life` does. */
+/** The answer that a streamed reply gives; `end` is to end it, at the latest when `life` does, and `task` ends with it. */
 export const streamAnswer = (
   reply: Extract<Reply, { readonly _tag: "Stream" }>,
   props: ResponseProps,
@@ -30,12 +30,13 @@ export const streamAnswer = (
   session: Session,
   life: Life,
   committed: { readonly lineage: Lineage } | undefined,
-  end: End
+  end: End,
+  task: Task | undefined
 ): Answer => {
   const { consumed: tell = () => {}, receipt } = reply.meta
   const reading = { begun: false }
   const stop = stopOf(session, receipt?.call, end, reading)
-  const release = life.onEnd(stop)
+  const release = releaseOf(life.onEnd(stop), task)
   const open = (): AsyncIterator<unknown> => {
     if (reading.begun) throw new OpenAIError("Cannot iterate over a consumed stream, use `.tee()` to split the stream.")
     reading.begun = true
@@ -86,6 +87,12 @@ const stopOf =
     end(reason)
     if (!reading.begun && call !== undefined) session.workspace.abandon(call)
   }
+
+/** Says that a stream has ended. Made here for the same reason. */
+const releaseOf = (giveUp: () => void, task: Task | undefined) => (): void => {
+  giveUp()
+  task?.end()
+}
 
 interface Unread {
   readonly session: Session

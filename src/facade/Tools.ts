@@ -32,7 +32,7 @@ import { askedBy } from "./Asked.ts"
 import { rememberReceipt } from "./Receipts.ts"
 import type { ToolHandler } from "./Tool.ts"
 import { CurrentHandler } from "./Turn.ts"
-import { requireAlive, type Session } from "./Session.ts"
+import { during, type Session } from "./Session.ts"
 
 /** The message that answers a tool call. */
 export interface ToolMessage {
@@ -49,27 +49,33 @@ export type ToolCall = OpenAI.Chat.Completions.ChatCompletionMessageToolCall
  * looking the tool up, so a refused caller does not learn whether it exists. Rejects with the SDK's errors, or with what the
  * handler threw.
  */
-export const runTool = async (
-  session: Session,
-  name: string,
-  args: unknown,
-  options: {
-    readonly handler?: ToolHandler | undefined
-    readonly signal?: AbortSignal | undefined
-    readonly call?: CallOptions
-    /** Whose end the tool is not run after, besides the session's. */
-    readonly life?: Life | undefined
-    readonly isText?: boolean
-    /** The call whose answer asked for it. Default: the one in whose course it is asked for. */
-    readonly askedBy?: Lineage | undefined
-  } = {}
-): Promise<{ readonly value: unknown; readonly receipt: Receipt | undefined }> => {
-  requireAlive(session)
+export const runTool = (session: Session, name: string, args: unknown, options: RunOptions = {}): Promise<Ran> =>
+  during(session, () => run(session, name, args, options))
+
+/** How a tool is run. */
+interface RunOptions {
+  readonly handler?: ToolHandler | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly call?: CallOptions
+  /** Whose end the tool is not run after, besides the session's. */
+  readonly life?: Life | undefined
+  readonly isText?: boolean
+  /** The call whose answer asked for it. Default: the one in whose course it is asked for. */
+  readonly askedBy?: Lineage | undefined
+}
+
+/** What a tool said. */
+interface Ran {
+  readonly value: unknown
+  readonly receipt: Receipt | undefined
+}
+
+const run = async (session: Session, name: string, args: unknown, options: RunOptions): Promise<Ran> => {
   if (options.signal?.aborted) throw new APIUserAbortError()
   const lineage = askedInCourse(options.askedBy)
   const tool = session.tools.get(name)
   const over = (): Error | undefined => session.life.over ?? options.life?.over
-  const run = Effect.suspend(() => {
+  const judged = Effect.suspend(() => {
     if (typeof args === "string") throw noArguments(session, name, args)
     const call = Call.tool(name, args, {
       app: session.app,
@@ -87,7 +93,7 @@ export const runTool = async (
       (committed) => handle(committed, handler, over)
     )
   })
-  const exit = await session.runtime.runPromiseExit(run, { scheduler, signal: options.signal })
+  const exit = await session.runtime.runPromiseExit(judged, { scheduler, signal: options.signal })
   if (Exit.isSuccess(exit)) {
     const reply = exit.value
     const value = reply._tag === "Json" ? reply.value : reply.stream

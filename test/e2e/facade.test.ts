@@ -38,10 +38,10 @@ beforeAll(async () => {
 })
 afterAll(() => provider.close())
 
-const opened: Array<{ close(): Promise<void> }> = []
+const opened: Array<{ close(options?: { readonly force: true }): Promise<void> }> = []
 afterEach(async () => {
   provider.behave({})
-  for (const client of opened.splice(0)) await client.close()
+  for (const client of opened.splice(0)) await client.close({ force: true })
 })
 
 const make = (options: SecureOptions & ConstructorParameters<typeof OpenAI>[0] = {}) => {
@@ -607,7 +607,7 @@ describe("giving up", () => {
     await wait(60)
     expect(story(await records())).toEqual(["decision allow", "outcome complete"])
     await client.chat.completions.create(streaming)
-    await client.close()
+    await client.close({ force: true })
   })
 
   it("leaves no rejection unhandled that the caller handled", async () => {

@@ -5,7 +5,7 @@ import { SecureOpenAI, type SecureOptions, Workspace, type WorkspaceOptions } fr
 import { startProvider } from "./Provider.ts"
 
 interface Closable {
-  close(): Promise<void>
+  close(options?: { readonly force: true }): Promise<void>
 }
 
 /**
@@ -18,7 +18,7 @@ export const openProvider = async () => {
   afterAll(() => provider.close())
   afterEach(async () => {
     provider.behave({})
-    for (const one of opened.splice(0).toReversed()) await one.close().catch(() => {})
+    for (const one of opened.splice(0).toReversed()) await one.close({ force: true }).catch(() => {})
     provider.hits.length = 0
   })
   const opens = <A extends Closable>(one: A): A => {

@@ -45,7 +45,7 @@ type Ending = readonly [
 const begin = (end: Ending[2], held: Held): void => void Promise.resolve(end(held)).catch(() => {})
 const endings: ReadonlyArray<Ending> = [
   ["unbind()", UnboundError, ({ bound }) => bound.unbind()],
-  ["close() of the binding", UnboundError, ({ bound }) => bound.close()],
+  ["close({ force: true }) of the binding", UnboundError, ({ bound }) => bound.close({ force: true })],
   ["unregister() of its user", UnboundError, ({ user }) => user.unregister()],
   [
     "unregister() of its user, who is registered again",
@@ -53,7 +53,7 @@ const endings: ReadonlyArray<Ending> = [
     async ({ user }) => (await user.unregister(), await user.register())
   ],
   ["unregister() by its holder", UnboundError, ({ bound }) => bound.userClient.unregister()],
-  ["close() of its service", ClosedError, ({ service }) => service.close()]
+  ["close({ force: true }) of its service", ClosedError, ({ service }) => service.close({ force: true })]
 ]
 
 describe.each(endings)("a binding that ended by %s", (_name, kind, end) => {
@@ -182,10 +182,12 @@ describe("a user who is unregistered", () => {
     provider.behave({ chunks: 500, every: 5 })
     const stream = await user.invokeTool("tool:lab/generate", asked, { ...target, stream: true })
     let chunks = 0
+    let left: Promise<void> | undefined
     const read = async () => {
-      for await (const _ of stream) if (++chunks === 2) void user.unregister()
+      for await (const _ of stream) if (++chunks === 2) left = user.unregister()
     }
     await expect(read()).rejects.toBeInstanceOf(UnboundError)
+    await left
     expect(chunks).toBe(2)
     await expect(user.invokeTool("tool:lab/generate", asked, target)).rejects.toMatchObject({ code: "not_registered" })
     await user.register()

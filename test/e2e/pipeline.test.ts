@@ -114,7 +114,7 @@ describe("a pipeline of one's own", () => {
   })
 
   const ends: ReadonlyArray<[string, (client: SecureOpenAI, call: AbortController) => unknown, string]> = [
-    ["whose client is closed", (client) => client.close(), "ClosedError"],
+    ["whose client is closed by force", (client) => client.close({ force: true }), "ClosedError"],
     ["that is given up", (_client, call) => call.abort(), "APIUserAbortError"]
   ]
   it.each(ends)("sends nothing for a call %s just before it starts", async (_name, end, error) => {

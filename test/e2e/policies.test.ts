@@ -26,10 +26,10 @@ beforeEach(() => {
   folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "policies-"))
 })
 
-const opened: Array<{ close(): Promise<void> }> = []
+const opened: Array<{ close(options?: { readonly force: true }): Promise<void> }> = []
 afterEach(async () => {
   provider.behave({})
-  for (const client of opened.splice(0)) await client.close()
+  for (const client of opened.splice(0)) await client.close({ force: true })
   Fs.rmSync(folder, { recursive: true, force: true })
 })
 

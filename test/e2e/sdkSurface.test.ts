@@ -5,6 +5,7 @@
 import { AzureOpenAI, OpenAI } from "openai"
 import { inspect } from "node:util"
 import { afterAll, describe, expect, it, vi } from "vitest"
+import { series } from "../../src/facade/Series.ts"
 import { ConfigurationError, secure, SecureAzureOpenAI, SecureOpenAI, Workspace } from "../../src/index.ts"
 
 const workspace = new Workspace({ audit: "memory" })
@@ -45,8 +46,13 @@ const methodsOf = (resource: object): ReadonlyArray<string> => {
 const theirs = resources(plain)
 const ours = resources(client)
 
-/** Methods that run tools: ours have each tool judged. */
-const judging = new Set(["chat.completions.runTools", "beta.agents.sessions.create", "beta.agents.sessions.stream"])
+/** Methods that run tools, where ours have each tool judged, and that make many requests, for which a closed client waits. */
+const replaced = new Set([
+  "chat.completions.runTools",
+  "beta.agents.sessions.create",
+  "beta.agents.sessions.stream",
+  ...Object.entries(series).flatMap(([path, methods]) => methods.map((name) => `${path}.${name}`))
+])
 
 describe("the resources of a client", () => {
   it("are as many as the SDK has", () => {
@@ -60,9 +66,21 @@ describe("the resources of a client", () => {
     expect(mine.constructor).toBe(resource.constructor)
     expect(methodsOf(mine)).toEqual(methodsOf(resource))
     for (const name of methodsOf(mine))
-      if (!judging.has(`${path}.${name}`)) expect(Reflect.get(mine, name)).toBe(Reflect.get(resource, name))
+      if (!replaced.has(`${path}.${name}`)) expect(Reflect.get(mine, name)).toBe(Reflect.get(resource, name))
     expect(Object.keys(mine)).toEqual(Object.keys(resource))
     expect(Reflect.get(mine, "_client")).toBe(client)
+  })
+
+  it("make many requests, or the first one later, in methods that a closed client waits for", () => {
+    const many = [...theirs].flatMap(([path, resource]) =>
+      methodsOf(resource)
+        .filter((name) => /^(poll|stream|runTools|waitFor.*|.*AndPoll|.*RunPoll|.*Stream)$/.test(name))
+        .map((name) => `${path}.${name}`)
+    )
+    // These begin their one request at once.
+    const single = ["beta.agents.sessions.events.stream", "beta.agents.sessions.stream"]
+    const held = Object.entries(series).flatMap(([path, methods]) => methods.map((name) => `${path}.${name}`))
+    expect(many.filter((name) => !single.includes(name)).sort()).toEqual(held.sort())
   })
 
   it("belong to a clone where the clone made them", () => {

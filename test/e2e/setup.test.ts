@@ -300,7 +300,7 @@ describe("a stream that nobody reads", () => {
   })
 
   it("is recorded as abandoned when the client's workspace closes", async () => {
-    await run("await client.close(); await workspace.close()")
+    await run("await client.close({ force: true }); await workspace.close()")
     const journal = Fs.readFileSync(Path.join(home, "audit/journal/00000000000000000000.jsonl"), "utf8")
     const kinds = journal
       .trim()

@@ -20,9 +20,9 @@ beforeAll(async () => {
 })
 afterAll(() => server.close())
 
-const opened: Array<{ close(): Promise<void> }> = []
+const opened: Array<{ close(options?: { readonly force: true }): Promise<void> }> = []
 afterEach(async () => {
-  for (const client of opened.splice(0)) await client.close()
+  for (const client of opened.splice(0)) await client.close({ force: true })
 })
 
 const make = (options: SecureOptions & ConstructorParameters<typeof OpenAI>[0] = {}) => {
@@ -166,7 +166,7 @@ describe("a stream", () => {
     const own = await start(client, long)
     setTimeout(() => alice.unbind(), 20)
     await expect(read(bound)).rejects.toBeInstanceOf(UnboundError)
-    setTimeout(() => client.close(), 20)
+    setTimeout(() => client.close({ force: true }), 20)
     await expect(read(own)).rejects.toMatchObject({ code: "client_closed" })
     expect((await ends()).filter((end) => end.startsWith("outcome"))).toEqual(["outcome aborted", "outcome aborted"])
     await eventually(

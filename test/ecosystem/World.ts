@@ -77,7 +77,7 @@ export const useWorld = (): (() => World) => {
       records: async () => (await workspace.records()).filter((record) => record["call"] !== undefined)
     }
     return async () => {
-      await world?.service.close()
+      await world?.service.close({ force: true })
       await world?.closed.close()
       await workspace.close()
     }

@@ -365,7 +365,7 @@ const openWorld = async (wire: Wire): Promise<World> => {
       ["bob", bob]
     ]),
     close: async () => {
-      await service.close()
+      await service.close({ force: true })
       await workspace.close()
     }
   }
