@@ -29,6 +29,7 @@ import { agent as agentPrincipal, type Principal } from "./Principal.ts"
 import { currentLineage } from "./CurrentCall.ts"
 import { lifetime, type Link, linkOf, signInvocation } from "./signing/Envelope.ts"
 import { Workspace } from "./Workspace.ts"
+import { unknownOption } from "./UnknownOption.ts"
 
 /** What an agent is made of. */
 export interface AgentClientOptions {
@@ -372,15 +373,11 @@ const ofCalls: ReadonlySet<string> = new Set(["targetAgent", "stream", "intentPo
 
 /** A misspelled `intentPolicy` would restrict nothing. */
 const requireOptions = (options: InvokeOptions): void => {
-  for (const key of Object.keys(options))
-    if (!ofCalls.has(key))
-      throw new ConfigurationError(`Unknown option "${key}" of invokeTool; it takes ${[...ofCalls].join(", ")}.`)
+  for (const key of Object.keys(options)) if (!ofCalls.has(key)) throw unknownOption(key, "invokeTool", ofCalls)
 }
 
 const requireKnown = (options: AgentClientOptions): void => {
-  for (const key of Object.keys(options))
-    if (!known.has(key))
-      throw new ConfigurationError(`Unknown option "${key}" of an agent; it takes ${[...known].join(", ")}.`)
+  for (const key of Object.keys(options)) if (!known.has(key)) throw unknownOption(key, "an agent", known)
   requireName("appName", options.appName)
   requireName("userName", options.userName)
   if (options.agentType === "agent" && options.iamToken !== undefined)

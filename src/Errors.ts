@@ -228,6 +228,9 @@ const shortened = (violation: Violation): Violation => ({
 // As a caller of the SDK sees them
 // ---------------------------------------------------------------------------------------------------------------------
 
+/** What policy said stays so: a client of the SDK that gets this as a response does not try again. */
+const final = { "x-should-retry": "false" }
+
 const body = (code: string, message: string, param?: string) => ({ message, type: code, code, param: param ?? null })
 
 /**
@@ -238,7 +241,7 @@ const body = (code: string, message: string, param?: string) => ({ message, type
 export class PolicyDeniedError extends PermissionDeniedError {
   readonly decision: Decision
   constructor(decision: Decision, message: string, code = "policy_denied") {
-    super(403, body(code, message, decision.violations[0]?.path), undefined, new Headers())
+    super(403, body(code, message, decision.violations[0]?.path), undefined, new Headers(final))
     this.decision = decision
   }
 }
@@ -255,7 +258,8 @@ export class ApprovalPendingError extends PolicyDeniedError {
 }
 
 /**
- * A policy's rate limit is spent: 429 `policy_rate_limit`. `retryAfter` is in milliseconds.
+ * A policy's rate limit is spent: 429 `policy_rate_limit`. `retryAfter` is in milliseconds; `headers` say it too, as
+ * `retry-after` in whole seconds (RFC 9110 section 10.2.3) and as `retry-after-ms`.
  *
  * @category SDK errors
  */
@@ -263,7 +267,12 @@ export class PolicyRateLimitError extends RateLimitError {
   readonly decision: Decision
   readonly retryAfter: number
   constructor(decision: Decision, message: string, retryAfter: number) {
-    super(429, body("policy_rate_limit", message), undefined, new Headers({ "retry-after-ms": String(retryAfter) }))
+    const headers = {
+      "retry-after": String(Math.ceil(retryAfter / 1000)),
+      "retry-after-ms": String(retryAfter),
+      ...final
+    }
+    super(429, body("policy_rate_limit", message), undefined, new Headers(headers))
     this.decision = decision
     this.retryAfter = retryAfter
   }

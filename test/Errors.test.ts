@@ -96,6 +96,8 @@ describe("toSdkError", () => {
     assert.instanceOf(limited, Errors.PolicyRateLimitError)
     assert.strictEqual(limited.retryAfter, 1500)
     assert.strictEqual(limited.headers.get("retry-after-ms"), "1500")
+    assert.strictEqual(limited.headers.get("retry-after"), "2", "whole seconds, none too few")
+    assert.strictEqual(limited.headers.get("x-should-retry"), "false")
   })
 
   it("leaves a provider's error, and anyone else's, as it is", () => {

@@ -15,6 +15,7 @@ import { maximumText } from "./Segment.ts"
 import { parseNote } from "./Checkpoint.ts"
 import type { SignedNote } from "./SignedTree.ts"
 import { unavailable } from "./Unavailable.ts"
+import { unknownOption } from "../UnknownOption.ts"
 
 /**
  * Where each newest checkpoint goes. A folder (made where it is missing) holds one file a log, `<16 hex digits of its
@@ -41,7 +42,7 @@ export const targetOf = (checkpoints: Place | Target): Target =>
 export const requireTarget = ({ to, withinMinutes, withinRecords, ...unknown }: Target): void => {
   const what = "audit.checkpoints is a folder, an http(s) URL, a function, or { to, withinMinutes, withinRecords }"
   const [other] = Object.keys(unknown)
-  if (other !== undefined) throw new ConfigurationError(`Unknown option "${other}" of audit.checkpoints; ${what}.`)
+  if (other !== undefined) throw unknownOption(other, "audit.checkpoints", ["to", "withinMinutes", "withinRecords"])
   for (const bound of [withinMinutes, withinRecords])
     if (bound !== undefined && !(bound > 0)) throw new ConfigurationError(`${what}; its bounds are above 0.`)
   if (typeof to === "function") return

@@ -12,6 +12,7 @@ import { ConfigurationError } from "../Errors.ts"
 import type { Pipeline, Stage } from "../Pipeline.ts"
 import type { Workspace } from "../Workspace.ts"
 import type { WorkspaceOptions } from "../WorkspaceOptions.ts"
+import { unknownOption } from "../UnknownOption.ts"
 
 /** What a secure client takes besides the SDK's own options. */
 export interface SecureOptions {
@@ -143,9 +144,10 @@ export const divide = (
     if (typeof key === "string" && ourOptions.has(key)) ours[key] = value
     else if (typeof key === "symbol" || known === undefined || known.has(key)) theirs[key] = value
     else
-      throw new ConfigurationError(
-        `Unknown option "${key}". SecureOpenAI takes ${[...ourOptions].join(", ")}, and the options of ${base === AzureOpenAI ? "AzureOpenAI" : "OpenAI"}.`
-      )
+      throw unknownOption(key, "SecureOpenAI", ourOptions, {
+        of: base === AzureOpenAI ? "AzureOpenAI" : "OpenAI",
+        names: known
+      })
   }
   return { ours, theirs }
 }

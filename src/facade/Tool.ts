@@ -7,6 +7,7 @@ import type { Call } from "../Call.ts"
 import type { JsonObject } from "../CanonicalJson.ts"
 import { ConfigurationError } from "../Errors.ts"
 import type { Principal } from "../Principal.ts"
+import { unknownOption } from "../UnknownOption.ts"
 
 /** What a tool's handler is told besides its arguments. */
 export interface ToolContext {
@@ -29,7 +30,7 @@ export interface ToolOptions {
 /** The prompt fields that a tool is registered with. Throws `ConfigurationError` for an option that is unknown or no list of names. */
 export const requirePrompts = (options: ToolOptions): ReadonlyArray<string> => {
   const unknown = Object.keys(options).find((key) => key !== "prompts")
-  if (unknown !== undefined) throw new ConfigurationError(`Unknown option "${unknown}" of a tool; it takes prompts.`)
+  if (unknown !== undefined) throw unknownOption(unknown, "a tool", ["prompts"])
   const { prompts = [] } = options
   if (!Array.isArray(prompts) || !prompts.every((name) => typeof name === "string" && name !== ""))
     throw new ConfigurationError("prompts is a list of the names of a tool's arguments.")

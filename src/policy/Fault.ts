@@ -4,6 +4,7 @@
  *
  * @since 0.2.0
  */
+import { nearest as nearestName, spelled } from "../Nearest.ts"
 import type * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
 import * as SchemaIssue from "effect/SchemaIssue"
@@ -212,25 +213,6 @@ const synonyms: ReadonlyMap<string, string> = new Map([
 
 /** The candidate that was probably meant: a synonym, another way to write it, or a few letters away. */
 export const nearest = (key: string, candidates: ReadonlyArray<string>): string | undefined => {
-  const spelled = key.replaceAll(/(?<=[a-z])(?=[A-Z])|-/gu, "_").toLowerCase()
-  const synonym = synonyms.get(spelled)
-  if (synonym !== undefined && candidates.includes(synonym)) return synonym
-  const ranked = candidates
-    .map((candidate) => ({ candidate, distance: editDistance(spelled, candidate.toLowerCase()) }))
-    .filter(({ candidate, distance }) => distance <= Math.max(candidate.length < 4 ? 1 : 2, candidate.length / 3))
-    .sort((a, b) => a.distance - b.distance)
-  return ranked[0]?.candidate
-}
-
-/** Levenshtein distance. */
-const editDistance = (a: string, b: string): number => {
-  if (a.length > 64) return Infinity
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++)
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
-    row = next
-  }
-  return row[b.length]!
+  const synonym = synonyms.get(spelled(key))
+  return synonym !== undefined && candidates.includes(synonym) ? synonym : nearestName(key, candidates)
 }
