@@ -44,6 +44,7 @@ const isSecret = (text: string): boolean => /Project Heron|HX-\d{4}/.test(text)
 const judgeOf = (rules: OutputRules) =>
   new OutputJudge(rules, {
     models: ["gpt-4o"],
+    params: { instructions: request },
     tool: (name, args) => (isDenied(name, args["city"]) ? "deny" : "allow")
   })
 

@@ -233,9 +233,11 @@ describe("a plain answer", () => {
   it("may hold denied letters in what the provider names and what the request said", () => {
     const rule = { denied: ["secret", "stop", "assistant", "message", "completed", "output_text"] }
     const mine = { instructions: "secret", tools: [{ name: "secret" }], text: { format: { type: "secret" } } }
-    const image = { type: "image_generation_call", id: "secret", result: "secret" }
-    assert.isUndefined(judged(rule, { ...chat({}), id: "secret", system_fingerprint: "secret" }).refused)
-    assert.isUndefined(judged(rule, { ...output(spoken("x"), image), ...mine, id: "secret" }).refused)
+    const image = { type: "image_generation_call", id: "secret-1", result: "iVBORw0KGgosecret000" }
+    assert.isUndefined(judged(rule, { ...chat({}), id: "secret-1", system_fingerprint: "fp_secret1" }).refused)
+    const answer = { ...output(spoken("x"), image), ...mine, id: "secret-1" }
+    assert.isUndefined(judged(rule, answer, mine).refused)
+    assert.isDefined(judged(rule, answer).refused)
   })
 })
 
