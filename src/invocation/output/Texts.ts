@@ -283,7 +283,8 @@ export class Follower {
   ): number {
     const judge = this.#judge
     const known = kinds instanceof Kinds ? kinds.of(value) : kinds
-    if (known === nothing && said === none && asksForTool(value)) judge.oddTools(value, path + at.path)
+    const isUnread = known === nothing || known === textPart
+    if (isUnread && said === none && asksForTool(value)) judge.oddTools(value, path + at.path)
     let length = 0
     for (const name in value) {
       const member = value[name]
