@@ -70,7 +70,7 @@ describe("a stream", () => {
     ["an end", [choice(0, "stop")], true],
     ["a delta of a response", [{ type: "response.output_text.delta", delta: "a" }], true],
     ["a chunk of no known form", [{ id: "x", answer: "a" }], true]
-  ])("of %s: says something %s", (_, chunks, says) => {
+  ])("of %s says something of an answer, or does not", (_, chunks, says) => {
     const finish = new StreamFinish()
     for (const chunk of chunks) finish.add(chunk)
     assert.strictEqual(finish.hasSaid, says)

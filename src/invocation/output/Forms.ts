@@ -24,7 +24,7 @@ const words = wordsOf(
     "computer_call_output local_shell_call_output shell_call_output apply_patch_call_output " +
     "additional_tools custom url_citation file_citation container_file_citation file_path logs image search open_page " +
     "find_in_page exec direct client server list embedding chat.completion chat.completion.chunk text_completion response " +
-    "auto default flex scale priority fast standard on_demand " +
+    "auto default flex scale priority fast ultrafast standard on_demand " +
     "none minimal low medium high xhigh concise detailed disabled json_object json_schema required max_output_tokens"
 )
 
@@ -102,6 +102,7 @@ export const isObjectApart: Form = isFields
 export const isTextApart: Form = (value) => typeof value === "string"
 export const isApart: Form = () => true
 
+/** No repetition that could be tried again: an image has millions of characters. */
 const isBase64 = (text: string): boolean => {
   if (text.length % 4 !== 0 || /[^A-Za-z0-9+/=]/.test(text)) return false
   const padding = text.indexOf("=")
