@@ -282,6 +282,24 @@ describe("a provider's error", () => {
   })
 })
 
+describe("a key that is there twice", () => {
+  const twice = (first: string) =>
+    JSON.stringify(completion({ content: "x" })).replace('"content":', `"content":${JSON.stringify(first)},"content":`)
+
+  it("hides no denied text from the caller of the raw answer", async () => {
+    for (const first of ["a secret", "a s\\u0065cret"]) {
+      const { client } = answering(twice(first), denied())
+      const error = await client.chat.completions
+        .create(chat)
+        .asResponse()
+        .catch((e: unknown) => e)
+      expect(error).toBeInstanceOf(PolicyDeniedError)
+    }
+    const { client } = answering(twice("a word"), denied())
+    expect(await (await client.chat.completions.create(chat).asResponse()).text()).toBe(twice("a word"))
+  })
+})
+
 describe("the headers of an answer", () => {
   const usual = {
     date: "Mon, 30 Nov 2026 17:48:44 GMT",

@@ -57,8 +57,9 @@ const replaced = (value: unknown, [key, ...path]: Path, by: unknown): unknown =>
 const wholly = `say ${denied} now`
 const forms: ReadonlyArray<unknown> = [denied, [wholly], { x: wholly }, { [denied]: 1 }, [{ text: denied }]]
 
-/** The text at this place, and one more form of it, each form in its turn. */
-const plantedAt = (turn: number): ReadonlyArray<unknown> => [wholly, forms[turn % forms.length]]
+/** The text at this place; and at each second place one more form of it, each form in its turn. */
+const plantedAt = (turn: number): ReadonlyArray<unknown> =>
+  turn % 2 === 0 ? [wholly, forms[(turn / 2) % forms.length]] : [wholly]
 
 /** What the request said, which an answer may repeat, left out. */
 const textsOf = (value: unknown): ReadonlyArray<string> =>
@@ -95,9 +96,10 @@ describe.each(recorded)("in $name", ({ stream, whole }) => {
       for (const path of placesOf(chunk))
         for (const planted of plantedAt(turn++)) {
           const { free, refused } = read(stream.with(i, replaced(chunk, path, planted) as Json))
-          const about = `${i} ${String(chunk["type"] ?? "")} ${path.join(".")}: ${JSON.stringify(planted)}`
-          assert.isDefined(refused, about)
-          assert.notInclude(said(free), denied, about)
+          if (refused !== undefined && !said(free).includes(denied)) continue
+          assert.fail(
+            `${i} ${String(chunk["type"] ?? "")} ${path.join(".")}: ${JSON.stringify({ planted, refused, free })}`
+          )
         }
     })
     assert.isAbove(turn, 20)

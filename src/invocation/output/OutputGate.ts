@@ -11,6 +11,7 @@ import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import { createParser } from "eventsource-parser"
 import { APIError } from "openai"
+import { isFields } from "../../answer/Fields.ts"
 import { type Committed, type Judge, type JudgedAnswer, type OutputRules, Reply } from "../../Call.ts"
 import type { Violation } from "../../Decision.ts"
 import {
@@ -20,6 +21,7 @@ import {
   policyDenied,
   ProviderFailed
 } from "../../Errors.ts"
+import { countMembers } from "../../JsonText.ts"
 import { isOperation } from "../../Operation.ts"
 import { judgeAnswer, judgeError, judgeHeaders, judgeToolAnswer } from "./AnswerGate.ts"
 import { OutputJudge } from "./OutputJudge.ts"
@@ -114,6 +116,7 @@ const plain = (
           if (judge !== undefined) {
             judgeHeaders(reply.meta.headers, judge)
             judgeOne(reply.value as string, judge)
+            if (hides(reply)) judge.text(reply.meta.text ?? "", "answer")
             judge.requireModel()
           }
         return judges.holding?.refused
@@ -126,6 +129,17 @@ const plain = (
       return refused === undefined ? Effect.succeed(reply) : Effect.fail(refusalOf(committed, refused))
     }
   )
+
+/** True for an answer whose text has more members than its value: a key that is there twice hides what it says first. */
+const hides = ({ meta: { text }, value }: Extract<Reply, { readonly _tag: "Json" }>): boolean =>
+  text !== undefined && typeof value !== "string" && countMembers(Buffer.from(text)) > membersIn(value)
+
+const membersIn = (value: unknown): number => {
+  let members = 0
+  if (Array.isArray(value)) for (const item of value) members += membersIn(item)
+  else if (isFields(value)) for (const name in value) members += 1 + membersIn(value[name])
+  return members
+}
 
 /** An answer that is no JSON: searched as text, and as the events of a stream, which a caller may have asked for as one text. */
 const judgeText = (text: string, judge: OutputJudge): void => {

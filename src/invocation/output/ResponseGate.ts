@@ -88,10 +88,10 @@ export class ResponseGate {
   }
 
   /** Looks through an event that goes on as it is, or not at all. One that tells a text again counts by itself. */
-  #follow(event: Fields, type: string): void {
+  #follow(event: Fields, type: string, known = Texts.eventOf(type)): void {
     const kind = isFields(event["item"]) ? textOf(event["item"]["type"]) : ""
     const key = `${Texts.kindOf(type, this.#judge)}.${Texts.kindOf(kind, this.#judge)}`
-    const length = this.#others.follow(event, key, "event", Texts.eventOf(type))
+    const length = this.#others.follow(event, key, "event", known)
     if (isSpoken(kind)) this.#judge.length(length, "output")
   }
 
@@ -187,7 +187,7 @@ export class ResponseGate {
       this.#flush(() => true, free)
     }
     if (judge.refused === undefined) judgeResponse(response, judge)
-    this.#follow(event, type)
+    this.#follow(event, type, Texts.wholeEvent)
     for (const [index, held] of this.#held) {
       // What the response tells whole was judged with it.
       if (!isEnd || typeof index !== "number" || !isToolItem(output[index])) continue

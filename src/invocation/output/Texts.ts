@@ -50,7 +50,8 @@ const annotation = table({ type: isWord, file_id: isId, container_id: isId })
 const textPart = table({ type: isWord, id: isId, file_id: isId, annotations: annotation })
 /** One that asks for a tool, which is judged as such. */
 const toolPart = table({ type: isWord, id: isId, input: isApart })
-const part = new Kinds((value) => (isToolPart(value) ? toolPart : textPart))
+const part = new Kinds((value) => (isToolPart(value) && !hasCall(value) ? toolPart : textPart))
+const hasCall = (value: Fields): boolean => isFields(value["custom"]) || isFields(value["function"])
 
 const call = table({ id: isId, type: isWord })
 const bareCall: Known = new Map([...call, ["arguments", isApart]])
@@ -169,14 +170,16 @@ const event = table({
   item_id: isId,
   response_id: isId,
   obfuscation: isPadding,
-  response: isObjectApart,
   item: new Kinds((value) => itemOf(textOf(value["type"]))),
   part: textPart,
   annotation
 })
 const imageEvent: Known = new Map([...event, ["partial_image_b64", isImage]])
 
-/** An event of a response; what it holds of a response is followed by itself. */
+/** An event that holds a response, which is followed by itself. */
+export const wholeEvent: Known = new Map([...event, ["response", isObjectApart]])
+
+/** An event of a response. */
 export const eventOf = (type: string): Known =>
   type === "response.image_generation_call.partial_image" ? imageEvent : event
 
@@ -251,7 +254,10 @@ export class Follower {
 
   /** `said` are strings of the request, which are repeated here. */
   #value(value: unknown, place: Place, path: string, known: Known | Kinds, said: ReadonlySet<string>): number {
-    if (typeof value === "string") return said.has(value) ? 0 : this.#text(value, place, path)
+    if (typeof value === "string") {
+      const isSaid = said !== none && (said.has(value) || isWord(value, this.#judge))
+      return isSaid ? 0 : this.#text(value, place, path)
+    }
     if (Array.isArray(value)) {
       let length = 0
       for (const item of value as ReadonlyArray<unknown>)

@@ -96,7 +96,7 @@ export const answers = [
     run: judging(rules("HX-[0-9]{4}", 256))
   },
   {
-    name: "deltas and the message so far, chunks",
+    name: "deltas and messages, chunks",
     make: (n: number) =>
       stream(n, () => ({ delta: { content: " word" }, message: { role: "assistant", content: " word" } })),
     run: judging(rules("HX-[0-9]{4}", 64))

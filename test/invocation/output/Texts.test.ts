@@ -97,6 +97,11 @@ const together: ReadonlyArray<[string, (piece: string) => Chunk, (piece: string)
       event("response.output_item.added", { item: { type: "message", content: [{ type: "output_text", text }] } }),
     (delta) => event("response.output_text.delta", { delta })
   ],
+  [
+    "a response in an event that has none",
+    (text) => event("response.output_text.delta", { delta: "x", response: { text } }),
+    (text) => event("response.output_text.delta", { delta: "x", response: { text } })
+  ],
   ["the types of unknown events", (type) => ({ type: `tomorrow ${type}` }), (type) => ({ type })],
   ["unknown events of two types", (text) => ({ type: "a", text }), (text) => ({ type: "b", text })]
 ]

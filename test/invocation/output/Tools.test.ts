@@ -168,6 +168,21 @@ describe("a denied text in the arguments of a tool", () => {
     ],
     ["in what is no JSON", [call("look", '{"a":"s\\u0065cret'), over]],
     [
+      "beside the call of a part",
+      [
+        said({ content: [{ type: "tool_use", function: { name: "look", arguments: "{}" }, input: { a: "secret" } }] }),
+        over
+      ]
+    ],
+    [
+      "in a second place for arguments",
+      [said({ tool_calls: [{ index: 0, arguments: "secret", function: { name: "look", arguments: "{}" } }] }), over]
+    ],
+    [
+      "in a name that is no text",
+      [said({ tool_calls: [{ index: 0, function: { name: { a: "secret" }, arguments: "{}" } }] }), over]
+    ],
+    [
       "in a member of its own",
       [said({ tool_calls: [{ index: 0, note: "secret", function: { name: "look", arguments: "{}" } }] }), over]
     ],
