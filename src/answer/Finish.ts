@@ -8,25 +8,44 @@ import { type Fields, isFields, itemsOf, memberOf } from "./Fields.ts"
 /** True for the `finish_reason` of a choice that is over: a text that is not empty, and nothing else. */
 export const isReason = (reason: unknown): reason is string => typeof reason === "string" && reason !== ""
 
+/** What a response says that the model did not finish: it failed, or somebody cancelled it. */
+const failures: ReadonlySet<unknown> = new Set(["failed", "cancelled"])
+
 /**
  * True where an answer, a chunk or an event says that the provider failed: `{ "error": … }`, an event of type `error`,
- * `response.failed`, a response with the status `failed`, or a choice whose `finish_reason` is `error`.
+ * `response.failed` or `response.cancelled`, a response with the status `failed` or `cancelled`, or a choice whose
+ * `finish_reason` is `error`.
  */
 export const isFailure = (answer: unknown): boolean => {
   if (!isFields(answer)) return false
   const { choices, error, response, status, type } = answer
   return (
     Boolean(error) ||
-    status === "failed" ||
+    failures.has(status) ||
     type === "error" ||
     type === "response.failed" ||
-    (isFields(response) && response["status"] === "failed") ||
+    type === "response.cancelled" ||
+    failures.has(memberOf(response, "status")) ||
     (Array.isArray(choices) && choices.some((choice) => memberOf(choice, "finish_reason") === "error"))
   )
 }
 
 /** Events after which a response is whole, as it came out. */
-const lastEvents: ReadonlySet<unknown> = new Set(["response.completed", "response.failed", "response.incomplete"])
+const lastEvents: ReadonlySet<unknown> = new Set([
+  "response.completed",
+  "response.failed",
+  "response.incomplete",
+  "response.cancelled"
+])
+
+/** Events that say that a response goes on, and nothing of the answer. */
+const signs: ReadonlySet<unknown> = new Set([
+  "response.created",
+  "response.queued",
+  "response.in_progress",
+  "keepalive",
+  "ping"
+])
 
 /**
  * Follows a stream to its end. It is whole once an event has ended its response, or each choice that began has had a
@@ -37,12 +56,14 @@ export class StreamFinish {
   readonly #ended = new Set<unknown>()
   #finished = false
   #failed = false
+  #hasSaid = false
 
   /** Takes in a chunk, or an event. */
   add(chunk: unknown): void {
     if (!isFields(chunk)) return
     this.#failed ||= isFailure(chunk)
     this.#finished ||= lastEvents.has(chunk["type"])
+    this.#hasSaid ||= saysSomething(chunk)
     for (const choice of itemsOf(chunk["choices"])) {
       if (!isFields(choice)) continue
       const { index } = choice
@@ -59,17 +80,46 @@ export class StreamFinish {
     return this.#finished && this.#unfinished.size === 0
   }
 
+  /** True where the stream said something of an answer: without it, `[DONE]` ends nothing. */
+  get hasSaid(): boolean {
+    return this.#hasSaid
+  }
+
   /** True where the stream said that the provider failed. */
   get hasFailed(): boolean {
     return this.#failed
   }
 }
 
+/** True for a chunk that says something of an answer, or an event that does; names and usage are nothing of it. */
+const saysSomething = (chunk: Fields): boolean => {
+  const { choices, type } = chunk
+  if (Array.isArray(choices))
+    return choices.some((choice) =>
+      isFields(choice)
+        ? isReason(choice["finish_reason"]) || saysMore(choice) || isFilled(choice["message"])
+        : isFilled(choice)
+    )
+  if (typeof type === "string" && type.startsWith("response.")) return !signs.has(type)
+  if (signs.has(type)) return false
+  for (const name in chunk) if (!names.has(name) && isFilled(chunk[name])) return true
+  return false
+}
+
+const names: ReadonlySet<string> = new Set(
+  "id object created model name type sequence_number system_fingerprint service_tier obfuscation usage".split(" ")
+)
+
+const isFilled = (value: unknown): boolean =>
+  isFields(value) || Array.isArray(value)
+    ? Object.keys(value).length > 0
+    : value !== null && value !== undefined && value !== "" && value !== false
+
 /** True for a choice of a chunk that says something: usage often comes with one that does not. */
 const saysMore = (choice: Fields): boolean => {
   const { delta, text } = choice
-  if (typeof text === "string" && text !== "") return true
-  if (!isFields(delta)) return false
+  if (isFilled(text)) return true
+  if (!isFields(delta)) return isFilled(delta)
   for (const key in delta) {
     const value = delta[key]
     if (key === "role" || value === null || value === undefined || value === "") continue

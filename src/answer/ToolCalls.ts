@@ -70,8 +70,35 @@ export const messageToolCalls = (message: unknown, path: string): ReadonlyArray<
       : isNothing(calls)
         ? []
         : [{ ...toolCallOf(calls, `${path}.tool_calls`), fault: "its tool_calls are no list" }]),
-    ...(isNothing(legacy) ? [] : [toolCallOf(legacy, `${path}.function_call`)])
+    ...(isNothing(legacy) ? [] : [toolCallOf(legacy, `${path}.function_call`)]),
+    ...partToolCalls(memberOf(message, "content"), `${path}.content`)
   ]
+}
+
+const toolParts: ReadonlySet<string> = new Set(["tool_use", "tool_call", "tool-call", "function_call"])
+
+/** True for a part of content that asks its caller to run a tool, as a `tool_use` of Anthropic's messages does. */
+export const isToolPart = (part: unknown): part is Fields => toolParts.has(textOf(memberOf(part, "type")))
+
+/** True for such a part, and for one that brings a piece of its arguments. */
+export const isToolPiece = (part: unknown): part is Fields =>
+  isToolPart(part) || memberOf(part, "type") === "input_json_delta"
+
+/** The calls that parts of a content ask for. */
+const partToolCalls = (content: unknown, path: string): ReadonlyArray<ToolCall> =>
+  Array.isArray(content)
+    ? content.flatMap((part, i) => (isToolPart(part) ? [toolCallOf(callOfPart(part), `${path}[${i}]`)] : []))
+    : isToolPart(content)
+      ? [{ ...toolCallOf(callOfPart(content), path), fault: "its content is no list" }]
+      : []
+
+/** A part as a call of a chat message. An input that is empty yet may come in pieces. */
+const callOfPart = (part: Fields): Fields => {
+  const { arguments: args, custom, function: f, id, index, input, name, partial_json: piece } = part
+  if (isFields(custom) || isFields(f)) return part
+  const given = input ?? args ?? part["args"] ?? piece
+  const isEmpty = isFields(given) && Object.keys(given).length === 0
+  return { id, index, function: { name: name ?? part["toolName"], arguments: isEmpty ? "" : given } }
 }
 
 /** A call of a chat message: `{ id, function: { name, arguments } }`, `{ id, custom: { name, input } }`, or a bare function. */
@@ -144,7 +171,7 @@ export const isToolItem = (item: unknown): item is Fields => {
 
 /** The calls that an item of a response asks for: none, one, or one for each action of a `computer_call`. */
 export const itemToolCalls = (item: unknown, path: string): ReadonlyArray<ToolCall> => {
-  if (!isToolItem(item)) return []
+  if (!isToolItem(item)) return partToolCalls(memberOf(item, "content"), `${path}.content`)
   const type = textOf(item["type"])
   const id = [item["call_id"], item["id"]].find((one): one is string => typeof one === "string")
   const name = typeof item["name"] === "string" ? item["name"] : type.replace(/_call$/, "")
@@ -332,6 +359,13 @@ export class ToolCallDeltas {
       grown.push(call)
     }
     if (!isNothing(legacy)) grown.push(this.#grow("function_call", legacy))
+    const { content } = delta
+    ;(Array.isArray(content) ? content : [content]).forEach((part: unknown, i) => {
+      if (!isToolPiece(part)) return
+      const call = callOfPart(part)
+      const index = typeof call["index"] === "number" ? call["index"] : i
+      grown.push(this.#grow(`content[${index}]`, call))
+    })
     return grown
   }
 
@@ -361,6 +395,9 @@ export class ToolCallDeltas {
   }
 }
 
+const hasToolCalls = ({ content, function_call: legacy, tool_calls: calls }: Fields): boolean =>
+  !isNothing(calls) || !isNothing(legacy) || isToolPiece(content) || itemsOf(content).some(isToolPiece)
+
 /** Gathers the tools that a stream asks for: of all choices of a chat completion, or of the items of a response. */
 export class StreamedToolCalls {
   readonly #choices = new Map<unknown, ToolCallDeltas>()
@@ -377,7 +414,7 @@ export class StreamedToolCalls {
     if (!Array.isArray(choices)) return
     for (const choice of choices as ReadonlyArray<unknown>) {
       const delta = memberOf(choice, "delta")
-      if (!isFields(delta) || (isNothing(delta["tool_calls"]) && isNothing(delta["function_call"]))) continue
+      if (!isFields(delta) || !hasToolCalls(delta)) continue
       const index = memberOf(choice, "index")
       let deltas = this.#choices.get(index)
       if (deltas === undefined)

@@ -356,7 +356,8 @@ class StreamTrail {
   /** How it ended that came to its end: the provider may have failed, or stopped before it said that its answer is whole. */
   get ending(): "complete" | "failed" | "cut" {
     if (this.#finish.hasFailed) return "failed"
-    return this.#heard && !this.#whole && !this.#finish.isWhole ? "cut" : "complete"
+    const isWhole = this.#finish.isWhole || (this.#whole && this.#finish.hasSaid)
+    return this.#heard && !isWhole ? "cut" : "complete"
   }
 
   begun(): void {

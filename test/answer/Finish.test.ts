@@ -19,6 +19,10 @@ describe("a failure", () => {
     [{ type: "response.failed", response: {} }, true],
     [{ object: "response", status: "failed" }, true],
     [{ object: "response", status: "completed", error: null }, false],
+    [{ object: "response", status: "cancelled" }, true],
+    [{ object: "response", status: "incomplete" }, false],
+    [{ type: "response.cancelled", response: {} }, true],
+    [{ type: "response.completed", response: { status: "cancelled" } }, true],
     [{ type: "response.completed", response: { status: "failed" } }, true],
     [{ choices: [{ finish_reason: "error" }] }, true],
     [{ choices: [{ finish_reason: "stop" }] }, false],
@@ -51,5 +55,24 @@ describe("a stream", () => {
     for (const chunk of chunks) finish.add(chunk)
     assert.strictEqual(finish.isWhole, whole)
     assert.isFalse(finish.hasFailed)
+  })
+
+  it.each<[string, ReadonlyArray<unknown>, boolean]>([
+    ["nothing", [], false],
+    ["a role", [choice(0, null, { role: "assistant", content: "" })], false],
+    ["an empty end", [choice(0, ""), { choices: [{ index: 0, text: "", finish_reason: "" }] }], false],
+    ["usage", [{ choices: [], usage: { prompt_tokens: 1 } }], false],
+    ["what a filter says of the prompt", [{ choices: [], prompt_filter_results: [{ prompt_index: 0 }] }], false],
+    ["a response that begins", [{ type: "response.created", response: {} }], false],
+    ["a sign of life", [{ type: "keepalive", sequence_number: 1 }], false],
+    ["a text", [choice(0, null, { content: "a" })], true],
+    ["a message", [{ choices: [{ index: 0, message: { content: "a" } }] }], true],
+    ["an end", [choice(0, "stop")], true],
+    ["a delta of a response", [{ type: "response.output_text.delta", delta: "a" }], true],
+    ["a chunk of no known form", [{ id: "x", answer: "a" }], true]
+  ])("of %s says something of an answer, or does not", (_, chunks, says) => {
+    const finish = new StreamFinish()
+    for (const chunk of chunks) finish.add(chunk)
+    assert.strictEqual(finish.hasSaid, says)
   })
 })

@@ -12,12 +12,18 @@ const chat = { model: "gpt-4o", messages }
 const request = { model: "gpt-4o", input: "Hello" }
 
 /** A client whose provider answers with these bytes. */
-const answering = (body: string, options: WorkspaceOptions = {}, status = 200, type = "application/json") => {
+const answering = (
+  body: string,
+  options: WorkspaceOptions = {},
+  status = 200,
+  type = "application/json",
+  more: Record<string, string> = {}
+) => {
   const workspace = openWorkspace(options)
   const client = openClient({
     appName: "lab",
     workspace,
-    fetch: async () => new Response(body, { status, headers: { "content-type": type } })
+    fetch: async () => new Response(body, { status, headers: { "content-type": type, ...more } })
   })
   const records = async (kind: string) => (await workspace.records()).filter((record) => record.kind === kind)
   return { all: () => workspace.records(), client, records }
@@ -184,6 +190,13 @@ describe("the log says how a stream ended", () => {
     ["cut", "a page", "<!doctype html><html><body>Bad gateway</body></html>"],
     ["cut", "a whole JSON answer", JSON.stringify(completion({ content: "x" }))],
     ["cut", "no end", events(chunk({ content: "x" }))],
+    ["cut", "a sentinel alone", "data: [DONE]\n\n"],
+    ["cut", "ends that are empty", `${events(chunk({}, ""), chunk({ content: "" }, ""))}data: [DONE]\n\n`],
+    [
+      "failed",
+      "a response that was cancelled",
+      events({ type: "response.completed", response: { ...response(), status: "cancelled" } })
+    ],
     ["failed", "an error", events(chunk({ content: "x" }), { error: { message: "x" } })],
     ["failed", "a named error event", `event: error\ndata: {"message":"x"}\n\n`],
     ["failed", "an error event without a name", events({ type: "error", code: "x", message: "x" })],
@@ -204,6 +217,7 @@ describe("the log says how a stream ended", () => {
   it.each<[string, unknown, string]>([
     ["an error", { error: { message: "x" } }, "failed"],
     ["a response that failed", { ...response(), status: "failed", error: { code: "x", message: "x" } }, "failed"],
+    ["a response that was cancelled", { ...response(), status: "cancelled" }, "failed"],
     ["an answer", completion({ content: "x" }), "complete"],
     ["a response", { ...response(), error: null }, "complete"]
   ])("and a plain answer that is %s", async (_, value, result) => {
@@ -265,5 +279,70 @@ describe("a provider's error", () => {
     const { client, records } = json(failed("a secret"), { ...denied(), policyMode: "observe" }, 400)
     expect(await client.chat.completions.create(chat).catch((e: unknown) => e)).toMatchObject({ status: 400 })
     expect((await records("outcome"))[0]).toMatchObject({ result: "failed", observed: [{ code: "output_denied" }] })
+  })
+})
+
+describe("a key that is there twice", () => {
+  const twice = (first: string) =>
+    JSON.stringify(completion({ content: "x" })).replace('"content":', `"content":${JSON.stringify(first)},"content":`)
+
+  it("hides no denied text from the caller of the raw answer", async () => {
+    for (const first of ["a secret", "a s\\u0065cret"]) {
+      const { client } = answering(twice(first), denied())
+      const error = await client.chat.completions
+        .create(chat)
+        .asResponse()
+        .catch((e: unknown) => e)
+      expect(error).toBeInstanceOf(PolicyDeniedError)
+    }
+    const { client } = answering(twice("a word"), denied())
+    expect(await (await client.chat.completions.create(chat).asResponse()).text()).toBe(twice("a word"))
+  })
+})
+
+describe("the headers of an answer", () => {
+  const usual = {
+    date: "Mon, 30 Nov 2026 17:48:44 GMT",
+    "set-cookie": "__cf_bm=x1234567; path=/; expires=Mon, 30-Nov-26 18:18:44 GMT; HttpOnly",
+    "strict-transport-security": "max-age=31536000; includeSubDomains",
+    "x-ratelimit-remaining-tokens": "149984",
+    "x-request-id": "req_1234567"
+  }
+  const rules = denied({ denied: ["secret", { pattern: "[0-9]{6}" }], hold_back: 6 })
+  const answers: ReadonlyArray<readonly [string, string, number, string, boolean]> = [
+    ["an error", JSON.stringify({ error: { message: "x" } }), 400, "application/json", false],
+    ["an error of no JSON", "x", 400, "text/plain", false],
+    ["a plain answer", JSON.stringify(completion({ content: "x" })), 200, "application/json", false],
+    ["a stream", events(chunk({ content: "x" }), chunk({}, "stop")), 200, "text/event-stream", true]
+  ]
+
+  it.each(answers)("are judged: of %s", async (_, body, status, type, stream) => {
+    for (const more of [
+      { "x-said": "a secret" },
+      { "x-said": '{"a":"s\\u0065cret"}' },
+      { server: "the secret server" }
+    ]) {
+      const { client, records } = answering(body, rules, status, type, { ...usual, ...more } as Record<string, string>)
+      const error = await client.chat.completions
+        .create({ ...chat, stream })
+        .withResponse()
+        .catch((e: unknown) => e)
+      expect(error).toBeInstanceOf(PolicyDeniedError)
+      const { headers } = error as PolicyDeniedError
+      expect(JSON.stringify([error, String(error), [...(headers ?? [])]])).not.toContain("secret")
+      expect((await records("outcome"))[0]).toMatchObject({ result: "refused", output: [{ path: "headers" }] })
+    }
+  })
+
+  it.each(answers)("pass where they hold nothing that is denied: of %s", async (_, body, status, type, stream) => {
+    const { client } = answering(body, rules, status, type, { ...usual, "x-said": "a word" })
+    const told = await client.chat.completions
+      .create({ ...chat, stream })
+      .withResponse()
+      .catch((e: unknown) => e)
+    const { headers } =
+      "response" in Object(told) ? (told as { response: Response }).response : (told as { headers: Headers })
+    expect(headers.get("x-said")).toBe("a word")
+    expect(headers.get("x-request-id")).toBe("req_1234567")
   })
 })

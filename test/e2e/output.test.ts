@@ -595,7 +595,7 @@ describe("a response", () => {
     ].map((event, sequence_number) => ({ ...event, sequence_number }))
     return { whole, events }
   }
-  const request = { model: "gpt-4o", input: "Hello" }
+  const request = { model: "gpt-4o", input: "Hello", instructions: secret }
   const textOf = (event: OpenAI.Responses.ResponseStreamEvent) =>
     event.type === "response.output_text.delta" ? event.delta : ""
 

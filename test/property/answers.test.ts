@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { answers, type Tally } from "./answers.ts"
 import { styles } from "./answerStyles.ts"
 
-const count = 2000
+const count = 1200
 const parts = 4
 
 describe("of a random answer in any style", () => {

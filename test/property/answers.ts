@@ -44,6 +44,7 @@ const isSecret = (text: string): boolean => /Project Heron|HX-\d{4}/.test(text)
 const judgeOf = (rules: OutputRules) =>
   new OutputJudge(rules, {
     models: ["gpt-4o"],
+    params: { instructions: request },
     tool: (name, args) => (isDenied(name, args["city"]) ? "deny" : "allow")
   })
 
@@ -205,7 +206,7 @@ const wire = (random: Random, chunks: ReadonlyArray<Json>): Uint8Array => {
 }
 
 const bodyOf = (random: Random, bytes: Uint8Array): ReadableStream<Uint8Array> => {
-  const most = random.pick([7, 64, 1000, 100_000])
+  const most = random.pick([7, 200, 1000, 1000, 100_000, 100_000])
   let at = 0
   return new ReadableStream({
     pull(controller) {
@@ -223,16 +224,15 @@ const deaf = { begun: () => {}, received: () => {}, whole: () => {} }
 
 const kinds: ReadonlyArray<Wrong> = [undefined, undefined, "text", "escaped", "stray", "tool", "argument"]
 
-const expectNothing = (told: string, heard: ReadonlyArray<Heard>, rules: OutputRules, about: string): void => {
+const expectNothing = (told: string, heard: ReadonlyArray<Heard>, rules: OutputRules): void => {
   const texts = heard.flatMap(({ content, reasoning, tools }) => [content, reasoning, ...tools.map(({ args }) => args)])
-  if (rules.denied.length > 0)
-    for (const text of texts) assert.isFalse(isSecret(text) || isSecret(unescaped(text)), about)
-  if (rules.denied.length > 0) assert.isFalse(isSecret(told), about)
+  if (rules.denied.length > 0) for (const text of texts) assert.isFalse(isSecret(text) || isSecret(unescaped(text)))
+  if (rules.denied.length > 0) assert.isFalse(isSecret(told))
   for (const { args, name } of heard.flatMap(({ tools }) => tools)) {
-    assert.notStrictEqual(name, "pay", about)
-    assert.isFalse(/"city":\s*"Rome"/.test(unescaped(args)), about)
+    assert.notStrictEqual(name, "pay")
+    assert.isFalse(/"city":\s*"Rome"/.test(unescaped(args)))
   }
-  assert.notMatch(told, /"name":"pay"/, about)
+  assert.notMatch(told, /"name":"pay"/)
 }
 
 const one = async (seed: number, tally: Tally): Promise<void> => {
@@ -269,14 +269,18 @@ const one = async (seed: number, tally: Tally): Promise<void> => {
   }
   free.push(...(gate.end() as ReadonlyArray<Json>))
   const heard = style.read(free)
-  const about = `seed ${seed}: ${style.name}, ${wrong}: ${JSON.stringify({ refused: judge.refused, said, chunks, free })}`
-  assert.strictEqual(judge.refused !== undefined, wrong !== undefined, about)
-  if (wrong !== undefined) return expectNothing(JSON.stringify(free).replaceAll(request, ""), heard, rules, about)
-  const withArguments = ({ tools, ...texts }: Heard): Heard => ({
-    ...texts,
-    tools: tools.map(({ args, name }) => ({ name, args: args === "" ? "{}" : args }))
-  })
-  assert.deepStrictEqual(heard.map(withArguments), said.map(withArguments), about)
+  try {
+    assert.strictEqual(judge.refused !== undefined, wrong !== undefined)
+    if (wrong !== undefined) return expectNothing(JSON.stringify(free).replaceAll(request, ""), heard, rules)
+    const withArguments = ({ tools, ...texts }: Heard): Heard => ({
+      ...texts,
+      tools: tools.map(({ args, name }) => ({ name, args: args === "" ? "{}" : args }))
+    })
+    assert.deepStrictEqual(heard.map(withArguments), said.map(withArguments))
+  } catch (cause) {
+    const about = JSON.stringify({ refused: judge.refused, said, chunks, free })
+    throw new Error(`seed ${seed}: ${style.name}, ${wrong}: ${about}`, { cause })
+  }
 }
 
 /** Runs answers of these seeds. */

@@ -13,7 +13,8 @@ import * as Texts from "./Texts.ts"
 export const judgeAnswer = (answer: unknown, judge: OutputJudge): void => {
   if (isFields(answer)) judge.model(answer["model"])
   if (isFields(answer) && Array.isArray(answer["choices"])) judgeCompletion(answer, judge)
-  else if (isFields(answer) && Array.isArray(answer["output"])) judgeResponse(answer, judge)
+  else if (isFields(answer) && (Array.isArray(answer["output"]) || answer["object"] === "response"))
+    judgeResponse(answer, judge)
   else new Texts.Follower(judge).follow(answer, "answer", "answer", Texts.list)
 }
 
@@ -30,6 +31,38 @@ export const judgeError = (error: unknown, judge: OutputJudge): void => {
   if (judge.seeks) new Texts.Follower(judge).follow(error, "error", "error", Texts.error)
 }
 
+/**
+ * Judges the headers of an answer, which a caller reads too. The values of fields that HTTP, its proxies and the provider's
+ * limits have are no text where they are one word; the others of those are searched for denied literals alone, for patterns
+ * match their numbers by chance. Any other field is text, and so is its name.
+ */
+export const judgeHeaders = (headers: Headers, judge: OutputJudge): void => {
+  if (!judge.seeks) return
+  for (const [name, value] of headers) {
+    const path = "headers"
+    if (!usualFields.has(name) && !usualBeginnings.test(name)) {
+      judge.text(name, path)
+      judge.text(value, path)
+    } else if (/[^\w.:/+=@~|*-]/.test(value)) {
+      const found = judge.denied.literals?.search(value)
+      if (found !== undefined) judge.found(found, path)
+    }
+  }
+}
+
+const usualFields: ReadonlySet<string> = new Set(
+  (
+    "accept-ranges age allow alt-svc apim-request-id azureml-model-session cache-control cf-cache-status cf-ray connection " +
+    "content-encoding content-language content-length content-security-policy content-type date etag expires keep-alive " +
+    "last-modified nel openai-model openai-organization openai-processing-ms openai-project openai-version " +
+    "permissions-policy pragma priority proxy-status referrer-policy report-to reporting-endpoints request-id retry-after " +
+    "retry-after-ms server server-timing set-cookie strict-transport-security trailer transfer-encoding vary via " +
+    "www-authenticate x-accel-buffering x-cache x-content-type-options x-envoy-upstream-service-time x-frame-options " +
+    "x-powered-by x-request-id x-should-retry x-xss-protection"
+  ).split(" ")
+)
+const usualBeginnings = /^(?:access-control-|cross-origin-|x-ms-|x-ratelimit-)/
+
 const judgeCompletion = (answer: Fields, judge: OutputJudge): void => {
   new Texts.Follower(judge).follow(answer, "answer", "answer", Texts.completion)
   itemsOf(answer["choices"]).forEach((choice, i) => {
@@ -37,11 +70,12 @@ const judgeCompletion = (answer: Fields, judge: OutputJudge): void => {
     const texts = new Texts.Follower(judge)
     if (!isFields(choice)) return judge.length(texts.follow(choice, "text", path), path)
     const { message } = choice
-    let length = texts.follow(choice, "choice", path, Texts.wholeChoice)
+    let length = 0
     for (const call of messageToolCalls(message, `${path}.message`)) {
       judge.toolCall(call)
       length += call.text.length
     }
+    length += texts.follow(choice, "choice", path, Texts.wholeChoice)
     if (isFields(message) && isFields(message["audio"])) {
       const { data, transcript } = message["audio"]
       if (data !== undefined && data !== null && textOf(transcript) === "") judge.sound(`${path}.message.audio`)
@@ -61,16 +95,14 @@ export const judgeResponse = (response: Fields, judge: OutputJudge): void => {
     for (const call of itemToolCalls(item, path)) judge.toolCall(call)
     // Texts of one kind are one, as a reader puts them together.
     const type = isFields(item) ? textOf(item["type"]) : ""
-    const told = texts.follow(item, `output.${type}`, path, itemOf(type))
+    const told = texts.follow(item, `output.${Texts.kindOf(type, judge)}`, path, Texts.itemOf(type))
     if (isSpoken(type)) length += told
   })
-  const spoken = texts.follow(response["output_text"], "output_text", "output_text")
+  const { output_text: text } = response
+  const spoken = typeof text === "string" ? texts.follow(text, "output_text", "output_text") : 0
   judge.length(Math.max(length, spoken), "output")
   texts.follow(response, "response", "response", Texts.response)
 }
-
-/** What is known of an item by its type. */
-export const itemOf = (type: string): Texts.Known => (type === "image_generation_call" ? Texts.imageItem : Texts.item)
 
 /** True for an item whose texts are the answer's: not for lists of tools, nor for what tools answered before. */
 export const isSpoken = (type: string): boolean =>

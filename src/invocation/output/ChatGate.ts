@@ -3,13 +3,14 @@
  *
  * @since 0.2.0
  */
-import { type Fields, isFields, itemsOf } from "../../answer/Fields.ts"
+import { createHash, type Hash } from "node:crypto"
+import { type Fields, isFields, itemsOf, memberOf } from "../../answer/Fields.ts"
 import { isReason } from "../../answer/Finish.ts"
-import { type GrowingToolCall, ToolCallDeltas } from "../../answer/ToolCalls.ts"
+import { type GrowingToolCall, isToolPiece, ToolCallDeltas } from "../../answer/ToolCalls.ts"
 import { boundary } from "./DeniedTexts.ts"
 import { type OutputJudge, placeOf } from "./OutputJudge.ts"
 import { Probabilities } from "./Probabilities.ts"
-import { TextChannel } from "./TextChannel.ts"
+import { JoinedTexts, TextChannel } from "./TextChannel.ts"
 import * as Texts from "./Texts.ts"
 
 /** How long tool calls may become before they are judged, in UTF-16 units. */
@@ -21,7 +22,7 @@ const completed = "\0text"
 /** See the file's first paragraph. */
 export class ChatGate {
   readonly #judge: OutputJudge
-  readonly #choices = new Map<unknown, ChoiceGate>()
+  readonly #choices = new Map<string, ChoiceGate>()
   readonly #others: Texts.Follower
   /** Chunks that tell the usage while something is held back: they come after it, unless more comes. */
   #waiting: Array<Fields> = []
@@ -52,7 +53,8 @@ export class ChatGate {
         changed = true
         break
       }
-      const mine = this.#choice(choice).take(choice, chunk, choices.length === 1, free)
+      const gate = this.#choice(choice)
+      const mine = judge.refused === undefined ? gate.take(choice, chunk, choices.length === 1, free) : undefined
       if (mine !== choice) changed = true
       if (mine !== undefined) left.push(mine)
     }
@@ -76,8 +78,11 @@ export class ChatGate {
 
   #choice(choice: unknown): ChoiceGate {
     const index = isFields(choice) ? choice["index"] : undefined
-    let gate = this.#choices.get(index)
-    if (gate === undefined) this.#choices.set(index, (gate = new ChoiceGate(this.#judge, index)))
+    if (typeof index !== "number") this.#others.follow(index, "index", "choices")
+    // A reader may take what is no index for the first choice.
+    const key = typeof index === "number" || typeof index === "string" ? String(index) : "0"
+    let gate = this.#choices.get(key)
+    if (gate === undefined) this.#choices.set(key, (gate = new ChoiceGate(this.#judge, index)))
     return gate
   }
 }
@@ -89,6 +94,8 @@ class ChoiceGate {
   readonly #path: string
   /** Texts that are held back, by the member of the delta; that of a text completion is {@link completed}. */
   readonly #texts = new Map<string, TextChannel>()
+  /** A reader may put the same member of the delta and of a message together; a `text` is a content. */
+  readonly #joined: JoinedTexts
   /** Of a text that comes in parts, the last one. */
   readonly #parts = new Map<string, Fields>()
   /** Texts that go on as they are, or not at all. */
@@ -105,8 +112,9 @@ class ChoiceGate {
   #held: Array<unknown> = []
   #heldCharacters = 0
   #characters = 0
-  /** How much of it is the delta's content. */
+  /** How much of it is the delta's content, and that content's digest. */
   #content = 0
+  readonly #digest: Hash | undefined
   #probabilities: Probabilities | undefined
   /** It was told that the choice is over: what comes all the same is held back until the stream is. */
   #isOver = false
@@ -116,6 +124,8 @@ class ChoiceGate {
     this.#index = index
     this.#path = `choices[${typeof index === "number" ? index : 0}]`
     this.#others = new Texts.Follower(judge)
+    this.#joined = new JoinedTexts(judge)
+    this.#digest = judge.seeks ? createHash("sha256") : undefined
     this.#calls = new ToolCallDeltas(this.#path)
   }
 
@@ -141,7 +151,8 @@ class ChoiceGate {
     let rest = false
     for (const key in choice) {
       const value = choice[key]
-      if (value === null || value === undefined || key === "index" || key === "logprobs") continue
+      if (value === null || value === undefined || key === "logprobs") continue
+      if (key === "index") continue
       if (key === "text" && typeof value === "string") {
         const text = this.#text(completed, value, isOver)
         if (judge.refused !== undefined) return this.#cut({ text })
@@ -158,6 +169,7 @@ class ChoiceGate {
       } else if (key !== "message") {
         const length = this.#others.follow({ [key]: value }, "choice", this.#path, Texts.choice)
         this.#count(length, placeOf(this.#path, key))
+        if (judge.refused !== undefined) return undefined
         if (key !== "finish_reason") rest = true
       }
     }
@@ -208,8 +220,11 @@ class ChoiceGate {
   #text(key: string, piece: string, isOver: boolean): string {
     const judge = this.#judge
     let channel = this.#texts.get(key)
-    if (channel === undefined)
-      this.#texts.set(key, (channel = new TextChannel(judge, placeOf(this.#path, key === completed ? "text" : key))))
+    if (channel === undefined) {
+      channel = new TextChannel(judge, placeOf(this.#path, key === completed ? "text" : key))
+      this.#texts.set(key, channel)
+      this.#joined.join(key === completed ? "content" : key, channel)
+    }
     const { maxCharacters } = judge.rules
     let allowed = piece
     if (maxCharacters !== undefined) {
@@ -217,7 +232,10 @@ class ChoiceGate {
       const beyond = this.#characters - maxCharacters.value
       if (beyond > 0) allowed = piece.slice(0, boundary(piece, Math.max(0, piece.length - beyond)))
     }
-    if (key === "content") this.#content += piece.length
+    if (key === "content") {
+      this.#content += piece.length
+      this.#digest?.update(Buffer.from(piece, "utf16le"))
+    }
     const text = channel.push(allowed)
     if (judge.refused !== undefined) return text
     judge.length(this.#characters, channel.path)
@@ -227,18 +245,39 @@ class ChoiceGate {
   /** A whole message in a chunk. Some servers repeat there what the deltas have said so far, which counts once. */
   #message(message: unknown): void {
     const length = this.#others.follow({ message }, "choice", this.#path, Texts.choice)
-    const content = isFields(message) ? message["content"] : undefined
-    const isRepeated = typeof content === "string" && content.length === this.#content
+    const content = memberOf(message, "content")
+    const isRepeated = typeof content === "string" && this.#isSaid(content)
     this.#count(isRepeated ? length - content.length : length, `${this.#path}.message`)
+    if (!isFields(message)) return
+    for (const key in message) {
+      if (key === "role" || (key === "content" && isRepeated)) continue
+      const value = message[key]
+      for (const one of Array.isArray(value) ? value : [value]) {
+        const text: unknown = isFields(one) ? one["text"] : one
+        if (typeof text === "string") this.#joined.say(key, text, `${this.#path}.message`)
+      }
+    }
+  }
+
+  /** True for the content that the deltas have said so far. */
+  #isSaid(content: string): boolean {
+    if (content.length !== this.#content) return false
+    const digest = this.#digest
+    if (digest === undefined) return true
+    return digest
+      .copy()
+      .digest()
+      .equals(createHash("sha256").update(Buffer.from(content, "utf16le")).digest())
   }
 
   /** The probabilities that may go on with a chunk that came with these. */
   #logprobs(logprobs: unknown, isOver: boolean): unknown {
-    if (!this.#judge.seeks || (this.#probabilities === undefined && !isFields(logprobs))) return logprobs
+    const isNothing = logprobs === null || logprobs === undefined
+    if (!this.#judge.seeks || (this.#probabilities === undefined && isNothing)) return logprobs
     this.#probabilities ??= new Probabilities(this.#judge, this.#path)
-    if (isFields(logprobs)) this.#probabilities.add(logprobs, this.#holding())
+    if (!isNothing) this.#probabilities.add(logprobs, this.#holding())
     if (isOver) this.#probabilities.end()
-    return this.#probabilities.take() ?? (isFields(logprobs) ? null : logprobs)
+    return this.#probabilities.take() ?? (isNothing ? logprobs : null)
   }
 
   /** What is left of a delta: nothing where the whole chunk is held back. */
@@ -281,8 +320,9 @@ class ChoiceGate {
       } else if (key === "tool_calls" || key === "function_call") hasTools ||= !Array.isArray(value) || value.length > 0
       else if (key === "audio" && isFields(value)) {
         hasOthers = true
-        const { data, transcript, ...others } = value
+        const { data, transcript } = value
         if (data !== undefined) judge.sound(`${this.#path}.audio`)
+        const others = typeof transcript === "string" ? { ...value, transcript: null } : value
         this.#others.follow({ audio: others }, "delta", this.#path, Texts.message)
         if (judge.refused !== undefined) return undefined
         if (typeof transcript !== "string") continue
@@ -290,11 +330,16 @@ class ChoiceGate {
         if (judge.refused !== undefined) return cut(key, { transcript: text })
         if (text !== transcript) change(key, { ...value, transcript: text })
       } else {
-        hasOthers = true
-        const left = Array.isArray(value) ? this.#list(key, value, isOver) : value
+        const pieces = key === "content" ? toolPiecesOf(value) : []
+        hasTools ||= pieces.length > 0
+        const isHeld = pieces.length > 0 && judge.holdsTools && !isOver
+        if (isHeld) this.#others.follow({ content: pieces }, "delta", this.#path, Texts.message)
+        const shown = isHeld ? itemsOf(value).filter((part) => !isToolPiece(part)) : value
+        hasOthers ||= !isHeld || itemsOf(shown).length > 0
+        const left = Array.isArray(shown) ? this.#list(key, shown, isOver) : shown
         if (judge.refused !== undefined) return undefined
         if (left !== value) change(key, left)
-        if (Array.isArray(value)) continue
+        if (Array.isArray(shown)) continue
         this.#count(this.#others.follow({ [key]: value }, "delta", this.#path, Texts.message), placeOf(this.#path, key))
         if (judge.refused !== undefined) return undefined
       }
@@ -308,7 +353,9 @@ class ChoiceGate {
       return undefined
     }
     const { function_call, tool_calls, ...others } = edited ?? delta
+    const pieces = toolPiecesOf(delta["content"])
     const tools = {
+      ...(pieces.length > 0 && { content: pieces }),
       ...(tool_calls !== undefined && { tool_calls }),
       ...(function_call !== undefined && { function_call })
     }
@@ -358,8 +405,10 @@ class ChoiceGate {
       this.#count(piece.length, growing.path)
     }
     const { function_call, tool_calls } = delta
-    for (const call of [tool_calls, function_call])
-      this.#others.follow(call, "delta.tool_calls", `${this.#path}.tool_calls`, Texts.toolCall)
+    const path = `${this.#path}.tool_calls`
+    for (const calls of [tool_calls, function_call])
+      for (const call of Array.isArray(calls) ? calls : [calls])
+        this.#others.follow(call, "delta.tool_calls", path, Texts.toolCall(call))
     if (judge.holdsTools && this.#heldCharacters > longestToolCall)
       judge.refuse(
         judge.rules.denied[0] ?? judge.rules.onResponse,
@@ -439,6 +488,10 @@ class ChoiceGate {
     return isNothing ? undefined : { index: this.#index, ...said, finish_reason: null, logprobs: null }
   }
 }
+
+/** The parts of a content that bring a tool call, or a piece of one. */
+const toolPiecesOf = (content: unknown): ReadonlyArray<unknown> =>
+  (Array.isArray(content) ? content : [content]).filter(isToolPiece)
 
 /** True for a delta that tells nothing. */
 const isEmpty = (delta: Fields): boolean => {

@@ -1,11 +1,15 @@
 /**
- * The escapes of JSON text (RFC 8259 §7): structured output and arguments are handed out parsed, so a denied text may not
- * stand in them escaped either. Text that is no JSON is read the same way, for nobody knows what its reader does.
+ * How a text may be spelled. The escapes of JSON text (RFC 8259 §7) are undone {@link levels} times: structured output and
+ * arguments are handed out parsed, and a string in them may be JSON text again. Text that is no JSON is read the same way, for
+ * nobody knows what its reader does.
  *
  * @since 0.2.0
  */
 import type { DeniedText } from "../../Call.ts"
 import type { TextWindow } from "./DeniedTexts.ts"
+
+/** How many times escapes are undone: JSON text, JSON text in a string of JSON text, and so on. */
+const levels = 4
 
 const controls: ReadonlyMap<string, string> = new Map([
   ["n", "\n"],
@@ -41,15 +45,65 @@ const decode = (text: string, escaped?: (at: number, length: number) => void): {
   }
 }
 
-/** The text that a whole text stands for once its escapes are undone. */
-export const unescaped = (text: string): string => {
-  const { rest, text: decoded } = decode(text)
-  return decoded + rest
+/** A whole text, and every text that it stands for once its escapes are undone. */
+export const readingsOf = (text: string): ReadonlyArray<string> => {
+  const readings = [text]
+  for (let reading = text; readings.length <= levels && reading.includes("\\"); readings.push(reading)) {
+    const { rest, text: decoded } = decode(reading)
+    reading = decoded + rest
+  }
+  return readings
 }
 
-/** A text that comes in pieces, looked through as it reads once its escapes are undone. */
-export class EscapedWindow {
+/** The text that a list of bytes spells (UTF-8), after those that `utf8` has seen; undefined of anything else. */
+export const textOfBytes = (value: unknown, utf8: TextDecoder): string | undefined =>
+  Array.isArray(value) && value.length > 0 && value.every((byte) => typeof byte === "number")
+    ? utf8.decode(Uint8Array.from(value as ReadonlyArray<number>), { stream: true })
+    : undefined
+
+/** A text that comes in pieces, looked through as it is written and as it reads once its escapes are undone. */
+export class Reading {
   readonly #window: TextWindow
+  readonly #levels: number
+  #unescaped: Unescaped | undefined
+
+  constructor(window: TextWindow, more = levels) {
+    this.#window = window
+    this.#levels = more
+  }
+
+  get found(): DeniedText | undefined {
+    return this.#window.found ?? this.#unescaped?.found
+  }
+
+  /** How many UTF-16 units of the end are held back, as they are written. */
+  get held(): number {
+    return this.#unescaped === undefined ? this.#window.held : Math.max(this.#window.held, this.#unescaped.held)
+  }
+
+  /** The same, for a text that begins like this one and goes on differently. */
+  clone(): Reading {
+    const other = new Reading(this.#window.clone(), this.#levels)
+    other.#unescaped = this.#unescaped?.clone()
+    return other
+  }
+
+  push(piece: string): void {
+    if (this.#unescaped === undefined && this.#levels > 0 && piece.includes("\\"))
+      this.#unescaped = new Unescaped(new Reading(this.#window.clone(), this.#levels - 1))
+    this.#window.push(piece)
+    this.#unescaped?.push(piece)
+  }
+
+  end(): void {
+    this.#window.end()
+    this.#unescaped?.end()
+  }
+}
+
+/** A text that comes in pieces, as it reads once its escapes are undone. */
+class Unescaped {
+  readonly #reading: Reading
   /** An escape that is not whole yet. */
   #rest = ""
   /** How many units have been read, escapes undone. */
@@ -58,18 +112,18 @@ export class EscapedWindow {
   #escapes: Array<{ readonly at: number; readonly longer: number }> = []
   #first = 0
 
-  /** `window` has seen the text so far, in which there was no escape. */
-  constructor(window: TextWindow) {
-    this.#window = window
+  /** `reading` has seen the text so far, in which there was no escape. */
+  constructor(reading: Reading) {
+    this.#reading = reading
   }
 
   get found(): DeniedText | undefined {
-    return this.#window.found
+    return this.#reading.found
   }
 
   /** How many units of the end are held back, as they are written. */
   get held(): number {
-    const { held } = this.#window
+    const { held } = this.#reading
     while ((this.#escapes[this.#first]?.at ?? Infinity) < this.#read - held) this.#first++
     if (this.#first > 1024) {
       this.#escapes = this.#escapes.slice(this.#first)
@@ -80,16 +134,24 @@ export class EscapedWindow {
     return held + longer + this.#rest.length
   }
 
+  clone(): Unescaped {
+    const other = new Unescaped(this.#reading.clone())
+    other.#rest = this.#rest
+    other.#read = this.#read
+    other.#escapes = this.#escapes.slice(this.#first)
+    return other
+  }
+
   push(piece: string): void {
     const { rest, text } = decode(this.#rest + piece, (at, length) =>
       this.#escapes.push({ at: this.#read + at, longer: length - 1 })
     )
     this.#rest = rest
     this.#read += text.length
-    this.#window.push(text)
+    this.#reading.push(text)
   }
 
   end(): void {
-    this.#window.end()
+    this.#reading.end()
   }
 }

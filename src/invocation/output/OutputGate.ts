@@ -11,6 +11,7 @@ import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import { createParser } from "eventsource-parser"
 import { APIError } from "openai"
+import { isFields } from "../../answer/Fields.ts"
 import { type Committed, type Judge, type JudgedAnswer, type OutputRules, Reply } from "../../Call.ts"
 import type { Violation } from "../../Decision.ts"
 import {
@@ -20,8 +21,9 @@ import {
   policyDenied,
   ProviderFailed
 } from "../../Errors.ts"
+import { countMembers } from "../../JsonText.ts"
 import { isOperation } from "../../Operation.ts"
-import { judgeAnswer, judgeError, judgeToolAnswer } from "./AnswerGate.ts"
+import { judgeAnswer, judgeError, judgeHeaders, judgeToolAnswer } from "./AnswerGate.ts"
 import { OutputJudge } from "./OutputJudge.ts"
 import { StreamGate } from "./StreamGate.ts"
 
@@ -38,7 +40,7 @@ export const gated =
       observing: seen && judgeOf(seen, committed, observed!.judge.tool)
     }
     return Effect.flatMap(judgingErrors(invoke(committed), committed, judges), (reply) =>
-      reply._tag === "Json" ? plain(reply, committed, judges) : Effect.succeed(streamed(reply, committed, judges))
+      reply._tag === "Json" ? plain(reply, committed, judges) : opened(reply, committed, judges)
     )
   }
 
@@ -50,7 +52,7 @@ interface Judges {
 const judgeOf = (rules: OutputRules, { call, params }: Committed, tool: Judge["tool"]): OutputJudge => {
   const model = isOperation(call.operation) ? params["model"] : undefined
   const models = typeof model === "string" ? [model, call.deployment?.serving(model) ?? model] : []
-  return new OutputJudge(rules, { models, tool })
+  return new OutputJudge(rules, { models, tool, params })
 }
 
 /** What judges have found so far. */
@@ -83,8 +85,10 @@ const judgedError = (failed: ProviderFailed, committed: Committed, judges: Judge
   const { body, cause } = failed
   if (!(cause instanceof APIError)) return failed
   for (const judge of [judges.holding, judges.observing])
-    if (judge !== undefined && judge.refused === undefined)
+    if (judge !== undefined && judge.refused === undefined) {
+      if (cause.headers !== undefined) judgeHeaders(cause.headers, judge)
       judgeError({ message: cause.message, error: cause.error, body: body === undefined ? null : jsonOf(body) }, judge)
+    }
   const found = foundBy(judges)
   if (found.violations.length + found.observed.length > 0) committed.entry.judged(found)
   const refused = judges.holding?.refused
@@ -110,7 +114,9 @@ const plain = (
             : judgeAnswer
         for (const judge of [judges.holding, judges.observing])
           if (judge !== undefined) {
+            judgeHeaders(reply.meta.headers, judge)
             judgeOne(reply.value as string, judge)
+            if (hides(reply)) judge.text(reply.meta.text ?? "", "answer")
             judge.requireModel()
           }
         return judges.holding?.refused
@@ -123,6 +129,17 @@ const plain = (
       return refused === undefined ? Effect.succeed(reply) : Effect.fail(refusalOf(committed, refused))
     }
   )
+
+/** True for an answer whose text has more members than its value: a key that is there twice hides what it says first. */
+const hides = ({ meta: { text }, value }: Extract<Reply, { readonly _tag: "Json" }>): boolean =>
+  text !== undefined && typeof value !== "string" && countMembers(Buffer.from(text)) > membersIn(value)
+
+const membersIn = (value: unknown): number => {
+  let members = 0
+  if (Array.isArray(value)) for (const item of value) members += membersIn(item)
+  else if (isFields(value)) for (const name in value) members += 1 + membersIn(value[name])
+  return members
+}
 
 /** An answer that is no JSON: searched as text, and as the events of a stream, which a caller may have asked for as one text. */
 const judgeText = (text: string, judge: OutputJudge): void => {
@@ -144,6 +161,21 @@ const jsonOf = (text: string): unknown => {
 
 /** How many chunks of a stream may come before one that names the model. */
 const mostUnnamed = 16
+
+/** A caller reads the headers of a stream before its chunks: one that they refuse is closed once it has begun. */
+const opened = (
+  reply: Extract<Reply, { readonly _tag: "Stream" }>,
+  committed: Committed,
+  judges: Judges
+): Effect.Effect<Reply, PipelineError> => {
+  for (const judge of [judges.holding, judges.observing])
+    if (judge !== undefined) judgeHeaders(reply.meta.headers, judge)
+  const refused = judges.holding?.refused
+  if (refused === undefined) return Effect.succeed(streamed(reply, committed, judges))
+  committed.entry.judged(foundBy(judges))
+  const close = Effect.forkDetach(Effect.ignore(Stream.runHead(reply.stream)))
+  return Effect.andThen(close, Effect.fail(refusalOf(committed, refused)))
+}
 
 const streamed = (reply: Extract<Reply, { readonly _tag: "Stream" }>, committed: Committed, judges: Judges): Reply => {
   const gate = judges.holding && new StreamGate(judges.holding)

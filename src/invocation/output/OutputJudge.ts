@@ -6,19 +6,21 @@
  *
  * @since 0.2.0
  */
-import { isFields } from "../../answer/Fields.ts"
+import { type Fields, isFields } from "../../answer/Fields.ts"
 import type { ToolCall } from "../../answer/ToolCalls.ts"
 import type { Judge, OutputRule, OutputRules } from "../../Call.ts"
 import type { Violation } from "../../Decision.ts"
 import { isSameModel } from "../../Operation.ts"
 import { type DeniedTexts, deniedTexts } from "./DeniedTexts.ts"
-import { unescaped } from "./Escapes.ts"
+import { readingsOf } from "./Escapes.ts"
 
 /** What an answer is judged against, besides the rules. */
 export interface AskedFor {
   /** The model's names, where the request has one: as policies know it, and as the provider does. */
   readonly models: ReadonlyArray<string>
   readonly tool: Judge["tool"]
+  /** The request as it was sent: an answer may repeat its strings. */
+  readonly params?: Fields
 }
 
 /** See the file's first paragraph. */
@@ -34,6 +36,7 @@ export class OutputJudge {
   #refused: Violation | undefined
   #model: unknown
   #isListed = false
+  readonly #requested = new Map<string, ReadonlySet<string>>()
 
   constructor(rules: OutputRules, asked: AskedFor) {
     this.rules = rules
@@ -60,8 +63,20 @@ export class OutputJudge {
   /** Looks for denied texts in a whole text, as it is written and as it reads once JSON's escapes are undone. */
   text(text: string, path: string): void {
     if (!this.seeks || this.#refused !== undefined) return
-    const found = this.denied.search(text) ?? (text.includes("\\") ? this.denied.search(unescaped(text)) : undefined)
-    if (found !== undefined) this.found(found, path)
+    for (const reading of readingsOf(text)) {
+      const found = this.denied.search(reading)
+      if (found !== undefined) return this.found(found, path)
+    }
+  }
+
+  /** Every string in a member of the request, names of members among them. */
+  requested(member: string): ReadonlySet<string> {
+    const known = this.#requested.get(member)
+    if (known !== undefined) return known
+    const strings = new Set<string>()
+    gather(this.#asked.params?.[member], strings)
+    this.#requested.set(member, strings)
+    return strings
   }
 
   /** Looks for denied texts in every string of a value, names of members among them. */
@@ -95,6 +110,11 @@ export class OutputJudge {
       )
   }
 
+  /** True for a name of the model that was asked, or of a dated snapshot of it. */
+  isAsked(model: string): boolean {
+    return this.#asked.models.some((asked) => isSameModel(asked, model))
+  }
+
   /** Judges which model answers. */
   model(name: unknown): void {
     if (name === this.#model || typeof name !== "string" || name === "") return
@@ -104,7 +124,7 @@ export class OutputJudge {
     else if (list !== undefined)
       this.refuse(list, "model", `the answer comes from a model${named(name)} that ${list.policy} does not allow`)
     const { models } = this.#asked
-    if (models.length === 0 || models.some((asked) => isSameModel(asked, name))) return
+    if (models.length === 0 || this.isAsked(name)) return
     this.#response(
       "model",
       `the answer comes from another model${named(name)} than the one that was asked${named(models[0] ?? "")}`
@@ -147,6 +167,16 @@ export class OutputJudge {
     else if (this.recorded.length < mostRecorded && !this.recorded.some((before) => before.path === path))
       this.recorded.push(violation(policy, rule, path, message))
   }
+}
+
+const gather = (value: unknown, strings: Set<string>): void => {
+  if (typeof value === "string") strings.add(value)
+  else if (Array.isArray(value)) for (const item of value) gather(item, strings)
+  else if (isFields(value))
+    for (const name in value) {
+      strings.add(name)
+      gather(value[name], strings)
+    }
 }
 
 /** How many findings of one answer are recorded. */

@@ -9,10 +9,10 @@ import { type Fields, isFields, itemsOf, memberOf, textOf } from "../../answer/F
 import { isToolItem, itemToolCalls } from "../../answer/ToolCalls.ts"
 import { isSpoken, judgeResponse } from "./AnswerGate.ts"
 import { longestToolCall } from "./ChatGate.ts"
-import { boundary, type TextWindow } from "./DeniedTexts.ts"
+import { boundary } from "./DeniedTexts.ts"
 import { type OutputJudge, placeOf } from "./OutputJudge.ts"
 import { Probabilities } from "./Probabilities.ts"
-import { TextChannel } from "./TextChannel.ts"
+import { JoinedTexts, TextChannel } from "./TextChannel.ts"
 import * as Texts from "./Texts.ts"
 
 /** A text, the event that told the last of it, and what comes with what is held back. */
@@ -23,13 +23,6 @@ interface Spoken {
   last: Fields
   /** It was told that the text is over: what comes all the same is held back until the response is. */
   isOver: boolean
-}
-
-/** The texts of one kind: a reader may put them together. */
-interface Stem {
-  readonly first: TextChannel
-  /** Over all of them, once there is a second one. */
-  joined: TextWindow | undefined
 }
 
 /** An item that asks for a tool and is not complete. */
@@ -47,7 +40,8 @@ interface Held {
 export class ResponseGate {
   readonly #judge: OutputJudge
   readonly #texts = new Map<string, Spoken>()
-  readonly #stems = new Map<string, Stem>()
+  /** By the stem of their event's type: a reader may put them together. */
+  readonly #joined: JoinedTexts
   #latest: Spoken | undefined
   /** Texts that go on as they are, or not at all. */
   readonly #others: Texts.Follower
@@ -60,6 +54,7 @@ export class ResponseGate {
   constructor(judge: OutputJudge) {
     this.#judge = judge
     this.#others = new Texts.Follower(judge)
+    this.#joined = new JoinedTexts(judge)
   }
 
   /** Takes in an event, and adds to `free` what may go on. */
@@ -77,20 +72,26 @@ export class ResponseGate {
     if (isDelta && typeof delta === "string") return this.#delta(event, type, delta, free)
     if (isFields(response)) return this.#whole(event, response, type, free)
     if (type.endsWith(".done")) this.#done(event, type.slice(0, -".done".length), free)
+    else if (type.endsWith(".added")) this.#begin(event)
     this.#follow(event, type)
     if (judge.refused === undefined) free.push(event)
   }
 
-  /** The stream is over. Tool calls that never became complete stay behind. */
+  /** The stream is over: tool calls that never became complete are judged as far as they came. */
   end(free: Array<unknown>): void {
     this.#flush(() => true, free)
+    for (const [index, held] of this.#held) {
+      if (this.#judge.refused !== undefined) return
+      this.#judgeHeld(held, undefined, index)
+      this.#release(index, held, free)
+    }
   }
 
   /** Looks through an event that goes on as it is, or not at all. One that tells a text again counts by itself. */
-  #follow(event: Fields, type: string): void {
+  #follow(event: Fields, type: string, known = Texts.eventOf(type)): void {
     const kind = isFields(event["item"]) ? textOf(event["item"]["type"]) : ""
-    const known = kind === "image_generation_call" ? Texts.imageEvent : Texts.event
-    const length = this.#others.follow(event, `${type}.${kind}`, "event", known)
+    const key = `${Texts.kindOf(type, this.#judge)}.${Texts.kindOf(kind, this.#judge)}`
+    const length = this.#others.follow(event, key, "event", known)
     if (isSpoken(kind)) this.#judge.length(length, "output")
   }
 
@@ -99,7 +100,7 @@ export class ResponseGate {
     const stem = type.slice(0, -".delta".length)
     const isSound = stem === "response.audio"
     if (isSound) judge.sound("audio")
-    this.#others.follow(event, type, "event", Texts.deltaEvent)
+    this.#others.follow(event, Texts.kindOf(type, judge), "event", Texts.deltaEvent)
     if (judge.refused !== undefined) return
     const spoken = this.#spoken(event, stem)
     const { channel, probabilities } = spoken
@@ -136,20 +137,18 @@ export class ResponseGate {
       const channel = new TextChannel(this.#judge, path)
       const probabilities = new Probabilities(this.#judge, path)
       this.#texts.set(key, (spoken = { stem, channel, probabilities, last: event, isOver: false }))
-      this.#join(channel, stem)
+      this.#joined.join(stem, channel)
     }
     return (this.#latest = spoken)
   }
 
-  /** Texts of one kind are one too, as a reader puts them together. */
-  #join(channel: TextChannel, stem: string): void {
-    const known = this.#stems.get(stem)
-    if (known === undefined) return void this.#stems.set(stem, { first: channel, joined: undefined })
-    if (known.joined === undefined) {
-      known.joined = known.first.begun()
-      known.first.join(known.joined)
+  /** A part, or an item, may begin with some of the text that its deltas go on with. */
+  #begin({ item, part }: Fields): void {
+    for (const one of [part, ...itemsOf(memberOf(item, "content")), ...itemsOf(memberOf(item, "summary"))]) {
+      const stem = stems.get(textOf(memberOf(one, "type")))
+      const text = textOf(memberOf(one, "text")) || textOf(memberOf(one, "refusal"))
+      if (stem !== undefined) this.#joined.say(stem, text, "output")
     }
-    channel.join(known.joined)
   }
 
   /** An event says that texts are complete: the text of its kind, where there is one, or else all at its place. */
@@ -188,7 +187,7 @@ export class ResponseGate {
       this.#flush(() => true, free)
     }
     if (judge.refused === undefined) judgeResponse(response, judge)
-    this.#follow(event, type)
+    this.#follow(event, type, Texts.wholeEvent)
     for (const [index, held] of this.#held) {
       // What the response tells whole was judged with it.
       if (!isEnd || typeof index !== "number" || !isToolItem(output[index])) continue
@@ -205,7 +204,7 @@ export class ResponseGate {
     const held = known ?? { events: [], characters: 0, begun: undefined, deltas: "", whole: [] }
     const { delta, item } = event
     const place = pathOf(index)
-    let length = this.#others.follow(event, `${type}.${place}`, "event", Texts.deltaEvent)
+    let length = this.#others.follow(event, `${Texts.kindOf(type, judge)}.${place}`, "event", Texts.toolEvent)
     if (isFields(item)) held.begun ??= item
     else if (typeof delta === "string") {
       length += delta.length
@@ -252,12 +251,25 @@ export class ResponseGate {
     if (others.length > 0)
       judge.toolCall({ id: undefined, name, text: "", args: {}, isText: false, path, fault: "it names two tools" })
     const holder = isToolItem(item) ? item : isToolItem(begun) ? begun : {}
-    if (holder !== item) for (const call of itemToolCalls(holder, path)) judge.toolCall(call)
     const member = ["arguments", "input"].find((name) => typeof holder[name] === "string")
+    const texts = new Set(
+      member === undefined
+        ? []
+        : [deltas, ...said.map((one) => textOf(memberOf(one, member)))].filter((one) => one !== "")
+    )
+    // An item that has just begun has no arguments yet.
+    const isBegun = holder !== item && (member === undefined || holder[member] !== "" || texts.size === 0)
+    if (isBegun) for (const call of itemToolCalls(holder, path)) judge.toolCall(call)
     if (member === undefined) return judge.text(deltas, path)
-    for (const text of new Set([deltas, ...said.map((one) => textOf(memberOf(one, member)))]))
-      if (text !== "" && text !== holder[member])
+    for (const text of texts)
+      if (text !== holder[member])
         for (const call of itemToolCalls({ ...holder, [member]: text }, path)) judge.toolCall(call)
+    // A reader may add the deltas to what the item began with.
+    const added = textOf(memberOf(begun, member)) + deltas
+    if (texts.has(added)) return
+    judge.text(added, path)
+    for (const call of itemToolCalls({ ...holder, [member]: added }, path))
+      if (call.args !== undefined) judge.toolCall(call)
   }
 
   #release(index: unknown, held: Held, free: Array<unknown>): void {
@@ -269,6 +281,15 @@ export class ResponseGate {
 }
 
 const beginnings: ReadonlySet<string> = new Set(["response.created", "response.in_progress", "response.queued"])
+
+/** The events that go on with the text of a part. */
+const stems: ReadonlyMap<string, string> = new Map([
+  ["output_text", "response.output_text"],
+  ["text", "response.output_text"],
+  ["refusal", "response.refusal"],
+  ["reasoning_text", "response.reasoning_text"],
+  ["summary_text", "response.reasoning_summary_text"]
+])
 
 /** What tells a text's place. */
 const places = ["output_index", "item_id", "content_index", "summary_index"] as const

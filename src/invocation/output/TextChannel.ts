@@ -7,16 +7,15 @@
  */
 import type { DeniedText } from "../../Call.ts"
 import { TextWindow } from "./DeniedTexts.ts"
-import { EscapedWindow } from "./Escapes.ts"
+import { Reading } from "./Escapes.ts"
 import type { OutputJudge } from "./OutputJudge.ts"
 
 /** What may go on of a text that comes in pieces; a denied text in it refuses the answer. */
 export class TextChannel {
   readonly path: string
   readonly #judge: OutputJudge
-  readonly #window: TextWindow | undefined
-  #joined: TextWindow | undefined
-  #escaped: EscapedWindow | undefined
+  readonly #reading: Reading | undefined
+  #joined: Reading | undefined
   /** What came and may not go on yet. */
   #kept = ""
   #said = 0
@@ -27,7 +26,7 @@ export class TextChannel {
   constructor(judge: OutputJudge, path: string) {
     this.path = path
     this.#judge = judge
-    this.#window = judge.seeks ? new TextWindow(judge.denied) : undefined
+    this.#reading = judge.seeks ? new Reading(new TextWindow(judge.denied)) : undefined
   }
 
   /** True where something is held back. */
@@ -45,39 +44,39 @@ export class TextChannel {
     return this.#said - this.#kept.length
   }
 
-  /** A window over this text so far, and over what others that {@link join} it say after it. */
-  begun(): TextWindow | undefined {
-    return this.#window?.clone()
+  /** A reading of this text so far, and of what others that {@link join} it say after it. */
+  begun(): Reading | undefined {
+    return this.#reading?.clone()
   }
 
   /** From here on its pieces are looked through together with those of others. */
-  join(window: TextWindow | undefined): void {
-    this.#joined = window
+  join(reading: Reading | undefined): void {
+    this.#joined = reading
   }
 
   /** Takes in a piece; gives what may go on. */
   push(piece: string): string {
-    if (this.#window === undefined) {
+    if (this.#reading === undefined) {
       this.#said += piece.length
       return piece
     }
-    this.#take(this.#window, piece)
-    const found = this.#found(this.#window)
+    this.#take(this.#reading, piece)
+    const found = this.#found(this.#reading)
     if (found !== undefined) this.#judge.found(found, this.path)
     const text = this.#kept === "" ? piece : this.#kept + piece
-    const held = Math.min(text.length, this.#held(this.#window))
+    const held = Math.min(text.length, this.#held(this.#reading))
     this.#kept = held === 0 ? "" : text.slice(text.length - held)
     return held === 0 ? text : text.slice(0, text.length - held)
   }
 
   /** The text is over: gives what is held back. */
   end(): string {
-    const window = this.#window
-    if (window === undefined) return ""
-    this.#end(window)
-    const found = this.#found(window)
+    const reading = this.#reading
+    if (reading === undefined) return ""
+    this.#end(reading)
+    const found = this.#found(reading)
     if (found !== undefined) this.#judge.found(found, this.path)
-    const held = found === undefined ? 0 : Math.min(this.#kept.length, this.#held(window))
+    const held = found === undefined ? 0 : Math.min(this.#kept.length, this.#held(reading))
     const rest = this.#kept.slice(0, this.#kept.length - held)
     this.#kept = this.#kept.slice(rest.length)
     return rest
@@ -85,36 +84,63 @@ export class TextChannel {
 
   /** Takes in a piece that is handed on as it is, or not at all, so nothing of it is held back; gives what is denied in it. */
   whole(piece: string): DeniedText | undefined {
-    const window = this.#window
-    if (window === undefined) return undefined
+    const reading = this.#reading
+    if (reading === undefined) return undefined
     // Of what says the same again and again (`"severity": "safe"`) nothing new can come.
     this.#repeated = piece === this.#last ? this.#repeated + piece.length : 0
     this.#last = piece
     if (this.#repeated > this.#judge.denied.reach + 2 * piece.length) return undefined
-    this.#take(window, piece)
-    this.#end(window)
-    return this.#found(window)
+    this.#take(reading, piece)
+    this.#end(reading)
+    return this.#found(reading)
   }
 
-  #take(window: TextWindow, piece: string): void {
+  #take(reading: Reading, piece: string): void {
     this.#said += piece.length
-    if (this.#escaped === undefined && piece.includes("\\")) this.#escaped = new EscapedWindow(window.clone())
-    window.push(piece)
+    reading.push(piece)
     this.#joined?.push(piece)
-    this.#escaped?.push(piece)
   }
 
-  #end(window: TextWindow): void {
-    window.end()
+  #end(reading: Reading): void {
+    reading.end()
     this.#joined?.end()
-    this.#escaped?.end()
   }
 
-  #held(window: TextWindow): number {
-    return Math.max(window.held, this.#joined?.held ?? 0, this.#escaped?.held ?? 0)
+  #held(reading: Reading): number {
+    return Math.max(reading.held, this.#joined?.held ?? 0)
   }
 
-  #found(window: TextWindow): DeniedText | undefined {
-    return window.found ?? this.#joined?.found ?? this.#escaped?.found
+  #found(reading: Reading): DeniedText | undefined {
+    return reading.found ?? this.#joined?.found
+  }
+}
+
+/** Texts of one kind, which a reader may put together: they are looked through as one, once there is a second one. */
+export class JoinedTexts {
+  readonly #judge: OutputJudge
+  readonly #kinds = new Map<string, { readonly first: TextChannel; joined: Reading | undefined }>()
+
+  constructor(judge: OutputJudge) {
+    this.#judge = judge
+  }
+
+  /** A text of this kind begins. */
+  join(kind: string, channel: TextChannel): void {
+    const known = this.#kinds.get(kind)
+    if (known === undefined) return void this.#kinds.set(kind, { first: channel, joined: undefined })
+    if (known.joined === undefined) {
+      known.joined = known.first.begun()
+      known.first.join(known.joined)
+    }
+    channel.join(known.joined)
+  }
+
+  /** A whole text of this kind, which goes on as it is or not at all, stands between what the others say. */
+  say(kind: string, text: string, path: string): void {
+    if (text === "" || !this.#judge.seeks) return
+    const channel = new TextChannel(this.#judge, path)
+    this.join(kind, channel)
+    const found = channel.whole(text)
+    if (found !== undefined) this.#judge.found(found, path)
   }
 }

@@ -1,188 +1,205 @@
 /**
- * Every text of an answer, wherever it stands: strings that no table here knows are texts too, and each is followed from
- * chunk to chunk by where it stands. What is not text (ids, types, bytes in base64) is known by its place, never by its name
- * alone.
+ * Every text of an answer, wherever it stands: each string is a text, and is followed from chunk to chunk by where it stands.
+ * Tables name what is none: a value of a certain form, at a certain member of a certain kind of object, and nothing else.
  *
  * @since 0.2.0
  */
-import { type Fields, isFields } from "../../answer/Fields.ts"
+import { type Fields, isFields, memberOf, textOf } from "../../answer/Fields.ts"
+import { isToolItem, isToolPart } from "../../answer/ToolCalls.ts"
+import { textOfBytes } from "./Escapes.ts"
+import {
+  type Form,
+  isApart,
+  isEmbedding,
+  isEncrypted,
+  isEventType,
+  isId,
+  isImage,
+  isListApart,
+  isModel,
+  isObjectApart,
+  isPadding,
+  isSound,
+  isTextApart,
+  isWord
+} from "./Forms.ts"
 import { type OutputJudge, placeOf } from "./OutputJudge.ts"
+import { Probabilities } from "./Probabilities.ts"
 import { TextChannel } from "./TextChannel.ts"
 
 /**
- * What the members of an object are: `skip`, no text (an id, base64); `word`, one of the API's own {@link words}, and text
- * otherwise; `config`, an object that repeats the request, and text otherwise; or an object, or a list of such, with members
- * of its own. A member that is not named is text, at any depth.
+ * What the members of an object are: of a {@link Form}, or else text; `request`, what repeats the request's member of the same
+ * name, and text where the request has no such string; or an object, or a list of such, with members of its own. A member
+ * that is not named is text, at any depth.
  */
 export type Known = ReadonlyMap<string, Rule>
-type Rule = "skip" | "word" | "config" | Known
+type Rule = Form | "request" | Known | Kinds
+
+/** The members of an object that is of one of several kinds. */
+class Kinds {
+  readonly of: (value: Fields) => Known
+  constructor(of: (value: Fields) => Known) {
+    this.of = of
+  }
+}
 
 const table = (members: Readonly<Record<string, Rule>>): Known => new Map(Object.entries(members))
 
-/** What the API says of roles, states, kinds and ends. */
-const words: ReadonlySet<string> = new Set(
-  (
-    "assistant developer system user tool function " +
-    "completed in_progress incomplete failed queued cancelled calling searching interpreting generating " +
-    "stop length tool_calls content_filter function_call eos eos_token end_turn error " +
-    "message reasoning output_text output_audio refusal text summary_text reasoning_text thinking " +
-    "web_search_call file_search_call computer_call code_interpreter_call image_generation_call local_shell_call " +
-    "shell_call apply_patch_call mcp_call mcp_list_tools mcp_approval_request mcp_approval_response custom_tool_call " +
-    "tool_search_call tool_search_output function_call_output custom_tool_call_output program program_output compaction " +
-    "additional_tools custom url_citation file_citation container_file_citation file_path logs image search open_page " +
-    "find_in_page exec direct client server list embedding chat.completion chat.completion.chunk text_completion response"
-  ).split(" ")
-)
+const annotation = table({ type: isWord, file_id: isId, container_id: isId })
 
-const annotation = table({ type: "word", file_id: "skip", container_id: "skip" })
+const textPart = table({ type: isWord, id: isId, file_id: isId, annotations: annotation })
+/** One that asks for a tool, which is judged as such. */
+const toolPart = table({ type: isWord, id: isId, input: isApart })
+const part = new Kinds((value) => (isToolPart(value) && !hasCall(value) ? toolPart : textPart))
+const hasCall = (value: Fields): boolean => isFields(value["custom"]) || isFields(value["function"])
 
-const part = table({ type: "word", id: "skip", file_id: "skip", annotations: annotation })
+const call = table({ id: isId, type: isWord })
+const bareCall: Known = new Map([...call, ["arguments", isApart]])
+const functionCall: Known = new Map([...call, ["function", table({ arguments: isApart })]])
+const customCall: Known = new Map([...call, ["custom", table({ input: isApart })]])
 
-const call = table({
-  id: "skip",
-  type: "word",
-  function: table({ name: "skip", arguments: "skip" }),
-  custom: table({ name: "skip", input: "skip" }),
-  name: "skip",
-  arguments: "skip"
-})
+/** What stands in a tool call of a chat beside the arguments, which are judged as such. */
+export const toolCall = (value: unknown): Known =>
+  isFields(memberOf(value, "custom")) ? customCall : isFields(memberOf(value, "function")) ? functionCall : bareCall
+const calls = new Kinds(toolCall)
 
-const audio = table({ id: "skip", data: "skip" })
+const audio = table({ id: isId, data: isSound })
 
-/** A message of a chat completion. Its tool calls are judged as such; only what else is in them is followed here. */
+/** A message of a chat completion. */
 export const message = table({
-  role: "word",
+  role: isWord,
   content: part,
   annotations: annotation,
   audio,
-  tool_calls: call,
-  function_call: call
+  tool_calls: calls,
+  function_call: calls
 })
 
-/** What stands in a tool call of a chat beside what is judged as such. */
-export const toolCall = call
-
 /** A choice of a whole answer. */
-export const wholeChoice = table({ index: "skip", finish_reason: "word", message })
+export const wholeChoice = table({ finish_reason: isWord, message })
 
 /** A choice of a chunk. Tools that it asks for anywhere but in its delta are in an odd place. */
-export const choice = table({ finish_reason: "word", message: table({ role: "word", content: part, audio }) })
+export const choice = table({
+  finish_reason: isWord,
+  message: table({ role: isWord, content: textPart, audio })
+})
 
 /** A chat or text completion, or a chunk of one; `choices` are followed by themselves. */
 export const completion = table({
-  id: "skip",
-  object: "word",
-  model: "skip",
-  system_fingerprint: "skip",
-  service_tier: "skip",
-  obfuscation: "skip",
-  choices: "skip"
+  id: isId,
+  object: isWord,
+  model: isModel,
+  system_fingerprint: isId,
+  service_tier: isWord,
+  obfuscation: isPadding,
+  choices: isListApart
 })
 
 /** A list of embeddings, or an answer of no known form. */
 export const list = table({
-  id: "skip",
-  object: "word",
-  model: "skip",
-  data: table({ object: "word", embedding: "skip" })
+  id: isId,
+  object: isWord,
+  model: isModel,
+  data: table({ object: isWord, embedding: isEmbedding })
 })
 
 /** The body of an error, or an error event. */
-export const error = table({ type: "word" })
+export const error = table({ type: isWord })
 
 /** A value of no known form. */
-export const unknown = table({ id: "skip", object: "word", model: "skip" })
+export const unknown = table({ id: isId, object: isWord, model: isModel })
 
-/** An item of a response. */
-export const item = table({
-  id: "skip",
-  type: "word",
-  status: "word",
-  role: "word",
-  call_id: "skip",
-  approval_request_id: "skip",
-  container_id: "skip",
-  encrypted_content: "skip",
-  execution: "word",
+const item = table({
+  id: isId,
+  type: isWord,
+  status: isWord,
+  role: isWord,
+  call_id: isId,
+  approval_request_id: isId,
+  container_id: isId,
+  execution: isWord,
   content: part,
-  summary: part,
-  action: table({ type: "word" }),
-  outputs: table({ type: "word" })
+  summary: textPart,
+  action: table({ type: isWord }),
+  outputs: table({ type: isWord })
 })
+const encryptedItem: Known = new Map([...item, ["encrypted_content", isEncrypted]])
+const itemsByType: ReadonlyMap<string, Known> = new Map([
+  ["reasoning", encryptedItem],
+  ["compaction", encryptedItem],
+  ["image_generation_call", new Map([...item, ["result", isImage]])]
+])
 
-/** One whose result is an image, in base64. */
-export const imageItem: Known = new Map([...item, ["result", "skip"]])
+/** What is known of an item of a response by its type. */
+export const itemOf = (type: string): Known => itemsByType.get(type) ?? item
 
-/** A response, without its `output`: that is followed by itself. What repeats the request is the caller's own. */
+/** The kind that a type names; what the API does not know is all of one kind, for a reader may put its texts together. */
+export const kindOf = (type: string, judge: OutputJudge): string =>
+  isWord(type, judge) || isEventType(type, judge) ? type : ""
+
+/** A response. Its `output` and `output_text` are followed by themselves. */
 export const response = table({
-  id: "skip",
-  object: "word",
-  model: "skip",
-  status: "word",
-  service_tier: "skip",
-  previous_response_id: "skip",
-  output: "skip",
-  output_text: "skip",
-  instructions: "skip",
-  input: "skip",
-  tools: "skip",
-  tool_choice: "skip",
-  metadata: "skip",
-  prompt: "skip",
-  prompt_cache_key: "skip",
-  prompt_cache_retention: "skip",
-  prompt_cache_options: "skip",
-  safety_identifier: "skip",
-  user: "skip",
-  conversation: "skip",
-  truncation: "skip",
-  text: "config",
-  reasoning: "config"
+  id: isId,
+  object: isWord,
+  model: isModel,
+  status: isWord,
+  service_tier: isWord,
+  previous_response_id: isId,
+  incomplete_details: table({ reason: isWord }),
+  output: isListApart,
+  output_text: isTextApart,
+  instructions: "request",
+  input: "request",
+  tools: "request",
+  tool_choice: "request",
+  metadata: "request",
+  prompt: "request",
+  prompt_cache_key: "request",
+  prompt_cache_retention: "request",
+  prompt_cache_options: "request",
+  safety_identifier: "request",
+  user: "request",
+  conversation: table({ id: isId }),
+  truncation: "request",
+  text: "request",
+  reasoning: "request"
 })
 
-/** An event of a response; what it holds of a response, and the text of a delta, are followed by themselves. */
-export const event = table({
-  type: "skip",
-  item_id: "skip",
-  response_id: "skip",
-  obfuscation: "skip",
-  partial_image_b64: "skip",
-  response: "skip",
-  item,
-  part,
+const event = table({
+  type: isEventType,
+  item_id: isId,
+  response_id: isId,
+  obfuscation: isPadding,
+  item: new Kinds((value) => itemOf(textOf(value["type"]))),
+  part: textPart,
   annotation
 })
+const imageEvent: Known = new Map([...event, ["partial_image_b64", isImage]])
 
-/** An event whose item is an image. */
-export const imageEvent: Known = new Map([...event, ["item", imageItem]])
+/** An event that holds a response, which is followed by itself. */
+export const wholeEvent: Known = new Map([...event, ["response", isObjectApart]])
 
-/** One that brings a piece of a text. */
-export const deltaEvent: Known = new Map([...event, ["delta", "skip"], ["logprobs", "skip"]])
+/** An event of a response. */
+export const eventOf = (type: string): Known =>
+  type === "response.image_generation_call.partial_image" ? imageEvent : event
+
+/** One that belongs to a tool call; the text of its delta is judged with the call. */
+export const toolEvent: Known = new Map([...event, ["delta", isTextApart]])
+
+/** One that brings a piece of a text, and its probabilities. */
+export const deltaEvent: Known = new Map([...toolEvent, ["logprobs", isListApart]])
 
 const nothing: Known = new Map()
 
 /** Members that say something about the answer: searched like any other, and no part of its length. */
-const about: ReadonlySet<string> = new Set([
-  "annotations",
-  "content_filter_offsets",
-  "content_filter_result",
-  "content_filter_results",
-  "data",
-  "encrypted_content",
-  "format",
-  "id",
-  "logprobs",
-  "matched_stop",
-  "mime_type",
-  "name",
-  "native_finish_reason",
-  "role",
-  "signature",
-  "status",
-  "stop_reason",
-  "type",
-  "usage"
-])
+const about: ReadonlySet<string> = new Set(
+  (
+    "annotations approval_request_id bytes call_id container_id content_filter_offsets content_filter_result " +
+    "content_filter_results conversation data encrypted_content execution file_id format id index item_id logprobs " +
+    "matched_stop mime_type model name native_finish_reason obfuscation object previous_response_id response_id role " +
+    "service_tier signature status stop_reason system_fingerprint type usage"
+  ).split(" ")
+)
 
 /** True for a member that is a part of the answer's length. */
 const isCounted = (name: string): boolean => !about.has(name)
@@ -194,15 +211,16 @@ class Place {
   readonly isCounted: boolean
   /** True where the member's name is no ordinary one, and may be content. */
   readonly isOdd: boolean
-  readonly isRanked: boolean
   readonly #members = new Map<string, Place>()
   channel: TextChannel | undefined
+  /** The tokens of log probabilities, and the characters of bytes, that stand here. */
+  probabilities: Probabilities | undefined
+  utf8: TextDecoder | undefined
 
   constructor(path: string, name: string, isOdd: boolean) {
     this.path = path
     this.isCounted = isCounted(name)
     this.isOdd = isOdd
-    this.isRanked = name === "top_logprobs"
   }
 
   member(name: string): Place {
@@ -231,23 +249,23 @@ export class Follower {
   follow(value: unknown, key: string, path: string, known: Known = nothing): number {
     let place = this.#places.get(key)
     if (place === undefined) this.#places.set(key, (place = new Place("", key, false)))
-    return this.#value(value, place, path, known)
+    return this.#value(value, place, path, known, none)
   }
 
-  #value(value: unknown, place: Place, path: string, known: Known): number {
-    if (typeof value === "string") return this.#text(value, place, path)
+  /** `said` are strings of the request, which are repeated here. */
+  #value(value: unknown, place: Place, path: string, known: Known | Kinds, said: ReadonlySet<string>): number {
+    if (typeof value === "string") {
+      const isSaid = said !== none && (said.has(value) || isWord(value, this.#judge))
+      return isSaid ? 0 : this.#text(value, place, path)
+    }
     if (Array.isArray(value)) {
       let length = 0
-      for (let i = 0; i < value.length; i++) {
-        const item: unknown = value[i]
-        // Alternatives to a token stand in the order of their rank; those of one rank may be read as one text.
-        if (isFields(item))
-          length += this.#members(item, place.isRanked ? place.member(`[${i}]`) : place, path, known, true)
-        else length += this.#value(item, place, path, known)
-      }
+      for (const item of value as ReadonlyArray<unknown>)
+        if (isFields(item)) length += this.#members(item, place, path, known, said, true)
+        else length += this.#value(item, place, path, known, said)
       return length
     }
-    return isFields(value) ? this.#members(value, place, path, known, false) : 0
+    return isFields(value) ? this.#members(value, place, path, known, said, false) : 0
   }
 
   #text(text: string, place: Place, path: string): number {
@@ -261,26 +279,55 @@ export class Follower {
     return text.length
   }
 
-  #members(value: Fields, at: Place, path: string, known: Known, isItem: boolean): number {
+  #members(
+    value: Fields,
+    at: Place,
+    path: string,
+    kinds: Known | Kinds,
+    said: ReadonlySet<string>,
+    isItem: boolean
+  ): number {
     const judge = this.#judge
+    const known = kinds instanceof Kinds ? kinds.of(value) : kinds
+    const isUnread = known === nothing || known === textPart
+    if (isUnread && said === none && asksForTool(value)) judge.oddTools(value, path + at.path)
     let length = 0
     for (const name in value) {
       const member = value[name]
       if (member === null || member === undefined) continue
       const rule = known.get(name)
-      if (rule === "skip") continue
-      if (rule === "word" && typeof member === "string" && words.has(member)) continue
-      if (rule === "config" && isFields(member)) continue
+      if (typeof rule === "function" && rule(member, judge)) continue
       if (judge.refused !== undefined) return length
       // The text of a part is the text of the list that it stands in.
       const place = isItem && (name === "text" || name === "refusal") ? at : at.member(name)
+      const repeated = rule === "request" ? judge.requested(name) : said
       // The API's own names are no text, and may stand in a path.
-      if (place.isOdd) judge.text(name, path + place.path)
-      if (rule === undefined && (name === "tool_calls" || name === "function_call"))
+      if (place.isOdd && !repeated.has(name)) judge.text(name, path + place.path)
+      if (rule === undefined && said === none && (name === "tool_calls" || name === "function_call"))
         judge.oddTools(member, path + place.path)
-      const told = this.#value(member, place, path, typeof rule === "object" ? rule : nothing)
+      if (rule === undefined && (name === "logprobs" || name === "bytes")) this.#spelled(name, member, place, path)
+      const next = typeof rule === "object" ? rule : nothing
+      const told = name === "logprobs" && rule === undefined ? 0 : this.#value(member, place, path, next, repeated)
       if (place === at || place.isCounted) length += told
     }
     return length
   }
+
+  /** Text that is told as tokens, or as bytes. */
+  #spelled(name: string, value: unknown, place: Place, path: string): void {
+    const judge = this.#judge
+    if (!judge.seeks) return
+    if (name === "logprobs") {
+      place.probabilities ??= new Probabilities(judge, path)
+      return place.probabilities.follow(value)
+    }
+    place.utf8 ??= new TextDecoder()
+    const text = textOfBytes(value, place.utf8)
+    if (text !== undefined) this.#text(text, place, path)
+  }
 }
+
+const none: ReadonlySet<string> = new Set()
+
+/** True for what a reader may take for a tool to run, at a place where the API has none. A `program` is also a caller's type. */
+const asksForTool = (value: Fields): boolean => isToolPart(value) || (value["type"] !== "program" && isToolItem(value))

@@ -68,6 +68,40 @@ export const answers = [
     run: judging(rules("HX-[0-9]{4}", 4096))
   },
   {
+    name: "alternatives and bytes of tokens, chunks",
+    make: (n: number) =>
+      stream(n, (i) => ({
+        delta: { content: " word" },
+        logprobs: {
+          content: [
+            {
+              token: " word",
+              bytes: [32, 119, 111, 114, 100],
+              top_logprobs: ["Proj", "ect", " Her", i % 2 === 0 ? "P" : "Project H"].map((token) => ({ token }))
+            }
+          ]
+        }
+      })),
+    run: judging(rules("HX-[0-9]{4}", 16))
+  },
+  {
+    name: "JSON text inside JSON text of escapes, chunks",
+    make: (n: number) =>
+      Array.from({ length: n }, () => ({
+        type: "response.output_text.delta",
+        output_index: 0,
+        content_index: 0,
+        delta: "\\\\\\u0050\\\\n\\u005cu0041"
+      })),
+    run: judging(rules("HX-[0-9]{4}", 256))
+  },
+  {
+    name: "deltas and messages, chunks",
+    make: (n: number) =>
+      stream(n, () => ({ delta: { content: " word" }, message: { role: "assistant", content: " word" } })),
+    run: judging(rules("HX-[0-9]{4}", 64))
+  },
+  {
     name: "one output text of escapes, chunks",
     make: (n: number) =>
       Array.from({ length: n }, () => ({

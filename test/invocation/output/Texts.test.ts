@@ -71,6 +71,41 @@ const streamed: ReadonlyArray<[string, (piece: string) => Chunk]> = [
   ]
 ]
 
+/** Two texts of one kind, which a reader may put together. */
+const together: ReadonlyArray<[string, (piece: string) => Chunk, (piece: string) => Chunk]> = [
+  ["the delta and the message", (content) => said({ content }), (content) => chunk({ message: { content } })],
+  ["the message and the delta", (content) => chunk({ message: { content } }), (content) => said({ content })],
+  ["the delta and a text", (content) => said({ content }), (text) => chunk({ text })],
+  [
+    "the delta and parts of the message",
+    (content) => said({ content }),
+    (text) => chunk({ message: { content: [{ text }] } })
+  ],
+  [
+    "reasoning in the delta and the message",
+    (reasoning) => said({ reasoning }),
+    (reasoning) => chunk({ message: { reasoning } })
+  ],
+  [
+    "a part that begins and its delta",
+    (text) => event("response.content_part.added", { part: { type: "output_text", text } }),
+    (delta) => event("response.output_text.delta", { delta })
+  ],
+  [
+    "an item that begins and its delta",
+    (text) =>
+      event("response.output_item.added", { item: { type: "message", content: [{ type: "output_text", text }] } }),
+    (delta) => event("response.output_text.delta", { delta })
+  ],
+  [
+    "a response in an event that has none",
+    (text) => event("response.output_text.delta", { delta: "x", response: { text } }),
+    (text) => event("response.output_text.delta", { delta: "x", response: { text } })
+  ],
+  ["the types of unknown events", (type) => ({ type: `tomorrow ${type}` }), (type) => ({ type })],
+  ["unknown events of two types", (text) => ({ type: "a", text }), (text) => ({ type: "b", text })]
+]
+
 /** Every string of a value and every name of a member, each with its place, whatever the index in a list. */
 const stringsOf = function* (value: unknown, place = ""): Generator<readonly [place: string, text: string]> {
   if (typeof value === "string") yield [place, value]
@@ -128,6 +163,65 @@ describe("a denied text in a stream never comes out whole", () => {
   })
 })
 
+describe("a denied text", () => {
+  it.each(together)("split between %s never comes out", (_, one, other) => {
+    for (const [first, second] of [
+      ["a sec", "ret b"],
+      ["a s\\u0065", "cret"]
+    ] as const) {
+      const { free, refused } = run(denied, [one(first), other(second)])
+      assert.strictEqual(refused?.code, "output_denied")
+      assert.notInclude(JSON.stringify(free), "ret")
+      const chunks = [one("a sec"), other("tor b")]
+      assert.isUndefined(run(denied, chunks).refused)
+    }
+  })
+
+  it("is not seen where a message repeats what the deltas say", () => {
+    const both = (content: string, all: string) => chunk({ delta: { content }, message: { content: all } })
+    const chunks = [both("ret ", "ret "), both("sec", "ret sec")]
+    assert.deepStrictEqual(run(denied, [...chunks, chunk({ delta: {}, finish_reason: "stop" })]).refused, undefined)
+    // As long as it, and another text.
+    assert.isDefined(run(denied, [said({ content: "xsec" }), chunk({ message: { content: "retx" } })]).refused)
+  })
+
+  const nested = (text: string, times: number): string =>
+    Array.from({ length: times }).reduce<string>((inner) => JSON.stringify({ a: inner }), text)
+
+  it.each([1, 2, 3, 4])("is found in %i levels of JSON text, in one piece and in many", (times) => {
+    const text = nested('"s\u00e9cret"', times)
+    const rule = { denied: ['"s\u00e9cret"'] }
+    const other = nested('"s\u00e9crit"', times)
+    const escaped = (one: string) => one.replaceAll("\u00e9", `${"\\".repeat(2 ** (times - 1))}u00e9`)
+    for (const secret of [text, escaped(text)]) {
+      assert.isDefined(judged(rule, { choices: [{ message: { content: secret } }] }).refused)
+      assert.isDefined(
+        judged(rule, { choices: [{ message: { tool_calls: [{ function: { name: "x", arguments: secret } }] } }] })
+          .refused
+      )
+      for (const length of [1, 2, 5, 1000]) {
+        const pieces = secret.match(new RegExp(`.{1,${length}}`, "gu")) ?? []
+        const { free, refused } = run(
+          rule,
+          pieces.map((content) => said({ content }))
+        )
+        assert.strictEqual(refused?.code, "output_denied", `${length}: ${secret}`)
+        const told = free.flatMap(({ choices = [] }) => choices.map(({ delta }) => delta?.["content"] ?? "")).join("")
+        assert.isTrue(secret.startsWith(told) && !told.includes("cret"), told)
+      }
+    }
+    for (const allowed of [other, escaped(other)]) {
+      const { free, refused } = run(
+        rule,
+        [...allowed].map((content) => said({ content }))
+      )
+      assert.isUndefined(refused)
+      const told = free.flatMap(({ choices = [] }) => choices.map(({ delta }) => delta?.["content"] ?? "")).join("")
+      assert.strictEqual(told, allowed)
+    }
+  })
+})
+
 describe("log probabilities", () => {
   const probable = (content: string, more: object = {}) =>
     chunk({ delta: { content }, logprobs: { content: [{ token: content, top_logprobs: [] }], refusal: null }, ...more })
@@ -155,6 +249,85 @@ describe("log probabilities", () => {
           assert.isTrue(text.startsWith(told))
         }
     }
+  })
+
+  const bytesOf = (text: string) => [...Buffer.from(text)]
+  const top = (...tokens: ReadonlyArray<string>) => ({ token: "x", top_logprobs: tokens.map((token) => ({ token })) })
+  const forms: ReadonlyArray<[string, (logprobs: object) => Chunk]> = [
+    ["a chat", (logprobs) => chunk({ delta: {}, logprobs })],
+    [
+      "an output text",
+      (logprobs) =>
+        event("response.output_text.delta", {
+          delta: "",
+          ...(logprobs as { content: object }),
+          logprobs: (logprobs as { content: object }).content
+        })
+    ],
+    [
+      "a part",
+      (logprobs) =>
+        event("response.content_part.added", {
+          part: { type: "output_text", text: "", logprobs: (logprobs as { content: object }).content }
+        })
+    ]
+  ]
+
+  it.each(forms)("are read as bytes, and along any alternatives, in %s", (_, form) => {
+    const entry = (...entries: ReadonlyArray<object>) => form({ content: entries })
+    const bytes = (...all: ReadonlyArray<number>) => ({ token: "x", bytes: all, top_logprobs: [] })
+    const rule = { denied: ["sécret"] }
+    const spelled = bytesOf("sécret")
+    for (const chunks of [
+      [entry(bytes(...spelled))],
+      spelled.map((byte) => entry(bytes(byte))),
+      [entry(...spelled.map((byte) => bytes(byte)))],
+      [entry({ token: "x", top_logprobs: [{ token: "y", bytes: spelled }] })],
+      [entry(top("a", "sé"), top("cr", "b"), top("c", "d", "et"))],
+      [entry(top("a", "sé")), entry(top("cr", "b")), entry(top("c", "d", "et"))],
+      [entry(top("a", "sé")), entry({ token: "cr", top_logprobs: [] }), entry(top("et", "d"))]
+    ]) {
+      const { free, refused } = run(rule, chunks)
+      assert.strictEqual(refused?.code, "output_denied", JSON.stringify(chunks))
+      assert.isBelow(free.length, chunks.length)
+    }
+    const allowed = [
+      entry(bytes(...bytesOf("sécr"))),
+      entry(bytes(...bytesOf("it"))),
+      entry(top("sé", "b"), top("b", "cre"), top("x"))
+    ]
+    const { refused, free } = run(rule, allowed)
+    assert.isUndefined(refused)
+    for (const text of ["cre", String(bytesOf("it"))]) assert.include(JSON.stringify(free), text)
+  })
+
+  it("of a text completion are read along any alternatives", () => {
+    const tokens = (...all: ReadonlyArray<readonly [string, object]>) =>
+      chunk({ text: "", logprobs: { tokens: all.map(([token]) => token), top_logprobs: all.map(([, top]) => top) } })
+    const all = [
+      ["x", { y: 0, sec: 0 }],
+      ["re", { y: 0 }],
+      ["z", { t: 0, u: 0 }]
+    ] as const
+    assert.isDefined(run(denied, [tokens(...all)]).refused)
+    assert.isDefined(
+      run(
+        denied,
+        all.map((one) => tokens(one))
+      ).refused
+    )
+    assert.isUndefined(run(denied, [tokens(all[0], all[2], all[1])]).refused)
+  })
+
+  it("that are no object, or stand in an odd member, are judged", () => {
+    for (const logprobs of [
+      "a secret",
+      ["a secret"],
+      { content: { token: "secret" } },
+      { "a secret": [] },
+      { refusal: ["sec", "ret"] }
+    ])
+      assert.isDefined(run(denied, [chunk({ delta: { content: "x" }, logprobs })]).refused, JSON.stringify(logprobs))
   })
 
   it("that say more than their text are held back by themselves", () => {
@@ -225,6 +398,28 @@ describe("a plain answer", () => {
     ["a result", output({ type: "program_output", result: "secret" })],
     ["a status", output({ type: "message", status: "secret", content: [] })],
     ["an unknown member of a response", { ...output(), note: { id: "secret" } }],
+    [
+      "bytes",
+      chat(
+        {},
+        { logprobs: { content: [..."secret"].map((token) => ({ token: "x", bytes: [...Buffer.from(token)] })) } }
+      )
+    ],
+    [
+      "alternatives of any rank",
+      chat(
+        {},
+        {
+          logprobs: {
+            content: [
+              ["a", "sec"],
+              ["ret", "b"]
+            ].map((all) => ({ token: "x", top_logprobs: all.map((token) => ({ token })) }))
+          }
+        }
+      )
+    ],
+    ["an output that is no list", { object: "response", output: { text: "a secret" } }],
     ["an error", { error: { message: "x", failed_generation: "a s\\u0065cret" } }]
   ])("is refused for a denied text in %s", (_, answer) => {
     assert.strictEqual(judged(denied, answer).refused?.code, "output_denied")
@@ -233,9 +428,11 @@ describe("a plain answer", () => {
   it("may hold denied letters in what the provider names and what the request said", () => {
     const rule = { denied: ["secret", "stop", "assistant", "message", "completed", "output_text"] }
     const mine = { instructions: "secret", tools: [{ name: "secret" }], text: { format: { type: "secret" } } }
-    const image = { type: "image_generation_call", id: "secret", result: "secret" }
-    assert.isUndefined(judged(rule, { ...chat({}), id: "secret", system_fingerprint: "secret" }).refused)
-    assert.isUndefined(judged(rule, { ...output(spoken("x"), image), ...mine, id: "secret" }).refused)
+    const image = { type: "image_generation_call", id: "secret-1", result: "iVBORw0KGgosecret000" }
+    assert.isUndefined(judged(rule, { ...chat({}), id: "secret-1", system_fingerprint: "fp_secret1" }).refused)
+    const answer = { ...output(spoken("x"), image), ...mine, id: "secret-1" }
+    assert.isUndefined(judged(rule, answer, mine).refused)
+    assert.isDefined(judged(rule, answer).refused)
   })
 })
 

@@ -71,7 +71,37 @@ describe("a denied tool in a stream", () => {
     ["of a custom item", item("custom_tool_call", { name: "pay", input: "x" })],
     ["to be approved", item("mcp_approval_request", { name: "pay", server_label: "s", arguments: "{}" })],
     ["of tomorrow", item("pay_call", {})],
-    ["in an unknown event", [{ type: "tomorrow", tool_calls: [{ name: "pay" }] }]]
+    ["in an unknown event", [{ type: "tomorrow", tool_calls: [{ name: "pay" }] }]],
+    ["as a tool_use", [said({ content: [{ type: "tool_use", id: "a", name: "pay", input: { a: 1 } }] }), over]],
+    ["as a tool_use that is no list", [said({ content: { type: "tool_use", name: "pay", input: {} } }), over]],
+    [
+      "as a tool_use in pieces",
+      [
+        said({ content: [{ type: "tool_use", id: "a", name: "pay", input: {} }] }),
+        said({ content: [{ type: "input_json_delta", partial_json: "{}" }] }),
+        over
+      ]
+    ],
+    [
+      "as a tool_use beside a text",
+      [
+        said({
+          content: [
+            { type: "text", text: "x" },
+            { type: "tool_use", name: "pay" }
+          ]
+        }),
+        over
+      ]
+    ],
+    ["as a tool_use in a message", [chunk({ message: { content: [{ type: "tool_use", name: "pay" }] } })]],
+    ["as a tool_use in an unknown member", [said({ more: [{ type: "tool_use", name: "pay" }] })]],
+    ["as a tool_use in an item", item("message", { content: [{ type: "tool_use", name: "pay", input: {} }] }).slice(1)],
+    ["as an item in an unknown member", [said({ more: { type: "function_call", name: "pay" } })]],
+    [
+      "as an output that is no list",
+      [{ type: "response.completed", response: { output: item("function_call", { name: "pay" })[0]!.item } }]
+    ]
   ])("%s does not come out", (_, chunks) => {
     const { free, refused } = run(strict, chunks)
     assert.strictEqual(refused?.code, "output_denied")
@@ -106,6 +136,16 @@ describe("allowed tools in a stream", () => {
       ]
     ],
     ["custom", [said({ tool_calls: [{ index: 0, custom: { name: "look", input: "x" } }] }), over]],
+    ["as a tool_use", [said({ content: [{ type: "tool_use", id: "a", name: "look", input: { a: "x" } }] }), over]],
+    [
+      "as a tool_use in pieces",
+      [
+        said({ content: [{ type: "tool_use", index: 0, id: "a", name: "look", input: {} }] }),
+        said({ content: [{ type: "input_json_delta", index: 0, partial_json: '{"a":' }] }),
+        said({ content: [{ type: "input_json_delta", index: 0, partial_json: "1}" }] }),
+        over
+      ]
+    ],
     ["with an empty list beside them", [said({ content: "x", tool_calls: [] }), said({ tool_calls: null }), over]],
     ["in an item", item("function_call", { name: "look", arguments: "" }, { name: "look", arguments: "{}" })],
     ["of a computer", item("computer_call", { actions: [{ type: "wait" }] })],
@@ -127,6 +167,21 @@ describe("a denied text in the arguments of a tool", () => {
       [call("look", '{"a":"sec', { index: 0, id: "a" }), call("see", 'ret"}', { index: 0, id: "b" }), over]
     ],
     ["in what is no JSON", [call("look", '{"a":"s\\u0065cret'), over]],
+    [
+      "beside the call of a part",
+      [
+        said({ content: [{ type: "tool_use", function: { name: "look", arguments: "{}" }, input: { a: "secret" } }] }),
+        over
+      ]
+    ],
+    [
+      "in a second place for arguments",
+      [said({ tool_calls: [{ index: 0, arguments: "secret", function: { name: "look", arguments: "{}" } }] }), over]
+    ],
+    [
+      "in a name that is no text",
+      [said({ tool_calls: [{ index: 0, function: { name: { a: "secret" }, arguments: "{}" } }] }), over]
+    ],
     [
       "in a member of its own",
       [said({ tool_calls: [{ index: 0, note: "secret", function: { name: "look", arguments: "{}" } }] }), over]
@@ -161,7 +216,11 @@ describe("a denied tool in a plain answer", () => {
     ["calls of a part", chat({ content: [{ tool_calls: [{ function: { name: "look" } }] }] })],
     ["one to be approved", { output: [{ type: "mcp_approval_request", name: "pay", arguments: "{}" }] }],
     ["one of tomorrow", { output: [{ type: "pay_call" }] }],
-    ["calls in an item", { output: [{ type: "message", tool_calls: [{ name: "look" }] }] }]
+    ["calls in an item", { output: [{ type: "message", tool_calls: [{ name: "look" }] }] }],
+    ["a tool_use", chat({ content: [{ type: "tool_use", id: "a", name: "pay", input: { a: 1 } }] })],
+    ["a tool_use that is no list", chat({ content: { type: "tool_use", name: "look" } })],
+    ["a tool_use of an item", { output: [{ type: "message", content: [{ type: "tool_use", name: "pay" }] }] }],
+    ["an output that is no list", { object: "response", output: { type: "function_call", name: "look" } }]
   ])("as %s is refused", (_, answer) => {
     assert.strictEqual(judged(strict, answer).refused?.code, "output_denied")
     assert.strictEqual(judged({ on_response: "record" }, answer).recorded.length, 1)
@@ -177,5 +236,52 @@ describe("a denied tool in a plain answer", () => {
       assert.isUndefined(
         judged(strict, chat({ tool_calls: [{ function: { name: "look", arguments: given } }] })).refused
       )
+  })
+})
+
+describe("a stream that ends before its tool calls do", () => {
+  const begun = (name: string, args = "") => ({
+    type: "response.output_item.added",
+    output_index: 0,
+    item: { type: "function_call", id: "fc_1", name, arguments: args }
+  })
+  const whole = (args: string) => ({ type: "response.function_call_arguments.done", output_index: 0, arguments: args })
+  const rules = [strict, { denied: ["secret"] }, { denied: ["secret"], on_response: "deny" as const }]
+
+  it.each<[string, ReadonlyArray<Chunk>]>([
+    ["an item", [begun("look"), args('{"a":'), args("1}")]],
+    ["an item whose arguments are told whole", [begun("look"), args('{"a":1}'), whole('{"a":1}')]],
+    ["an item that began with all of it", [begun("look", '{"a":1}')]],
+    ["an item without arguments", [begun("look")]],
+    ["a call", [call("look", '{"a":'), call(undefined, "1}")]],
+    ["function_call", [said({ function_call: { name: "look", arguments: "{}" } })]]
+  ])("hands on %s, judged", (_, chunks) => {
+    for (const rule of rules)
+      assert.deepStrictEqual(run(rule, chunks), { free: [...chunks], refused: undefined, recorded: [] })
+  })
+
+  it.each<[string, ReadonlyArray<Chunk>]>([
+    ["an item", [begun("pay"), args("{}")]],
+    ["an item of another name", [begun("look"), { ...whole("{}"), name: "pay" }]],
+    ["an item that is not whole", [begun("look"), args('{"a":')]],
+    ["a call", [call("pay", "{}")]],
+    ["a call that is not whole", [call("look", '{"a":')]]
+  ])("is refused for %s that is denied", (_, chunks) => {
+    const { free, refused } = run(strict, chunks)
+    assert.strictEqual(refused?.code, "output_denied")
+    assert.deepStrictEqual(free, [])
+    const { free: recorded } = run({ denied: ["secret"] }, chunks)
+    assert.deepStrictEqual(recorded, [...chunks])
+  })
+
+  it.each<[string, ReadonlyArray<Chunk>]>([
+    ["in deltas", [begun("look"), args('{"a":"sec'), args('ret"')]],
+    ["escaped", [begun("look"), args('{"a":"s\\u0065c'), args('ret"}')]],
+    ["in what it began with", [begun("look", '{"a":"sec'), args('ret"}')]],
+    ["in a call", [call("look", '{"a":"sec'), call(undefined, "ret")]]
+  ])("is refused for a denied text %s", (_, chunks) => {
+    const { free, refused } = run({ denied: ["secret"] }, chunks)
+    assert.strictEqual(refused?.code, "output_denied")
+    assert.deepStrictEqual(free, [])
   })
 })

@@ -27,8 +27,10 @@ export const literalRules = (literals: ReadonlyArray<string>, most?: number): Ou
 })
 
 const tool = (name: string) => (name === "pay" ? "deny" : "allow")
-export const make = (rule: OutputRule | OutputRules) =>
-  new OutputJudge("onResponse" in rule ? rule : rulesOf(rule), { models: ["gpt-4o"], tool })
+/** The request that is answered. */
+const asked = { model: "gpt-4o", instructions: "Never say secret." }
+export const make = (rule: OutputRule | OutputRules, params: Readonly<Record<string, unknown>> = asked) =>
+  new OutputJudge("onResponse" in rule ? rule : rulesOf(rule), { models: ["gpt-4o"], tool, params })
 
 /** As much of a chunk, or an event, as is looked at here. */
 export interface Chunk {
@@ -54,8 +56,8 @@ export const run = (rule: OutputRule | OutputRules, chunks: ReadonlyArray<unknow
 }
 
 /** What the gate of a plain answer says of one. */
-export const judged = (rule: OutputRule | OutputRules, answer: unknown) => {
-  const judge = make(rule)
+export const judged = (rule: OutputRule | OutputRules, answer: unknown, params?: Readonly<Record<string, unknown>>) => {
+  const judge = make(rule, params)
   judgeAnswer(answer, judge)
   return { refused: judge.refused, recorded: judge.recorded }
 }
