@@ -5,7 +5,7 @@
  */
 import type { Json, JsonObject } from "../CanonicalJson.ts"
 import { isArray, isObject } from "../Json.ts"
-import type { Located } from "../RequestTools.ts"
+import { itemLists, type Located } from "../RequestTools.ts"
 import type { Model, Parameters } from "./Models.ts"
 
 /**
@@ -66,23 +66,24 @@ const settings: ReadonlyArray<Setting> = [
 ]
 
 /** Members of lists that ask for what the model does not take. */
-const items = ({ include, input }: JsonObject, { logprobs, reasoning, reasoning_effort: efforts }: Parameters) => {
+const items = (params: JsonObject, { logprobs, reasoning, reasoning_effort: efforts }: Parameters) => {
   const found: Array<Located> = []
-  for (const [at, value] of listOf(include).entries())
+  for (const [at, value] of listOf(params["include"]).entries())
     if (
       (logprobs === false && value === "message.output_text.logprobs") ||
       (reasoning === false && value === "reasoning.encrypted_content")
     )
       found.push({ path: `include[${at}]`, value })
-  for (const [at, item] of listOf(input).entries()) {
-    if (!isObject(item)) continue
-    const effort = valueAt(item, "reasoning.effort")
-    if (
-      (reasoning === false && (item["type"] === "reasoning" || valueAt(item, "reasoning") !== null)) ||
-      (effort !== null && (efforts === false || (efforts !== undefined && !efforts.includes(String(effort)))))
-    )
-      found.push({ path: `input[${at}]`, value: item })
-  }
+  for (const list of itemLists)
+    for (const [at, item] of listOf(params[list]).entries()) {
+      if (!isObject(item)) continue
+      const effort = valueAt(item, "reasoning.effort")
+      if (
+        (reasoning === false && (item["type"] === "reasoning" || valueAt(item, "reasoning") !== null)) ||
+        (effort !== null && (efforts === false || (efforts !== undefined && !efforts.includes(String(effort)))))
+      )
+        found.push({ path: `${list}[${at}]`, value: item })
+    }
   return found
 }
 
