@@ -22,10 +22,29 @@ const allowedTool: Shape = { type: {}, name: {}, server_label: {}, function: { n
 /** Members by which gateways choose where a request goes; no SDK knows them. */
 const gatewayParameters: Shape = Object.fromEntries(modelChoosers.map((name) => [name, {}]))
 
+/** Some servers read the tools of an item or of a part of one; the types leave them open, and policies read them. */
+const bringing: Shape = {
+  tools: sdkParameters.tools as Shape,
+  functions: sdkParameters.functions as Shape
+}
+const item: Shape = {
+  ...(sdkParameters.input as Exclude<Shape, "open">),
+  ...bringing,
+  content: { ...(sdkParameters.input.content as Exclude<Shape, "open">), ...bringing },
+  output: { ...(sdkParameters.input.output as Exclude<Shape, "open">), ...bringing }
+}
+
 /** Every parameter of `chat.completions`, `responses`, `completions` and `embeddings`, all in one. */
 export const apiParameters: Exclude<Shape, "open"> = {
   ...(sdkParameters as Exclude<Shape, "open">),
   ...gatewayParameters,
+  input: item,
+  instructions: item,
+  messages: {
+    ...(sdkParameters.messages as Exclude<Shape, "open">),
+    ...bringing,
+    content: { ...(sdkParameters.messages.content as Exclude<Shape, "open">), ...bringing }
+  },
   tool_choice: {
     ...(sdkParameters.tool_choice as Exclude<Shape, "open">),
     allowed_tools: { mode: {}, tools: allowedTool },

@@ -9,7 +9,7 @@ import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
-import { edited, type Json, type JsonObject, jsonText, snapshot } from "./CanonicalJson.ts"
+import { contentOf, edited, type Json, type JsonObject, jsonText, setContent, snapshot } from "./CanonicalJson.ts"
 import { Content } from "./Content.ts"
 import type { Decision, Edit, Violation } from "./Decision.ts"
 import {
@@ -23,7 +23,6 @@ import type { FamilyUse } from "./Families.ts"
 import { newId } from "./Id.ts"
 import { type Deployment, deploymentOf, type Deployments, redeployed } from "./Deployment.ts"
 import { endpointFor, isOperation, type OperationName, operations, toolResource, withoutSlashes } from "./Operation.ts"
-import { textAt } from "./JsonText.ts"
 import type { Principal } from "./Principal.ts"
 import type { RequestQuery } from "./Query.ts"
 
@@ -149,6 +148,7 @@ export class Call {
     this.content = typeof bytes === "string" ? new Content(bytes) : bytes
     this.#written = params
     this.params = this.deployment === undefined ? params : { ...params, model: this.deployment.model }
+    setContent(this.params, options.bytes === undefined ? contentOf(params) : this.content)
     this.credentials = options.credentials ?? { _tag: "App" }
     const { lineage } = options
     this.intents = narrowed(options.intents ?? none, lineage)
@@ -174,11 +174,6 @@ export class Call {
   /** True where the caller asked for a stream of chunks. */
   get stream(): boolean {
     return this.params["stream"] === true
-  }
-
-  /** The text of the value at a path such as `tools[0].function.name`, as it stands in the request. */
-  textAt(path: string): string | undefined {
-    return textAt(this.content.bytes, path)
   }
 
   /**

@@ -10,7 +10,7 @@ import * as Result from "effect/Result"
 import { isDeepStrictEqual, types } from "node:util"
 import { Content } from "./Content.ts"
 import { isArray } from "./Json.ts"
-import { countMembers, duplicateKey, spliced, textAt } from "./JsonText.ts"
+import { countMembers, duplicateKey, isExact, spliced, textAt } from "./JsonText.ts"
 
 /** A value that JSON can say. */
 export type Json = null | boolean | number | string | ReadonlyArray<Json> | { readonly [key: string]: Json }
@@ -40,8 +40,8 @@ export const canonicalize = (value: unknown): string => {
 /**
  * Reads text that must be exactly one JSON object, and read the same by every parser: no duplicate keys (compared after
  * unescaping), no `__proto__`, no number beyond what a double holds (`1e999`), no half of a surrogate pair (which has no
- * UTF-8), at most `levels` (64) levels and 64 MiB. An integer of 2^53 or more may be there; where it is judged, see
- * {@link isExact}. The failure is a sentence that says what is wrong, and where.
+ * UTF-8), at most `levels` (64) levels and 64 MiB. A number that readers take for different ones may be there; where it is
+ * judged, see {@link contentOf}. The failure is a sentence that says what is wrong, and where.
  */
 export const parseStrictObject = (text: string, levels = maximumDepth): Result.Result<JsonObject, string> =>
   parseContent(new Content(text), levels)
@@ -53,6 +53,16 @@ export const parseExactObject = (text: string, levels = maximumDepth): Result.Re
 /** {@link parseStrictObject}, of a text that is needed by its bytes later. */
 export const parseContent = (content: Content, levels = maximumDepth): Result.Result<JsonObject, string> =>
   read(content, { levels, numbers: Number.isFinite })
+
+/** The text that params were read from, which may say more of a number than a double does; undefined where there is none. */
+export const contentOf = (params: JsonObject): Content | undefined => contents.get(params)
+
+/** Says which text params were read from, or are written as. */
+export const setContent = (params: JsonObject, content: Content | undefined): void => {
+  if (content !== undefined) contents.set(params, content)
+}
+
+const contents = new WeakMap<JsonObject, Content>()
 
 /** How a text is read: how deep it may nest, and which numbers may be in it. */
 interface Reading {
@@ -75,17 +85,13 @@ const read = (content: Content, reading: Reading): Result.Result<JsonObject, str
   const fault = members.faultOf(value, 1)
   if (fault !== undefined) return Result.fail(inWords(fault, content, reading))
   // Of two members with one key JSON.parse keeps one: then the text has more of them than the value.
-  if (countMembers(content.bytes) === members.count) return Result.succeed(value)
+  if (countMembers(content.bytes) === members.count) {
+    contents.set(value, content)
+    return Result.succeed(value)
+  }
   const { key, path } = duplicateKey(content.bytes) ?? { key: "", path: "" }
   return Result.fail(`the key ${stringify(key)} is there twice${inside(path)}`)
 }
-
-/**
- * False for an integer of 2^53 or more: a double stands for several texts of such, readers differ in which of them they take
- * it for, and so no bound can judge it.
- */
-export const isExact = (value: number): boolean =>
-  Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value))
 
 /**
  * The text of a JSON value as `JSON.stringify` writes it, which parses back to an equal value. Throws a `TypeError` where a
@@ -115,11 +121,13 @@ const writersAreBuiltIn = (): boolean =>
 /**
  * A snapshot of `value` as plain JSON, or the path and reason why it is none. Getters, `toJSON` and prototypes are not
  * consulted and a Proxy is refused: only own data properties of plain objects and arrays count. Members that are
- * `undefined` are left out, as `JSON.stringify` does.
+ * `undefined` are left out, as `JSON.stringify` does. What was read from a text is still known by it.
  */
 export const snapshot = (value: unknown): Result.Result<Json, string> => {
   try {
-    return Result.succeed(copy(value, "$", 0))
+    const copied = copy(value, "$", 0)
+    if (isObject(value) && isObject(copied)) setContent(copied, contentOf(value))
+    return Result.succeed(copied)
   } catch (error) {
     if (error instanceof NotPlain) return Result.fail(error.message)
     throw error

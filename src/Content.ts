@@ -6,6 +6,7 @@
  */
 import * as Crypto from "node:crypto"
 import { anotherTurn } from "./EventLoop.ts"
+import { inexactMembers, inexactNumbers } from "./JsonText.ts"
 
 /**
  * A text by its bytes.
@@ -16,6 +17,8 @@ export class Content {
   readonly text: string
   #bytes: Buffer | undefined
   #digest: Buffer | undefined
+  #inexact: ReadonlyMap<string, string> | undefined
+  #inexactMembers: ReadonlyMap<string, string> | undefined
 
   constructor(text: string) {
     this.text = text
@@ -35,6 +38,17 @@ export class Content {
   /** {@link digest} as records and envelopes {@link spell} it. */
   get spelledDigest(): string {
     return spell(this.digest)
+  }
+
+  /** Of JSON: its numbers that readers take for different ones, by their paths, as they are written. */
+  get inexact(): ReadonlyMap<string, string> {
+    return (this.#inexact ??= inexactNumbers(this.bytes))
+  }
+
+  /** The one at a path, if it is one. What is asked of members of the whole does not look inside of them. */
+  inexactAt(path: string): string | undefined {
+    if (/[.[]/u.test(path)) return this.inexact.get(path)
+    return (this.#inexactMembers ??= inexactMembers(this.bytes)).get(path)
   }
 
   /** True where what is made of the text would hold up the event loop. */

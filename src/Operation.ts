@@ -105,22 +105,25 @@ const common: ReadonlyArray<ReadonlyArray<string>> = [
   ["messages", "input"]
 ]
 
+/** A setting as items change it. */
+const ofItems = (field: string): ReadonlyArray<string> => [`input[]?.${field}`, `instructions[]?.${field}`]
+
 /**
  * Settings that chat completions and responses spell differently, and that an item of the type `configuration_update`
- * changes in the midst of an input. A JSON schema stands one level deeper in a chat completion's format. A tool's
+ * changes in the midst of an input, or of instructions that are a list of items. A JSON schema stands one level deeper in a chat completion's format. A tool's
  * arguments are its own: there these names are no aliases.
  */
 const settings: ReadonlyArray<ReadonlyArray<string>> = [
-  ["reasoning_effort", "reasoning.effort", "input[]?.reasoning.effort"],
+  ["reasoning_effort", "reasoning.effort", ...ofItems("reasoning.effort")],
   ["reasoning.summary", "reasoning.generate_summary"],
   ["verbosity", "text.verbosity"],
   ...["name", "description", "schema", "strict"].map((field) => [
     `response_format.json_schema.${field}`,
     `text.format.${field}`,
-    `input[]?.text.format.${field}`
+    ...ofItems(`text.format.${field}`)
   ]),
-  ["response_format.json_schema", "text.format.schema", "input[]?.text.format.schema"],
-  ["response_format", "text.format", "input[]?.text.format"],
+  ["response_format.json_schema", "text.format.schema", ...ofItems("text.format.schema")],
+  ["response_format", "text.format", ...ofItems("text.format")],
   ["user", "safety_identifier"]
 ]
 

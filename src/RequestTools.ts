@@ -37,7 +37,8 @@ export interface RequestTool extends Located {
 /**
  * The tools of a request.
  *
- * - `lists`: the members that bring tools, each as a list: `tools`, `functions`, `input[2].tools`, `web_search_options`.
+ * - `lists`: the members that bring tools, each as a list: `tools`, `functions`, `input[2].tools`,
+ *   `messages[0].content[1].tools`, `web_search_options`.
  * - `misshapen`: what stands in the place of such a list and is none.
  * - `unread`: what may bring tools that this module cannot see, such as a stored prompt.
  */
@@ -112,6 +113,9 @@ export const otherItems: ReadonlySet<string> = new Set([
 /** Texts that `tool_choice` and `function_call` may be; they choose how to call, and no tool. */
 export const choiceWords: ReadonlySet<string> = new Set(["none", "auto", "required"])
 
+/** The members of a request whose elements are messages and other items; a text in their place is one message. */
+export const itemLists: ReadonlyArray<string> = ["input", "messages", "instructions"]
+
 /** The tools of a request to an operation that takes tools. Linear in its size; the same params are read once. */
 export const toolsOf = (params: JsonObject): RequestTools => {
   const known = kept.get(params)
@@ -120,7 +124,7 @@ export const toolsOf = (params: JsonObject): RequestTools => {
   readList(at(params, "tools"), draft)
   readList(at(params, "functions"), draft, "function")
   for (const [member, type] of impliedBy) readImplied(at(params, member), type, draft)
-  for (const member of ["input", "messages"]) readItems(at(params, member), draft)
+  for (const member of itemLists) readItems(at(params, member), draft)
   readChoice(at(params, "tool_choice"), draft)
   readChoice(at(params, "function_call"), draft, "function")
   for (const path of Object.keys(params))
@@ -164,6 +168,16 @@ const members: ReadonlySet<string> = new Set([
 
 /** Any other member of such a name may bring tools: servers have their own ways (`plugins`, `mcp_servers`). */
 const soundsLikeTools = /tool|function|plugin|mcp/iu
+
+/** Types of parts that speak of tools: of items, of calls that were made, and of who may make one. */
+const callTypes: ReadonlySet<string> = new Set([
+  ...bringingItems,
+  ...otherItems,
+  ...namedTypes,
+  "mcp",
+  "tool_result",
+  "tool_use"
+])
 
 const at = (holder: JsonObject, path: string): Located => ({ path, value: memberOf(holder, path) })
 
@@ -230,9 +244,28 @@ const readItems = (items: Located, draft: Draft): void => {
     const type = memberOf(item.value, "type")
     if (type !== null && !(typeof type === "string" && (bringingItems.has(type) || otherItems.has(type))))
       draft.unread.push(item)
-    // Whatever the item is: some servers read the tools of a message too.
-    readList(below(item, "tools"), draft, type === "mcp_list_tools" ? "mcp" : undefined)
+    readInside(item, draft)
   }
+}
+
+/**
+ * What an item or a part of one brings, however deep: some servers read the tools of a message, and an item as a part of it.
+ * Parts have many types that bring none; one that speaks of tools and that nobody knows may bring some.
+ */
+const readInside = (holder: Located, draft: Draft): void => {
+  const { value } = holder
+  if (isArray(value)) for (const part of elementsOf(holder)) readPart(part, draft)
+  if (!isObject(value)) return
+  readList(below(holder, "tools"), draft, memberOf(value, "type") === "mcp_list_tools" ? "mcp" : undefined)
+  readList(below(holder, "functions"), draft, "function")
+  for (const name of Object.keys(value))
+    if (name !== "tools" && name !== "functions") readPart(below(holder, name), draft)
+}
+
+const readPart = (part: Located, draft: Draft): void => {
+  const type = isObject(part.value) ? memberOf(part.value, "type") : null
+  if (typeof type === "string" && soundsLikeTools.test(type) && !callTypes.has(type)) draft.unread.push(part)
+  readInside(part, draft)
 }
 
 const readChoice = (choice: Located, draft: Draft, implied?: string): void => {

@@ -5,10 +5,11 @@
  */
 
 /**
- * What is not seen, or changes how other text is seen: control characters (C0, C1), halves of a surrogate pair, line and
- * paragraph separators, bidirectional controls and default-ignorable code points (Unicode Standard Annex 44; UTS 39 §3.1).
+ * What is not seen, or changes how other text is seen: control characters (C0, C1), halves of a surrogate pair, code points
+ * that are unassigned or left to private use, line and paragraph separators, bidirectional controls and default-ignorable
+ * code points (Unicode Standard Annex 44; UTS 39 §3.1).
  */
-export const unseen = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}]/u
+export const unseen = /[\p{Cc}\p{Cs}\p{Cn}\p{Co}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}]/u
 
 const hidden = new RegExp(`${unseen.source}|(?! )\\p{Zs}`, "gu")
 const hiddenInLines = new RegExp(`(?!\\n)(?:${hidden.source})`, "gu")

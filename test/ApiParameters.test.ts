@@ -39,6 +39,10 @@ describe("a key that is spelt otherwise", () => {
   it("is named with its path, up to a bound", () => {
     const params = { Model: 1, tools: [{}, { function: { NAME: 1 } }], messages: [{ content: [{ Type: 1 }] }] }
     expect(paths(params)).toEqual(["Model", "tools[1].function.NAME", "messages[0].content[0].Type"])
+    const brings = { type: "additional_tools", Tools: [] }
+    expect(
+      paths({ messages: [{ content: [brings] }, { Functions: [] }], instructions: [{ content: [brings] }] })
+    ).toEqual(["messages[0].content[0].Tools", "messages[1].Functions", "instructions[0].content[0].Tools"])
     const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`x${i}`, 1]))
     expect(paths({ messages: Array.from({ length: 1000 }, () => ({ Role: "user" })) })).toHaveLength(16)
     expect(paths(many)).toEqual([])

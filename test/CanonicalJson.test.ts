@@ -5,7 +5,6 @@ import * as Schema from "effect/Schema"
 import {
   canonicalize,
   edited,
-  isExact,
   type JsonObject,
   maximumDepth,
   parseExactObject,
@@ -13,6 +12,7 @@ import {
   snapshot
 } from "../src/CanonicalJson.ts"
 import { Content } from "../src/Content.ts"
+import { isExact } from "../src/JsonText.ts"
 
 const fault = (result: Result.Result<unknown, string>): string =>
   Result.isFailure(result) ? result.failure : assert.fail("was accepted")

@@ -22,13 +22,37 @@ const impostors: ReadonlyArray<readonly [string, RegExp]> = [
   ["bob\u009b", /holds U\+009B/],
   ["bob\u2028", /holds U\+2028/],
   ["bob\ud800", /holds U\+D800/],
+  ["bob\u115f", /holds U\+115F/],
+  ["bob\u1160", /holds U\+1160/],
+  ["bob\uffa0", /holds U\+FFA0/],
+  ["bob\u2800", /holds U\+2800/],
+  ["b\u{1d159}ob", /holds U\+1D159/],
+  ["bob\ufffc", /holds U\+FFFC/],
+  ["bob\ue000", /holds U\+E000/],
+  ["bob\u{f0000}", /holds U\+F0000/],
+  ["bob\u{10fffd}", /holds U\+10FFFD/],
+  ["bob\ufdd0", /holds U\+FDD0/],
+  ["\u0301bob", /begins with U\+0301/],
   ["bob ", /begins or ends with white space/],
   ["\u00a0bob", /begins or ends with white space/],
   ["bob\u3000", /begins or ends with white space/],
   ["", /is empty/],
   ["b".repeat(257), /longer than 256/]
 ]
-const good = ["bob", "Bob Smith", "bob@acme.example", "ボブ", "e\u0301", "a/b:c", "🙂", "b".repeat(256)]
+const good = [
+  "bob",
+  "Bob Smith",
+  "bob+test@acme.example",
+  "auth0|5f7c8ec7c33c6c004bbafe82",
+  "https://acme.example/#x?y=~z^`$<>",
+  "R&D – Zürich (EU) §1",
+  "ボブ",
+  "山田　太郎",
+  "e\u0301",
+  "a/b:c",
+  "🙂",
+  "b".repeat(256)
+]
 
 describe("a name", () => {
   it.each(good)("may be %s", (name) => assert.isTrue(isName(name)))
@@ -36,15 +60,20 @@ describe("a name", () => {
     assert.isFalse(isName(name))
     assert.match(nameFault(name) ?? "", fault)
   })
-  it("holds no code point that Unicode calls default-ignorable", () => {
+  it.each([
+    ["calls default-ignorable", /\p{Default_Ignorable_Code_Point}/u, 4000],
+    ["leaves to private use", /\p{Co}/u, 130_000],
+    ["has not assigned", /\p{Cn}/u, 100_000],
+    ["calls braille, one of which is blank", /\p{Script=Braille}/u, 255]
+  ] as const)("holds no code point that Unicode %s", (_kind, kind, least) => {
     let found = 0
     for (let code = 0; code <= 0x10ffff; code++) {
       const character = String.fromCodePoint(code)
-      if (!/\p{Default_Ignorable_Code_Point}/u.test(character)) continue
+      if (!kind.test(character)) continue
       found++
       if (isName(`a${character}b`)) assert.fail(`U+${code.toString(16)} passes`)
     }
-    assert.isAbove(found, 4000)
+    assert.isAbove(found, least)
   })
 })
 
@@ -92,10 +121,17 @@ describe("every door where names enter", () => {
     }
   )
   it("the id of a policy", () => {
-    for (const [name] of impostors)
-      if (name !== "" && name.length < 257 && !name.startsWith("\u00a0"))
-        assert.isTrue(Result.isFailure(diagnose([{ policy_id: `user:${name}` }])), JSON.stringify(name))
-    for (const name of good) assert.isTrue(Result.isSuccess(diagnose([{ policy_id: `user:${name}` }])))
+    const isGood = (policy_id: string) => Result.isSuccess(diagnose([{ policy_id }]))
+    for (const [name] of [...impostors, [" bob"] as const])
+      for (const id of [`user:${name}`, `${name}:bob`, name, `user: ${name}`])
+        assert.isFalse(isGood(id), JSON.stringify(id))
+    for (const name of good) assert.isTrue(isGood(`user:${name}`), name)
+    assert.isTrue(isGood("base"))
+  })
+  it("the parent of a policy", () => {
+    const parent = (id: string) => diagnose([{ policy_id: "user:bob", extends: id }, { policy_id: "team:a" }])
+    assert.isTrue(Result.isSuccess(parent("team:a")))
+    assert.match(JSON.stringify(parent("team: a")), /its name begins or ends with white space/)
   })
 })
 

@@ -54,7 +54,28 @@ const bringing: Readonly<Record<string, ReadonlyArray<readonly [params: JsonObje
     [item("message"), "input[0].tools[0].name"],
     [item("not_known"), "input[0].tools[0].name"],
     [{ input: ["x", { role: "user", content: "x", tools: [rm] }] }, "input[1].tools[0].function.name"],
-    [{ messages: [{ role: "system", content: "x", tools: [rm] }] }, "messages[0].tools[0].function.name"]
+    [{ messages: [{ role: "system", content: "x", tools: [rm] }] }, "messages[0].tools[0].function.name"],
+    [{ messages: [{ role: "system", functions: [{ name: "rm" }] }] }, "messages[0].functions[0].name"],
+    ...["instructions", "input", "messages"].flatMap((list): ReadonlyArray<readonly [JsonObject, string]> => {
+      const parts = [
+        { type: "text", text: "x" },
+        { type: "additional_tools", tools: [flatRm] }
+      ]
+      return [
+        [{ [list]: parts }, `${list}[1].tools[0].name`],
+        [{ [list]: [{ role: "user", content: parts }] }, `${list}[0].content[1].tools[0].name`],
+        [{ [list]: [{ role: "user", content: parts[1]! }] }, `${list}[0].content.tools[0].name`],
+        [
+          { [list]: [{ role: "tool", content: [{ type: "tool_result", content: parts }] }] },
+          `${list}[0].content[0].content[1].tools[0].name`
+        ],
+        [{ [list]: [{ type: "function_call_output", output: parts }] }, `${list}[0].output[1].tools[0].name`],
+        [
+          { [list]: [{ type: "message", content: [{ type: "text", text: "x", functions: [{ name: "rm" }] }] }] },
+          `${list}[0].content[0].functions[0].name`
+        ]
+      ]
+    })
   ],
   "input[].tools[].tools": [
     [{ input: [{ type: "additional_tools", tools: [namespace] }] }, "input[0].tools[0].tools[0].name"]
@@ -205,6 +226,12 @@ describe("what cannot be read", () => {
   it.each<[string, JsonObject, ReadonlyArray<string>]>([
     ["a stored prompt", { prompt: { id: "pmpt_1" } }, ["prompt"]],
     ["an item of a type that is not known", { input: [{ type: "more_tools", names: ["rm"] }] }, ["input[0]"]],
+    [
+      "a part of a message of a type that speaks of tools",
+      { messages: [{ role: "user", content: [{ type: "more_tools", names: ["rm"] }] }] },
+      ["messages[0].content[0]"]
+    ],
+    ["an item of instructions of a type that is not known", { instructions: [{ type: "more" }] }, ["instructions[0]"]],
     ["an item that is a list", { input: [[{ type: "additional_tools" }]] }, ["input[0]"]],
     ["an input that is an object", { input: { type: "additional_tools", tools: [rm] } }, ["input"]],
     ["a choice by a word that is not known", { tool_choice: "rm" }, ["tool_choice"]],
@@ -235,6 +262,8 @@ it("an ordinary request brings nothing, and nothing in it is unread", () => {
     { tools: [], tool_choice: "auto", parallel_tool_calls: true, max_tool_calls: 3 },
     { input: "x" },
     { input: [{ role: "user", content: "x" }, ...items] },
+    { input: [{ role: "user", content: items }], instructions: [{ role: "developer", content: "x" }, "y"] },
+    { messages: [{ role: "user", content: [{ type: "video_url" }, { type: "text", text: "x" }] }], instructions: "x" },
     { messages: [{ role: "assistant", tool_calls: [{ id: "c", type: "function", function: { name: "rm" } }] }] }
   ] satisfies ReadonlyArray<JsonObject>) {
     assert.deepStrictEqual(toolsOf(params).tools, [])

@@ -9,7 +9,6 @@ import { isFailure, StreamFinish } from "../answer/Finish.ts"
 import { StreamedToolCalls, type ToolCall, toolCallsOf } from "../answer/ToolCalls.ts"
 import { usageOf } from "../answer/Usage.ts"
 import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
-import { isExact } from "../CanonicalJson.ts"
 import type { Decision, Edit, Violation } from "../Decision.ts"
 import type { EnforcementUnavailable } from "../Errors.ts"
 import type { AnyKey } from "../Keys.ts"
@@ -490,9 +489,8 @@ export const quantitiesOf = (
   call: Call,
   ...bounded: ReadonlyArray<ReadonlyArray<string> | undefined>
 ): ReadonlyArray<RecordQuantity> | undefined => {
-  const { operation, params } = call
+  const { content, operation, params } = call
   const told: Array<RecordQuantity> = []
-  const textOf = (path: string): string => (call.textAt(path) ?? String(params[path])).slice(0, longestName)
   for (const path in params) {
     const value = params[path]
     const isBounded = bounded.some((names) => names?.includes(path))
@@ -500,7 +498,7 @@ export const quantitiesOf = (
     if (path === "model" && isOperation(operation) && typeof value === "string")
       told.push({ path, value: JSON.stringify(value.slice(0, longestName)) })
     else if ((isBounded || (isOperation(operation) && quantities.has(path))) && isNumberOrBoolean(value))
-      told.push({ path, value: typeof value === "number" && !isExact(value) ? textOf(path) : JSON.stringify(value) })
+      told.push({ path, value: content.inexactAt(path)?.slice(0, longestName) ?? JSON.stringify(value) })
   }
   return told.length === 0 ? undefined : told
 }

@@ -30,9 +30,13 @@ export const receipt = Command.make(
         "A file with the public key, a JWK or a JWK Set: the receipt is verified by it alone, without a log"
       ),
       Flag.optional
+    ),
+    json: Flag.Boolean("json").pipe(
+      Flag.withDescription("One JSON object in one line, also where the receipt does not hold"),
+      Flag.withDefault(false)
     )
   },
-  Effect.fnUntraced(function* ({ jwk, path, receipt }) {
+  Effect.fnUntraced(function* ({ json, jwk, path, receipt }) {
     const verified = yield* Effect.tryPromise({
       try: async (): Promise<Verified<ReceiptClaims>> => {
         const jws = Fs.existsSync(receipt) ? Fs.readFileSync(receipt, "utf8").trim() : receipt
@@ -44,10 +48,10 @@ export const receipt = Command.make(
       catch: (cause) => new CannotRun({ message: cause instanceof Error ? cause.message : String(cause) })
     })
     if (!verified.valid) {
-      yield* printError(`The receipt does not hold: ${visible(verified.reason)}.`)
+      yield* json ? printJson(verified) : printError(`The receipt does not hold: ${visible(verified.reason)}.`)
       return yield* new CheckFailed()
     }
-    yield* printJson(verified.claims, 2)
+    yield* json ? printJson(verified) : printJson(verified.claims, 2)
   })
 ).pipe(
   Command.withDescription(

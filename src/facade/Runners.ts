@@ -327,9 +327,12 @@ const judgeClass = <Runner extends object>(
 
 const require = createRequire(import.meta.url)
 
-/** A helper of the SDK: its ES module, undefined before the SDK had one, and where its CommonJS one would be. */
+/**
+ * A helper of the SDK: its ES module and its CommonJS one, none before the SDK had it, and where the latter is. An app may ask
+ * for either once its clients are made, and would get the module that was loaded here.
+ */
 interface Helper {
-  readonly module: unknown
+  readonly modules: ReadonlyArray<unknown>
   readonly path: string
 }
 
@@ -346,18 +349,19 @@ const helperOf = (name: string): Helper => {
 
 const find = (name: string): Helper => {
   try {
-    return { module: require(`openai/helpers/${name}.mjs`), path: require.resolve(`openai/helpers/${name}`) }
+    const path = require.resolve(`openai/helpers/${name}`)
+    return { modules: [require(`openai/helpers/${name}.mjs`), require(path)], path }
   } catch (error) {
     if (isObject(error) && /^(MODULE_NOT_FOUND|ERR_PACKAGE_PATH_NOT_EXPORTED)$/.test(String(error["code"])))
-      return { module: undefined, path: "" }
+      return { modules: [], path: "" }
     throw error
   }
 }
 
-/** A helper of the SDK as this process may use it: its ES module, and its CommonJS one where that was loaded by now. */
+/** A helper of the SDK as this process may use it; its CommonJS module also where it was loaded anew. */
 const copiesOf = (name: string): ReadonlyArray<Readonly<Record<string, unknown>>> => {
-  const { module, path } = helperOf(name)
-  return [module, require.cache[path]?.exports as unknown].filter(isObject)
+  const { modules, path } = helperOf(name)
+  return [...modules, require.cache[path]?.exports as unknown].filter(isObject)
 }
 
 const isObject = (u: unknown): u is Readonly<Record<string, unknown>> => typeof u === "object" && u !== null

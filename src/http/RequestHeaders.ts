@@ -36,7 +36,22 @@ const isForeign = (parameter: string): boolean => {
   return name.trim() === "charset" && !/^"?utf-?8"?$/.test(value.trim())
 }
 
-/** Headers that the SDK sets on its own requests, whatever their values are; those named `x-stainless-…` are its own too. */
+/** Headers by which the SDK says what it is and how it waits; a test reads them from the installed SDK's source. */
+export const telemetryHeaders: ReadonlySet<string> = new Set([
+  "x-stainless-arch",
+  "x-stainless-custom-poll-interval",
+  "x-stainless-helper-method",
+  "x-stainless-lang",
+  "x-stainless-os",
+  "x-stainless-package-version",
+  "x-stainless-poll-helper",
+  "x-stainless-retry-count",
+  "x-stainless-runtime",
+  "x-stainless-runtime-version",
+  "x-stainless-timeout"
+])
+
+/** The other headers that the SDK sets on its own requests, whatever their values are. */
 const sdkHeaders: ReadonlySet<string> = new Set([
   "accept",
   "content-type",
@@ -58,7 +73,7 @@ const callersHeaders: ReadonlySet<string> = new Set([
 ])
 
 /** True for a header that the SDK sets itself. `name` is in lower case. */
-const isSdk = (name: string): boolean => sdkHeaders.has(name) || name.startsWith("x-stainless-")
+const isSdk = (name: string): boolean => sdkHeaders.has(name) || telemetryHeaders.has(name)
 
 /** True for a header that any caller may set: it chooses no account, host or route. `name` is in lower case. */
 export const isOpen = (name: string): boolean => isSdk(name) || callersHeaders.has(name)

@@ -23,9 +23,9 @@ const isCoding = (name: string): boolean => name !== "" && name !== "identity" &
 export const unknownCoding = (codings: ReadonlyArray<string>): string | undefined =>
   codings.find((coding) => !decoders.has(coding))
 
-/** Why a body cannot be read whose coding is unknown. */
-export const unreadable = (coding: string): Error =>
-  new Error(
+/** Why a body cannot be read whose coding is unknown: an error as `fetch` has them. */
+export const unreadable = (coding: string): TypeError =>
+  new TypeError(
     `The response has the content coding ${JSON.stringify(coding.slice(0, 60))}, which cannot be undone. Have the server send ${[...decoders.keys()].join(", ")} or none.`
   )
 

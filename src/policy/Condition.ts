@@ -5,9 +5,11 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { isExact, type JsonObject } from "../CanonicalJson.ts"
+import type { JsonObject } from "../CanonicalJson.ts"
+import { isExact } from "../JsonText.ts"
 import { operations } from "../Operation.ts"
 import type { Principal } from "../Principal.ts"
+import { inexactIn } from "./Inexact.ts"
 import { parameter as parameterOf, read } from "./Parameter.ts"
 import { valueGlob } from "./Pattern.ts"
 
@@ -98,7 +100,7 @@ const parameter = (path: ReadonlyArray<string>): Operand => {
   const named = parameterOf(path.join("."), operations.generate)
   return ({ params }) => {
     const { found, misshapen } = read(named, params)
-    const given = found.map(({ value }) => scalar(value))
+    const given = found.map((each) => (inexactIn(params, each) === undefined ? scalar(each.value) : opaque))
     return misshapen.length === 0 && given.every((value) => value === given[0]) ? given[0] : opaque
   }
 }

@@ -296,7 +296,7 @@ export const check = (constraint: Constraint, params: JsonObject, findings: Arra
     isThere = found.length + lacking.length + misshapen.length > 0
     if (unread.length > 0 && bounds(constraint))
       checkUnread(constraint, unread, new Set(lacking.map(({ path }) => path)), findings)
-    for (const { path, value } of found) checkValue(constraint, path, value, findings)
+    for (const each of found) checkValue(constraint, params, each, findings)
     for (const { expected, path, value } of misshapen)
       findings.push(broken("wrong_type", "mistyped", expected, path, value, source))
     for (const { path, value } of lacking) {
@@ -316,7 +316,7 @@ export const check = (constraint: Constraint, params: JsonObject, findings: Arra
       const value = valueAt(params, name)
       if (value === undefined || value === null) continue
       isThere = true
-      checkValue(constraint, name, value, findings)
+      checkValue(constraint, params, { path: name, value }, findings)
     }
   if (constraint.patterns.length > 0 && parameter.inMessage !== undefined) checkTexts(constraint, params, findings)
   if (required !== undefined && !isThere)
@@ -375,9 +375,10 @@ export const broken = (
   remedy?: Remedy
 ): Finding => ({ _tag: "Broken", code, path, value, relation, bound, policy, note, remedy })
 
-const checkValue = (constraint: Constraint, path: string, value: Json, findings: Array<Finding>): void => {
+const checkValue = (constraint: Constraint, params: JsonObject, found: Found, findings: Array<Finding>): void => {
+  const { path, value } = found
   // A list compares what is inside of a value too; other bounds are on a number itself, or on a length.
-  const number = typeof value === "number" || constraint.lists.length > 0 ? inexactIn(path, value) : undefined
+  const number = typeof value === "number" || constraint.lists.length > 0 ? inexactIn(params, found) : undefined
   if (number !== undefined) findings.push(unreadable(number, constraint.source))
   const mistyped = wrongType(constraint, value)
   if (mistyped !== undefined) findings.push(broken("wrong_type", "mistyped", mistyped.type, path, value, mistyped))

@@ -7,7 +7,7 @@
 import type { Json, JsonObject } from "../CanonicalJson.ts"
 import { type Approval, type Decision, maximumViolations, type Remedy, type Violation } from "../Decision.ts"
 import { type FamilyUse, mustBeNamed, passedFamilies } from "../Families.ts"
-import { operations } from "../Operation.ts"
+import { isTokenCount, operations } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
 import { approvalOf } from "./Approval.ts"
 import { type Bound, broken, check, type Constraint, isGiven, meet } from "./Constraint.ts"
@@ -26,8 +26,6 @@ export interface Request {
   readonly unclear?: ReadonlyArray<Violation> | undefined
   readonly principal: Principal
   readonly now: number
-  /** The text of a value in the request, where that has one. */
-  readonly textAt?: (path: string) => string | undefined
 }
 
 /**
@@ -61,7 +59,7 @@ const namesParameters = ({ cap, constraints, deniedValues, totalTokens }: Rules)
 
 /** What {@link judge} finds, in words. */
 export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Violation> =>
-  judge(rules, request).map((finding) => explain(finding, request.textAt))
+  judge(rules, request).map((finding) => explain(finding))
 
 /** Why a request is refused that cannot be decided: what was thrown on the way. */
 export const undecided = (error: unknown): Violation => ({
@@ -140,7 +138,7 @@ export const decisionOf = (
   for (const finding of findings)
     if (verdict === "allow") remedies.push(finding.remedy!)
     else if (finding.remedy === undefined && (verdict === "pending" || finding.code !== "approval_pending")) {
-      if (violations.length < maximumViolations) violations.push(explain(finding, request.textAt))
+      if (violations.length < maximumViolations) violations.push(explain(finding))
       else more++
     }
   return {
@@ -186,8 +184,9 @@ const checkWindow = (window: Window, now: number, findings: Array<Finding>): voi
 const checkDenied = (denied: DeniedValues, params: JsonObject, findings: Array<Finding>): void => {
   const { decoys = [], found, misshapen, unread = [] } = read(denied.parameter, params)
   const comparesNumbers = denied.values.some((value) => typeof value !== "string")
-  for (const { path, value } of [...found, ...decoys]) {
-    const number = comparesNumbers ? inexactIn(path, value) : undefined
+  for (const each of [...found, ...decoys]) {
+    const { path, value } = each
+    const number = comparesNumbers ? inexactIn(params, each) : undefined
     if (number !== undefined) findings.push(unreadable(number, denied))
     if (anyPart(value, denied.matches))
       findings.push(broken("value_denied", "denied", denied.values, path, value, denied))
@@ -239,7 +238,7 @@ const checkAttestation = (needed: NeededAttestation, request: Request, findings:
   if (condition !== undefined && condition(request) === false) return
   const code = approver === undefined ? "attestation_missing" : "approval_pending"
   // An approval is bound to what was asked, and that must be one thing.
-  const number = approver === undefined ? undefined : inexactIn("", request.params)
+  const number = approver === undefined ? undefined : inexactIn(request.params, { path: "", value: request.params })
   if (number !== undefined) findings.push(unreadable(number, { policy }))
   findings.push({ _tag: "Unattested", code, path: key, policy, needed, principal })
 }
@@ -256,7 +255,12 @@ const checkCap = ({ cap, totalTokens }: Rules, params: JsonObject, findings: Arr
   if (totalTokens === undefined) return boundCap(cap, params, findings)
   const answers = countAnswers(params)
   if (typeof answers === "number") return boundCap(withTotal(cap, totalTokens, answers), params, findings)
-  findings.push(broken("wrong_type", "uncounted", "a count", answers.path, answers.value, totalTokens.source))
+  const number = inexactIn(params, answers)
+  findings.push(
+    number === undefined
+      ? broken("wrong_type", "uncounted", "a count", answers.path, answers.value, totalTokens.source)
+      : unreadable(number, totalTokens.source)
+  )
   boundCap(cap, params, findings)
 }
 
@@ -301,7 +305,8 @@ const countAnswers = (params: JsonObject): number | Found => {
   let answers = 1
   for (const path of ["n", "best_of"]) {
     const value = valueAt(params, path) ?? 1
-    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1) return { path, value }
+    if (typeof value !== "number" || !isTokenCount(value) || inexactIn(params, { path, value }) !== undefined)
+      return { path, value }
     answers = Math.max(answers, value)
   }
   return answers

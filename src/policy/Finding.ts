@@ -5,6 +5,7 @@
  * @since 0.2.0
  */
 import type { Json } from "../CanonicalJson.ts"
+import { isExact } from "../JsonText.ts"
 import type { Remedy, Violation, ViolationCode } from "../Decision.ts"
 import { type Principal, policyId } from "../Principal.ts"
 import type { Inexact } from "./Inexact.ts"
@@ -124,8 +125,8 @@ export const unreadable = (number: Inexact, { policy }: Pick<Source, "policy">):
   policy
 })
 
-/** A finding in words; `textAt` gives the text of a number in the request, where there is one. */
-export const explain = (finding: Finding, textAt?: (path: string) => string | undefined): Violation => {
+/** A finding in words. */
+export const explain = (finding: Finding): Violation => {
   switch (finding._tag) {
     case "Broken":
       return explainBroken(finding)
@@ -142,15 +143,15 @@ export const explain = (finding: Finding, textAt?: (path: string) => string | un
     case "Unattested":
       return explainUnattested(finding)
     case "Unreadable": {
-      const { code, path, policy, value } = finding
-      const actual = (textAt?.(path) ?? String(value)).slice(0, shownWidth)
+      const { code, path, policy, text } = finding
+      const actual = text.slice(0, shownWidth)
       return {
         code,
         path,
         policy,
         actual,
-        message: `${path} is ${actual}, which not every reader takes for the same number (an integer of 2^53 or more), and ${policy} sets a bound that would judge it`,
-        hint: "send a smaller number, or a text"
+        message: `${path} is ${actual}, which not every reader takes for the same number (${isExact(Number(text)) ? "it has more digits than a double" : "an integer of 2^53 or more"}), and ${policy} sets a bound that would judge it`,
+        hint: isExact(Number(text)) ? `send ${String(Number(text))}` : "send a smaller number, or a text"
       }
     }
     case "Stated":

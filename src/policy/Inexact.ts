@@ -1,27 +1,53 @@
 /**
- * Numbers that no rule can judge: an integer of 2^53 or more, which readers take for different numbers. It travels as its
- * text where nothing bounds it; where something does, the request is refused.
+ * Numbers that no rule can judge, because readers take them for different ones: integers of 2^53 or more, and numbers whose
+ * text is another decimal than the double that stands for it. They travel as their text where nothing bounds them; where
+ * something does, the request is refused.
  *
  * @since 0.2.0
  */
-import { isExact, type Json } from "../CanonicalJson.ts"
+import { contentOf, type Json, type JsonObject } from "../CanonicalJson.ts"
+import { isExact } from "../JsonText.ts"
+import type { Found } from "./Parameter.ts"
 
-/** A number that is not exact, and where it stands. */
+/** A number that is not exact, where it stands, and how it is written there. */
 export interface Inexact {
   readonly path: string
-  readonly value: number
+  readonly text: string
 }
 
-/** A value's first inexact number: the value itself, or one inside of it. */
-export const inexactIn = (path: string, value: Json): Inexact | undefined => {
+/** The first inexact number of a value of these params: the value itself, or one inside of it. */
+export const inexactIn = (params: JsonObject, { parts, path, value }: Found): Inexact | undefined => {
+  // A key may be empty, so that a path inside of the whole may be spelt as the one of a member.
+  const [one] = value === params ? (contentOf(params)?.inexact ?? []) : []
+  if (one !== undefined) return { path: one[0], text: one[1] }
+  if (parts !== undefined) return first(parts, (part) => inexactIn(params, part))
+  switch (typeof value) {
+    case "number":
+      return inexact(params, path, value)
+    case "object":
+      return value === null ? undefined : inexactInside(params, path, value)
+    default:
+      return undefined
+  }
+}
+
+const inexact = (params: JsonObject, path: string, value: number): Inexact | undefined => {
+  const text = contentOf(params)?.inexactAt(path)
+  if (text !== undefined) return { path, text }
   // What is no number at all breaks other rules.
-  if (typeof value === "number") return isExact(value) || !Number.isFinite(value) ? undefined : { path, value }
-  if (typeof value !== "object" || value === null) return undefined
-  for (const key of Object.keys(value)) {
-    const [step, member] = Array.isArray(value)
-      ? [`${path}[${key}]`, value[Number(key)] as Json]
-      : [path === "" ? key : `${path}.${key}`, (value as { readonly [key: string]: Json })[key]!]
-    const found = inexactIn(step, member)
+  return isExact(value) || !Number.isFinite(value) ? undefined : { path, text: String(value) }
+}
+
+const inexactInside = (params: JsonObject, path: string, value: object): Inexact | undefined => {
+  const isArray = Array.isArray(value)
+  return first(Object.entries(value) as ReadonlyArray<[string, Json]>, ([key, member]) =>
+    inexactIn(params, { path: isArray ? `${path}[${key}]` : path === "" ? key : `${path}.${key}`, value: member })
+  )
+}
+
+const first = <A>(many: ReadonlyArray<A>, look: (one: A) => Inexact | undefined): Inexact | undefined => {
+  for (const one of many) {
+    const found = look(one)
     if (found !== undefined) return found
   }
   return undefined

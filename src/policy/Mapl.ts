@@ -9,7 +9,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { RE2JS } from "re2js"
 import { snapshot } from "../CanonicalJson.ts"
-import { unseen } from "../Text.ts"
+import { idFault } from "../Name.ts"
 import { type Condition, parse as parseCondition } from "./Condition.ts"
 import type { Excerpt } from "./Diagnostic.ts"
 import { describe, type Fault, faultsOf as readFaults, type Home, showValue, valueAt } from "./Fault.ts"
@@ -402,11 +402,12 @@ const policyId = (description: string, examples: ReadonlyArray<string>) =>
     nonEmpty,
     check(
       // A document for a name that only looks like another one's would be for somebody else. An editor sees a part of this.
-      (id: string) =>
-        (id.trim() === id && !unseen.test(id)) ||
-        "must not hold control characters, others that are not seen, or outer blanks",
+      (id: string) => {
+        const fault = idFault(id)
+        return fault === undefined || `must be a kind and a name, such as user:alice: ${fault}`
+      },
       {
-        pattern: String.raw`^[^\s\u0000-\u001f\u007f-\u009f](?:[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$`
+        pattern: String.raw`^[^\s:\u0000-\u001f\u007f-\u009f](?:[^:\u0000-\u001f\u007f-\u009f]*[^\s:\u0000-\u001f\u007f-\u009f])?(?::[^\s\u0000-\u001f\u007f-\u009f](?:[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?)?$`
       }
     )
   )

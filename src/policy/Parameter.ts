@@ -35,8 +35,10 @@ export interface Parameter {
   readonly arrays: "any" | "filled" | "none"
 }
 
-/** A value in a request. */
-export type Found = Located
+/** A value in a request. `parts`: what it is made of, where it is several values that count as one. */
+export interface Found extends Located {
+  readonly parts?: ReadonlyArray<Located>
+}
 
 /**
  * Everything that a parameter reaches: the values that are there, the elements of an array that lack the field, and the
@@ -246,7 +248,8 @@ const toolParameter = (name: string): Pick<Parameter, "canonical" | "inTools"> |
 /** `tools` as a whole: every list that brings some. Several count as one list, so that a bound on its length holds. */
 const readLists = ({ lists, misshapen, tools, unread }: RequestTools): Reading => {
   const [first, ...others] = lists
-  const joined = first && (others.length === 0 ? first : { ...first, value: lists.flatMap(({ value }) => value) })
+  const joined =
+    first && (others.length === 0 ? first : { ...first, value: lists.flatMap(({ value }) => value), parts: lists })
   const decoys = tools.filter(({ role }) => role !== "choice").flatMap(({ types }) => types)
   return {
     found: joined === undefined ? misshapen : [joined, ...misshapen],

@@ -169,7 +169,6 @@ const make = (
   ): Judgement & { readonly limits: ReadonlyArray<RateLimit> } => {
     const { app, behalf, intents, isText, params, resource } = call
     const { revision } = book
-    const textAt = (path: string): string | undefined => call.textAt(path)
     const rulesOf = (about: string) => Result.try(() => book.find({ principal, app, intents, behalf }).rules(about))
     const by = <A>(rules: Result.Result<Rules, unknown>, f: (rules: Rules) => A): Result.Result<A, unknown> =>
       Result.flatMap(rules, (found) => Result.try(() => f(found)))
@@ -178,7 +177,7 @@ const make = (
       by(rules, (found) => {
         // Where no document says anything, what a request means is the provider's affair alone.
         const unclear = book.isConfigured || intents.length > 0 ? ambiguities(call, found) : undefined
-        return decide(found, { params, isText, principal, now, unclear, textAt }, revision)
+        return decide(found, { params, isText, principal, now, unclear }, revision)
       }),
       (error) => refusalOf({ resource, principal, policies: [], revision }, [undecided(error)])
     )
@@ -190,7 +189,7 @@ const make = (
       judge: {
         recheck: (given) =>
           Result.getOrElse(
-            by(rules, (found) => evaluate(found, { params: given, principal, now, textAt })),
+            by(rules, (found) => evaluate(found, { params: given, principal, now })),
             (error) => [undecided(error)]
           ),
         tool: (name, args) =>

@@ -6,6 +6,7 @@
  */
 import type { Json, JsonObject } from "../CanonicalJson.ts"
 import { isArray, isObject } from "../Json.ts"
+import { itemLists, toolsOf } from "../RequestTools.ts"
 
 /**
  * A text and where it stands.
@@ -29,7 +30,7 @@ export const textsOf = (params: JsonObject): ReadonlyArray<RequestText> => {
   const kept = read.get(params)
   if (kept !== undefined) return kept
   const texts: Array<RequestText> = []
-  const { functions, input, instructions, messages, prediction, prompt, response_format, suffix, text, tools } = params
+  const { functions, instructions, prediction, prompt, response_format, suffix, text, tools } = params
   prose(instructions, "instructions", texts, "developer")
   const variables = isObject(prompt) && isObject(prompt["variables"]) ? prompt["variables"] : {}
   // Their names are the customer's, `type` among them.
@@ -40,15 +41,16 @@ export const textsOf = (params: JsonObject): ReadonlyArray<RequestText> => {
   schema(functions, "functions", "functions", texts)
   schema(response_format, "response_format", "response_format", texts)
   if (isObject(text)) schema(text["format"], "text.format", "format", texts)
-  // Items of an input bring tools and formats as well.
-  if (isArray(input))
-    for (const [at, item] of input.entries())
-      if (isObject(item)) {
-        schema(item["tools"], `input[${at}].tools`, "tools", texts)
-        if (isObject(item["text"])) schema(item["text"]["format"], `input[${at}].text.format`, "format", texts)
-      }
-  join(messages, "messages", texts)
-  join(input, "input", texts)
+  // Items bring tools and formats as well.
+  const { lists, misshapen } = toolsOf(params)
+  for (const { path, value } of [...lists, ...misshapen])
+    if (/\.(?:tools|functions)$/u.test(path)) schema(value, path, "tools", texts)
+  for (const list of itemLists)
+    for (const [at, item] of itemsOf(params[list]).entries())
+      if (isObject(item) && isObject(item["text"]))
+        schema(item["text"]["format"], `${list}[${at}].text.format`, "format", texts)
+  for (const list of itemLists) join(params[list], list, texts)
+  for (const [name, value] of Object.entries(variables)) join(value, `prompt.variables.${name}`, texts)
   join(prediction, "prediction", texts)
   read.set(params, texts)
   return texts
@@ -94,16 +96,22 @@ const said: ReadonlySet<string> = new Set([
 /** Members whose own members have names that their author chose. */
 const naming: ReadonlySet<string> = new Set(["properties", "patternProperties", "$defs", "definitions"])
 
-/** The parts of a message joined, where there are several. */
+const itemsOf = (value: Json | undefined): ReadonlyArray<Json> => (isArray(value) ? value : [])
+
+/** The parts of a message joined, where there are several. What tools and schemas list are no parts. */
 const join = (value: Json | undefined, path: string, texts: Array<RequestText>): void => {
   if (isArray(value)) {
     const parts = value.map(partOf).filter((part) => part !== undefined)
     if (parts.length > 1) texts.push({ path, text: parts.join(""), kind: "joined" })
     for (const [at, one] of value.entries()) join(one, `${path}[${at}]`, texts)
-  } else if (isObject(value)) for (const [key, one] of Object.entries(value)) join(one, `${path}.${key}`, texts)
+  } else if (isObject(value))
+    for (const [key, one] of Object.entries(value)) if (!listing.has(key)) join(one, `${path}.${key}`, texts)
 }
 
+const listing: ReadonlySet<string> = new Set(["tools", "functions", "format"])
+
 const partOf = (part: Json): string | undefined => {
+  if (typeof part === "string") return part
   if (!isObject(part)) return undefined
   const text = part["text"] ?? part["refusal"]
   return typeof text === "string" ? text : undefined

@@ -5,6 +5,7 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
+import { maximumName } from "../Name.ts"
 import { instant, parseAttestation } from "./Mapl.ts"
 
 /** How many members a value has, all objects in it counted; `NaN` where it is not known to be right. */
@@ -64,7 +65,13 @@ const record =
     return members
   }
 
-const id: Shape = (value) => known(typeof value === "string" && /^[!-~](?:[ -~]*[!-~])?$/u.test(value))
+/** Kind and name of ASCII, none with a blank at its ends. */
+const id: Shape = (value) =>
+  known(
+    typeof value === "string" &&
+      value.length <= maximumName &&
+      /^[!-9;-~](?:[ -9;-~]*[!-9;-~])?(?::[!-~](?:[ -~]*[!-~])?)?$/u.test(value)
+  )
 
 const day: Shape = (value) => known(typeof value === "string" && instant(value, "first") !== undefined)
 

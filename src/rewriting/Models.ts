@@ -45,7 +45,8 @@ const someValues = Schema.optionalKey(Schema.Union([Schema.Literal(false), Schem
  * What a model does not take of the parameters that other models take: `false` for a parameter that it refuses, a list for
  * one of which it takes these values only. What is not named is taken. One name stands for all spellings: `verbosity` is
  * `text.verbosity` too, `reasoning_effort` `reasoning.effort`, `response_format` the type of `text.format`, `logprobs`
- * `top_logprobs`.
+ * `top_logprobs`. `n` is more than one answer. `tool_types` are the tools besides functions, by type (`custom`, `mcp`, or
+ * `web_search_options`); of OpenAI's models `false` also says that none is known of.
  */
 export const Parameters = Schema.Struct({
   temperature: untaken,
@@ -60,6 +61,8 @@ export const Parameters = Schema.Struct({
   stop: untaken,
   prediction: untaken,
   parallel_tool_calls: untaken,
+  n: untaken,
+  tool_types: someValues,
   response_format: someValues
 })
 export interface Parameters extends Schema.Struct.Type<typeof Parameters.fields> {}

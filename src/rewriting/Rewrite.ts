@@ -10,7 +10,7 @@ import { type Json, type JsonObject, snapshot } from "../CanonicalJson.ts"
 import { isArray, isObject } from "../Json.ts"
 import type { Decision, Edit, Remedy, Violation } from "../Decision.ts"
 import { type Endpoint, endpointAt, isOperation, isTokenCount, operations, outputTokenCaps } from "../Operation.ts"
-import { bringsTools, type Located } from "../RequestTools.ts"
+import { bringsTools, itemLists, type Located } from "../RequestTools.ts"
 import { capsOf, type Modality, type Models } from "./Models.ts"
 import { unsupported } from "./Support.ts"
 
@@ -158,7 +158,7 @@ const endpointOf = ({ endpoint, operation }: Call): Endpoint | undefined =>
   isOperation(operation) ? endpointAt(operations[operation], endpoint) : undefined
 
 /** Images stand in messages, in what tools gave back, and in the variables of a stored prompt. */
-const hasImages = ({ input, messages, prompt }: JsonObject): boolean => [input, messages, prompt].some(holdsImage)
+const hasImages = (params: JsonObject): boolean => [...itemLists, "prompt"].some((name) => holdsImage(params[name]))
 
 const holdsImage = (value: Json | undefined): boolean =>
   isArray(value)

@@ -5,7 +5,7 @@
  */
 import type { Json, JsonObject } from "../CanonicalJson.ts"
 import { isArray, isObject } from "../Json.ts"
-import type { Located } from "../RequestTools.ts"
+import { itemLists, type Located, type RequestTool, toolsOf } from "../RequestTools.ts"
 import type { Model, Parameters } from "./Models.ts"
 
 /**
@@ -29,12 +29,13 @@ export const unsupported = (params: JsonObject, model: Model | undefined): Unsup
     if (taken === undefined) continue
     for (const path of paths) {
       const value = valueAt(params, path)
+      if (name === "n" && value === 1) continue
       if (value === null || (typeof taken === "object" && typeof value === "string" && taken.includes(value))) continue
       if (removable.some((holder) => path.startsWith(`${holder.path}.`))) continue
       ;(mayGo ? removable : blocking).push({ path, value })
     }
   }
-  blocking.push(...items(params, model.parameters))
+  blocking.push(...items(params, model.parameters), ...tools(params, model.parameters))
   return { removable, blocking }
 }
 
@@ -61,28 +62,44 @@ const settings: ReadonlyArray<Setting> = [
   { name: "logit_bias", paths: ["logit_bias"], mayGo: false },
   { name: "stop", paths: ["stop"], mayGo: false },
   { name: "prediction", paths: ["prediction"], mayGo: false },
+  { name: "n", paths: ["n"], mayGo: false },
   { name: "parallel_tool_calls", paths: ["parallel_tool_calls"], mayGo: false },
   { name: "response_format", paths: ["response_format.type", "text.format.type"], mayGo: false }
 ]
 
+/** Tools of a type that the model does not take. What brings tools out of sight (a stored prompt) is not looked for. */
+const tools = (params: JsonObject, { tool_types: types }: Parameters): ReadonlyArray<Located> =>
+  types === undefined
+    ? []
+    : toolsOf(params).tools.filter(
+        (tool) =>
+          tool.role !== "choice" &&
+          typesOf(tool).some((type) => type !== "function" && !(types !== false && types.includes(String(type))))
+      )
+
+/** What the provider runs for a member of the request is known by that member. */
+const typesOf = ({ path, types }: RequestTool): ReadonlyArray<Json> =>
+  path.endsWith("]") ? types.map(({ value }) => value) : [path]
+
 /** Members of lists that ask for what the model does not take. */
-const items = ({ include, input }: JsonObject, { logprobs, reasoning, reasoning_effort: efforts }: Parameters) => {
+const items = (params: JsonObject, { logprobs, reasoning, reasoning_effort: efforts }: Parameters) => {
   const found: Array<Located> = []
-  for (const [at, value] of listOf(include).entries())
+  for (const [at, value] of listOf(params["include"]).entries())
     if (
       (logprobs === false && value === "message.output_text.logprobs") ||
       (reasoning === false && value === "reasoning.encrypted_content")
     )
       found.push({ path: `include[${at}]`, value })
-  for (const [at, item] of listOf(input).entries()) {
-    if (!isObject(item)) continue
-    const effort = valueAt(item, "reasoning.effort")
-    if (
-      (reasoning === false && (item["type"] === "reasoning" || valueAt(item, "reasoning") !== null)) ||
-      (effort !== null && (efforts === false || (efforts !== undefined && !efforts.includes(String(effort)))))
-    )
-      found.push({ path: `input[${at}]`, value: item })
-  }
+  for (const list of itemLists)
+    for (const [at, item] of listOf(params[list]).entries()) {
+      if (!isObject(item)) continue
+      const effort = valueAt(item, "reasoning.effort")
+      if (
+        (reasoning === false && (item["type"] === "reasoning" || valueAt(item, "reasoning") !== null)) ||
+        (effort !== null && (efforts === false || (efforts !== undefined && !efforts.includes(String(effort)))))
+      )
+        found.push({ path: `${list}[${at}]`, value: item })
+    }
   return found
 }
 

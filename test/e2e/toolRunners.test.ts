@@ -451,13 +451,13 @@ describe("the SDK's other runners", () => {
     expect(message.content).toBe("undefined")
   })
 
-  it("a runner of CommonJS is judged as one of the ES module is", async () => {
+  it("a runner of CommonJS that is loaded after the client was made is judged as one of the ES module is", async () => {
+    const carol = await open()
     const require = createRequire(import.meta.url)
     const { ResponsesToolRunner: CommonJs } = require("openai/helpers/responses-tool-runner") as {
       ResponsesToolRunner: typeof ResponsesToolRunner
     }
     expect(CommonJs).not.toBe(ResponsesToolRunner)
-    const carol = await open()
     answers = [responds(call("wire_money", {})), done()]
     const functions = [{ tool: declare("wire_money"), execute: () => "wired" }]
     await new CommonJs({ functions }).run(carol, params)

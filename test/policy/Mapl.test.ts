@@ -135,7 +135,7 @@ describe("a policy", () => {
       { policy_id: "x", constraints: { "tool:*/x": { a: 5 } } },
       /^constraints\["tool:\*\/x"\]\.a: expected a list of allowed values, or an object such as .*, found 5$/
     ],
-    ["an id with a line break", { policy_id: "user:a\nb" }, /control characters/],
+    ["an id with a line break", { policy_id: "user:a\nb" }, /its name holds U\+000A, which is not seen/],
     ["no object", [], /^expected a policy, such as .*, found \[\]$/]
   ]
   for (const [what, value, fault] of wrong)

@@ -196,15 +196,40 @@ const conversation = ["messages", "input"]
 const common = [caps, tools, conversation]
 /** Settings by their names in chat completions and responses; `[]?` is for elements that may have none. */
 const settings = [
-  ["reasoning_effort", "reasoning.effort", "input[]?.reasoning.effort"],
+  ["reasoning_effort", "reasoning.effort", "input[]?.reasoning.effort", "instructions[]?.reasoning.effort"],
   ["reasoning.summary", "reasoning.generate_summary"],
   ["verbosity", "text.verbosity"],
-  ["response_format.json_schema.name", "text.format.name", "input[]?.text.format.name"],
-  ["response_format.json_schema.description", "text.format.description", "input[]?.text.format.description"],
-  ["response_format.json_schema.schema", "text.format.schema", "input[]?.text.format.schema"],
-  ["response_format.json_schema.strict", "text.format.strict", "input[]?.text.format.strict"],
-  ["response_format.json_schema", "text.format.schema", "input[]?.text.format.schema"],
-  ["response_format", "text.format", "input[]?.text.format"],
+  [
+    "response_format.json_schema.name",
+    "text.format.name",
+    "input[]?.text.format.name",
+    "instructions[]?.text.format.name"
+  ],
+  [
+    "response_format.json_schema.description",
+    "text.format.description",
+    "input[]?.text.format.description",
+    "instructions[]?.text.format.description"
+  ],
+  [
+    "response_format.json_schema.schema",
+    "text.format.schema",
+    "input[]?.text.format.schema",
+    "instructions[]?.text.format.schema"
+  ],
+  [
+    "response_format.json_schema.strict",
+    "text.format.strict",
+    "input[]?.text.format.strict",
+    "instructions[]?.text.format.strict"
+  ],
+  [
+    "response_format.json_schema",
+    "text.format.schema",
+    "input[]?.text.format.schema",
+    "instructions[]?.text.format.schema"
+  ],
+  ["response_format", "text.format", "input[]?.text.format", "instructions[]?.text.format"],
   ["user", "safety_identifier"]
 ]
 const groupsOf = (resource: string): ReadonlyArray<ReadonlyArray<string>> =>

@@ -9,7 +9,6 @@ import { isDeepStrictEqual } from "node:util"
 import {
   canonicalize,
   edited,
-  isExact,
   type Json,
   type JsonObject,
   maximumDepth,
@@ -17,8 +16,24 @@ import {
   parseStrictObject
 } from "../../src/CanonicalJson.ts"
 import { Content } from "../../src/Content.ts"
-import { canonicalOf, elementsOf, membersOf, textAt } from "../../src/JsonText.ts"
+import { canonicalOf, elementsOf, isExact, membersOf, textAt } from "../../src/JsonText.ts"
 import { Random } from "../policy/random.ts"
+
+/** True for a number that a reader of decimals and one of doubles take for the same, which is no integer of 2^53 or more. */
+const isRead = (text: string): boolean => {
+  const fractionOf = (number: string): readonly [bigint, bigint] => {
+    const [digits = "", exponent = "0"] = number.toLowerCase().split("e")
+    const [whole = "", decimals = ""] = digits.split(".")
+    const power = Number(exponent) - decimals.length
+    return power < 0
+      ? [BigInt(whole + decimals), 10n ** BigInt(-power)]
+      : [BigInt(whole + decimals) * 10n ** BigInt(power), 1n]
+  }
+  const double = Number(text)
+  const [a, b] = fractionOf(text.replace(/^-/u, ""))
+  const [c, d] = fractionOf(String(Math.abs(double)))
+  return a * d === b * c && (Number.isSafeInteger(double) || !Number.isInteger(double))
+}
 
 /** How often each thing was met. */
 export type Tally = Map<string, number>
@@ -46,7 +61,7 @@ const characters = [
   ":"
 ]
 const numbers =
-  "0 -0 1 -1 12 1.0 1.50 1e2 1E+2 100 1e20 1e21 1e-7 0.1 5e-324 1e-400 123456789012345 1234567890123456 9007199254740991 9007199254740993 9223372036854775807 2E308".split(
+  "0 -0 1 -1 12 1.0 1.50 1e2 1E+2 100 1e20 1e21 1e-7 0.1 5e-324 1e-400 123456789012345 1234567890123456 9007199254740991 9007199254740993 9223372036854775807 2E308 0.99999999999999999999 500.00000000000000001 -0.10000000000000000001 0.1000000000000000000 5.00E+0002 0.000000000000000000123 12345678901234567e-10 1234567890123456.5e-3 0e-999 -0.0E5 9007199254740991.0000000000000001".split(
     " "
   )
 
@@ -215,6 +230,13 @@ const check = (seed: number, tally: Tally): void => {
     holds(there !== undefined && isDeepStrictEqual(JSON.parse(there), found), `another value at ${path}`)
     holds(textAt(content.bytes, path) === there, `another text at ${path}`)
   }
+
+  for (const [path, there] of texts)
+    if (!path.includes("a.b") && /^[-\d]/u.test(there)) {
+      const expected = isRead(there) ? undefined : there
+      holds(content.inexact.get(path) === expected, `exact or not: ${there} at ${path}`)
+      holds(content.inexactAt(path) === expected, `exact or not, asked alone: ${there} at ${path}`)
+    }
 
   holds(edited(content, value, structuredClone(value) as JsonObject) === content, "an edit that changes nothing")
   const after = changed(random, value)

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { compare, rare, requestsPerSet, type Tally } from "../policy/rounds.ts"
 
-const pairs = 200_000
-const chunks = 4
+/** The deep tests take ten million others. */
+const pairs = 40_000
+const chunks = 2
 
 describe("policy decides as the naive evaluator does", () => {
   const total: Tally = new Map()

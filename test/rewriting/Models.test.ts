@@ -18,6 +18,7 @@ import {
 } from "../../src/rewriting/Models.ts"
 import { membersOf } from "../sdkTypes.ts"
 import { modelNames } from "./sdk.ts"
+import { hostedTypes, namedTypes } from "../../src/RequestTools.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 const find = (name: string) => lookup(openai, name)
@@ -164,11 +165,24 @@ describe("what the catalogue says of parameters", () => {
     assert.isNotEmpty(known)
     for (const { models, parameters } of known)
       for (const [name, taken] of Object.entries(parameters)) {
-        assert.isTrue(chat.has(name) || name === "reasoning", name)
+        assert.isTrue(chat.has(name) || name === "reasoning" || name === "tool_types", name)
         if (taken === false) continue
+        if (name === "tool_types") {
+          for (const type of taken) assert.isTrue(namedTypes.has(type) || hostedTypes.has(type), type)
+          continue
+        }
         const literals = chat.get(name === "response_format" ? "response_format.type" : name)?.literals ?? new Set()
         assert.includeMembers([...literals], [...taken], `${name} of ${models[0].family}`)
       }
+  })
+
+  it("says of every model with tools which types it takes, and of every reasoning model that it gives one answer", () => {
+    for (const { models, parameters = {}, tools, modality, date, source } of openai) {
+      if (modality === "realtime" || modality === "computer") continue
+      if (tools) assert.isDefined(parameters.tool_types, models[0].family)
+      if (parameters.tool_types) assert.match(`${source} ${date}`, /New tools and features.* 2026-11-17/u)
+      if (parameters.temperature === false) assert.isFalse(parameters.n, models[0].family)
+    }
   })
 
   it("is known of every model that writes text", () => {

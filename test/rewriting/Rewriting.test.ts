@@ -720,6 +720,8 @@ describe("a downgrade makes a call that the new model takes", () => {
     ["gpt-4o", "o4-mini", { stop: ["\n"] }],
     ["gpt-4o", "o4-mini", { prediction: { type: "content", content: "x" } }],
     ["gpt-4o", "o4-mini", { parallel_tool_calls: false }],
+    ["gpt-4o", "o4-mini", { n: 2 }],
+    ["gpt-4o", "o4-mini", { n: 0 }],
     ["gpt-4o", "gpt-4-turbo", { response_format: { type: "json_schema", json_schema: {} } }],
     ["gpt-4o", "gpt-4o-2024-05-13", { response_format: { type: "json_schema", json_schema: {} } }],
     ["gpt-4", "gpt-3.5-turbo-0301", { response_format: { type: "json_object" } }],
@@ -737,6 +739,41 @@ describe("a downgrade makes a call that the new model takes", () => {
       if (asked === "gpt-5") return
       const next = asked === "gpt-4" ? "gpt-3.5-turbo" : "gpt-4.1-mini"
       assert.deepStrictEqual(yield* edits({ model: [target, next] }, call), { model: next })
+    })
+  )
+
+  it.effect.each<[string, string, ReadonlyArray<object>]>([
+    ["gpt-5", "gpt-4o", [{ type: "custom", name: "sql" }]],
+    ["gpt-5", "gpt-4o", [{ type: "namespace", name: "n", tools: [{ type: "custom", name: "sql" }] }]],
+    ["gpt-5", "gpt-4o", [{ type: "namespace", name: "n", tools: [{ type: "function", name: "f" }] }]],
+    ["gpt-5", "gpt-5-mini", [{ type: "apply_patch" }]],
+    ["gpt-4o", "gpt-4o-mini", [{ type: "web_search" }]],
+    ["gpt-4o", "gpt-4o-mini", [{ type: "function", name: "f" }, { type: "computer" }]],
+    ["gpt-4o", "gpt-4-turbo", [{ type: "file_search", vector_store_ids: [] }]],
+    ["gpt-4o", "gpt-4o-mini", [{ type: "unheard_of" }]]
+  ])("is refused from %s to %s with a tool that it is not known to take: %j", ([asked, target, tools]) =>
+    Effect.gen(function* () {
+      for (const params of [
+        { input: "x", tools },
+        { input: [{ type: "additional_tools", role: "developer", tools }] }
+      ]) {
+        const error = yield* refusal({ model: [target] }, responses({ model: asked, ...params }))
+        assert.deepStrictEqual(error.codes, ["value_not_allowed"])
+        assert.match(error.decision.violations[0]!.message, new RegExp(`${target} does not take .*tools\\[`, "u"))
+      }
+      assert.deepStrictEqual(yield* edits({ model: [asked] }, responses({ model: asked, input: "x", tools })), {})
+    })
+  )
+
+  it.effect.each<[string, string, object]>([
+    ["gpt-4o", "o4-mini", { n: 1 }],
+    ["gpt-4o", "gpt-4o-mini", { n: 3 }],
+    ["gpt-5", "gpt-4o", { input: "x", tools: [{ type: "function", name: "f" }] }],
+    ["gpt-5", "gpt-4o", { input: "x", tools: [{ type: "mcp", server_label: "s" }, { type: "code_interpreter" }] }]
+  ])("is made from %s to %s with %j, which it takes", ([asked, target, params]) =>
+    Effect.gen(function* () {
+      const call = "input" in params ? responses({ model: asked, ...params }) : chat({ model: asked, ...params })
+      assert.deepStrictEqual(yield* edits({ model: [target] }, call), { model: target })
     })
   )
 

@@ -35,7 +35,7 @@ export class Body implements Reads {
     const last = this.#coders.at(-1)
     this.#resume = last === undefined ? resume : () => last.resume()
     if (last !== undefined) this.#decode(last, resume)
-    if (unknown !== undefined) this.fail(new TypeError("terminated", { cause: unreadable(unknown) }))
+    if (unknown !== undefined) this.fail(unreadable(unknown))
   }
 
   /** Takes what came in from the network; false where it has to wait. */

@@ -1,8 +1,12 @@
-/** Integers of 2^53 or more: they travel as they were written, and are judged by nobody. */
+/**
+ * Numbers that readers take for different ones: integers of 2^53 or more, and those with more digits than a double has. They
+ * travel as they were written, and are judged by nobody.
+ */
 import * as Effect from "effect/Effect"
 import { AzureOpenAI } from "openai"
 import { describe, expect, it } from "vitest"
 import { Call, Pipeline, SecureAzureOpenAI, secureFetch, SecureOpenAI, type SecureOptions } from "../../../src/index.ts"
+import { mintToken } from "../../../src/testing/index.ts"
 import { arrives, type Attempt, attempt, policies, refused, useLab } from "./lab.ts"
 
 const lab = useLab()
@@ -27,7 +31,13 @@ describe("a large integer goes out as it was written", () => {
     ["in a tool's schema", bodyOf(`,"tools":${tools}`)],
     ["as a seed", bodyOf(`,"seed":-${large}`)],
     ["in metadata", bodyOf(`,"metadata":{"a":[1e300,{"b":1E22}]}`)],
-    ["2^53 itself", bodyOf(`,"x":9007199254740992`)]
+    ["2^53 itself", bodyOf(`,"x":9007199254740992`)],
+    ["and so does one of more digits than a double has", bodyOf(`,"x":[0.10000000000000000001,1e-400,{"y":-1e-400}]`)],
+    ["and the same number in more letters", bodyOf("").replace("5}", "5.000000000000000000000E+000}")],
+    [
+      "a number of many digits in a text, and a key",
+      bodyOf(`,"metadata":{"0.99999999999999999999":"1e-400,0.10000000000000000001"}`)
+    ]
   ])("%s", async (_, body) => {
     const l = lab()
     arrives(body)(await attempt(l, await l.as("alice"), raw(body)))
@@ -92,7 +102,7 @@ describe("a large integer goes out as it was written", () => {
   })
 })
 
-describe("a large integer is refused, by its path, where a rule would judge it", () => {
+describe("a number that readers take for different ones is refused, by its path, where a rule would judge it", () => {
   const path = "tools[0].function.parameters.properties.id.maximum"
   it.each<readonly [string, ReadonlyArray<object>, string, string, string]>([
     ["a maximum", under({ [generate]: { seed: { max: 10 } } }), `,"seed":${large}`, "seed", large],
@@ -121,6 +131,57 @@ describe("a large integer is refused, by its path, where a rule would judge it",
       `,"metadata":{"a":{"b.c":9007199254740993}}`,
       "metadata.a.b.c",
       "9007199254740993"
+    ],
+    ...["0.99999999999999999999", "1e-400", "499.99999999999999999", "500.00000000000000001", "-1e-400"].map(
+      (number): readonly [string, ReadonlyArray<object>, string, string, string] => [
+        `a cap, ${number}`,
+        policies,
+        `,"max_completion_tokens":${number}`,
+        "max_completion_tokens",
+        number
+      ]
+    ),
+    [
+      "a range",
+      under({ [generate]: { top_p: { range: [0, 1] } } }),
+      `,"top_p":1.00000000000000000001`,
+      "top_p",
+      "1.00000000000000000001"
+    ],
+    [
+      "a list of numbers",
+      under({ [generate]: { top_p: [1, 0.5] } }),
+      `,"top_p":0.50000000000000000001`,
+      "top_p",
+      "0.50000000000000000001"
+    ],
+    [
+      "a list of values that one is inside of",
+      under({ [generate]: { stop: [[[1]]] } }),
+      `,"stop":[["x"],[2,1.00000000000000000001]]`,
+      "stop[1][1]",
+      "1.00000000000000000001"
+    ],
+    [
+      "a denied number",
+      under({}, { constraints: { denied_parameters: { [generate]: { metadata: [1] } } } }),
+      `,"metadata":{"a":[{"b.c":0.99999999999999999999}]}`,
+      "metadata.a[0].b.c",
+      "0.99999999999999999999"
+    ],
+    [
+      "two lists of tools that count as one",
+      under({ [generate]: { tools: [{ type: "function", function: { name: "f", x: 1 } }] } }),
+      `,"tools":[{"type":"function","function":{"name":"f","x":1}}],"functions":[{"name":"f","x":1.00000000000000000001}]`,
+      "functions[0].x",
+      "1.00000000000000000001"
+    ],
+    [
+      "a total over a count",
+      under({ [generate]: { total_tokens: { max: 100 } } }),
+      `,"n":1.00000000000000000001`,
+      "n",
+      "1.00000000000000000001"
     ]
   ])("%s", async (_, documents, members, path, number) => {
     const l = lab(documents)
@@ -133,20 +194,20 @@ describe("a large integer is refused, by its path, where a rule would judge it",
     expect(String(seen.error)).not.toContain("column")
   })
 
-  it("a condition, which then counts as met", async () => {
+  it.each([large, "1.00000000000000000001"])("a condition, which then counts as met: %s", async (number) => {
     const l = lab(under({}, { attestations: ["mfa::{params.seed > 9300000000000000000}"] }))
     const alice = await l.as("alice")
-    refused("attestation_missing")(await attempt(l, alice, raw(bodyOf(`,"seed":${large}`))))
+    refused("attestation_missing")(await attempt(l, alice, raw(bodyOf(`,"seed":${number}`))))
     l.provider.behave({})
     await attempt(l, alice, raw(bodyOf(',"seed":7')))
     expect(l.provider.hits.map(({ text }) => text)).toEqual([bodyOf(',"seed":7')])
   })
 
-  it("an approval of what was asked", async () => {
+  it.each([large, "7.00000000000000000001"])("an approval of what was asked: %s", async (number) => {
     const approval = { attestations: { second: { approval_criteria: "role:treasurer" } } }
     const l = lab(under({}, { attestations: ["second"], constraints: approval }))
     const alice = await l.as("alice")
-    refused("invalid_body")(await attempt(l, alice, raw(bodyOf(`,"x":[${large}]`))))
+    refused("invalid_body")(await attempt(l, alice, raw(bodyOf(`,"x":[${number}]`))))
     const pending = await attempt(l, alice, raw(bodyOf(',"x":[7]')))
     expect(pending.error).toMatchObject({ code: "approval_pending" })
   })
@@ -159,7 +220,58 @@ describe("a large integer is refused, by its path, where a rule would judge it",
   })
 })
 
-describe("a tool that the model calls with a large integer", () => {
+describe("where the model has another name at the provider, or a stage of one's own changes the call", () => {
+  const number = "0.99999999999999999999"
+  const body = `{"model":"gpt-4o-mini","messages":[],"max_tokens":${number}}`
+
+  it("a deployment", async () => {
+    const l = lab(under({ [generate]: { max_tokens: { max: 9 } } }))
+    const azure = l.make(
+      SecureAzureOpenAI as never,
+      {
+        apiVersion: "2024-10-21",
+        deployments: { "gpt-4o-mini": "gpt-4o" }
+      } as never
+    )
+    const alice = await azure.asUser(mintToken({ sub: "alice" }))
+    const seen = await attempt(l, azure, () =>
+      secureFetch(alice)("https://api.openai.com/v1/chat/completions", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body
+      }).then((response) => {
+        throw Object.assign(new Error(), { code: "policy_denied", status: response.status })
+      })
+    )
+    refused("invalid_body")(seen)
+  })
+
+  it("a stage", async () => {
+    const layer: NonNullable<SecureOptions["layer"]> = Pipeline.layerFrom(
+      ({ audit, identity, invocation, policy, rewriting, signing }) =>
+        (call) =>
+          identity
+            .resolve(Call.withParams(call, { ...call.params, user: "x" }))
+            .pipe(
+              Effect.flatMap(signing.sign),
+              Effect.flatMap(policy.evaluate),
+              Effect.flatMap(rewriting.apply),
+              Effect.flatMap(audit.commit),
+              Effect.flatMap(invocation.invoke)
+            )
+    )
+    const l = lab([
+      {
+        policy_id: "app:lab",
+        resources: ["tool:lab/**"],
+        constraints: { parameters: { [generate]: { max_tokens: { max: 9 } } } }
+      }
+    ])
+    refused("invalid_body")(await attempt(l, l.make(SecureOpenAI, { layer }), raw(body)))
+  })
+})
+
+describe("a tool that the model calls with such a number", () => {
   const call = (args: string) => ({ id: "c1", type: "function" as const, function: { name: "pay", arguments: args } })
   const documents = (parameters: object) => [
     { policy_id: "app:lab", resources: ["tool:lab/**"], constraints: { parameters: { "tool:lab/pay": parameters } } }
@@ -182,7 +294,8 @@ describe("a tool that the model calls with a large integer", () => {
     let ran = false
     l.service.registerTool("pay", () => (ran = true))
     for (const [text, told] of [
-      [`{"id":${large}}`, /^id is 922337203685477\d+, which not every reader/],
+      [`{"id":${large}}`, /^id is 9223372036854775807, which not every reader/],
+      ['{"id":5.00000000000000000001}', /^id is 5.00000000000000000001, which not every reader/],
       ['{"id":1e999}', /id is 1e999, which is beyond what a double holds/],
       ['{"id":1,"id":2}', /the key "id" is there twice/]
     ] as const) {

@@ -178,7 +178,9 @@ describe("a header that chooses an account, a host or a route", () => {
     "x-config",
     "x-target-url",
     "cookie",
-    "x-forwarded-host"
+    "x-forwarded-host",
+    "x-stainless-route",
+    "X-Stainless-Helper-Method-2"
   ]
   run(
     names.map((name): Case => [name, { headers: { [name]: "mine" }, body: asked }, refused("foreign_header"), users]),

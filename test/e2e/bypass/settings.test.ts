@@ -73,6 +73,11 @@ describe("a setting in either spelling", () => {
       response(update({ reasoning: { effort: "max" } })),
       arrives({ ...isResponse, ...update({ reasoning: { effort: "low" } }) })
     ],
+    [
+      "effort in an item of instructions",
+      response({ instructions: update({ reasoning: { effort: "max" } }).input }),
+      arrives({ ...isResponse, instructions: update({ reasoning: { effort: "low" } }).input })
+    ],
     ["verbosity of a chat", chat({ verbosity: "high" }), arrives({ ...isChat, verbosity: "low" })],
     [
       "verbosity and format of a response",
@@ -110,6 +115,11 @@ describe("a setting in either spelling", () => {
     [
       "a schema's name in an item that changes it",
       response(update({ text: { format: formatOf("x") } })),
+      refused("value_not_allowed")
+    ],
+    [
+      "a schema's name in an item of instructions",
+      response({ instructions: update({ text: { format: formatOf("x") } }).input }),
       refused("value_not_allowed")
     ],
     [

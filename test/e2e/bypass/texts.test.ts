@@ -118,6 +118,47 @@ const places: ReadonlyArray<readonly [string, { readonly path: string; readonly 
       ]
     })
   ],
+  ["a list of instructions", response({ instructions: ["You are ", "on Project ", "Heron"] })],
+  ["parts of instructions", response({ instructions: [part("on Project "), part("Heron")] })],
+  [
+    "parts of a message of instructions",
+    response({ instructions: [{ role: "developer", content: [part("on Project "), part("Heron")] }] })
+  ],
+  ["a list of instructions of a chat", chat({ instructions: ["on Project ", "Heron"] })],
+  ["a list of texts as a message", chat({ messages: [{ role: "user", content: ["on Project ", "Heron"] }] })],
+  [
+    "a list of texts as an output",
+    response({ input: [{ type: "function_call_output", call_id: "c", output: ["Project", " Heron"] }] })
+  ],
+  ["parts of a variable", response({ prompt: { id: "p", variables: { a: [part("on Project "), part("Heron")] } } })],
+  [
+    "a tool that a part of a message brings",
+    chat({
+      messages: [
+        {
+          role: "user",
+          content: [{ type: "additional_tools", tools: [{ type: "function", name: "f", description: secret }] }]
+        }
+      ]
+    })
+  ],
+  [
+    "a tool that an item of instructions brings",
+    response({
+      instructions: [{ type: "additional_tools", tools: [{ type: "function", name: "f", description: secret }] }]
+    })
+  ],
+  [
+    "a schema that an item of instructions sets",
+    response({
+      instructions: [
+        {
+          type: "configuration_update",
+          text: { format: { type: "json_schema", name: "a", schema: { properties: { [secret]: {} } } } }
+        }
+      ]
+    })
+  ],
   ["two parts of a prediction", chat({ prediction: { type: "content", content: [part("Project "), part("Heron")] } })]
 ]
 
