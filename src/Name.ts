@@ -10,10 +10,9 @@ import { unseen, visible } from "./Text.ts"
 export const maximumName = 256
 
 /**
- * True for text of 1 to 256 UTF-16 units that is made of what identifiers are made of (UTS 39 §3.1: letters, marks, digits),
- * punctuation, emoji and spaces, without white space at its ends, a mark at its beginning, or anything that is not seen:
- * control characters, private use, bidirectional controls, and default-ignorable code points such as U+200B, which make a
- * second name look like the first. Names are compared to the byte: nothing is trimmed, folded or normalised.
+ * True for text of 1 to 256 UTF-16 units without white space at its ends, a mark at its beginning, or anything that is
+ * {@link unseen}: control characters, private use, and code points such as U+200B, which make a second name look like the
+ * first (UTS 39 §3.1). Names are compared to the byte: nothing is trimmed, folded or normalised.
  */
 export const isName = (value: unknown): value is string => typeof value === "string" && nameFault(value) === undefined
 
@@ -23,8 +22,6 @@ export const nameFault = (text: string): string | undefined => {
   if (text.length > maximumName) return `is longer than ${maximumName} characters`
   const hidden = unseen.exec(text)?.[0]
   if (hidden !== undefined) return `holds ${codeOf(hidden)}, which is not seen`
-  const symbol = symbols.exec(text)?.[0]
-  if (symbol !== undefined) return `holds ${codeOf(symbol)}, which is no letter, digit, punctuation or emoji`
   const mark = /^\p{M}/u.exec(text)?.[0]
   if (mark !== undefined) return `begins with ${codeOf(mark)}, a mark of the character before it`
   return /^\p{White_Space}|\p{White_Space}$/u.test(text) ? "begins or ends with white space" : undefined
@@ -41,9 +38,6 @@ export const idFault = (id: string): string | undefined => {
   const name = nameFault(id.slice(colon + 1))
   return name && `its name ${name}`
 }
-
-/** Symbols that are no part of identifiers, one of which (U+2800) looks like a space; not those of arithmetic and money. */
-const symbols = /[^\p{XID_Continue}\p{P}\p{Sc}\p{Sk}\p{Sm}\p{Emoji}\p{Zs}]/u
 
 const codeOf = (character: string): string =>
   `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`

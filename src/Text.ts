@@ -6,10 +6,12 @@
 
 /**
  * What is not seen, or changes how other text is seen: control characters (C0, C1), halves of a surrogate pair, code points
- * that are unassigned or left to private use, line and paragraph separators, bidirectional controls and default-ignorable
- * code points (Unicode Standard Annex 44; UTS 39 §3.1).
+ * that are unassigned or left to private use, line and paragraph separators, bidirectional controls, default-ignorable
+ * code points (Unicode Standard Annex 44; UTS 39 §3.1), and the three symbols that show nothing: U+2800 (the blank of Braille), U+FFFC and
+ * U+1D159.
  */
-export const unseen = /[\p{Cc}\p{Cs}\p{Cn}\p{Co}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}]/u
+export const unseen =
+  /[\p{Cc}\p{Cs}\p{Cn}\p{Co}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\u2800\ufffc\u{1d159}]/u
 
 const hidden = new RegExp(`${unseen.source}|(?! )\\p{Zs}`, "gu")
 const hiddenInLines = new RegExp(`(?!\\n)(?:${hidden.source})`, "gu")
