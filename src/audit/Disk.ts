@@ -55,13 +55,13 @@ export const nodeFileSystem: FileSystem = {
   read: (path, maximum) => orMissing(() => readPlain(path, maximum)),
   open: (path) => nodeFile(openPlain(path, Fs.constants.O_RDWR | Fs.constants.O_CREAT).fd),
   create: createFile,
-  rename: Fs.rename,
+  rename: (from, to, done) => Fs.rename(from, to, told(done)),
   renameSync: Fs.renameSync,
   remove: (path) => void orMissing(() => Fs.unlinkSync(path)),
   syncFolder: (path, done) =>
     Fs.open(path, "r", (fault, fd) => {
       if (fault !== null) return done(fault)
-      Fs.fsync(fd, (error) => Fs.close(fd, () => done(error)))
+      Fs.fsync(fd, (error) => Fs.close(fd, () => told(done)(error)))
     }),
   syncFolderSync: (path) => {
     const fd = Fs.openSync(path, "r")
@@ -72,6 +72,12 @@ export const nodeFileSystem: FileSystem = {
     }
   }
 }
+
+/** Node hands null to the callback of what went well; Deno, for `rename` at least, nothing. */
+const told =
+  (done: Done) =>
+  (error?: Error | null): void =>
+    done(error ?? null)
 
 const nodeFile = (fd: number): File => {
   const write = (bytes: Uint8Array, position: number, done: Done): void =>
@@ -84,7 +90,7 @@ const nodeFile = (fd: number): File => {
     writeSync: (bytes, position) => {
       for (let at = 0; at < bytes.length;) at += Fs.writeSync(fd, bytes, at, bytes.length - at, position + at)
     },
-    sync: (done) => Fs.fdatasync(fd, done),
+    sync: (done) => Fs.fdatasync(fd, told(done)),
     syncSync: () => Fs.fdatasyncSync(fd),
     truncate: (size) => Fs.ftruncateSync(fd, size),
     close: () => Fs.closeSync(fd)
