@@ -118,6 +118,9 @@ export const orMissing = <A>(read: () => A): A | undefined => {
   }
 }
 
-/** The code of an error of the system: `ENOENT`, `EEXIST`, … */
+/**
+ * The code of an error of the system: `ENOENT`, `EEXIST`, … Where code runs in a context of its own (`node:vm`, and so Jest),
+ * the system's errors are instances of another `Error` than this module's.
+ */
 export const errorCode = (error: unknown): unknown =>
-  error instanceof Error && "code" in error ? error.code : undefined
+  typeof error === "object" && error !== null && "code" in error ? error.code : undefined

@@ -10,6 +10,7 @@ import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import process from "node:process"
+import { errorCode } from "../Files.ts"
 import type { FileSystem } from "./Disk.ts"
 import { maximumText } from "./Segment.ts"
 
@@ -65,7 +66,7 @@ const isAlive = (holder: Holder): boolean => {
     process.kill(holder.pid, 0)
   } catch (error) {
     // EPERM: there is such a process, of another user.
-    if (!(error instanceof Error && "code" in error && error.code === "EPERM")) return false
+    if (errorCode(error) !== "EPERM") return false
   }
   const started = startOf(holder.pid)
   return started === undefined || started === "" || holder.started === "" || started === holder.started

@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { maximumLine, parseLine, type ReadRecord } from "./Record.ts"
-import { openPlain } from "../Files.ts"
+import { errorCode, openPlain } from "../Files.ts"
 import { decodeLine, linesOf, maximumSegment, type Segment, segmentsOf } from "./Segment.ts"
 
 /** Some whole lines of a segment, without their newlines, in order. Of a line that is too long there is only the beginning. */
@@ -30,7 +30,7 @@ export const listSegments = async (path: string): Promise<ReadonlyArray<Segment>
   try {
     return segmentsOf(await Fs.promises.readdir(Path.join(path, "journal")))
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return []
+    if (errorCode(error) === "ENOENT") return []
     throw error
   }
 }
