@@ -347,13 +347,19 @@ const helperOf = (name: string): Helper => {
   return found
 }
 
-const find = (name: string): Helper => {
+const find = (name: string): Helper => ({
+  modules: [load(`openai/helpers/${name}.mjs`, require), load(`openai/helpers/${name}`, require)],
+  path: String(load(`openai/helpers/${name}`, require.resolve))
+})
+
+/** Codes of what cannot be loaded: the SDK of this version does not have it, or Jest has no ES modules without a flag. */
+const absent = /^(MODULE_NOT_FOUND|ERR_PACKAGE_PATH_NOT_EXPORTED|ERR_REQUIRE_ESM)$/
+
+const load = (specifier: string, by: (specifier: string) => unknown): unknown => {
   try {
-    const path = require.resolve(`openai/helpers/${name}`)
-    return { modules: [require(`openai/helpers/${name}.mjs`), require(path)], path }
+    return by(specifier)
   } catch (error) {
-    if (isObject(error) && /^(MODULE_NOT_FOUND|ERR_PACKAGE_PATH_NOT_EXPORTED)$/.test(String(error["code"])))
-      return { modules: [], path: "" }
+    if (isObject(error) && absent.test(String(error["code"]))) return undefined
     throw error
   }
 }
