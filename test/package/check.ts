@@ -1,69 +1,201 @@
 /**
- * What a user gets: packs the library, installs the tarball with its peers into an empty project, type-checks a program there
- * without `skipLibCheck`, and runs it, the command and a `require()`. `npm run check:package`.
+ * What a user gets: packs the library, installs the tarball with its peers into the folder `app` beside this file, and there
+ * type-checks programs under each module format, and runs them as ES modules and as CommonJS, on the oldest Node, in worker
+ * threads, under Jest, on Bun and on Deno. `npm run check:package`.
  */
-import { execFileSync } from "node:child_process"
+import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { promisify } from "node:util"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 const project = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-package-"))
-const run = (command: string, ...args: ReadonlyArray<string>): string =>
-  execFileSync(command, args, { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })
 
-const program = `
-import { Effect } from "effect"
-import { LanguageModel } from "effect/ai"
-import OpenAI from "openai"
-import { AgentClient, type Limits, Pipeline, PolicyDeniedError, SecureOpenAI, secureFetch, Workspace } from "secure-openai"
-import { layer, refusalOf } from "secure-openai/ai"
-import { testClient } from "secure-openai/testing"
+/** Runs a command and gives what it printed; throws with all that it said where it fails, or takes too long. */
+const runIn =
+  (cwd: string) =>
+  async (command: string, ...args: ReadonlyArray<string>): Promise<string> => {
+    const env = { ...process.env, NO_COLOR: "1" }
+    const running = promisify(execFile)(command, args, { cwd, env, encoding: "utf8", timeout: 300_000 })
+    running.child.stdin?.end()
+    return running.then(
+      ({ stdout }) => stdout,
+      (error: Error & { readonly stdout?: string; readonly stderr?: string }) => {
+        throw new Error(`${command} ${args.join(" ")}\n${error.message}\n${error.stdout ?? ""}${error.stderr ?? ""}`)
+      }
+    )
+  }
+const runHere = runIn(root)
+const run = runIn(project)
 
-const { client, requests } = testClient({ replies: ["Hi"], intentPolicy: { constraints: { parameters: { "tool:test-app/generate": { max_tokens: { max: 7 } } } } } })
-const face: OpenAI = client
-const answer = await face.chat.completions.create({ model: "gpt-4", messages: [{ role: "user", content: "Hello" }] })
-console.log(answer.choices[0]?.message.content, requests[0]?.params["max_tokens"], SecureOpenAI.receipt(answer)?.verdict)
-const limits: Limits = await client.limits()
-console.log((await client.can("generate", { model: "gpt-4", max_tokens: 9 })).edits.length, limits.maxOutputTokens)
-console.log([AgentClient, Pipeline, PolicyDeniedError, Workspace, refusalOf].map((f) => typeof f).join())
-const model = layer({ client, model: "gpt-4" })
-console.log(await Effect.runPromise(Effect.provide(Effect.map(LanguageModel.generateText({ prompt: "Hello" }), (a) => a.text), model)))
-const other = new OpenAI({ apiKey: "unused", fetch: secureFetch(client) })
-const through = await other.chat.completions.create({ model: "gpt-4", messages: [{ role: "user", content: "Hello" }] })
-console.log(through.choices[0]?.message.content, SecureOpenAI.receipt(through)?.verdict)
-`
-const expected = ["Hi 7 rewrite", "1 7", "function,function,function,function,function", "Hi", "Hi undefined"]
+/** A program of a package of the project, by its path below `node_modules`. */
+const installed = (path: string): string => Path.join(project, "node_modules", path)
 
-try {
+const expect = (what: string, found: string, wanted: string): void => {
+  if (found.trim() !== wanted)
+    throw new Error(`${what} printed ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`)
+}
+
+/** The package's version of each file that `app` needs, besides those that `app` names. */
+const peers = ["effect", "openai", "typescript", "@types/node"]
+
+const install = async (): Promise<string> => {
+  const packed = await runHere("npm", "pack", "--json", "--pack-destination", project)
+  const tarball = /"filename": "([^"]+)"/.exec(packed)?.[1]
+  if (tarball === undefined) throw new Error(`npm pack gave no tarball: ${packed}`)
   const { devDependencies } = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")) as {
     readonly devDependencies: Readonly<Record<string, string>>
   }
-  const packed = execFileSync("npm", ["pack", "--json", "--pack-destination", project], { cwd: root, encoding: "utf8" })
-  const tarball = /"filename": "([^"]+)"/.exec(packed)?.[1]
-  if (tarball === undefined) throw new Error(`npm pack gave no tarball: ${packed}`)
-  Fs.writeFileSync(Path.join(project, "package.json"), JSON.stringify({ name: "empty", private: true, type: "module" }))
-  const peers = ["effect", "openai", "typescript", "@types/node"].map(
-    (name) => `${name}@${devDependencies[name] ?? ""}`
-  )
-  run("npm", "install", "--prefer-offline", "--no-audit", "--no-fund", `./${tarball}`, ...peers)
-  Fs.writeFileSync(Path.join(project, "program.ts"), program)
-  const strict = ["--strict", "--exactOptionalPropertyTypes", "--skipLibCheck", "false", "--noEmit", "--types", "node"]
-  run("npx", "tsc", ...strict, "--module", "nodenext", "--target", "es2024", "program.ts")
-  const lines = run(process.execPath, "program.ts").trim().split("\n")
-  if (lines.join("\n") !== expected.join("\n")) throw new Error(`the program printed ${JSON.stringify(lines)}`)
-  Fs.writeFileSync(Path.join(project, "old.cjs"), 'console.log(typeof require("secure-openai").SecureOpenAI)')
-  if (run(process.execPath, "old.cjs").trim() !== "function") throw new Error("require() does not reach it")
-  if (!run("npx", "secure-openai", "audit", "--help").includes("verify")) throw new Error("the command does not run")
-  const $schema = "../node_modules/secure-openai/mapl.schema.json"
-  Fs.mkdirSync(Path.join(project, "policies"))
-  Fs.writeFileSync(
-    Path.join(project, "policies/app.json"),
-    JSON.stringify({ $schema, policy_id: "app:my-app", resources: ["tool:my-app/**"] })
-  )
-  if (!Fs.existsSync(Path.join(project, "policies", $schema))) throw new Error("the schema is not where editors look")
-  if (!run("npx", "secure-openai", "policy", "lint").startsWith("0 errors")) throw new Error("the linter does not run")
-  console.log("The tarball installs, type-checks and runs in an empty project.")
+  Fs.cpSync(Path.join(import.meta.dirname, "app"), project, { recursive: true })
+  for (const format of ["commonjs", "module"])
+    Fs.copyFileSync(Path.join(project, "types/program.ts"), Path.join(project, "types", format, "program.ts"))
+  const versions = peers.map((name) => `${name}@${devDependencies[name] ?? ""}`)
+  await run("npm", "install", "--prefer-offline", "--no-audit", "--no-fund", `./${tarball}`, ...versions)
+  return Path.join(project, tarball)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Checks
+// ---------------------------------------------------------------------------------------------------------------------
+
+interface Check {
+  readonly name: string
+  readonly check: () => Promise<void>
+}
+
+const packaging = (tarball: string): ReadonlyArray<Check> => [
+  {
+    name: "publint",
+    check: async () => void (await runHere("publint", "run", "--strict", tarball))
+  },
+  {
+    name: "attw",
+    // `./ai` is for programs that write Effect, which is ES only itself.
+    check: async () => void (await runHere("attw", tarball, "--exclude-entrypoints", "ai"))
+  },
+  {
+    name: "attw, ./ai",
+    check: async () => void (await runHere("attw", tarball, "--entrypoints", "ai", "--profile", "esm-only"))
+  }
+]
+
+const tsc = (compiler: string, ...args: ReadonlyArray<string>): Promise<string> => {
+  const options = ["--strict", "--noEmit", "--target", "es2024", "--types", "node", "--esModuleInterop"]
+  return run(process.execPath, installed(`${compiler}/bin/tsc`), ...options, ...args)
+}
+
+/** Without `skipLibCheck` only where CommonJS may import types of an ES-only package, of `effect` that is. */
+const types: ReadonlyArray<Check> = [
+  {
+    name: "types: TypeScript 7, nodenext, all declarations",
+    check: async () =>
+      void (await tsc("typescript", "--exactOptionalPropertyTypes", "--module", "nodenext", "program.ts"))
+  },
+  ...[
+    { compiler: "typescript-5.9", options: ["--module", "commonjs"], formats: ["commonjs"] },
+    { compiler: "typescript-5.9", options: ["--module", "node16"], formats: ["commonjs", "module"] },
+    { compiler: "typescript-5.9", options: ["--module", "nodenext"], formats: ["commonjs", "module"] },
+    {
+      compiler: "typescript-5.9",
+      options: ["--module", "preserve", "--moduleResolution", "bundler"],
+      formats: ["commonjs", "module"]
+    },
+    { compiler: "typescript", options: ["--module", "commonjs"], formats: ["commonjs"] },
+    {
+      compiler: "typescript",
+      options: ["--module", "commonjs", "--moduleResolution", "bundler"],
+      formats: ["commonjs"]
+    },
+    { compiler: "typescript", options: ["--module", "node16"], formats: ["commonjs", "module"] },
+    { compiler: "typescript", options: ["--module", "nodenext"], formats: ["commonjs", "module"] },
+    {
+      compiler: "typescript",
+      options: ["--module", "preserve", "--moduleResolution", "bundler"],
+      formats: ["commonjs", "module"]
+    }
+  ].map(({ compiler, formats, options }) => ({
+    name: `types: ${compiler} ${options.join(" ")}`,
+    check: async () => {
+      const programs = formats.map((format) => `types/${format}/program.ts`)
+      await tsc(compiler, "--skipLibCheck", ...options, ...programs)
+    }
+  }))
+]
+
+/** What each of the programs prints once it has made its protected call, and was refused as it should be. */
+const programs: Readonly<Record<string, string>> = {
+  "module.mjs": "import: protected",
+  "commonjs.cjs": "require: protected",
+  "worker.mjs": "import: protected\nrequire: protected\nworker: protected"
+}
+
+const runtimes: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "this Node": [process.execPath],
+  "Node 22.19": [installed("node/bin/node")],
+  Bun: [installed(".bin/bun")],
+  Deno: [installed(".bin/deno"), "run", "--allow-all", "--quiet"]
+}
+
+const calls: ReadonlyArray<Check> = [
+  ...Object.entries(runtimes).flatMap(([runtime, [command = "", ...args]]) =>
+    Object.entries(programs).map(([program, wanted]) => ({
+      name: `${program} on ${runtime}`,
+      check: async () => expect(program, await run(command, ...args, program), wanted)
+    }))
+  ),
+  { name: "Jest", check: async () => void (await run(process.execPath, installed("jest/bin/jest.js"), "--ci")) },
+  {
+    name: "a program of each entry",
+    check: async () => {
+      const lines = ["Hi 7 rewrite", "1 7", "function,function,function,function,function", "Hi", "Hi undefined"]
+      expect("program.ts", await run(process.execPath, "program.ts"), lines.join("\n"))
+    }
+  }
+]
+
+const command: ReadonlyArray<Check> = [
+  {
+    name: "the command",
+    check: async () => {
+      const cli = installed(".bin/secure-openai")
+      if (!(await run(cli, "audit", "--help")).includes("verify")) throw new Error("the command does not run")
+      const $schema = "../node_modules/secure-openai/mapl.schema.json"
+      const document = { $schema, policy_id: "app:my-app", resources: ["tool:my-app/**"] }
+      Fs.mkdirSync(Path.join(project, "policies"))
+      Fs.writeFileSync(Path.join(project, "policies/app.json"), JSON.stringify(document))
+      if (!Fs.existsSync(Path.join(project, "policies", $schema)))
+        throw new Error("the schema is not where editors look")
+      if (!(await run(cli, "policy", "lint")).startsWith("0 errors")) throw new Error("the linter does not run")
+    }
+  }
+]
+
+/** Runs the checks, two at a time; gives the names of those that failed. */
+const runAll = async (checks: ReadonlyArray<Check>): Promise<ReadonlyArray<string>> => {
+  const failed: Array<string> = []
+  const waiting = [...checks]
+  const work = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const began = performance.now()
+      try {
+        await next.check()
+        console.log(`ok   ${next.name} (${((performance.now() - began) / 1000).toFixed(1)} s)`)
+      } catch (error) {
+        failed.push(next.name)
+        console.error(`FAIL ${next.name}\n${error instanceof Error ? error.message : String(error)}`)
+      }
+    }
+  }
+  await Promise.all([work(), work()])
+  return failed
+}
+
+try {
+  const tarball = await install()
+  const failed = await runAll([...types, ...packaging(tarball), ...calls, ...command])
+  if (failed.length > 0) throw new Error(`The tarball fails: ${failed.join("; ")}`)
+  console.log("The tarball installs, type-checks and runs in each module format.")
 } finally {
   Fs.rmSync(project, { recursive: true, force: true })
 }
