@@ -28,7 +28,8 @@ import { parseIntent } from "./policy/Mapl.ts"
 import { agent as agentPrincipal, type Principal } from "./Principal.ts"
 import { currentLineage } from "./CurrentCall.ts"
 import { lifetime, type Link, linkOf, signInvocation } from "./signing/Envelope.ts"
-import { Workspace } from "./Workspace.ts"
+import { markCopy } from "./Shared.ts"
+import { requireWorkspace, Workspace } from "./Workspace.ts"
 import { unknownOption } from "./UnknownOption.ts"
 
 /** What an agent is made of. */
@@ -121,7 +122,7 @@ export class AgentClient {
       userName
     }
     this.#standing = {
-      workspace: workspace ?? Workspace.default(),
+      workspace: workspace === undefined ? Workspace.default() : requireWorkspace(workspace),
       credentials:
         agentType === "agent"
           ? { _tag: "Agent", name: appName }
@@ -133,6 +134,7 @@ export class AgentClient {
 
   static {
     standingOf = (agent) => (#standing in agent ? agent.#standing : undefined)
+    markCopy(AgentClient.prototype)
   }
 
   get agentId(): string {

@@ -5,8 +5,9 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks"
 import { behalfOf, type Lineage, narrowed } from "./Call.ts"
+import { shared } from "./Shared.ts"
 
-const current = new AsyncLocalStorage<Lineage>()
+const current = shared("current call", () => new AsyncLocalStorage<Lineage>())
 
 /** Runs code in the course of a call; what it starts stays in it, also what it does not wait for. */
 export const inCourseOf = <A>(lineage: Lineage, run: () => A): A => current.run(lineage, run)

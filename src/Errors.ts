@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { AuthenticationError, InternalServerError, OpenAIError, PermissionDeniedError, RateLimitError } from "openai"
 import { Decision, maximumViolations, type Violation } from "./Decision.ts"
+import { acrossCopies } from "./Shared.ts"
 
 /** The stage that refused; a stage of one's own is `custom:<name>`. */
 export type StageName =
@@ -32,7 +33,11 @@ export class PolicyDenied extends Schema.TaggedError<PolicyDenied>()("PolicyDeni
   decision: Decision,
   stage: Stage,
   message: Schema.String
-}) {}
+}) {
+  static {
+    acrossCopies(this, "PolicyDenied")
+  }
+}
 
 /**
  * Only an approval from outside is missing (mapl §6).
@@ -43,7 +48,11 @@ export class ApprovalPending extends Schema.TaggedError<ApprovalPending>()("Appr
   decision: Decision,
   stage: Stage,
   message: Schema.String
-}) {}
+}) {
+  static {
+    acrossCopies(this, "ApprovalPending")
+  }
+}
 
 /**
  * A policy's `rate_limit` is spent. `retryAfter` is in milliseconds.
@@ -55,7 +64,11 @@ export class PolicyRateLimited extends Schema.TaggedError<PolicyRateLimited>()("
   stage: Stage,
   retryAfter: Schema.Finite,
   message: Schema.String
-}) {}
+}) {
+  static {
+    acrossCopies(this, "PolicyRateLimited")
+  }
+}
 
 /** Why a token or envelope was not accepted. */
 export const IdentityReason = Schema.Literals([
@@ -90,7 +103,11 @@ export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("Iden
   reason: IdentityReason,
   message: Schema.String,
   cause: Schema.optionalKey(Schema.Defect())
-}) {}
+}) {
+  static {
+    acrossCopies(this, "IdentityInvalid")
+  }
+}
 
 /**
  * Something that must work for a request to be let through does not: the log, the policy store, the signer, a stage that
@@ -102,7 +119,11 @@ export class EnforcementUnavailable extends Schema.TaggedError<EnforcementUnavai
   stage: Stage,
   message: Schema.String,
   cause: Schema.optionalKey(Schema.Defect())
-}) {}
+}) {
+  static {
+    acrossCopies(this, "EnforcementUnavailable")
+  }
+}
 
 /**
  * The provider answered with an error, or did not answer. `cause` is the SDK's own error object; `attempts` counts the
@@ -115,7 +136,11 @@ export class ProviderFailed extends Schema.TaggedError<ProviderFailed>()("Provid
   attempts: Schema.Finite,
   status: Schema.optionalKey(Schema.Finite),
   body: Schema.optionalKey(Schema.String)
-}) {}
+}) {
+  static {
+    acrossCopies(this, "ProviderFailed")
+  }
+}
 
 /**
  * The set-up is wrong: an unknown option, a policy that does not load, a key that others can read.
@@ -125,7 +150,11 @@ export class ProviderFailed extends Schema.TaggedError<ProviderFailed>()("Provid
 export class Configuration extends Schema.TaggedError<Configuration>()("Configuration", {
   message: Schema.String,
   cause: Schema.optionalKey(Schema.Defect())
-}) {}
+}) {
+  static {
+    acrossCopies(this, "Configuration")
+  }
+}
 
 /** Everything that a pipeline may fail with. */
 export type PipelineError =
@@ -239,6 +268,9 @@ const body = (code: string, message: string, param?: string) => ({ message, type
  * @category SDK errors
  */
 export class PolicyDeniedError extends PermissionDeniedError {
+  static {
+    acrossCopies(this, "PolicyDeniedError")
+  }
   readonly decision: Decision
   constructor(decision: Decision, message: string, code = "policy_denied") {
     super(403, body(code, message, decision.violations[0]?.path), undefined, new Headers(final))
@@ -252,6 +284,9 @@ export class PolicyDeniedError extends PermissionDeniedError {
  * @category SDK errors
  */
 export class ApprovalPendingError extends PolicyDeniedError {
+  static {
+    acrossCopies(this, "ApprovalPendingError")
+  }
   constructor(decision: Decision, message: string) {
     super(decision, message, "approval_pending")
   }
@@ -264,6 +299,9 @@ export class ApprovalPendingError extends PolicyDeniedError {
  * @category SDK errors
  */
 export class PolicyRateLimitError extends RateLimitError {
+  static {
+    acrossCopies(this, "PolicyRateLimitError")
+  }
   readonly decision: Decision
   readonly retryAfter: number
   constructor(decision: Decision, message: string, retryAfter: number) {
@@ -285,6 +323,9 @@ export class PolicyRateLimitError extends RateLimitError {
  * @category SDK errors
  */
 export class IdentityError extends AuthenticationError {
+  static {
+    acrossCopies(this, "IdentityError")
+  }
   readonly reason: IdentityReason
   constructor(reason: IdentityReason, message: string) {
     super(401, body("identity_invalid", message), undefined, new Headers())
@@ -299,6 +340,9 @@ export class IdentityError extends AuthenticationError {
  * @category SDK errors
  */
 export class EnforcementUnavailableError extends InternalServerError {
+  static {
+    acrossCopies(this, "EnforcementUnavailableError")
+  }
   constructor(message: string, cause?: unknown) {
     super(503, body("enforcement_unavailable", message), undefined, new Headers())
     if (cause !== undefined) this.cause = cause
@@ -311,6 +355,9 @@ export class EnforcementUnavailableError extends InternalServerError {
  * @category SDK errors
  */
 export class ConfigurationError extends OpenAIError {
+  static {
+    acrossCopies(this, "ConfigurationError")
+  }
   readonly code = "configuration"
   constructor(message: string, options?: ErrorOptions) {
     super(message, options)
@@ -325,6 +372,9 @@ export class ConfigurationError extends OpenAIError {
  * @category SDK errors
  */
 export class BindError extends OpenAIError {
+  static {
+    acrossCopies(this, "BindError")
+  }
   readonly code: "not_registered" | "not_user" | "not_service" | "other_workspace"
   constructor(code: BindError["code"], message: string) {
     super(message)
@@ -339,6 +389,9 @@ export class BindError extends OpenAIError {
  * @category SDK errors
  */
 export class UnboundError extends OpenAIError {
+  static {
+    acrossCopies(this, "UnboundError")
+  }
   readonly code = "client_unbound"
   constructor() {
     super("This binding has ended, by unbind() or because its user was unregistered; bind the user again.")
@@ -352,6 +405,9 @@ export class UnboundError extends OpenAIError {
  * @category SDK errors
  */
 export class ClosedError extends OpenAIError {
+  static {
+    acrossCopies(this, "ClosedError")
+  }
   readonly code = "client_closed"
   constructor() {
     super("This client was closed by close(); make a new one.")

@@ -118,6 +118,16 @@ export const orMissing = <A>(read: () => A): A | undefined => {
   }
 }
 
+/** The path without links, as far as it can be followed; what is not made yet stands as it was given. */
+export const realPath = (path: string): string => {
+  try {
+    return Fs.realpathSync(path)
+  } catch {
+    const above = Path.dirname(path)
+    return above === path ? path : Path.join(realPath(above), Path.basename(path))
+  }
+}
+
 /**
  * The code of an error of the system: `ENOENT`, `EEXIST`, … Where code runs in a context of its own (`node:vm`, and so Jest),
  * the system's errors are instances of another `Error` than this module's.

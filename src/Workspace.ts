@@ -22,12 +22,13 @@ import type { Decision } from "./Decision.ts"
 import {
   ClosedError,
   Configuration,
+  ConfigurationError,
   type EnforcementUnavailable,
   EnforcementUnavailableError,
   type PipelineError,
   toSdkError
 } from "./Errors.ts"
-import { createFile, makeFolders } from "./Files.ts"
+import { createFile, makeFolders, realPath } from "./Files.ts"
 import { scheduler } from "./EventLoop.ts"
 import { Identity } from "./identity/Identity.ts"
 import { Keys, type PublicKey } from "./Keys.ts"
@@ -40,6 +41,7 @@ import * as Revisions from "./Revisions.ts"
 import { Rewriting } from "./rewriting/Rewriting.ts"
 import { Directory } from "./signing/Directory.ts"
 import { Replay } from "./signing/Replay.ts"
+import { markCopy, otherCopy, shared } from "./Shared.ts"
 import { Signer } from "./Signer.ts"
 import { Signing } from "./signing/Signing.ts"
 import { fromEnvironment, requireKnown, type WorkspaceOptions } from "./WorkspaceOptions.ts"
@@ -90,6 +92,10 @@ export class Workspace {
   readonly #services = new Map<string, WeakRef<Service>>()
   #closed = false
 
+  static {
+    markCopy(Workspace.prototype)
+  }
+
   /** A workspace that opens on first use. Prefer {@link Workspace.open}, which tells at once what is wrong. */
   constructor(options: WorkspaceOptions = {}) {
     requireKnown(options)
@@ -108,15 +114,23 @@ export class Workspace {
 
   /** The default workspace of this process, from `SECURE_OPENAI_POLICIES`, `_ISSUER`, `_AUDIENCE`, `_JWKS_URI`, `_CLAIMS`, `_AUDIT`, `_CHECKPOINTS`, `_POLICY_MODE`. */
   static default(): Workspace {
-    if (defaultWorkspace === undefined || defaultWorkspace.#closed) defaultWorkspace = new Workspace(fromEnvironment())
+    if (defaultWorkspace === undefined || defaultWorkspace.#closed) {
+      const defaults = shared<Defaults>("default workspace", () => ({ options: undefined, open: [] }))
+      defaults.open = defaults.open.filter(({ closed }) => !closed)
+      if (defaults.open.length === 0 || defaults.options === undefined)
+        defaults.options = { home: homeOf({}), ...fromEnvironment() }
+      defaultWorkspace = new Workspace(defaults.options)
+      defaults.open = [...defaults.open, defaultWorkspace]
+    }
     return defaultWorkspace
   }
 
   /** The stages of a workspace as a layer, for programs without the facade. */
   static layer(options: WorkspaceOptions = {}): Layer.Layer<WorkspaceServices, Configuration | EnforcementUnavailable> {
     const inMemory = options.audit === "memory"
-    const home = Path.resolve(options.home ?? (process.env["SECURE_OPENAI_HOME"] || ".secure-openai"))
+    const home = homeOf(options)
     const { checkpoints, durability, path: named } = options.audit === "memory" ? {} : (options.audit ?? {})
+    const path = Path.resolve(named ?? Path.join(home, "audit"))
     const held = inMemory
       ? Keys.layerMemory
       : Layer.unwrap(Effect.as(makeHome(home), Keys.layerDirectory(Path.join(home, "keys"))))
@@ -124,19 +138,22 @@ export class Workspace {
     const audit = inMemory
       ? Audit.layerMemory()
       : Audit.layer({
-          path: Path.resolve(named ?? Path.join(home, "audit")),
+          path,
           named: named !== undefined,
           durability,
           checkpoints: checkpoints === undefined ? undefined : targetOf(checkpoints)
         })
     const issuers = options.issuers === undefined ? [] : [options.issuers].flat()
+    // Who shares a log shares what may be used once, or so many times.
+    const counted = inMemory ? undefined : realPath(path)
+    const replay = counted === undefined ? Replay.layerMemory : Replay.layerShared(counted)
     const stages = Layer.mergeAll(
       Identity.layer({ issuers }),
-      Policy.layer({ policies: options.policies, mode: options.policyMode }),
+      Policy.layer({ policies: options.policies, mode: options.policyMode, counters: counted }),
       Rewriting.layer.pipe(Layer.provide(options.models === undefined ? Models.layer : Models.layerOf(options.models))),
       Signing.layer,
       audit
-    ).pipe(Layer.provideMerge(Layer.mergeAll(keys, Directory.layer)), Layer.provide(Replay.layerMemory))
+    ).pipe(Layer.provideMerge(Layer.mergeAll(keys, Directory.layer)), Layer.provide(replay))
     return Revisions.layer(options.policies, stages)
   }
 
@@ -339,9 +356,26 @@ const judgePassing = <E, R>(request: PassThrough, refuse: (refused: Refused) => 
     return { observed, principal }
   })
 
+/** This copy's; that of another has the same options, and so the same log and limits. */
 let defaultWorkspace: Workspace | undefined
 
+/** What the default workspaces of all copies in this process are opened with, for as long as one is open. */
+interface Defaults {
+  options: WorkspaceOptions | undefined
+  open: ReadonlyArray<{ readonly closed: boolean }>
+}
+
+const homeOf = (options: WorkspaceOptions): string =>
+  Path.resolve(options.home ?? (process.env["SECURE_OPENAI_HOME"] || ".secure-openai"))
+
 const collected = new FinalizationRegistry<() => void>((forget) => forget())
+
+/** A workspace as an option gives it. Throws `ConfigurationError` for what is none, and for one of another copy of this library. */
+export const requireWorkspace = (given: unknown): Workspace => {
+  if (given instanceof Workspace) return given
+  const why = otherCopy(given) ?? "it is none; make one with Workspace.open or new Workspace."
+  throw new ConfigurationError(`The option "workspace" takes a Workspace, and ${why}`)
+}
 
 /** The home, kept out of version control. */
 const makeHome = (home: string): Effect.Effect<void, Configuration> =>

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { OpenAI } from "openai"
 import type { SecureMembers } from "../facade/SecureOpenAI.ts"
-import { failureOf } from "./Failure.ts"
+import { failureOf, requireOwn } from "./Failure.ts"
 
 /**
  * The embedding model as a layer: one call of the client for each batch, with `dimensions` where they are given. Fails as
@@ -17,15 +17,16 @@ import { failureOf } from "./Failure.ts"
  * @category layers
  */
 export const layerEmbedding = ({
-  client,
+  client: given,
   dimensions,
   model
 }: {
   readonly client: OpenAI & SecureMembers
   readonly model: string
   readonly dimensions?: number
-}): Layer.Layer<EmbeddingModel.EmbeddingModel> =>
-  Layer.effect(
+}): Layer.Layer<EmbeddingModel.EmbeddingModel> => {
+  const client = requireOwn(given)
+  return Layer.effect(
     EmbeddingModel.EmbeddingModel,
     EmbeddingModel.make({
       embedMany: ({ inputs }) =>
@@ -45,3 +46,4 @@ export const layerEmbedding = ({
         )
     })
   )
+}

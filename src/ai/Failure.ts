@@ -6,7 +6,14 @@
 import * as AiError from "effect/ai/AiError"
 import * as Duration from "effect/Duration"
 import { APIConnectionError, APIError, type OpenAI, OpenAIError } from "openai"
-import { EnforcementUnavailableError, IdentityError, PolicyDeniedError, PolicyRateLimitError } from "../Errors.ts"
+import {
+  ConfigurationError,
+  EnforcementUnavailableError,
+  IdentityError,
+  PolicyDeniedError,
+  PolicyRateLimitError
+} from "../Errors.ts"
+import { otherCopy } from "../Shared.ts"
 
 /** What a secure client refuses with. */
 export type Refused = PolicyDeniedError | PolicyRateLimitError | IdentityError | EnforcementUnavailableError
@@ -27,6 +34,13 @@ const isRefused = (error: Error): error is Refused =>
   error instanceof PolicyRateLimitError ||
   error instanceof IdentityError ||
   error instanceof EnforcementUnavailableError
+
+/** The same client; throws a `ConfigurationError` for one of another copy of this library, whose errors have other classes. */
+export const requireOwn = <Client extends OpenAI>(client: Client): Client => {
+  const why = otherCopy(client)
+  if (why !== undefined) throw new ConfigurationError(`A model takes a SecureOpenAI of this copy, and ${why}`)
+  return client
+}
 
 /** The failure of a method of a model that `thrown` stands for. */
 export const failureOf =

@@ -14,7 +14,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import type { OpenAI } from "openai"
 import type { SecureMembers } from "../facade/SecureOpenAI.ts"
-import { failure, failureOf } from "./Failure.ts"
+import { failure, failureOf, requireOwn } from "./Failure.ts"
 import { ChunkReader, partsOf } from "./Parts.ts"
 import { requestOf } from "./Request.ts"
 
@@ -64,7 +64,8 @@ export const layer = (options: ModelOptions): Layer.Layer<LanguageModel.Language
  *
  * @category constructors
  */
-export const make = ({ client, model, params }: ModelOptions): Effect.Effect<LanguageModel.LanguageModel> => {
+export const make = ({ client: given, model, params }: ModelOptions): Effect.Effect<LanguageModel.LanguageModel> => {
+  const client = requireOwn(given)
   const bodyOf = (method: string, options: LanguageModel.ProviderOptions) =>
     Effect.flatMap(Params, (own) =>
       reading(method, () => {

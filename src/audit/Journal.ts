@@ -13,7 +13,8 @@ import { newId } from "../Id.ts"
 import type { AnyKey } from "../Keys.ts"
 import { parseVerifierKeys, signCheckpointBy } from "./Checkpoint.ts"
 import { Copies, type Target } from "./Copies.ts"
-import { type FileSystem, replace } from "./Disk.ts"
+import { shared } from "../Shared.ts"
+import { type FileSystem, nodeFileSystem, replace } from "./Disk.ts"
 import * as Lock from "./Lock.ts"
 import { Frontier } from "./MerkleTree.ts"
 import type { Body, ReadRecord } from "./Record.ts"
@@ -215,15 +216,23 @@ interface Shared {
   users: number
 }
 
-const shared = new WeakMap<FileSystem, Map<string, Shared>>()
+/** The open logs by real path: of the disk, one table for the process; of another file system, one for each. */
+const logsOn = (disk: FileSystem): Map<string, Shared> => {
+  const make = () => new Map<string, Shared>()
+  if (disk === nodeFileSystem) return shared("logs", make)
+  const logs = elsewhere.get(disk) ?? make()
+  elsewhere.set(disk, logs)
+  return logs
+}
+
+const elsewhere = new WeakMap<FileSystem, Map<string, Shared>>()
 
 /**
  * Opens a log, or joins it where this process has it open already: one open log a real path, shared by its clients. It
  * closes when the last of them has closed it. Throws {@link EnforcementUnavailable}.
  */
 export const join = (options: JournalOptions): Journal => {
-  const logs = shared.get(options.disk) ?? new Map<string, Shared>()
-  shared.set(options.disk, logs)
+  const logs = logsOn(options.disk)
   const real = realPath(options)
   const there = logs.get(real)
   if (there !== undefined && there.key !== options.key.kid)

@@ -12,7 +12,7 @@ import { newId } from "../Id.ts"
 import { Life } from "../Life.ts"
 import { requireName } from "../Name.ts"
 import { Pipeline } from "../Pipeline.ts"
-import { Workspace, type WorkspaceServices } from "../Workspace.ts"
+import { requireWorkspace, Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { closedDoor } from "./Door.ts"
 import { requireDeployments, requireDrain, requireNames, type SecureOptions, workspaceOptions } from "./Options.ts"
 import type { Session } from "./Session.ts"
@@ -28,7 +28,12 @@ export const openSession = (options: SecureOptions): Session => {
     throw new ConfigurationError(
       "Give either a workspace, or policies, policyMode, models, issuers and audit; not both."
     )
-  const workspace = options.workspace ?? (own ? new Workspace(workspaceOptions(options)) : Workspace.default())
+  const workspace =
+    options.workspace === undefined
+      ? own
+        ? new Workspace(workspaceOptions(options))
+        : Workspace.default()
+      : requireWorkspace(options.workspace)
   const stages = Layer.provideMerge(layerInvocation, layerOf(workspace))
   return {
     app,

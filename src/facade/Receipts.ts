@@ -5,12 +5,13 @@
  * @since 0.1.0
  */
 import type { Receipt } from "../Call.ts"
+import { shared } from "../Shared.ts"
 
 /** How many streams are remembered by id, the latest: each takes some 3 KB. */
 const remembered = 2000
 
-const byObject = new WeakMap<object, Receipt>()
-const byId = new Map<string, Receipt>()
+const byObject = shared("receipts by object", () => new WeakMap<object, Receipt>())
+const byId = shared("receipts by id", () => new Map<string, Receipt>())
 
 /** Remembers the receipt of an answer, for as long as the object lives. */
 export const rememberReceipt = (answer: unknown, receipt: Receipt): void => {

@@ -15,6 +15,7 @@ import { classify, withoutSlashes } from "../Operation.ts"
 import { errorEvent, responseLike } from "./Answer.ts"
 import { errorResponseOf } from "./ErrorResponses.ts"
 import { type RequestOptions, textKey } from "./Exchange.ts"
+import { otherCopy } from "../Shared.ts"
 import { receiptOf, rememberReceipt } from "./Receipts.ts"
 import type { SecureMembers } from "./SecureOpenAI.ts"
 import { refuseHere, requireOpen, type Session, sessionOf } from "./Session.ts"
@@ -43,7 +44,7 @@ export const secureFetch = (client: OpenAI & SecureMembers): typeof globalThis.f
   const session = sessionOf(client)
   if (session === undefined)
     throw new ConfigurationError(
-      "secureFetch takes a SecureOpenAI, bound or not; this is none, and nobody would judge it."
+      `secureFetch takes a SecureOpenAI, bound or not, and ${otherCopy(client) ?? "this is none: nobody would judge it."}`
     )
   return async (input, init) => {
     const request = new Request(input, init)

@@ -53,6 +53,7 @@ import { judgeRunners } from "./Runners.ts"
 import { serviceOf } from "./Serving.ts"
 import { holdSeries } from "./Series.ts"
 import { during, rememberSession, refuseHere, requireOpen, type Session } from "./Session.ts"
+import { markCopy, otherCopy } from "../Shared.ts"
 import { requirePrompts, type ToolHandler, type ToolOptions } from "./Tool.ts"
 import { answerToolCall, judgeTools, type ToolCall, type ToolMessage } from "./Tools.ts"
 import { noApiKey, withoutCloudCredentials, withoutCredentials } from "./Upstream.ts"
@@ -173,7 +174,7 @@ const claim = (kind: unknown): Heir | undefined => {
 }
 
 /** Stands in the options of every secure client. A client that is made of them by hand would be somebody else's. */
-const madeKey = Symbol("secure-openai/client")
+const madeKey = Symbol.for("secure-openai/client")
 
 interface Binding {
   readonly user: AgentClient
@@ -223,6 +224,10 @@ const sendAlone = async (
  * @category constructors
  */
 export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> => {
+  if (base !== OpenAI && !(base.prototype instanceof OpenAI))
+    throw new ConfigurationError(
+      "secure() takes OpenAI, or a class that extends it, of the copy of openai that this library has: import openai where secure-openai is imported, and require it where that is required."
+    )
   /** Options of the requests that are built here, with the headers that the client's credentials give them. */
   const building = new WeakMap<object, ReadonlyMap<string, string>>()
 
@@ -579,7 +584,11 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       if (this.isBound || this.mode === "user")
         return refuse("not_service", "Only a client in service mode can be bound; this one already acts for a user.")
       const standing = standingOf(user)
-      if (standing === undefined) return refuse("not_registered", "bindToUser takes a registered AgentClient.")
+      if (standing === undefined)
+        return refuse(
+          "not_registered",
+          `bindToUser takes a registered AgentClient, and ${otherCopy(user) ?? "this is none."}`
+        )
       if (standing.workspace !== workspace)
         return refuse(
           "other_workspace",
@@ -609,6 +618,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       )
     }
   }
+  markCopy(SecuredClient.prototype)
   Object.defineProperty(SecuredClient, "name", { value: `Secure${base.name}` })
   Object.assign(SecuredClient, { OpenAI: SecuredClient })
   return SecuredClient as unknown as Secured<Base>

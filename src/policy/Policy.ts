@@ -39,6 +39,7 @@ import type { EffectivePolicy, RateLimit, Rules } from "./EffectivePolicy.ts"
 import { decide, evaluate, evaluateFamily, judge, undecided, verdictOf } from "./Evaluate.ts"
 import { showDiagnostic } from "./Diagnostic.ts"
 import { lint } from "./Lint.ts"
+import * as Counters from "./Counters.ts"
 import { type Limits, limitsOf } from "./Limits.ts"
 import { outputOf } from "./Output.ts"
 import { type Asking, makeFind } from "./Participants.ts"
@@ -122,9 +123,17 @@ export class Policy extends Context.Service<
       })
     )
 
-  /** MAPL policies, with rate limits counted in this process. @category layers */
-  static readonly layer = (options: PolicyOptions = {}): Layer.Layer<Policy, Configuration> =>
-    Policy.layerNoDeps(options).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
+  /**
+   * MAPL policies, with rate limits counted in this process; where a key is given, by one set of counters for all that
+   * name it. @category layers
+   */
+  static readonly layer = (
+    options: PolicyOptions & { readonly counters?: string | undefined } = {}
+  ): Layer.Layer<Policy, Configuration> =>
+    Policy.layerNoDeps(options).pipe(
+      Layer.provide(RateLimiter.layer),
+      Layer.provide(options.counters === undefined ? RateLimiter.layerStoreMemory : Counters.layer(options.counters))
+    )
 }
 
 const readerOf = (source: PolicySource | undefined): Effect.Effect<PolicySet | undefined, Configuration> =>

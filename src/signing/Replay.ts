@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { EnforcementUnavailable } from "../Errors.ts"
+import { lease } from "../Shared.ts"
 import * as Envelope from "./Envelope.ts"
 
 /** What an envelope is remembered by. */
@@ -36,18 +37,37 @@ export class Replay extends Context.Service<
    */
   static readonly layerMemory: Layer.Layer<Replay> = Layer.effect(
     Replay,
-    Effect.map(Clock.currentTimeMillis, (now) => {
-      const memory = makeMemory(defaultCapacity, now)
-      return Replay.of({
-        use: (used) =>
-          Effect.withFiber((fiber) => {
-            const answer = memory.use(used, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
-            return answer === "full" ? Effect.fail(full()) : Effect.succeed(answer === "first")
-          })
-      })
-    })
+    Effect.map(Clock.currentTimeMillis, (now) => remembering(makeMemory(defaultCapacity, now)))
   )
+
+  /**
+   * As {@link Replay.layerMemory}, in one memory for all in this process that name the same key.
+   *
+   * @category layers
+   */
+  static readonly layerShared = (key: string): Layer.Layer<Replay> =>
+    Layer.effect(
+      Replay,
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.map(
+          Effect.acquireRelease(
+            Effect.sync(() => lease("used invocations", key, () => makeMemory(defaultCapacity, now))),
+            ({ release }) => Effect.sync(release)
+          ),
+          ({ value }) => remembering(value)
+        )
+      )
+    )
 }
+
+const remembering = (memory: Memory): Replay["Service"] =>
+  Replay.of({
+    use: (used) =>
+      Effect.withFiber((fiber) => {
+        const answer = memory.use(used, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
+        return answer === "full" ? Effect.fail(full()) : Effect.succeed(answer === "first")
+      })
+  })
 
 /** A memory of what was used. */
 export interface Memory {

@@ -127,6 +127,7 @@ const types: ReadonlyArray<Check> = [
 const programs: Readonly<Record<string, string>> = {
   "module.mjs": "import: protected",
   "commonjs.cjs": "require: protected",
+  "both.mjs": "both: one log, one set of limits",
   "worker.mjs": "import: protected\nrequire: protected\nworker: protected"
 }
 
