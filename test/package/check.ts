@@ -85,42 +85,46 @@ const tsc = (compiler: string, ...args: ReadonlyArray<string>): Promise<string> 
   return run(process.execPath, installed(`${compiler}/bin/tsc`), ...options, ...args)
 }
 
-/** Without `skipLibCheck` only where CommonJS may import types of an ES-only package, of `effect` that is. */
+/**
+ * The formats of a user's program, by what its compiler is told. `skipLibCheck` is needed where a CommonJS module may not
+ * import the types of an ES-only package, `effect`: everywhere before `nodenext`.
+ */
+const settings: ReadonlyArray<{
+  readonly options: ReadonlyArray<string>
+  readonly formats: ReadonlyArray<"commonjs" | "module">
+  /** Only for TypeScript 7: what others refuse, or need not be told again. */
+  readonly only7?: true
+}> = [
+  { options: ["--skipLibCheck", "--module", "commonjs"], formats: ["commonjs"] },
+  { options: ["--skipLibCheck", "--module", "node16"], formats: ["commonjs", "module"] },
+  { options: ["--module", "node16"], formats: ["module"], only7: true },
+  { options: ["--module", "nodenext"], formats: ["commonjs", "module"] },
+  {
+    options: ["--skipLibCheck", "--module", "preserve", "--moduleResolution", "bundler"],
+    formats: ["commonjs", "module"]
+  },
+  {
+    options: ["--skipLibCheck", "--module", "commonjs", "--moduleResolution", "bundler"],
+    formats: ["commonjs"],
+    only7: true
+  }
+]
+
 const types: ReadonlyArray<Check> = [
   {
-    name: "types: TypeScript 7, nodenext, all declarations",
+    name: "types: a program of each entry",
     check: async () =>
       void (await tsc("typescript", "--exactOptionalPropertyTypes", "--module", "nodenext", "program.ts"))
   },
-  ...[
-    { compiler: "typescript-5.9", options: ["--module", "commonjs"], formats: ["commonjs"] },
-    { compiler: "typescript-5.9", options: ["--module", "node16"], formats: ["commonjs", "module"] },
-    { compiler: "typescript-5.9", options: ["--module", "nodenext"], formats: ["commonjs", "module"] },
-    {
-      compiler: "typescript-5.9",
-      options: ["--module", "preserve", "--moduleResolution", "bundler"],
-      formats: ["commonjs", "module"]
-    },
-    { compiler: "typescript", options: ["--module", "commonjs"], formats: ["commonjs"] },
-    {
-      compiler: "typescript",
-      options: ["--module", "commonjs", "--moduleResolution", "bundler"],
-      formats: ["commonjs"]
-    },
-    { compiler: "typescript", options: ["--module", "node16"], formats: ["commonjs", "module"] },
-    { compiler: "typescript", options: ["--module", "nodenext"], formats: ["commonjs", "module"] },
-    {
-      compiler: "typescript",
-      options: ["--module", "preserve", "--moduleResolution", "bundler"],
-      formats: ["commonjs", "module"]
-    }
-  ].map(({ compiler, formats, options }) => ({
-    name: `types: ${compiler} ${options.join(" ")}`,
-    check: async () => {
-      const programs = formats.map((format) => `types/${format}/program.ts`)
-      await tsc(compiler, "--skipLibCheck", ...options, ...programs)
-    }
-  }))
+  ...["typescript-5.9", "typescript"].flatMap((compiler) =>
+    settings
+      .filter(({ only7 }) => only7 === undefined || compiler === "typescript")
+      .map(({ formats, options }) => ({
+        name: `types: ${compiler} ${options.join(" ")}`,
+        check: async () =>
+          void (await tsc(compiler, ...options, ...formats.map((format) => `types/${format}/program.ts`)))
+      }))
+  )
 ]
 
 /** What each of the programs prints once it has made its protected call, and was refused as it should be. */
