@@ -3,8 +3,8 @@
  *
  * @since 0.2.0
  */
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as ManagedRuntime from "effect/ManagedRuntime"
 import { requireIntent, tokenSource } from "../AgentClient.ts"
 import type { Credentials } from "../Call.ts"
 import { ConfigurationError } from "../Errors.ts"
@@ -12,6 +12,7 @@ import { newId } from "../Id.ts"
 import { Life } from "../Life.ts"
 import { requireName } from "../Name.ts"
 import { Pipeline } from "../Pipeline.ts"
+import { reopening } from "../Reopening.ts"
 import { Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { closedDoor } from "./Door.ts"
 import { requireDeployments, requireDrain, requireNames, type SecureOptions, workspaceOptions } from "./Options.ts"
@@ -45,7 +46,7 @@ export const openSession = (options: SecureOptions): Session => {
     },
     workspace,
     ownsWorkspace: own,
-    runtime: ManagedRuntime.make(Layer.provide(options.layer ?? Pipeline.layer, stages)),
+    runtime: reopening(Layer.provide(options.layer ?? Pipeline.layer, stages)),
     hasOwnPipeline: options.layer !== undefined,
     tools: new Map(),
     life: new Life(),
@@ -55,7 +56,7 @@ export const openSession = (options: SecureOptions): Session => {
 
 /** The stages that a workspace has built, or builds now. */
 const layerOf = (workspace: Workspace) =>
-  Layer.effectContext<WorkspaceServices, unknown, never>(workspace.runtime.contextEffect)
+  Layer.effectContext<WorkspaceServices, unknown, never>(Effect.suspend(() => workspace.runtime.contextEffect))
 
 const credentialsOf = (options: SecureOptions): Credentials => {
   if (!("jwtToken" in options)) {
