@@ -13,9 +13,9 @@ import { durable, makeCalls, openJournal, temporaryFolder } from "./logs.ts"
 
 describe("the lock, in any order of what its takers do", () => {
   it.each(places)("%s, loses and overwrites nothing that was acknowledged", (_, kernels) => {
-    const { acknowledged, lost } = schedules(1, 600, kernels)
+    const { acknowledged, lost } = schedules(1, 300, kernels)
     assert.deepStrictEqual(lost, [])
-    assert.isAbove(acknowledged, 600)
+    assert.isAbove(acknowledged, 300)
   })
 })
 
