@@ -7,10 +7,21 @@
 import * as Effect from "effect/Effect"
 import * as Scheduler from "effect/Scheduler"
 import { AsyncResource } from "node:async_hooks"
-import { clearImmediate, setImmediate } from "node:timers"
+import { performance } from "node:perf_hooks"
+import { clearImmediate, clearTimeout, setImmediate, setTimeout } from "node:timers"
 
 /** The time, in ms since 1970, likewise: the log tells when things were, whatever a test makes of the date. */
 export const now: () => number = Date.now
+
+/** How long the process has run, in ms, likewise: it goes on evenly, whatever is done to the clock. */
+export const elapsed: () => number = performance.now.bind(performance)
+
+/** Waits some ms, likewise. */
+export const wait = (ms: number): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const timer = setTimeout(() => resume(Effect.void), ms)
+    return Effect.sync(() => clearTimeout(timer))
+  })
 
 /** Runs `task` in a later turn of the event loop; gives the way to call it off. */
 export const nextTurn = (task: () => void): (() => void) => {

@@ -32,13 +32,28 @@ export const isFolder = (path: string): boolean => Fs.statSync(path, { throwIfNo
  * nobody reads a file that is half written, and of two processes that make it at once one wins.
  */
 export const createFile = (path: string, text: string): boolean => {
+  const fd = linkNew(path, () => text)
+  if (fd !== undefined) Fs.closeSync(fd)
+  return fd !== undefined
+}
+
+/** Which file it is, whatever its name: its device and inode number, in decimal. No two that are there at once have one. */
+export const idOf = ({ dev, ino }: Fs.BigIntStats): string => `${dev}:${ino}`
+
+/**
+ * As {@link createFile}, with a text that may tell which file it is in; gives the file's descriptor, open to write, and
+ * undefined where there is one already.
+ */
+export const linkNew = (path: string, text: (id: string) => string): number | undefined => {
   const draft = `${path}.${process.pid}-${Crypto.randomBytes(6).toString("hex")}`
-  Fs.writeFileSync(draft, text, { mode: 0o600, flag: "wx", flush: true })
+  const fd = Fs.openSync(draft, "wx", 0o600)
   try {
+    Fs.writeFileSync(fd, text(idOf(Fs.fstatSync(fd, { bigint: true }))), { flush: true })
     Fs.linkSync(draft, path)
-    return true
+    return fd
   } catch (error) {
-    if (errorCode(error) === "EEXIST") return false
+    Fs.closeSync(fd)
+    if (errorCode(error) === "EEXIST") return undefined
     throw error
   } finally {
     Fs.unlinkSync(draft)

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import * as ManagedRuntime from "effect/ManagedRuntime"
+import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Path from "node:path"
 import process from "node:process"
 import { Audit, type Outcome, type Refused } from "./audit/Audit.ts"
@@ -37,6 +37,7 @@ import type { Limits } from "./policy/Limits.ts"
 import { Policy, type Revision } from "./policy/Policy.ts"
 import type { Principal } from "./Principal.ts"
 import { Models } from "./rewriting/Models.ts"
+import { reopening } from "./Reopening.ts"
 import * as Revisions from "./Revisions.ts"
 import { Rewriting } from "./rewriting/Rewriting.ts"
 import { Directory } from "./signing/Directory.ts"
@@ -88,7 +89,7 @@ export interface Service {
  * @category models
  */
 export class Workspace {
-  readonly runtime: ManagedRuntime.ManagedRuntime<WorkspaceServices, Configuration | EnforcementUnavailable>
+  readonly #runtime: () => ManagedRuntime.ManagedRuntime<WorkspaceServices, Configuration | EnforcementUnavailable>
   readonly #services = new Map<string, WeakRef<Service>>()
   #closed = false
 
@@ -100,9 +101,12 @@ export class Workspace {
   constructor(options: WorkspaceOptions = {}) {
     requireKnown(options)
     // What an app prints is its own.
-    this.runtime = ManagedRuntime.make(
-      Layer.provideMerge(Workspace.layer(options), Layer.succeed(Logger.LogToStderr, true))
-    )
+    this.#runtime = reopening(Layer.provideMerge(Workspace.layer(options), Layer.succeed(Logger.LogToStderr, true)))
+  }
+
+  /** What its stages are built in; another one after a log that could not be opened. */
+  get runtime(): ManagedRuntime.ManagedRuntime<WorkspaceServices, Configuration | EnforcementUnavailable> {
+    return this.#runtime()
   }
 
   /** Opens a workspace; rejects with a `ConfigurationError`, `IdentityError` or `EnforcementUnavailableError`. */

@@ -150,19 +150,15 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       ? yield* Effect.tryPromise({ try: async () => signedEmpty(logKeys), catch: unsigned })
       : undefined
     const journal = yield* Effect.acquireRelease(
-      Effect.try({
-        try: () =>
-          join({
-            path: options.path,
-            named: options.named,
-            key: keys.log,
-            next: keys.nextLog,
-            first,
-            disk,
-            checkpoints: options.checkpoints,
-            opening: openingRecords(keys)
-          }),
-        catch: asUnavailable
+      join({
+        path: options.path,
+        named: options.named,
+        key: keys.log,
+        next: keys.nextLog,
+        first,
+        disk,
+        checkpoints: options.checkpoints,
+        opening: openingRecords(keys)
       }),
       (opened) => Effect.promise(opened.close)
     )

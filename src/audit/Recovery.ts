@@ -50,6 +50,9 @@ export interface Found {
 /** A log that must not be written to: it was changed, or is another's. */
 export class Damaged extends Error {}
 
+/** A log of another log key. */
+export class OfAnotherKey extends Damaged {}
+
 /**
  * Reads the log in `folder`, whose key is `publicKey`; undefined where there is none yet. `known` is what this process has
  * had on the disk before, which must still be there. Only reads. Throws {@link Damaged}.
@@ -74,7 +77,9 @@ export const examine = (
   const keys = expect("the vkey", parseVerifierKeys(vkey))
   const mine = keys.filter((key) => Buffer.compare(key.publicKey, publicKey) === 0)
   if (mine.length === 0)
-    throw new Damaged("it belongs to another log key than the one in this home; restore that key, or name another path")
+    throw new OfAnotherKey(
+      "it belongs to another log key than the one in this home; restore that key, or name another path"
+    )
   const checkpoint = expect("the checkpoint", parseNote(note))
   if (!verifyNote(checkpoint, keys)) throw new Damaged("the checkpoint is not signed by the log's key")
   return scan(disk, folder, segments, checkpoint, mine, known)

@@ -9,7 +9,7 @@ import type { EnforcementUnavailable } from "../Errors.ts"
 import { orMissing } from "../Files.ts"
 import type { AnyKey } from "../Keys.ts"
 import { signCheckpointBy } from "./Checkpoint.ts"
-import { closeQuietly, type File, type FileSystem, replace } from "./Disk.ts"
+import { closeQuietly, draftOf, type File, type FileSystem, replace } from "./Disk.ts"
 import { type Frontier, hashLength } from "./MerkleTree.ts"
 import type { Found, Head } from "./Recovery.ts"
 import { messageOf, unavailable } from "./Unavailable.ts"
@@ -36,6 +36,8 @@ export interface SignedTreeOptions {
   readonly now: () => number
   /** Told of each checkpoint once it is on the disk; `last` where the process may end at once after it. */
   readonly signed: (note: SignedNote, last: boolean) => void
+  /** Throws where this process may write no more. */
+  readonly requireHeld: () => void
   /** Told of what the disk refuses in the background. */
   readonly failed: (error: unknown) => void
 }
@@ -58,6 +60,8 @@ export class SignedTree {
   /** True while a checkpoint takes its name in the background. */
   #isNaming = false
   #isStopped = false
+  /** What is written before it takes the checkpoint's name; no other process writes to it. */
+  readonly #draft: string
   /** Since when a key signs nothing, in ms since 1970, and what it said. */
   #unsigned: { readonly since: number; readonly cause: unknown } | undefined
 
@@ -69,6 +73,7 @@ export class SignedTree {
     this.#unsaved = [...found.unsaved]
     this.#saved = found.saved
     this.#signed = found.signed
+    this.#draft = Path.join(options.path, draftOf("checkpoint", "draft"))
     this.#first?.promise.catch(() => {})
   }
 
@@ -162,10 +167,6 @@ export class SignedTree {
     if (this.#leaves !== undefined) closeQuietly(this.#leaves)
   }
 
-  get #draft(): string {
-    return Path.join(this.#options.path, "checkpoint.draft")
-  }
-
   /** True while there is something to sign in the background. */
   get #isBehind(): boolean {
     return !this.#isStopped && this.#frontier.size > this.#signed
@@ -181,7 +182,8 @@ export class SignedTree {
 
   /** Leaf hashes, then the note under another name, then its own: each on the disk before the next. */
   #write(text: string, size: number): void {
-    const { disk, path } = this.#options
+    const { disk, path, requireHeld } = this.#options
+    requireHeld()
     const note = disk.open(this.#draft)
     const then =
       (step: () => void) =>
@@ -205,6 +207,7 @@ export class SignedTree {
     })
     const synced = whileOpen(() => {
       note.close()
+      requireHeld()
       this.#isNaming = true
       disk.rename(this.#draft, Path.join(path, "checkpoint"), (error) => {
         this.#isNaming = false
@@ -219,7 +222,8 @@ export class SignedTree {
   }
 
   #writeSync(text: string, last: boolean): void {
-    const { disk, path } = this.#options
+    const { disk, path, requireHeld } = this.#options
+    requireHeld()
     const { hashes, position } = this.#takeUnsaved()
     this.#leavesFile().writeSync(hashes, position)
     if (this.#isNaming) this.#nameNow()
@@ -259,8 +263,9 @@ export class SignedTree {
 
   #leavesFile(): File {
     if (this.#leaves === undefined) {
-      const { disk, found, path } = this.#options
+      const { disk, found, path, requireHeld } = this.#options
       this.#leaves = disk.open(Path.join(path, "leaves"))
+      requireHeld()
       this.#leaves.truncate(found.saved * hashLength)
     }
     return this.#leaves

@@ -6,7 +6,7 @@
  */
 import * as Path from "node:path"
 import { now } from "../EventLoop.ts"
-import { closeQuietly, type Done, type File, type FileSystem } from "./Disk.ts"
+import { closeQuietly, type Done, type File, type FileSystem, removeQuietly } from "./Disk.ts"
 import type { Found } from "./Recovery.ts"
 import { segmentName } from "./Segment.ts"
 
@@ -16,6 +16,8 @@ export class Tail {
   readonly #folder: string
   /** Bytes from which a segment is full. */
   readonly #limit: number
+  /** Throws where this process may write no more. */
+  readonly #requireHeld: () => void
   #file: File
   #position: number
   /** False while the segment's name may be in memory only. */
@@ -25,13 +27,27 @@ export class Tail {
   #writing: { readonly bytes: Buffer; readonly first: number } | undefined
 
   /** Goes on with the segment that was found, or begins the first. Throws what the disk throws, as all of it does. */
-  constructor(disk: FileSystem, folder: string, limit: number, found: Found["segment"]) {
+  constructor(disk: FileSystem, folder: string, limit: number, found: Found["segment"], requireHeld: () => void) {
     this.#disk = disk
+    this.#requireHeld = requireHeld
     this.#folder = folder
     this.#limit = limit
     disk.makeFolder(folder)
-    this.#file = this.#open(found?.name ?? segmentName(0))
+    const path = Path.join(folder, found?.name ?? segmentName(0))
+    this.#file = found === undefined ? disk.openNew(path) : disk.openOld(path)
     this.#position = found?.size ?? 0
+    // Who opens it, and has the log still, has the file to which nobody else writes, whatever comes later.
+    try {
+      requireHeld()
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  /** True while what is written goes to the segment by its name. */
+  get isThere(): boolean {
+    return this.#file.isThere()
   }
 
   /**
@@ -120,15 +136,20 @@ export class Tail {
   }
 
   #begin(first: number): void {
-    const file = this.#open(segmentName(first))
+    const path = Path.join(this.#folder, segmentName(first))
+    // Whoever has lost the lock just now neither writes into the next holder's segment nor leaves one of its own.
+    const file = this.#disk.openNew(path)
+    try {
+      this.#requireHeld()
+    } catch (error) {
+      closeQuietly(file)
+      removeQuietly(this.#disk, path)
+      throw error
+    }
     this.#file.close()
     this.#file = file
     this.#position = 0
     this.#isNamed = false
-  }
-
-  #open(name: string): File {
-    return this.#disk.open(Path.join(this.#folder, name))
   }
 }
 
@@ -144,12 +165,7 @@ const moveAside = (disk: FileSystem, folder: string, name: string, torn: Buffer)
     }
     disk.syncFolderSync(folder)
   } catch (error) {
-    // A full disk is tried again and again, and has no room for each attempt.
-    try {
-      disk.remove(path)
-    } catch {
-      // The failure before says more.
-    }
+    removeQuietly(disk, path)
     throw error
   }
 }

@@ -10,6 +10,11 @@ import { errorCode } from "../Files.ts"
 export const unavailable = (message: string, cause?: unknown): EnforcementUnavailable =>
   new EnforcementUnavailable(cause === undefined ? { stage: "audit", message } : { stage: "audit", message, cause })
 
+/** Another process has the log that this one was writing: the cause of the refusals from then on. */
+export class LockLost extends Error {
+  override readonly name = "LockLost"
+}
+
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** What to do about a disk that refuses, by the code of its error. */

@@ -7,7 +7,7 @@
  */
 import * as Result from "effect/Result"
 import * as Path from "node:path"
-import type { EnforcementUnavailable } from "../Errors.ts"
+import { EnforcementUnavailable } from "../Errors.ts"
 import { nextTurn, now as present } from "../EventLoop.ts"
 import { newId } from "../Id.ts"
 import type { AnyKey } from "../Keys.ts"
@@ -19,7 +19,7 @@ import type { Found, Head } from "./Recovery.ts"
 import { maximumText, segmentSize } from "./Segment.ts"
 import { type SignedNote, SignedTree } from "./SignedTree.ts"
 import { Tail } from "./Tail.ts"
-import { adviceFor, messageOf, unavailable } from "./Unavailable.ts"
+import { adviceFor, LockLost, messageOf, unavailable } from "./Unavailable.ts"
 
 /** What `log.open` says of this program. */
 export const software = "secure-openai/0.1.0"
@@ -35,6 +35,8 @@ export interface WriterOptions {
   /** How long calls go on while a key signs nothing: in ms, and in records. Default: 5 minutes, 100,000. */
   readonly unsigned?: { readonly ms: number; readonly records: number } | undefined
   readonly disk: FileSystem
+  /** Throws where this process may write no more, because another has the log. */
+  readonly requireHeld: () => void
   /** Records to write at once, after `log.open`. */
   readonly opening: ReadonlyArray<Body>
   /** Bytes of a segment. Default: {@link segmentSize}. */
@@ -133,7 +135,13 @@ export class Writer {
     this.#options = options
     this.#latest = found.latest
     this.#pending = new Group(found.frontier.size)
-    this.#tail = new Tail(disk, Path.join(path, "journal"), options.segmentSize ?? segmentSize, found.segment)
+    this.#tail = new Tail(
+      disk,
+      Path.join(path, "journal"),
+      options.segmentSize ?? segmentSize,
+      found.segment,
+      options.requireHeld
+    )
     this.#tree = new SignedTree({
       path,
       disk,
@@ -142,6 +150,7 @@ export class Writer {
       delay: options.checkpointDelay ?? usualCheckpointDelay,
       patience: options.unsigned ?? usualPatience,
       now: this.#now,
+      requireHeld: options.requireHeld,
       signed: (note, last) => options.signed?.(note, last),
       failed: (error) => this.#poison(error)
     })
@@ -320,6 +329,7 @@ export class Writer {
   }
 
   #write(group: Group): void {
+    if (!this.#holds()) return
     this.#isBusy = true
     this.#writing = group
     this.#tail.write(
@@ -345,6 +355,8 @@ export class Writer {
     this.#syncTimer = undefined
     this.#tail.sync(
       this.#then(() => {
+        // What was written while the log was another's is in no log.
+        if (!this.#holds() || !this.#isWritten()) return
         this.#synced()
         const settled = this.#waiting
         this.#waiting = []
@@ -354,6 +366,24 @@ export class Writer {
         this.#tree.signSoon()
       })
     )
+  }
+
+  /** False, and the end of the boot, where this process may write no more. */
+  #holds(): boolean {
+    try {
+      this.#options.requireHeld()
+      return true
+    } catch (error) {
+      this.#poison(error)
+      return false
+    }
+  }
+
+  /** False, and the end of the boot, where the segment has been moved from under its name. */
+  #isWritten(): boolean {
+    if (this.#tail.isThere) return true
+    this.#poison(new Error("its newest segment was replaced"))
+    return false
   }
 
   /** Goes on with `step` after a success, for as long as the boot lasts; a failure ends it. */
@@ -384,6 +414,7 @@ export class Writer {
 
   /** Everything that was taken in is written, synced and signed when this returns. Throws what the disk throws. */
   #flush(last: boolean): void {
+    this.#options.requireHeld()
     this.#tail.finishSync()
     this.#wrote()
     const group = this.#pending
@@ -394,6 +425,8 @@ export class Writer {
       this.#wrote()
     }
     this.#tail.syncSync()
+    this.#options.requireHeld()
+    if (!this.#tail.isThere) throw new Error("its newest segment was replaced")
     this.#synced()
     this.#tree.signSync(last)
     const settled = [...this.#waiting, ...group.settled]
@@ -432,6 +465,7 @@ export class Writer {
     this.#options.failed?.()
     this.refuse(
       this.#fault ??
+        lostIn(error) ??
         unavailable(
           `The log at ${this.#path} could not be written (${messageOf(error)}), and no call is let through unrecorded. ${adviceFor(error)}: the log is tried again every second, and goes on without a restart.`,
           error
@@ -439,6 +473,10 @@ export class Writer {
     )
   }
 }
+
+/** A lock that was lost says all itself. */
+const lostIn = (error: unknown): EnforcementUnavailable | undefined =>
+  error instanceof EnforcementUnavailable && error.cause instanceof LockLost ? error : undefined
 
 const timeText = (ms: number): string => new Date(ms).toISOString()
 

@@ -3,15 +3,17 @@
  *
  * @since 0.2.0
  */
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as ManagedRuntime from "effect/ManagedRuntime"
 import { requireIntent, tokenSource } from "../AgentClient.ts"
 import type { Credentials } from "../Call.ts"
-import { ConfigurationError } from "../Errors.ts"
+import { ClosedError, ConfigurationError } from "../Errors.ts"
 import { newId } from "../Id.ts"
 import { Life } from "../Life.ts"
 import { requireName } from "../Name.ts"
 import { Pipeline } from "../Pipeline.ts"
+import { reopening } from "../Reopening.ts"
 import { requireWorkspace, Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { closedDoor } from "./Door.ts"
 import { requireDeployments, requireDrain, requireNames, type SecureOptions, workspaceOptions } from "./Options.ts"
@@ -50,7 +52,7 @@ export const openSession = (options: SecureOptions): Session => {
     },
     workspace,
     ownsWorkspace: own,
-    runtime: ManagedRuntime.make(Layer.provide(options.layer ?? Pipeline.layer, stages)),
+    runtime: reopening(Layer.provide(options.layer ?? Pipeline.layer, stages)),
     hasOwnPipeline: options.layer !== undefined,
     tools: new Map(),
     life: new Life(),
@@ -60,7 +62,11 @@ export const openSession = (options: SecureOptions): Session => {
 
 /** The stages that a workspace has built, or builds now. */
 const layerOf = (workspace: Workspace) =>
-  Layer.effectContext<WorkspaceServices, unknown, never>(workspace.runtime.contextEffect)
+  Layer.effectContext<WorkspaceServices, unknown, never>(
+    Effect.suspend((): Effect.Effect<Context.Context<WorkspaceServices>, unknown> =>
+      workspace.closed ? Effect.fail(new ClosedError()) : workspace.runtime.contextEffect
+    )
+  )
 
 const credentialsOf = (options: SecureOptions): Credentials => {
   if (!("jwtToken" in options)) {

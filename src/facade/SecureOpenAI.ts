@@ -320,7 +320,9 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const { app, credentials, runtime, workspace } = this.#session
       await workspace.ready()
       await workspace.principal(credentials, app)
-      await runtime.runPromise(Effect.void, { scheduler }).catch((error: unknown) => Promise.reject(toSdkError(error)))
+      await runtime()
+        .runPromise(Effect.void, { scheduler })
+        .catch((error: unknown) => Promise.reject(toSdkError(error)))
     }
 
     registerTool(name: string, handler: ToolHandler, options: ToolOptions = {}): void {
@@ -380,7 +382,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       if (binding !== undefined) return this.#giveBack(binding, { force })
       if (force) life.end(new ClosedError())
       await life.drain(new ClosedError(), drain)
-      await runtime.dispose()
+      await runtime().dispose()
       if (ownsWorkspace) await workspace.close()
     }
 

@@ -28,7 +28,7 @@ export interface Session {
   readonly workspace: Workspace
   /** True where the client made it, and closes it. */
   readonly ownsWorkspace: boolean
-  readonly runtime: ManagedRuntime.ManagedRuntime<Pipeline, unknown>
+  readonly runtime: () => ManagedRuntime.ManagedRuntime<Pipeline, unknown>
   readonly tools: Map<string, RegisteredTool>
   /** Ends by `unbind()`, by `close()`, and with what it depends on; its reason is what every later call throws. */
   readonly life: Life

@@ -45,7 +45,7 @@ export const streamAnswer = (
     let first = receipt !== undefined
     return new Chunks(
       async () => {
-        const context = Context.add(await session.runtime.context(), Scheduler, scheduler)
+        const context = Context.add(await session.runtime().context(), Scheduler, scheduler)
         return Stream.toAsyncIterableWith(Stream.chunks(reply.stream), context)
       },
       props.controller.signal,

@@ -93,7 +93,7 @@ const run = async (session: Session, name: string, args: unknown, options: RunOp
       (committed) => handle(committed, handler, over)
     )
   })
-  const exit = await session.runtime.runPromiseExit(judged, { scheduler, signal: options.signal })
+  const exit = await session.runtime().runPromiseExit(judged, { scheduler, signal: options.signal })
   if (Exit.isSuccess(exit)) {
     const reply = exit.value
     const value = reply._tag === "Json" ? reply.value : reply.stream

@@ -73,7 +73,7 @@ export class Turn {
   }
 
   #run(session: Session, owner: TurnOwner, signal: AbortSignal | null | undefined): void {
-    const fiber = session.runtime.runFork(
+    const fiber = session.runtime().runFork(
       Effect.provideService(
         Effect.flatMap(Pipeline, (pipeline) => pipeline.run(this.call)),
         CurrentTurn,

@@ -11,9 +11,9 @@ import { vi } from "vitest"
 import { parseNote } from "../../src/audit/Checkpoint.ts"
 import { Copies, type Place, type Target } from "../../src/audit/Copies.ts"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
+import type * as Journal from "../../src/audit/Journal.ts"
 import { EnforcementUnavailable } from "../../src/Errors.ts"
-import { check, durable, key, makeCalls, temporaryFolder } from "./logs.ts"
+import { check, durable, joinJournal, key, makeCalls, temporaryFolder } from "./logs.ts"
 
 const folders: Array<string> = []
 const servers: Array<Http.Server> = []
@@ -38,7 +38,7 @@ const write = async (home: string, calls: number, checkpoints?: Place | Target):
 }
 
 const opened = (path: string, checkpoints?: Place | Target): Journal.Journal =>
-  Journal.join({
+  joinJournal({
     path,
     named: true,
     key,

@@ -4,7 +4,7 @@
  * not synced, any part may be there, and a write may be torn. After a failed sync what it was about reads well and is lost.
  */
 import * as Path from "node:path"
-import type { Done, File, FileSystem } from "../../src/audit/Disk.ts"
+import type { Claim, Done, File, FileSystem, Pulse } from "../../src/audit/Disk.ts"
 
 /** `EIO` once, `ENOSPC` until the disk is well again, or half of a write and then `EIO`. */
 export type Fault = "EIO" | "ENOSPC" | "torn"
@@ -46,6 +46,10 @@ const apply = (bytes: Buffer, change: Write | number): Buffer => {
 }
 
 const failureOf = (code: string): Error => Object.assign(new Error(`${code}: made by the test`), { code })
+
+/** A file's name, without what makes a draft's unique. */
+const nameOf = (path: string): string =>
+  Path.basename(path).replace(/\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(?=\.)/, "")
 
 /** The faulty disk. */
 export class FaultyDisk implements FileSystem {
@@ -149,12 +153,12 @@ export class FaultyDisk implements FileSystem {
   }
 
   makeFolder = (path: string): string => {
-    this.#ask(`makeFolder ${Path.basename(path)}`, false)
+    this.#ask(`makeFolder ${nameOf(path)}`, false)
     return path
   }
 
   list = (path: string): ReadonlyArray<string> => {
-    this.#ask(`list ${Path.basename(path)}`, false)
+    this.#ask(`list ${nameOf(path)}`, false)
     return [...this.#names.keys()]
       .filter((name) => Path.dirname(name) === path)
       .map((name) => Path.basename(name))
@@ -162,23 +166,55 @@ export class FaultyDisk implements FileSystem {
   }
 
   read = (path: string): Buffer | undefined => {
-    this.#ask(`read ${Path.basename(path)}`, false)
+    this.#ask(`read ${nameOf(path)}`, false)
     const inode = this.#names.get(path)
     return inode === undefined ? undefined : Buffer.from(inode.cache)
   }
 
-  create = (path: string, text: string): boolean => {
-    this.#ask(`create ${Path.basename(path)}`, true)
-    if (this.#names.has(path)) return false
-    const inode: Inode = { cache: Buffer.from(text), durable: Buffer.from(text), unsynced: [] }
+  claim = (path: string, text: (file: string) => string): Claim | undefined => {
+    this.#ask(`claim ${nameOf(path)}`, true)
+    if (this.#names.has(path)) return undefined
+    const inode: Inode = { cache: Buffer.from(text(path)), durable: Buffer.from(text(path)), unsynced: [] }
     this.#rename(Path.dirname(path), (names) => void names.set(path, inode))
+    return {
+      isThere: () => (this.#ask(`stat ${nameOf(path)}`, false), this.#names.get(path) === inode),
+      touch: () => {},
+      close: () => {}
+    }
+  }
+
+  link = (from: string, to: string): boolean => {
+    this.#ask(`link ${nameOf(from)}`, true)
+    const inode = this.#names.get(from)
+    if (inode === undefined || this.#names.has(to)) return false
+    this.#rename(Path.dirname(to), (names) => void names.set(to, inode))
     return true
   }
+
+  move = (from: string, to: string): boolean => {
+    this.#ask(`move ${nameOf(from)}`, true)
+    if (!this.#names.has(from)) return false
+    this.renameSync(from, to)
+    return true
+  }
+
+  #inodes = new Map<Inode, number>()
+
+  pulse = (path: string): Pulse | undefined => {
+    this.#ask(`pulse ${nameOf(path)}`, false)
+    const inode = this.#names.get(path)
+    if (inode === undefined) return undefined
+    const id = this.#inodes.get(inode) ?? this.#inodes.size
+    this.#inodes.set(inode, id)
+    return { file: String(id), stamp: "", size: inode.cache.length, at: 0 }
+  }
+
+  readonly signs = undefined
 
   rename = (from: string, to: string, done: Done): void => later(() => this.renameSync(from, to), done)
 
   renameSync = (from: string, to: string): void => {
-    this.#ask(`rename ${Path.basename(from)}`, true)
+    this.#ask(`rename ${nameOf(from)}`, true)
     const inode = this.#names.get(from)
     if (inode === undefined) throw failureOf("ENOENT")
     this.#rename(Path.dirname(to), (names) => {
@@ -188,20 +224,30 @@ export class FaultyDisk implements FileSystem {
   }
 
   remove = (path: string): void => {
-    this.#ask(`remove ${Path.basename(path)}`, false)
+    this.#ask(`remove ${nameOf(path)}`, false)
     this.#rename(Path.dirname(path), (names) => void names.delete(path))
   }
 
   syncFolderSync = (path: string): void => {
-    this.#ask(`syncFolder ${Path.basename(path)}`, true)
+    this.#ask(`syncFolder ${nameOf(path)}`, true)
     for (const { change, folder } of this.#changes) if (folder === path) change(this.#durable)
     this.#changes = this.#changes.filter(({ folder }) => folder !== path)
   }
 
   syncFolder = (path: string, done: Done): void => later(() => this.syncFolderSync(path), done)
 
+  openOld = (path: string): File => {
+    if (!this.#names.has(path)) throw failureOf("ENOENT")
+    return this.open(path)
+  }
+
+  openNew = (path: string): File => {
+    if (this.#names.has(path)) throw failureOf("EEXIST")
+    return this.open(path)
+  }
+
   open = (path: string): File => {
-    this.#ask(`open ${Path.basename(path)}`, !this.#names.has(path))
+    this.#ask(`open ${nameOf(path)}`, !this.#names.has(path))
     let inode = this.#names.get(path)
     if (inode === undefined) {
       const made: Inode = { cache: Buffer.alloc(0), durable: Buffer.alloc(0), unsynced: [] }
@@ -209,7 +255,7 @@ export class FaultyDisk implements FileSystem {
       this.#rename(Path.dirname(path), (names) => void names.set(path, made))
     }
     const file = inode
-    const name = Path.basename(path)
+    const name = nameOf(path)
     let isOpen = true
     const ask = (what: string, writes: boolean, torn?: () => void): void => {
       if (!isOpen) this.afterClose.push(`${what} ${name}`)
@@ -237,6 +283,10 @@ export class FaultyDisk implements FileSystem {
       truncate: (size) => {
         ask("truncate", false)
         change(file, size)
+      },
+      isThere: () => {
+        ask("stat", false)
+        return this.#names.get(path) === file
       },
       close: () => {
         ask("close", false)

@@ -14,7 +14,7 @@ import {
   verifierKey
 } from "../../src/audit/Checkpoint.ts"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
+import type * as Journal from "../../src/audit/Journal.ts"
 import { leafHash, rootOf, verifyInclusion } from "../../src/audit/MerkleTree.ts"
 import { encode, type LogRecord } from "../../src/audit/Record.ts"
 import { prove } from "../../src/audit/Proof.ts"
@@ -22,7 +22,7 @@ import type { VerifyOptions } from "../../src/audit/Verify.ts"
 import { Reply } from "../../src/Call.ts"
 import { generate, Keys } from "../../src/Keys.ts"
 import { chat, runCall } from "./calls.ts"
-import { check, decision, durable, key, makeCalls, outcome, temporaryFolder } from "./logs.ts"
+import { check, decision, durable, key, makeCalls, openJournal, outcome, temporaryFolder } from "./logs.ts"
 
 const home = temporaryFolder()
 afterAll(() => Fs.rmSync(home, { recursive: true, force: true }))
@@ -31,7 +31,7 @@ const small = Path.join(home, "small")
 const segmentOf = (path: string): string => Path.join(path, "journal", "00000000000000000000.jsonl")
 
 const openAt = (path: string, more: Partial<Journal.JournalOptions> = {}): Journal.Journal =>
-  Journal.open({ path, named: true, key, disk: nodeFileSystem, opening: [], ...more })
+  openJournal({ path, named: true, key, disk: nodeFileSystem, opening: [], ...more })
 
 let copies = 0
 /** A copy of the small log, to be changed; the leaves, which nothing depends on, are left out unless asked for. */

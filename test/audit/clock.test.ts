@@ -5,10 +5,11 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterEach, beforeEach, expect, it, vi } from "vitest"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
+import type * as Journal from "../../src/audit/Journal.ts"
 import { EnforcementUnavailableError, SecureOpenAI, Workspace } from "../../src/index.ts"
 import { generate, Keys } from "../../src/Keys.ts"
 import { type Provider, startProvider } from "../e2e/Provider.ts"
+import { openJournal } from "./logs.ts"
 
 let home: string
 let provider: Provider
@@ -23,7 +24,15 @@ afterEach(async () => {
 })
 
 const journalAt = (now: () => number, key = generate("log")): Journal.Journal =>
-  Journal.open({ path: Path.join(home, "audit"), named: true, key, disk: nodeFileSystem, opening: [], now })
+  openJournal({
+    path: Path.join(home, "audit"),
+    named: true,
+    key,
+    // Without a sign of life, so that a test can take its lock from it as if it were dead.
+    disk: { ...nodeFileSystem, signs: undefined },
+    opening: [],
+    now
+  })
 
 const clientOf = (workspace: Workspace): SecureOpenAI =>
   new SecureOpenAI({ appName: "app", apiKey: "k", baseURL: provider.url, maxRetries: 0, workspace })

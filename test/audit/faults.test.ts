@@ -46,7 +46,6 @@ const opened = (disk: FaultyDisk): { readonly log: Journal; readonly refusal: En
     assert.instanceOf(error, EnforcementUnavailable)
     disk.heal()
     disk.remove("/log/lock")
-    disk.remove("/log/lock.takeover")
     return { log: begin(disk), refusal: error }
   }
 }
@@ -117,6 +116,7 @@ const strike = async (
 }
 
 const faults: ReadonlyArray<Fault> = ["EIO", "ENOSPC", "torn"]
+const isFirst = (site: string, index: number, all: ReadonlyArray<string>): boolean => all.indexOf(site) === index
 const isWrite = (operation: string): boolean => !/^(read|list) /.test(operation)
 
 describe("a disk that fails", () => {
@@ -124,12 +124,21 @@ describe("a disk that fails", () => {
     const disk = new FaultyDisk()
     const file = disk.open("/a")
     const bytes = Buffer.from("x")
-    const operations: { readonly [K in keyof FileSystem | keyof File]: (done: Done) => unknown } = {
+    const claim = disk.claim("/claimed", () => "")
+    const operations: {
+      readonly [K in Exclude<keyof FileSystem, "signs"> | keyof File | "isThere"]: (done: Done) => unknown
+    } = {
       makeFolder: () => disk.makeFolder("/b"),
       list: () => disk.list("/"),
       read: () => disk.read("/a"),
       open: () => disk.open("/c"),
-      create: () => disk.create("/d", ""),
+      openOld: () => disk.openOld("/a"),
+      openNew: () => disk.openNew("/f"),
+      claim: () => disk.claim("/d", () => ""),
+      isThere: () => (claim?.isThere(), file.isThere()),
+      link: () => disk.link("/a", "/g"),
+      move: () => disk.move("/a", "/h"),
+      pulse: () => disk.pulse("/h"),
       rename: (done) => disk.rename("/c", "/e", done),
       renameSync: () => disk.renameSync("/c", "/e"),
       remove: () => disk.remove("/e"),
@@ -158,9 +167,9 @@ describe("a disk that fails", () => {
     const folder = Path.join(import.meta.dirname, "../../src/audit")
     assert.deepStrictEqual(
       Fs.readdirSync(folder).filter((name) => Fs.readFileSync(Path.join(folder, name), "utf8").includes("node:fs")),
-      ["Copies.ts", "Disk.ts", "Lock.ts", "Reader.ts", "Verify.ts"]
+      ["Copies.ts", "Disk.ts", "LifeSign.ts", "Reader.ts", "Verify.ts"]
     )
-    for (const name of ["Lock.ts", "Reader.ts", "Verify.ts"])
+    for (const name of ["Reader.ts", "Verify.ts"])
       assert.notMatch(
         Fs.readFileSync(Path.join(folder, name), "utf8"),
         /Fs\.(promises\.)?(write|append|open|rename|unlink|rm|mkdir|link|copy|truncate|createWrite)/,
@@ -174,7 +183,8 @@ describe("a disk that fails", () => {
     assert.includeMembers(
       [...sites],
       [
-        "create lock",
+        "claim lock",
+        "stat lock",
         "makeFolder journal",
         "open segment",
         "write segment",
@@ -199,7 +209,7 @@ describe("a disk that fails", () => {
         "rename checkpoint.new",
         "write vkey.new",
         "rename vkey.new",
-        "remove lock"
+        "move lock"
       ]
     )
   })
@@ -243,7 +253,9 @@ describe("a disk that fails", () => {
           assert.isAbove(met.running, 60)
           assert.isAbove(met.closing, 3)
           assert.isBelow(met["not met"], asked.length / 5)
-          assert.sameMembers([...struck], [...new Set(asked.map(siteOf))])
+          // Whether a crash leaves a draft is a matter of when it comes.
+          const sites = new Set([...asked.map(siteOf), "remove checkpoint.draft"])
+          assert.sameMembers([...struck, "remove checkpoint.draft"].filter(isFirst), [...sites])
         }
       )
 })

@@ -80,7 +80,6 @@ export const assertWhole = (disk: FileSystem, acknowledged: ReadonlyArray<Acknow
 /** A disk that a process left without a word is opened by another one, and closed well. */
 export const reopen = async (disk: FaultyDisk): Promise<void> => {
   disk.remove("/log/lock")
-  disk.remove("/log/lock.takeover")
   await begin(disk).close()
 }
 

@@ -13,8 +13,14 @@ import { generate, type SigningKey } from "../../src/Keys.ts"
 
 export const key: SigningKey<"log"> = generate("log")
 
+/** Opens a log that no other process has, or had when it died. */
+export const openJournal = (options: Journal.JournalOptions): Journal.Journal => Effect.runSync(Journal.open(options))
+
+/** As {@link openJournal}, shared with whoever has the log open in this process. */
+export const joinJournal = (options: Journal.JournalOptions): Journal.Journal => Effect.runSync(Journal.join(options))
+
 export const openLog = (disk: FileSystem, options: Partial<Journal.JournalOptions> = {}): Journal.Journal =>
-  Journal.open({ path: "/log", named: true, key, disk, opening: [], ...options })
+  openJournal({ path: "/log", named: true, key, disk, opening: [], ...options })
 
 export const durable = (journal: Journal.Journal): Promise<void> =>
   new Promise((resolve, reject) => journal.whenDurable((fault) => (fault === undefined ? resolve() : reject(fault))))
@@ -61,13 +67,13 @@ export const makeCalls = (journal: Journal.Journal, count: number): void => {
 /** A disk in memory whose files go through `change`. */
 export const diskWith = (change: (file: File, path: string) => Partial<File>): FileSystem => {
   const disk = memoryFileSystem()
-  return {
-    ...disk,
-    open: (path) => {
-      const file = disk.open(path)
+  const changed =
+    (open: (path: string) => File) =>
+    (path: string): File => {
+      const file = open(path)
       return { ...file, ...change(file, path) }
     }
-  }
+  return { ...disk, open: changed(disk.open), openOld: changed(disk.openOld), openNew: changed(disk.openNew) }
 }
 
 export const temporaryFolder = (): string => Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-"))

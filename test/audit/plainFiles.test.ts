@@ -9,7 +9,6 @@ import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
 import { prove } from "../../src/audit/Proof.ts"
 import { followLines, lastLines, linesWith, readLines } from "../../src/audit/Reader.ts"
 import { segmentName } from "../../src/audit/Segment.ts"
@@ -17,13 +16,13 @@ import { verify } from "../../src/audit/Verify.ts"
 import { readEarlier } from "../../src/cli/Earlier.ts"
 import { NotPlain, readPlain } from "../../src/Files.ts"
 import { generate } from "../../src/Keys.ts"
-import { durable, makeCalls, temporaryFolder } from "./logs.ts"
+import { durable, makeCalls, openJournal, temporaryFolder } from "./logs.ts"
 
 const folder = temporaryFolder()
 const key = generate("log")
 const log = Path.join(folder, "audit")
 const segment = Path.join("journal", segmentName(0))
-const open = () => Journal.open({ path: log, named: true, key, disk: nodeFileSystem, opening: [] })
+const open = () => openJournal({ path: log, named: true, key, disk: nodeFileSystem, opening: [] })
 
 beforeEach(async () => {
   Fs.rmSync(log, { recursive: true, force: true })

@@ -3,14 +3,14 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type { FileSystem } from "../../src/audit/Disk.ts"
+import type { File, FileSystem } from "../../src/audit/Disk.ts"
 import { Audit } from "../../src/audit/Audit.ts"
-import * as Journal from "../../src/audit/Journal.ts"
 import type { Body } from "../../src/audit/Record.ts"
 import { chat, runCall, withLayer } from "./calls.ts"
 import { FaultyDisk } from "./FaultyDisk.ts"
+import type { Journal } from "../../src/audit/Journal.ts"
 import { type Acknowledged, assertWhole, begin, makeCall, pause, script } from "./faults.ts"
-import { key, openLog, temporaryFolder } from "./logs.ts"
+import { joinJournal, key, openJournal, openLog, temporaryFolder } from "./logs.ts"
 
 const journal = (disk: FileSystem): string =>
   `/log/journal/${disk.list("/log/journal").findLast((name) => name.endsWith(".jsonl"))}`
@@ -36,7 +36,7 @@ const rewrite = (disk: FileSystem, path: string, change: (text: string) => strin
 }
 
 /** Makes calls until one is taken in again. */
-const recovered = async (log: Journal.Journal, acknowledged: Array<Acknowledged>): Promise<void> => {
+const recovered = async (log: Journal, acknowledged: Array<Acknowledged>): Promise<void> => {
   do await pause()
   while ((await makeCall(log, acknowledged)) !== undefined)
 }
@@ -112,7 +112,7 @@ describe("a log that failed", () => {
   it("and whose lock another process has taken since is left to it", async () => {
     const { acknowledged, disk, log } = await failed()
     disk.remove("/log/lock")
-    disk.create("/log/lock", JSON.stringify({ boot: "another", pid: 1, started: "" }))
+    disk.claim("/log/lock", () => JSON.stringify({ boot: "another", pid: 1, started: "" }))
     assert.isDefined(await makeCall(log, acknowledged))
     assert.notInclude(disk.read(journal(disk))?.toString() ?? "", "log.recovered")
     disk.remove("/log/lock")
@@ -124,7 +124,7 @@ describe("a log that failed", () => {
 
   it("is left alone for a second, and says so", async () => {
     const disk = new FaultyDisk()
-    const log = Journal.open({ path: "/log", named: true, key, disk, opening: [] })
+    const log = openJournal({ path: "/log", named: true, key, disk, opening: [] })
     disk.failAt(disk.asked.length, "EIO")
     const refusal = await makeCall(log, [])
     assert.match(refusal?.message ?? "", /tried again every second, and goes on without a restart/)
@@ -143,10 +143,10 @@ describe("a log that failed", () => {
     const faulty = new FaultyDisk()
     let hold = false
     let go: () => void = () => {}
-    const disk: FileSystem = {
-      ...faulty,
-      open: (path) => {
-        const file = faulty.open(path)
+    const held =
+      (open: (path: string) => File) =>
+      (path: string): File => {
+        const file = open(path)
         return {
           ...file,
           write: (bytes, position, done) => {
@@ -156,6 +156,11 @@ describe("a log that failed", () => {
           }
         }
       }
+    const disk: FileSystem = {
+      ...faulty,
+      open: held(faulty.open),
+      openOld: held(faulty.openOld),
+      openNew: held(faulty.openNew)
     }
     const log = begin(disk)
     const acknowledged: Array<Acknowledged> = []
@@ -179,8 +184,8 @@ describe("a log that failed", () => {
     const disk = new FaultyDisk()
     const agent = (kid: string): Body => ({ kind: "key.active", use: "agent", kid, jwk: {} })
     const options = { path: "/log", named: true, key, disk, retryDelay: 1 }
-    const first = Journal.join({ ...options, opening: [agent("first")] })
-    const second = Journal.join({ ...options, opening: [agent("second")] })
+    const first = joinJournal({ ...options, opening: [agent("first")] })
+    const second = joinJournal({ ...options, opening: [agent("second")] })
     await makeCall(first, [])
     disk.failAt(disk.asked.length, "torn")
     assert.isDefined(await makeCall(second, []))

@@ -21,10 +21,9 @@ import { monitorEventLoopDelay } from "node:perf_hooks"
 import { parseArgs } from "node:util"
 import { Audit } from "../../src/audit/Audit.ts"
 import { Disk, type File, type FileSystem, nodeFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
 import { generate, Keys } from "../../src/Keys.ts"
 import { chat, runCall } from "../audit/calls.ts"
-import { decision } from "../audit/logs.ts"
+import { decision, openJournal } from "../audit/logs.ts"
 
 const { values: given } = parseArgs({
   options: {
@@ -51,18 +50,11 @@ const timed = () => {
       }
     }
   }
-  const { create, list, makeFolder, open, read, remove, renameSync, syncFolderSync } = nodeFileSystem
-  const disk: FileSystem = {
-    ...nodeFileSystem,
-    makeFolder: clock("makeFolder", makeFolder),
-    list: clock("list", list),
-    read: clock("read", read),
-    create: clock("create", create),
-    renameSync: clock("rename", renameSync),
-    remove: clock("remove", remove),
-    syncFolderSync: clock("syncFolder", syncFolderSync),
-    open: clock("open", (path: string): File => {
-      const file = open(path)
+  const { claim, list, makeFolder, open, openNew, openOld, read, remove, renameSync, syncFolderSync } = nodeFileSystem
+  const timedFile =
+    (make: (path: string) => File) =>
+    (path: string): File => {
+      const file = make(path)
       return {
         ...file,
         writeSync: clock("write", file.writeSync),
@@ -74,7 +66,19 @@ const timed = () => {
           file.sync(done)
         }
       }
-    })
+    }
+  const disk: FileSystem = {
+    ...nodeFileSystem,
+    makeFolder: clock("makeFolder", makeFolder),
+    list: clock("list", list),
+    read: clock("read", read),
+    claim: clock("claim", claim),
+    renameSync: clock("rename", renameSync),
+    remove: clock("remove", remove),
+    syncFolderSync: clock("syncFolder", syncFolderSync),
+    open: clock("open", timedFile(open)),
+    openOld: clock("open", timedFile(openOld)),
+    openNew: clock("open", timedFile(openNew))
   }
   return { disk, seen, reset: () => Object.assign(seen, { longest: 0, what: "", syncs: 0 }) }
 }
@@ -110,7 +114,7 @@ const tell = (name: string, rate: number, loop: { p50: number; p99: number; max:
 
 try {
   const { disk, reset, seen } = timed()
-  const log = Journal.open({ path: Path.join(home, "records"), named: true, key: generate("log"), disk, opening: [] })
+  const log = openJournal({ path: Path.join(home, "records"), named: true, key: generate("log"), disk, opening: [] })
   reset()
   const records = await measure(
     () =>

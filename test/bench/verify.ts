@@ -10,11 +10,11 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Result from "effect/Result"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
 import { readBatches } from "../../src/audit/Reader.ts"
 import type { Body } from "../../src/audit/Record.ts"
 import { newId } from "../../src/Id.ts"
 import { generate } from "../../src/Keys.ts"
+import { openJournal } from "../audit/logs.ts"
 
 const count = Number(process.argv[2] ?? 1_000_000)
 if (!Number.isSafeInteger(count) || count < 1000) throw new RangeError("RECORDS is a number of at least 1000")
@@ -74,7 +74,7 @@ const call = (n: number, append: (body: Body) => number): void => {
 }
 
 const make = async (path: string): Promise<void> => {
-  const journal = Journal.open({ path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] })
+  const journal = openJournal({ path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] })
   let last = 0
   for (let n = 0; last < count - 8; n++) {
     call(n, (body) => (last = Result.getOrThrow(journal.append(body)).seq))

@@ -4,8 +4,8 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import type { Target } from "../../src/audit/Copies.ts"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
-import { durable, key, makeCalls, temporaryFolder } from "../audit/logs.ts"
+import type * as Journal from "../../src/audit/Journal.ts"
+import { durable, key, makeCalls, openJournal, temporaryFolder } from "../audit/logs.ts"
 
 const main = Path.join(import.meta.dirname, "../../src/cli/main.ts")
 const home = temporaryFolder()
@@ -13,7 +13,7 @@ const log = Path.join(home, "audit")
 afterAll(() => Fs.rmSync(home, { recursive: true, force: true }))
 
 const openAt = (path: string, checkpoints?: Target): Journal.Journal =>
-  Journal.open({ path, named: false, key, disk: nodeFileSystem, opening: [], segmentSize: 3000, checkpoints })
+  openJournal({ path, named: false, key, disk: nodeFileSystem, opening: [], segmentSize: 3000, checkpoints })
 
 beforeAll(async () => {
   for (const path of [log, `${log}-2`]) {

@@ -17,12 +17,11 @@ import * as NodeTerminal from "@effect/platform-node-shared/NodeTerminal"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
 import { presenter, reported, root } from "../../src/cli/Root.ts"
 import { generate } from "../../src/Keys.ts"
 import { unseen } from "../../src/Text.ts"
 import { testIssuer } from "../../src/testing/index.ts"
-import { decision, durable, outcome, temporaryFolder } from "../audit/logs.ts"
+import { decision, durable, openJournal, outcome, temporaryFolder } from "../audit/logs.ts"
 
 /** A title, a colour, a C1 control, a right-to-left override, nothing at all (U+200B, U+E0062), a line of its own. */
 const hostile = "x\u001b]0;t\u0007\u001b[31m\u009b2J\u202egnp\u2066\u200b\u00ad\u{e0062}\u2028\u0085\u061c"
@@ -67,7 +66,7 @@ const receipt = `${header({ alg: "Ed25519", typ: "soai-receipt+jwt", kid: forged
 const token = `${header({ alg: "ES256", typ: "at+jwt", kid: hostile })}.${header({ iss: testIssuer.issuer, sub: hostile })}.${"A".repeat(86)}`
 
 beforeAll(async () => {
-  const journal = Journal.open({ path: log, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] })
+  const journal = openJournal({ path: log, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] })
   const seen = {
     ...decision("call"),
     app: hostile,

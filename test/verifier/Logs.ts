@@ -6,14 +6,14 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { formatVerifierKey, keyId, parseNote, signCheckpoint, verifierKey } from "../../src/audit/Checkpoint.ts"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
+import type * as Journal from "../../src/audit/Journal.ts"
 import { leafHash, rootOf } from "../../src/audit/MerkleTree.ts"
 import { canonicalize } from "../../src/CanonicalJson.ts"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
 import { generate, Keys, type SigningKey } from "../../src/Keys.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
 import type { Provider } from "../e2e/Provider.ts"
-import { decision, durable, makeCalls } from "../audit/logs.ts"
+import { decision, durable, makeCalls, openJournal } from "../audit/logs.ts"
 
 /** The files of a log by their paths in its folder. */
 export type Files = ReadonlyMap<string, Buffer>
@@ -199,7 +199,7 @@ export const journals = async (home: string): Promise<ReadonlyMap<string, Log>> 
   const key = generate("log")
   const logs = new Map<string, Log>()
   const openAt = (name: string, more: Partial<Journal.JournalOptions> = {}): Journal.Journal =>
-    Journal.open({ path: Path.join(home, name), named: true, key, disk: nodeFileSystem, opening: [], ...more })
+    openJournal({ path: Path.join(home, name), named: true, key, disk: nodeFileSystem, opening: [], ...more })
   const keep = (name: string, from = name): void => void logs.set(name, { files: readLog(Path.join(home, from)), key })
   const many = openAt("segments", { segmentSize: 3000 })
   for (let i = 0; i < 6; i++) {
