@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import "./NodeVersion.ts"
 export {
   AgentClient,
   type AgentClientOptions,

@@ -17,6 +17,7 @@ import { reopening } from "../Reopening.ts"
 import { requireWorkspace, Workspace, type WorkspaceServices } from "../Workspace.ts"
 import { closedDoor } from "./Door.ts"
 import { requireDeployments, requireDrain, requireNames, type SecureOptions, workspaceOptions } from "./Options.ts"
+import { ownWorkspace } from "./OwnWorkspace.ts"
 import type { Session } from "./Session.ts"
 import { layerInvocation } from "./Turn.ts"
 
@@ -30,14 +31,7 @@ export const openSession = (options: SecureOptions): Session => {
     throw new ConfigurationError(
       "Give either a workspace, or policies, policyMode, models, issuers and audit; not both."
     )
-  const workspace =
-    options.workspace === undefined
-      ? own
-        ? new Workspace(workspaceOptions(options))
-        : Workspace.default()
-      : requireWorkspace(options.workspace)
-  const stages = Layer.provideMerge(layerInvocation, layerOf(workspace))
-  return {
+  const given = {
     app,
     server: `app:${app}:${newId()}`,
     credentials: credentialsOf(options),
@@ -50,13 +44,20 @@ export const openSession = (options: SecureOptions): Session => {
         [...requireNames("allowedHeaders", options.allowedHeaders)].map((name) => name.toLowerCase())
       )
     },
+    drain: requireDrain(options.drain)
+  }
+  const owned = own ? ownWorkspace(workspaceOptions(options)) : undefined
+  const workspace =
+    owned?.workspace ?? (options.workspace === undefined ? Workspace.default() : requireWorkspace(options.workspace))
+  const stages = Layer.provideMerge(layerInvocation, layerOf(workspace))
+  return {
+    ...given,
     workspace,
-    ownsWorkspace: own,
+    letGo: owned?.letGo,
     runtime: reopening(Layer.provide(options.layer ?? Pipeline.layer, stages)),
     hasOwnPipeline: options.layer !== undefined,
     tools: new Map(),
-    life: new Life(),
-    drain: requireDrain(options.drain)
+    life: new Life()
   }
 }
 

@@ -377,13 +377,13 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     async close({ force = false }: { readonly force?: boolean } = {}): Promise<void> {
-      const { drain, life, ownsWorkspace, runtime, workspace } = this.#session
+      const { drain, letGo, life, runtime } = this.#session
       const binding = bindings.get(this.#session)
       if (binding !== undefined) return this.#giveBack(binding, { force })
       if (force) life.end(new ClosedError())
       await life.drain(new ClosedError(), drain)
       await runtime().dispose()
-      if (ownsWorkspace) await workspace.close()
+      await letGo?.()
     }
 
     async [Symbol.asyncDispose](): Promise<void> {

@@ -26,8 +26,8 @@ export interface Session {
   /** The models that the provider's deployments serve. */
   readonly deployments: Deployments | undefined
   readonly workspace: Workspace
-  /** True where the client made it, and closes it. */
-  readonly ownsWorkspace: boolean
+  /** Lets go of a workspace that the client made of its own options. */
+  readonly letGo: (() => Promise<void>) | undefined
   readonly runtime: () => ManagedRuntime.ManagedRuntime<Pipeline, unknown>
   readonly tools: Map<string, RegisteredTool>
   /** Ends by `unbind()`, by `close()`, and with what it depends on; its reason is what every later call throws. */

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import "../NodeVersion.ts"
 export { Committed, Decided, Identified, Prepared, Signed } from "../Call.ts"
 export * as Audit from "./MockAudit.ts"
 export * as Identity from "./MockIdentity.ts"

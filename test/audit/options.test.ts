@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Audit } from "../../src/audit/Audit.ts"
-import { Disk, memoryFileSystem } from "../../src/audit/Disk.ts"
+import { Disk, type File, type FileSystem, memoryFileSystem } from "../../src/audit/Disk.ts"
 import { ConfigurationError, SecureOpenAI, Workspace } from "../../src/index.ts"
 import type { WorkspaceOptions } from "../../src/WorkspaceOptions.ts"
 import { chat, runCall } from "./calls.ts"
@@ -35,15 +35,15 @@ describe("the option audit", () => {
       let isSlow = false
       const held: Array<() => void> = []
       const memory = memoryFileSystem()
-      const disk = {
+      const slow = (file: File): File => ({
+        ...file,
+        sync: (done) => void (isSlow ? held.push(() => done(null)) : file.sync(done))
+      })
+      const disk: FileSystem = {
         ...memory,
-        open: (path: string) => {
-          const file = memory.open(path)
-          return {
-            ...file,
-            sync: (done: (error: Error | null) => void) => void (isSlow ? held.push(() => done(null)) : file.sync(done))
-          }
-        }
+        open: (path) => slow(memory.open(path)),
+        openOld: (path) => slow(memory.openOld(path)),
+        openNew: (path) => slow(memory.openNew(path))
       }
       const options: WorkspaceOptions = {
         home: folder(),
