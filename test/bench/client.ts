@@ -1,5 +1,6 @@
 /**
- * One measurement, in a process of its own: who calls (`bare`, `secure`, `judged`, which is `secure` with output rules, or a peer), what (`call`, `stream`, the same of the
+ * One measurement, in a process of its own: who calls (`bare`, `secure`, `judged`, which is `secure` with output rules, `bound`, which is a
+ * client of a service bound to its user, `asUser`, which is bound for each call, or a peer), what (`call`, `stream`, the same of the
  * Responses API, or `memory`), how many at a time and in all, and the provider's port; for `gateway` the gateway's own two.
  * Prints JSON: CPU µs a call, p50 and p99 in µs, and for `memory` the heap in bytes along the way.
  */
@@ -49,8 +50,12 @@ const secure = async (): Promise<OpenAI> => {
       { policy_id: "app:bench", resources: ["tool:bench/**"] }
     ]
   })
-  return new SecureOpenAI({ ...options, appName: "bench", workspace, jwtToken: mintToken({ sub: "alice" }) })
+  return new SecureOpenAI({ ...options, appName: "bench", workspace, ...(!isService && { jwtToken: token }) })
 }
+/** A service that binds its user: once, or for each call. */
+const isService = kind === "bound" || kind === "asUser"
+const token = mintToken({ sub: "alice" })
+const service = async () => (await secure()) as SecureOpenAI
 
 /** The bare SDK by way of the gateway. */
 const throughGateway = () =>
@@ -64,6 +69,8 @@ const clients: Readonly<Record<string, () => OpenAI | Promise<OpenAI>>> = {
   bare: () => new OpenAI(options),
   secure,
   judged: secure,
+  bound: async () => (await service()).asUser(token),
+  asUser: service,
   gateway: throughGateway,
   // An empty configuration: no guardrail runs. It brings an SDK of its own.
   guardrails: async () => {
@@ -120,7 +127,14 @@ const ofAi = async (): Promise<Scenarios> => {
   }
   return { call: () => generateText(prompt), stream: () => counted(streamText(prompt).textStream) }
 }
-const scenarios = kind === "ai" ? await ofAi() : ofSdk
+/** A server's handler: a binding for each request, given back at its end. */
+const ofHandler: Scenarios = {
+  call: async () => {
+    await using user = await (client as SecureOpenAI).asUser(token)
+    return await user.chat.completions.create(params)
+  }
+}
+const scenarios = kind === "ai" ? await ofAi() : kind === "asUser" ? ofHandler : ofSdk
 
 /** CPU µs of this process, and of the gateway where there is one. */
 const cpu = async (): Promise<number> => {
@@ -175,6 +189,6 @@ if (scenario === "memory") {
   const at = (q: number) => latencies[Math.floor(q * (latencies.length - 1))] ?? 0
   console.log(JSON.stringify({ cpu: used / calls, p50: at(0.5), p99: at(0.99) }))
 }
-if (client instanceof SecureOpenAI) await client.workspace.close()
+if (client instanceof SecureOpenAI && !client.isBound) await client.workspace.close()
 Fs.rmSync(home, { recursive: true, force: true })
 process.exit()

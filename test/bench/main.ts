@@ -9,7 +9,8 @@
  * Read the ratios, not the µs: each is CPU time of the client's process against the bare SDK of the same round, as median and
  * range over the rounds. Where the range is wide, the machine was busy: measure again. Each measurement is a process of its
  * own, warmed up by half as many calls as are measured, in an order that turns from round to round; the provider is a
- * process of its own and not counted. SecureOpenAI has everything on (see client.ts), `judged` output rules as well. `gateway` is the bare SDK through
+ * process of its own and not counted. SecureOpenAI has everything on (see client.ts), `judged` output rules as well; `asUser` binds its
+ * user for each call, `bound` once. `gateway` is the bare SDK through
  * `@portkey-ai/gateway` on loopback, both processes counted; `guardrails` is `@openai/guardrails` with nothing to check;
  * `ai` is the AI SDK with a middleware that does nothing. Of the peers only `ai` streams here: in this set-up the gateway
  * (1.15) answers streams with an error, and guardrails (0.2) without an output stage hands on no chunk.
@@ -63,6 +64,7 @@ const median = (values: ReadonlyArray<number>): number => {
 const all = [
   { name: "call, 1 at a time", scenario: "call", concurrency: 1, calls: 1500, kinds: ["secure"] },
   { name: "call, 16 at a time", scenario: "call", concurrency: 16, calls: 4000, kinds: ["secure", "judged", ...peers] },
+  { name: "call of a user, 16 at a time", scenario: "call", concurrency: 16, calls: 4000, kinds: ["bound", "asUser"] },
   { name: "call, 64 at a time", scenario: "call", concurrency: 64, calls: 4000, kinds: ["secure"] },
   {
     name: "stream of 200, 16 at a time",
