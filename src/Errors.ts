@@ -110,6 +110,25 @@ export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("Iden
 }
 
 /**
+ * What exactly does not work, where it is a state that lasts and not the fault of one call: of the log `disk_full`,
+ * `unwritable` (its disk refuses), `held` (by another process), `damaged`, `checkpoints_overdue` (they are not signed),
+ * `copies_overdue` (they are not copied) and `clock_behind` (the log's newest record); of users' tokens `clock_set_back`; of
+ * agents' envelopes `replay_full` (no more can be remembered).
+ */
+export const UnavailableReason = Schema.Literals([
+  "disk_full",
+  "unwritable",
+  "held",
+  "damaged",
+  "checkpoints_overdue",
+  "copies_overdue",
+  "clock_behind",
+  "clock_set_back",
+  "replay_full"
+])
+export type UnavailableReason = typeof UnavailableReason.Type
+
+/**
  * Something that must work for a request to be let through does not: the log, the policy store, the signer, a stage that
  * threw, or the pipeline's own deadline. Nothing is sent.
  *
@@ -117,6 +136,7 @@ export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("Iden
  */
 export class EnforcementUnavailable extends Schema.TaggedError<EnforcementUnavailable>()("EnforcementUnavailable", {
   stage: Stage,
+  reason: Schema.optionalKey(UnavailableReason),
   message: Schema.String,
   cause: Schema.optionalKey(Schema.Defect())
 }) {

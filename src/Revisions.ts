@@ -56,7 +56,9 @@ export const reload: Effect.Effect<Revision, Configuration | EnforcementUnavaila
     )
     const { count, revision } = candidate
     if (revision === previous) return { count, revision }
-    yield* audit.policyActivated({ count, revision, previous, mode: policy.mode })
+    yield* Effect.tapError(audit.policyActivated({ count, revision, previous, mode: policy.mode }), ({ message }) =>
+      candidate.reject(message)
+    )
     yield* candidate.activate
     yield* Effect.logDebug(`The policies have changed: the set ${revision} is in force.`)
     // Who has just changed them is there to look again; at the start of an app nobody may be.

@@ -29,13 +29,15 @@ import {
   toSdkError
 } from "./Errors.ts"
 import { createFile, makeFolders, realPath } from "./Files.ts"
-import { scheduler } from "./EventLoop.ts"
+import { now, scheduler } from "./EventLoop.ts"
+import { type Health, healthSince, healthUnopened, requireServing } from "./Health.ts"
 import { Identity } from "./identity/Identity.ts"
 import { Keys, type PublicKey } from "./Keys.ts"
 import type { Life } from "./Life.ts"
 import type { Limits } from "./policy/Limits.ts"
 import { Policy, type Revision } from "./policy/Policy.ts"
 import type { Principal } from "./Principal.ts"
+import { type PublicKeys, publicKeysOf } from "./PublicKeys.ts"
 import { Models } from "./rewriting/Models.ts"
 import { reopening } from "./Reopening.ts"
 import * as Revisions from "./Revisions.ts"
@@ -91,6 +93,7 @@ export interface Service {
 export class Workspace {
   readonly #runtime: () => ManagedRuntime.ManagedRuntime<WorkspaceServices, Configuration | EnforcementUnavailable>
   readonly #services = new Map<string, WeakRef<Service>>()
+  readonly #since = now()
   #closed = false
 
   static {
@@ -161,9 +164,42 @@ export class Workspace {
     return Revisions.layer(options.policies, stages)
   }
 
-  /** Settles once policies, keys and log are good and every issuer's key set can be used. */
+  /**
+   * Settles once policies, keys and log are good, every issuer's key set can be used, and nobody's calls are refused by
+   * enforcement. Rejects with the error that a call would meet.
+   */
   async ready(): Promise<void> {
-    await this.#run(Effect.flatMap(Identity, (identity) => identity.ready))
+    await this.#run(
+      Effect.andThen(
+        requireServing,
+        Effect.flatMap(Identity, (identity) => identity.ready)
+      )
+    )
+  }
+
+  /**
+   * How the workspace stands; cheap enough for a probe each second. It is opened, where it is not yet; an open one is read from
+   * memory alone. What it reports on never makes it reject: a workspace that cannot be opened says why. Rejects with a
+   * `ClosedError` after {@link close}.
+   */
+  async health(): Promise<Health> {
+    if (this.#closed) throw new ClosedError()
+    const exit = await this.runtime.runPromiseExit(healthSince(this.#since), { scheduler })
+    if (this.#closed) throw new ClosedError()
+    return Exit.isSuccess(exit) ? exit.value : healthUnopened(Cause.squash(exit.cause), this.#since)
+  }
+
+  /**
+   * The keys to publish, for others to verify receipts, envelopes and checkpoints by, wherever they are held: those of this
+   * workspace's own log. Rejects as {@link ready} where the workspace cannot be opened.
+   */
+  publicKeys(): Promise<PublicKeys> {
+    return this.#run(
+      Effect.gen(function* () {
+        const { origin } = yield* (yield* Audit).status
+        return publicKeysOf(yield* Keys, origin)
+      })
+    )
   }
 
   /** True once {@link close} was called. */
@@ -230,16 +266,24 @@ export class Workspace {
     )
   }
 
-  /** What policy says of a call, with the edits that it would make. Nothing is sent, counted or recorded. */
+  /**
+   * What policy says of a call, with the edits that it would make. Nothing is sent, counted or recorded. Rejects where the call
+   * would be refused for want of enforcement: what cannot be enforced is not allowed.
+   */
   foresee(call: Call): Promise<Decision> {
     return this.#run(
       Effect.gen(function* () {
+        const audit = yield* Audit
         const identity = yield* Identity
         const policy = yield* Policy
         const rewriting = yield* Rewriting
+        // A refusal is recorded, too.
+        yield* audit.serving("record")
         const principal = yield* identity.principal(call.credentials, call.app)
         const { decision, judge } = yield* policy.judge(call, principal)
-        return rewriting.foresee(call, decision, judge)
+        const foreseen = rewriting.foresee(call, decision, judge)
+        if (foreseen.verdict === "allow") yield* audit.serving("call")
+        return foreseen
       })
     )
   }

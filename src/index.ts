@@ -42,6 +42,7 @@ export {
   IdentityError,
   IdentityInvalid,
   type IdentityReason,
+  type UnavailableReason,
   type PipelineError,
   PolicyDenied,
   PolicyDeniedError,
@@ -69,8 +70,12 @@ export {
   type ClaimOptions,
   Identity,
   type IssuerOptions,
+  type IssuerStatus,
   type Revoked
 } from "./identity/Identity.ts"
+export type { Health, LogHealth, Problem } from "./Health.ts"
+export type { CopyStatus } from "./audit/LogStatus.ts"
+export type { FreeSpace } from "./audit/FreeSpace.ts"
 export { Invocation } from "./invocation/Invocation.ts"
 export { type AnyKey, Keys, type RemoteKey, type SigningKey } from "./Keys.ts"
 export type { PublicJwk, ReceiptClaims, Verified } from "./audit/Receipt.ts"
@@ -80,8 +85,9 @@ export { type RemoteSigner, Signer, type Signers } from "./Signer.ts"
 export { Pipeline, type Sentence, type Stage, type Stages } from "./Pipeline.ts"
 export type { Limits, ParameterLimits } from "./policy/Limits.ts"
 export type { Document as PolicyDocument } from "./policy/Mapl.ts"
-export { Policy, type PolicyMode, type Revision } from "./policy/Policy.ts"
+export { Policy, type PolicyMode, type PolicyStatus, type Revision } from "./policy/Policy.ts"
 export type { Principal } from "./Principal.ts"
+export type { PublicKeys, PublishedKey } from "./PublicKeys.ts"
 export { type Catalogue, type CatalogueRow, Models } from "./rewriting/Models.ts"
 export { Rewriting } from "./rewriting/Rewriting.ts"
 export { Directory } from "./signing/Directory.ts"

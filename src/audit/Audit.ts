@@ -28,6 +28,8 @@ import { signCheckpointBy } from "./Checkpoint.ts"
 import { join, newOrigin } from "./Journal.ts"
 import { Frontier } from "./MerkleTree.ts"
 import type { Body, Ending, ReadRecord } from "./Record.ts"
+import { SpaceWatch } from "./FreeSpace.ts"
+import type { LogStatus } from "./LogStatus.ts"
 import { type Ground, quantitiesOf, recordPrincipal, Trail } from "./Trail.ts"
 import { messageOf, unavailable } from "./Unavailable.ts"
 import type { Writer } from "./Writer.ts"
@@ -112,6 +114,13 @@ export class Audit extends Context.Service<
      * that is over stays as it is.
      */
     readonly abandon: (call: string) => Effect.Effect<void>
+    /**
+     * Fails with what a call would be refused with now. `record` asks only whether anything is taken in: a log that lets no
+     * call begin may still take refusals. A log that failed is opened anew for it, as for a call, once it is time.
+     */
+    readonly serving: (what: "call" | "record") => Effect.Effect<void, EnforcementUnavailable>
+    /** How the log stands; reads memory alone. A log that failed is opened anew soon after, in the background. */
+    readonly status: Effect.Effect<LogStatus>
     /** Every record of the log so far, oldest first: the whole log is read. */
     readonly records: Effect.Effect<ReadonlyArray<ReadRecord>, EnforcementUnavailable>
   }
@@ -136,10 +145,18 @@ export class Audit extends Context.Service<
     Layer.effect(
       Audit,
       Effect.suspend(() =>
-        Effect.provideService(make({ path: "/memory", named: true, ...options }), Disk, memoryFileSystem())
+        Effect.map(
+          Effect.provideService(make({ path: "/memory", named: true, ...options }), Disk, memoryFileSystem()),
+          (audit) => ({ ...audit, status: Effect.map(audit.status, (status) => ({ ...status, path: "memory" })) })
+        )
       )
     )
 }
+
+/** How long after a failure a log is opened anew that nobody asks anything of, in ms; as long again after each further one. */
+const tendingDelay = 1000
+
+const mebibytes = (bytes: number): number => Math.floor(bytes / 1024 / 1024)
 
 const make = (options: AuditOptions): Effect.Effect<Audit["Service"], EnforcementUnavailable, Keys | Scope.Scope> =>
   Effect.gen(function* () {
@@ -171,6 +188,33 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
     const open = new Map<string, Trail>()
     const seen = new WeakSet<Call>()
 
+    const context = yield* Effect.context<never>()
+    const space = new SpaceWatch(disk, journal.path, ({ free, total }) => {
+      Effect.runForkWith(context)(
+        Effect.logWarning(
+          `The disk of the log at ${journal.path} has ${mebibytes(free)} MiB left of ${mebibytes(total)}. Make space on it: once it is full, every call is refused.`
+        )
+      )
+    })
+    space.look()
+
+    let tending: NodeJS.Timeout | undefined
+    let isOver = false
+    /** A log that failed is opened anew by what it is asked for; where nothing is asked, by itself. */
+    const tend = (): void => {
+      if (tending !== undefined || isOver) return
+      tending = setTimeout(() => {
+        tending = undefined
+        if (journal.current().fault !== undefined) tend()
+      }, tendingDelay).unref()
+    }
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        isOver = true
+        clearTimeout(tending)
+      })
+    )
+
     const closeTrails = (): void => {
       for (const trail of open.values()) trail.end({ result: "abandoned" })
     }
@@ -193,7 +237,11 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       Effect.callback((resume) => {
         const writer = journal.current()
         const said = say(writer)
-        if (Result.isFailure(said)) return resume(Effect.fail(said.failure))
+        if (Result.isFailure(said)) {
+          if (writer.fault !== undefined) tend()
+          return resume(Effect.fail(said.failure))
+        }
+        space.look()
         const settled = (fault: EnforcementUnavailable | undefined): void => {
           if (fault !== undefined) return resume(Effect.fail(fault))
           known?.(said.success)
@@ -341,6 +389,17 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         return previous === undefined ? say(body) : write(body)
       },
       policyRejected: ({ reason, revision }) => write({ kind: "policy.rejected", rev: revision, reason }),
+      serving: (what) =>
+        Effect.suspend(() => {
+          const refusal = journal.current().fault ?? (what === "call" ? journal.hindrance() : undefined)
+          return refusal === undefined ? Effect.void : Effect.fail(refusal)
+        }),
+      status: Effect.sync(() => {
+        const status = journal.status()
+        if (status.refusal !== undefined) tend()
+        space.look()
+        return space.known === undefined ? status : { ...status, disk: space.known }
+      }),
       abandon: (call) => Effect.sync(() => void open.get(call)?.end({ result: "abandoned" })),
       records: Effect.flatMap(
         durable(() => Result.void),

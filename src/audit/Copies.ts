@@ -10,11 +10,13 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import process from "node:process"
 import { ConfigurationError, type EnforcementUnavailable } from "../Errors.ts"
+import { now } from "../EventLoop.ts"
 import { makeFolders, orMissing, readPlain } from "../Files.ts"
 import { maximumText } from "./Segment.ts"
 import { parseNote } from "./Checkpoint.ts"
 import type { SignedNote } from "./SignedTree.ts"
-import { unavailable } from "./Unavailable.ts"
+import type { CopyStatus } from "./LogStatus.ts"
+import { hindered } from "./Unavailable.ts"
 import { unknownOption } from "../UnknownOption.ts"
 
 /**
@@ -94,6 +96,11 @@ export class Copies {
     return undefined
   }
 
+  /** How each place stands. */
+  get status(): ReadonlyArray<CopyStatus> {
+    return [...this.#copiers.values()].map((copier) => copier.status)
+  }
+
   /** Resolves once every copy is made, or after 5 s. */
   async settled(): Promise<void> {
     await Promise.all([...this.#copiers.values()].map((copier) => copier.settled()))
@@ -110,6 +117,8 @@ class Copier {
   #behindSince: number | undefined
   /** Size of the last checkpoint that was copied. */
   #copied: number | undefined
+  /** The last copy that was made. */
+  #last: Pick<CopyStatus, "size" | "at"> = {}
   #offered = 0
   #running: Promise<void> | undefined
   #closing = false
@@ -156,8 +165,19 @@ class Copier {
     )
   }
 
+  get status(): CopyStatus {
+    const since = this.#behindSince
+    return {
+      to: this.#name,
+      ...this.#last,
+      ...(since !== undefined && { waitingSince: Math.round(now() - (performance.now() - since)) }),
+      ...(this.#failure !== undefined && { error: this.#failure })
+    }
+  }
+
   get refusal(): EnforcementUnavailable {
-    return unavailable(
+    return hindered(
+      "copies_overdue",
       `Checkpoints of the log have not been copied to ${this.#name} for too long (${this.#failure}), and no call is let through until they are. See to that place; it is tried every ${retryDelay / 1000} s. The bounds are audit: { checkpoints: { to, withinMinutes, withinRecords } }.`
     )
   }
@@ -183,6 +203,7 @@ class Copier {
       try {
         await this.#copy(note)
         this.#copied = note.size
+        this.#last = { size: note.size, at: now() }
         this.#behindSince = this.#next === undefined ? undefined : performance.now()
         if (this.#failure !== undefined) warn(`Checkpoints of the log are copied to ${this.#name} again.`)
         this.#failure = undefined

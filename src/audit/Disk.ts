@@ -81,6 +81,14 @@ export interface FileSystem {
   /** Makes names in a folder durable. */
   readonly syncFolder: (path: string, done: Done) => void
   readonly syncFolderSync: (path: string) => void
+  /** How much of the file system that holds a folder is free to this process, in bytes; absent where that has no meaning. */
+  readonly space?: (path: string, done: (error: Error | null, space?: Space) => void) => void
+}
+
+/** Bytes of a file system. */
+export interface Space {
+  readonly free: number
+  readonly total: number
 }
 
 /** Node's file system. */
@@ -131,7 +139,13 @@ export const nodeFileSystem: FileSystem = {
     } finally {
       Fs.closeSync(fd)
     }
-  }
+  },
+  space: (path, done) =>
+    Fs.statfs(path, (error, found) => {
+      if (error !== null) return done(error)
+      const { bavail, blocks, bsize } = found
+      done(null, { free: bavail * bsize, total: blocks * bsize })
+    })
 }
 
 /** Node hands null to the callback of what went well; Deno, for `rename` at least, nothing. */

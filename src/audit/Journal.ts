@@ -25,7 +25,8 @@ import type { Body, ReadRecord } from "./Record.ts"
 import { Damaged, examine, type Found, type Head, OfAnotherKey } from "./Recovery.ts"
 import * as Renewal from "./Renewal.ts"
 import { decodeLine, linesOf, maximumSegment, maximumText, recordAt, segmentsOf } from "./Segment.ts"
-import { LockLost, messageOf, unavailable } from "./Unavailable.ts"
+import type { LogStatus } from "./LogStatus.ts"
+import { hindered, LockLost, messageOf, reasonFor, unavailable } from "./Unavailable.ts"
 import { keysOf, verifierKeys, Writer, type WriterOptions } from "./Writer.ts"
 
 export { software } from "./Writer.ts"
@@ -54,6 +55,8 @@ export interface Journal extends Pick<Writer, "append" | "whenDurable"> {
   readonly current: () => Writer
   /** Why no call may begin although the log can be written: checkpoints are overdue, or the clock was set back. */
   readonly hindrance: () => EnforcementUnavailable | undefined
+  /** How the log stands. Reads memory alone: a log that failed is not opened anew for it. */
+  readonly status: () => Omit<LogStatus, "disk">
   /** Settles once a checkpoint of this process is signed, and rejects where the key cannot sign; undefined where one was at once. */
   readonly signed: Promise<void> | undefined
   /** Called before the log closes, to say what must still be said. */
@@ -156,7 +159,8 @@ const openFirst = (options: JournalOptions, copies: Copies): Effect.Effect<Journ
         const journal = yield* begin(path, taken)
         if (journal !== undefined) return journal
       }
-      return yield* unavailable(
+      return yield* hindered(
+        "held",
         `The log at ${first} and its ${maximumSiblings - 1} siblings are open in other processes. Close some, or give this process another audit path.`
       )
     }
@@ -224,7 +228,8 @@ const started = (
 const placeOf = (disk: FileSystem) => disk.signs?.place ?? { kernel: "", host: "", space: "" }
 
 const heldBy = ({ disk }: JournalOptions, path: string, { holder, verdict }: Lock.Held): EnforcementUnavailable =>
-  unavailable(
+  hindered(
+    "held",
     verdict === "unreadable"
       ? `The log at ${path} has a lock that this version cannot read. Once no process has that log open, delete ${Path.join(path, "lock")}; or give this process another audit path.`
       : `The log at ${path} is open in ${Lock.describe(holder, placeOf(disk))}. Close it there, or give this process another audit path.`
@@ -234,13 +239,15 @@ const setAside = (path: string, reason: string): string =>
   `The log at ${path} is damaged, and is not gone on with: ${reason}. Two processes may have written it at once. Run "secure-openai audit verify ${path}", and keep that folder as evidence: a sibling takes its place, and every start says this until that folder is moved away.`
 
 const damaged = (folder: string, error: Damaged): EnforcementUnavailable =>
-  unavailable(
+  hindered(
+    "damaged",
     `The log at ${folder} cannot be continued: ${error.message}. Run "secure-openai audit verify ${folder}", keep that folder as evidence, and give this process another audit path.`,
     error
   )
 
 const cannotOpen = (path: string, error: unknown): EnforcementUnavailable =>
-  unavailable(
+  hindered(
+    reasonFor(error),
     `The log at ${path} cannot be opened: ${messageOf(error)}. Set SECURE_OPENAI_HOME to a folder that this process may write, or use audit: "memory".`,
     error
   )
@@ -353,6 +360,13 @@ const start = (options: JournalOptions, taken: Lock.Lock, claimant: Claimant, co
     append: (body) => current().append(body),
     whenDurable: (settled) => current().whenDurable(settled),
     hindrance: () => copies.overdue() ?? current().hindrance,
+    status: () => ({
+      path,
+      origin: first.origin,
+      ...writer.progress,
+      copies: copies.status,
+      refusal: writer.fault ?? copies.overdue() ?? writer.hindrance
+    }),
     signed: first.writer.signed,
     closing,
     records: () => readRecords(disk, Path.join(path, "journal")),
@@ -382,7 +396,8 @@ const lost = ({ disk, path }: JournalOptions, lock: Lock.Lock): EnforcementUnava
     holder === undefined
       ? `The log at ${path} has lost its lock`
       : `The log at ${path} was taken over by ${Lock.describe(holder, placeOf(disk))}`
-  return unavailable(
+  return hindered(
+    "held",
     `${message}, and this process writes to it no more. It takes the log again once that is free.`,
     new LockLost(message)
   )

@@ -12,7 +12,8 @@ import { signCheckpointBy } from "./Checkpoint.ts"
 import { closeQuietly, draftOf, type File, type FileSystem, replace } from "./Disk.ts"
 import { type Frontier, hashLength } from "./MerkleTree.ts"
 import type { Found, Head } from "./Recovery.ts"
-import { messageOf, unavailable } from "./Unavailable.ts"
+import type { LogStatus } from "./LogStatus.ts"
+import { hindered, messageOf } from "./Unavailable.ts"
 
 /** A checkpoint as it was written. */
 export interface SignedNote {
@@ -52,8 +53,9 @@ export class SignedTree {
   /** In the tree, not in the leaves file. */
   #unsaved: Array<Uint8Array>
   #saved: number
-  /** Size of the newest checkpoint. */
+  /** Size of the newest checkpoint, and when this boot signed it, in ms since 1970. */
   #signed: number
+  #signedAt: number | undefined
   #leaves: File | undefined
   #timer: NodeJS.Timeout | undefined
   #isSigning = false
@@ -86,6 +88,11 @@ export class SignedTree {
     return { size: this.#frontier.size, root: this.#frontier.root() }
   }
 
+  /** The newest checkpoint. */
+  get checkpoint(): LogStatus["checkpoint"] {
+    return { size: this.#signed, ...(this.#signedAt !== undefined && { at: this.#signedAt }) }
+  }
+
   /** True where nothing of it is under way on the disk, or with a signer. */
   get isIdle(): boolean {
     return !this.#isSigning
@@ -105,7 +112,8 @@ export class SignedTree {
     const unsigned = this.#unsigned
     if (unsigned === undefined) return undefined
     return now() - unsigned.since > patience.ms || records - this.#signed > patience.records
-      ? unavailable(
+      ? hindered(
+          "checkpoints_overdue",
           `The log at ${path} takes no more calls until its checkpoints are signed again. ${messageOf(unsigned.cause)}`,
           unsigned.cause
         )
@@ -239,6 +247,7 @@ export class SignedTree {
 
   #isWritten(text: string, size: number): SignedNote {
     this.#signed = size
+    this.#signedAt = this.#options.now()
     this.#unsigned = undefined
     this.#first?.resolve()
     this.#first = undefined

@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import { EnforcementUnavailable } from "../Errors.ts"
+import { EnforcementUnavailable, type UnavailableReason } from "../Errors.ts"
 import { errorCode } from "../Files.ts"
 
 /** The refusal of every call that the log would have to take in. */
@@ -15,15 +15,23 @@ export class LockLost extends Error {
   override readonly name = "LockLost"
 }
 
+/** As {@link unavailable}, of a state that lasts, by its name. */
+export const hindered = (reason: UnavailableReason, message: string, cause?: unknown): EnforcementUnavailable =>
+  new EnforcementUnavailable({ stage: "audit", reason, message, ...(cause !== undefined && { cause }) })
+
+/** Why a disk refuses, by the code of its error. */
+export const reasonFor = (error: unknown): "disk_full" | "unwritable" =>
+  isFull(errorCode(error)) ? "disk_full" : "unwritable"
+
+const isFull = (code: unknown): boolean => code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG"
+
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** What to do about a disk that refuses, by the code of its error. */
 export const adviceFor = (error: unknown): string => {
-  switch (errorCode(error)) {
-    case "ENOSPC":
-    case "EDQUOT":
-    case "EFBIG":
-      return "Make space on its disk"
+  const code = errorCode(error)
+  if (isFull(code)) return "Make space on its disk"
+  switch (code) {
     case "EROFS":
     case "EACCES":
     case "EPERM":

@@ -13,13 +13,14 @@ import { newId } from "../Id.ts"
 import type { AnyKey } from "../Keys.ts"
 import { formatVerifierKey, verifierKey } from "./Checkpoint.ts"
 import { type Done, type FileSystem, replace } from "./Disk.ts"
+import type { LogStatus } from "./LogStatus.ts"
 import { leafHash } from "./MerkleTree.ts"
 import { type Body, encode } from "./Record.ts"
 import type { Found, Head } from "./Recovery.ts"
 import { maximumText, segmentSize } from "./Segment.ts"
 import { type SignedNote, SignedTree } from "./SignedTree.ts"
 import { Tail } from "./Tail.ts"
-import { adviceFor, LockLost, messageOf, unavailable } from "./Unavailable.ts"
+import { adviceFor, hindered, LockLost, messageOf, reasonFor, unavailable } from "./Unavailable.ts"
 
 /** What `log.open` says of this program. */
 export const software = "secure-openai/0.1.0"
@@ -183,13 +184,19 @@ export class Writer {
     return this.#tree.head
   }
 
+  /** How many records were taken in, and the newest checkpoint. */
+  get progress(): Pick<LogStatus, "records" | "checkpoint"> {
+    return { records: this.#pending.next, checkpoint: this.#tree.checkpoint }
+  }
+
   /** Why no call may begin although the log can be written: checkpoints are not signed, or the clock was set back. */
   get hindrance(): EnforcementUnavailable | undefined {
     const now = this.#now()
     return (
       this.#tree.overdue(this.#pending.next) ??
       (this.#latest - now > clockTolerance
-        ? unavailable(
+        ? hindered(
+            "clock_behind",
             `The clock says ${timeText(now)}, and the log at ${this.#path} has a record of ${timeText(this.#latest)}; no call is let through. Set the clock right; if the record's time was wrong, give this process another audit path.`
           )
         : undefined)
@@ -466,7 +473,8 @@ export class Writer {
     this.refuse(
       this.#fault ??
         lostIn(error) ??
-        unavailable(
+        hindered(
+          reasonFor(error),
           `The log at ${this.#path} could not be written (${messageOf(error)}), and no call is let through unrecorded. ${adviceFor(error)}: the log is tried again every second, and goes on without a restart.`,
           error
         )

@@ -4,7 +4,9 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { AzureOpenAI, type ClientOptions, OpenAI, PagePromise } from "openai"
 import type { APIPromise } from "openai/api-promise"
@@ -23,6 +25,7 @@ import {
   UnboundError
 } from "../Errors.ts"
 import { scheduler } from "../EventLoop.ts"
+import { type Health, withProblem } from "../Health.ts"
 import { newId } from "../Id.ts"
 import { Life } from "../Life.ts"
 import { Invocation } from "../invocation/Invocation.ts"
@@ -72,6 +75,12 @@ export interface SecureMembers {
   /** Settles when policies, keys, log, token and key sets are good; rejects with the error that a call would meet. */
   ready(): Promise<void>
   /**
+   * How the client's workspace stands, for a probe: whether calls are let through, and its log, checkpoints, policies, issuers
+   * and disk. A plain object, read from memory. It does not reject for what it reports on; after `close()` it rejects with a
+   * `ClosedError`. A bound client does not tell.
+   */
+  health(): Promise<Health>
+  /**
    * Registers a function that the model, or another agent, may ask for as `tool:<appName>/<name>`. `prompts` names the
    * arguments that hold a prompt, which the envelope of each call then authenticates.
    */
@@ -83,7 +92,8 @@ export interface SecureMembers {
   invokeTool(toolCall: ToolCall, options?: { readonly signal?: AbortSignal }): Promise<ToolMessage>
   /**
    * What policy says of a request: `generate`, `complete`, `embed`, or a tool by its name, with its params. Nothing is sent,
-   * counted or recorded. The decision's `verdict` is `allow`, with the `edits` that would be made, `deny` or `pending`.
+   * counted or recorded. The decision's `verdict` is `allow`, with the `edits` that would be made, `deny` or `pending`. Rejects
+   * with the error that the call would meet where what is allowed cannot be enforced.
    */
   can(operation: OperationName | (string & {}), params?: object): Promise<Decision>
   /** What may be asked at most: models, caps and other bounds, for a user interface that offers only what is allowed. */
@@ -120,6 +130,8 @@ export type BoundSecureOpenAI<Client = SecureOpenAI> = Client & {
   readonly isBound: true
   /** Only the service's client gives its workspace: reading it here throws a `ConfigurationError`. */
   readonly workspace: never
+  /** Only the service's client tells its health: calling this throws a `ConfigurationError`. */
+  readonly health: never
   /** Only the service's client registers tools: calling this throws a `ConfigurationError`. */
   readonly registerTool: never
   /** The user, as `bindToUser` was given it or `asUser` made it. */
@@ -323,6 +335,21 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       await runtime()
         .runPromise(Effect.void, { scheduler })
         .catch((error: unknown) => Promise.reject(toSdkError(error)))
+    }
+
+    health(): Promise<Health> {
+      if (bindings.has(this.#session)) throw onlyService("tells its health")
+      return this.#health()
+    }
+
+    async #health(): Promise<Health> {
+      requireOpen(this.#session)
+      const { runtime, workspace } = this.#session
+      const health = await workspace.health()
+      if (health.log.path === undefined) return health
+      // A pipeline of one's own may not come up in a workspace that did.
+      const exit = await runtime().runPromiseExit(Effect.void, { scheduler })
+      return Exit.isSuccess(exit) ? health : withProblem(health, Cause.squash(exit.cause))
     }
 
     registerTool(name: string, handler: ToolHandler, options: ToolOptions = {}): void {

@@ -17,6 +17,7 @@ import type { JsonObject } from "../CanonicalJson.ts"
 import { agent, app, type Principal } from "../Principal.ts"
 import * as Claims from "./Claims.ts"
 import { type Issuer, issuers, type IssuerOptions } from "./Issuer.ts"
+import type { KeySetStatus } from "./Jwks.ts"
 import * as Jwt from "./Jwt.ts"
 import { makeGuard, type Time, timeOf } from "./Time.ts"
 
@@ -42,6 +43,8 @@ export class Identity extends Context.Service<
     ) => Effect.Effect<Principal, IdentityInvalid | EnforcementUnavailable>
     /** Succeeds when every configured issuer's key set can be used now. */
     readonly ready: Effect.Effect<void, IdentityInvalid | EnforcementUnavailable | Configuration>
+    /** How users stand: the key sets of their issuers, and what every user, or every user of an issuer, is refused with now. */
+    readonly status: Effect.Effect<IdentityStatus>
   }
 >()("secure-openai/Identity") {
   /**
@@ -63,6 +66,22 @@ export class Identity extends Context.Service<
         }
       })
     )
+}
+
+/** How an issuer's key set stands; times are in ms since 1970. See {@link KeySetStatus} for the states. */
+export interface IssuerStatus {
+  readonly issuer: string
+  readonly state: KeySetStatus["state"]
+  /** Until when the set is used (`fresh`, `grace`), or is not asked for again (`unavailable`). */
+  readonly until?: number
+  /** Why the issuer's keys could not be fetched the last time. */
+  readonly reason?: string
+}
+
+/** What {@link Identity} knows of users without asking anybody. */
+export interface IdentityStatus {
+  readonly issuers: ReadonlyArray<IssuerStatus>
+  readonly refusals: ReadonlyArray<IdentityInvalid | EnforcementUnavailable>
 }
 
 type UserCredentials = Extract<Credentials, { readonly _tag: "User" }>
@@ -118,12 +137,33 @@ const make = (issuers: ReadonlyMap<string, Issuer>): Identity["Service"] => {
       }
     },
     ready: Effect.withFiber((fiber): Effect.Effect<void, IdentityInvalid | EnforcementUnavailable> => {
+      // Nobody's token is looked at.
+      if (issuers.size === 0) return Effect.void
       const told = guard(timeOf(fiber.getRef(Clock.Clock)))
       if (Result.isFailure(told)) return Effect.fail(clockSetBack(told.failure))
       const { steady } = told.success
       return Effect.forEach(issuers.values(), (issuer) => attempt(() => issuer.keys.ready(steady)), {
         concurrency: "unbounded",
         discard: true
+      })
+    }),
+    status: Effect.withFiber((fiber) => {
+      if (issuers.size === 0) return Effect.succeed({ issuers: [], refusals: [] })
+      const given = timeOf(fiber.getRef(Clock.Clock))
+      const told = guard(given)
+      const { steady, wall } = Result.getOrElse(told, () => given)
+      const sets = [...issuers.values()].map(({ issuer, keys }) => ({ issuer, set: keys.status(steady()) }))
+      return Effect.succeed({
+        issuers: sets.map(({ issuer, set }) => ({
+          issuer,
+          state: set.state,
+          ...("until" in set && { until: Math.round(wall() + set.until - steady()) }),
+          ...("reason" in set && { reason: set.reason })
+        })),
+        refusals: [
+          ...(Result.isFailure(told) ? [clockSetBack(told.failure)] : []),
+          ...sets.flatMap(({ set }) => (set.state === "unavailable" ? [set.refusal] : []))
+        ]
       })
     })
   }
@@ -330,6 +370,7 @@ const revoked = (why: string, cause?: unknown): IdentityInvalid =>
 const clockSetBack = (by: number): EnforcementUnavailable =>
   new EnforcementUnavailable({
     stage: "identity",
+    reason: "clock_set_back",
     message: `The clock of this machine was set back by ${Math.round(by / 1000)} s, so whether a token has ended cannot be told. Users are let through once the clock has caught up; if it is right now, restart this process.`
   })
 

@@ -39,9 +39,29 @@ export interface Found {
 export interface KeySet {
   /** The key of that id, fit for that algorithm, at a time of the steady clock. */
   readonly key: (header: { readonly alg: Algorithm; readonly kid: string }, steady: () => number) => Promise<Found>
-  /** Settles once the set can be used. */
+  /** Settles once the set can be used, if only by grace. */
   readonly ready: (steady: () => number) => Promise<void>
+  /** How it stands at a time of the steady clock. Asks nobody. */
+  readonly status: (now: number) => KeySetStatus
 }
+
+/**
+ * How a key set stands; `until` is a time of the steady clock, in ms. `given`: it came with the configuration. `unasked`: no
+ * token has needed it yet. `fresh`: it is used without asking. `due`: the next token has the issuer asked; `reason` is why it
+ * could not be asked before, if so. `grace`: it is too old, and known keys count by grace alone. `unavailable`: tokens are
+ * refused, and the issuer is not asked again before `until`; `refusal` is what they are refused with.
+ */
+export type KeySetStatus =
+  | { readonly state: "given" | "unasked" }
+  | { readonly state: "fresh"; readonly until: number }
+  | { readonly state: "due"; readonly reason?: string }
+  | { readonly state: "grace"; readonly until: number; readonly reason: string }
+  | {
+      readonly state: "unavailable"
+      readonly until: number
+      readonly reason: string
+      readonly refusal: IdentityInvalid
+    }
 
 /** How long a fetched set is used, in ms. A key that its issuer withdrew counts for at most that long. */
 export const maximumAge = 300_000
@@ -73,7 +93,8 @@ const local = (source: KeySource, jwks: JsonWebKeySet): KeySet => {
       const key = await keyIn(source, read.success, alg, kid)
       return { key, until: Infinity, degraded: false }
     },
-    ready: () => Promise.resolve()
+    ready: () => Promise.resolve(),
+    status: () => ({ state: "given" })
   }
 }
 
@@ -114,6 +135,9 @@ const remote = (source: KeySource): KeySet => {
 
   const isFresh = (now: number) => set !== undefined && now - set.at < maximumAge
 
+  /** True while keys that are known count although the issuer cannot be reached. */
+  const isInGrace = (now: number) => set !== undefined && now - set.at < maximumAge + grace
+
   /** True where an unknown key id may cause a fetch. */
   const mayAsk = (kid: string, now: number): boolean =>
     set === undefined || (now - set.at >= cooldown && !(now < (absent.get(kid) ?? -Infinity)))
@@ -131,7 +155,7 @@ const remote = (source: KeySource): KeySet => {
       const before = set?.at
       if (!isFresh(steady()))
         await refresh(steady).catch((error: unknown) => {
-          degraded = set?.keys.has(kid) === true && steady() - set.at < maximumAge + grace
+          degraded = set?.keys.has(kid) === true && isInGrace(steady())
           if (!degraded) throw unavailable(source, error)
         })
       else if (set?.keys.has(kid) === false && mayAsk(kid, steady()))
@@ -146,7 +170,18 @@ const remote = (source: KeySource): KeySet => {
     ready: (steady) =>
       isFresh(steady())
         ? Promise.resolve()
-        : refresh(steady).catch((error: unknown) => Promise.reject(unavailable(source, error)))
+        : refresh(steady).catch((error: unknown) =>
+            isInGrace(steady()) ? undefined : Promise.reject(unavailable(source, error))
+          ),
+    status: (now) => {
+      if (set !== undefined && isFresh(now)) return { state: "fresh", until: set.at + maximumAge }
+      if (failures === 0) return { state: set === undefined ? "unasked" : "due" }
+      const reason = reasonOf(failure)
+      if (set !== undefined && isInGrace(now)) return { state: "grace", until: set.at + maximumAge + grace, reason }
+      return now < notBefore
+        ? { state: "unavailable", until: notBefore, reason, refusal: unavailable(source, failure) }
+        : { state: "due", reason }
+    }
   }
 }
 
@@ -252,11 +287,11 @@ const unknownKey = (source: KeySource, what: string): IdentityInvalid =>
     message: `Issuer ${source.issuer} ${what}. Get a new token, or check that the issuer's key set holds the key that it signs with.`
   })
 
-const unavailable = (source: KeySource, cause: unknown): IdentityInvalid => {
-  const why = cause instanceof Error ? cause.message : String(cause)
-  return new IdentityInvalid({
+const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+
+const unavailable = (source: KeySource, cause: unknown): IdentityInvalid =>
+  new IdentityInvalid({
     reason: "keys_unavailable",
-    message: `The keys of issuer ${source.issuer} cannot be had: ${why}. Tokens are refused until they can; check issuer and jwksUri, or give the set as jwks.`,
+    message: `The keys of issuer ${source.issuer} cannot be had: ${reasonOf(cause)}. Tokens are refused until they can; check issuer and jwksUri, or give the set as jwks.`,
     cause
   })
-}

@@ -71,10 +71,21 @@ export interface Revision {
   readonly count: number
 }
 
+/** Which policies are in force, and what became of the last change. Times are in ms since 1970. */
+export interface PolicyStatus extends Revision {
+  readonly mode: PolicyMode
+  /** When the set in force was loaded. */
+  readonly loadedAt: number
+  /** The last change, where it is not in force: why not, and when that was found. Absent once a later one loads. */
+  readonly rejected?: { readonly reason: string; readonly at: number }
+}
+
 /** A policy set that is read and checked, and not yet in force. */
 export interface Candidate extends Revision {
   /** Puts it in force in one step; calls that are under way keep what they began with. */
   readonly activate: Effect.Effect<void>
+  /** It is not put in force, for this reason. */
+  readonly reject: (reason: string) => Effect.Effect<void>
 }
 
 /**
@@ -103,6 +114,8 @@ export class Policy extends Context.Service<
     ) => Effect.Effect<Decision | undefined, PolicyDenied | EnforcementUnavailable>
     /** The policy set in force. */
     readonly revision: Effect.Effect<Revision>
+    /** The same, and what became of the last change. */
+    readonly status: Effect.Effect<PolicyStatus>
     /** What looks wrong in it, a line each; of a set of over 10,000 documents nothing is said. */
     readonly warnings: Effect.Effect<ReadonlyArray<string>>
     /** Whether the policies hold or are observed. */
@@ -119,7 +132,8 @@ export class Policy extends Context.Service<
       Policy,
       Effect.gen(function* () {
         const read = readerOf(options.policies)
-        return make(yield* read, read, options.mode ?? "enforce", yield* RateLimiter.RateLimiter)
+        const now = yield* Clock.currentTimeMillis
+        return make(yield* read, read, options.mode ?? "enforce", yield* RateLimiter.RateLimiter, now)
       })
     )
 
@@ -160,11 +174,17 @@ const make = (
   configured: PolicySet | undefined,
   read: Effect.Effect<PolicySet | undefined, Configuration>,
   mode: PolicyMode,
-  limiter: RateLimiter.RateLimiter
+  limiter: RateLimiter.RateLimiter,
+  now: number
 ): Policy["Service"] => {
   /** What holds where nothing is configured, and while what is configured is only observed. */
   const open = rulebook(undefined)
   let current = rulebook(configured)
+  let loadedAt = now
+  let rejected: PolicyStatus["rejected"]
+
+  const reject = (reason: string): Effect.Effect<void> =>
+    Effect.map(Clock.currentTimeMillis, (at) => void (rejected = { reason, at }))
 
   const counting = (limits: ReadonlyArray<RateLimit>, decision: Decision): Judge["count"] =>
     limits.length === 0 ? Effect.void : countCall(limiter, limits, decision)
@@ -223,13 +243,28 @@ const make = (
     revision: Effect.sync(() => ({ revision: current.revision, count: current.count })),
     warnings: Effect.map(Clock.currentTimeMillis, (now) => current.warnings(now)),
 
-    prepare: Effect.map(read, (set) => ({
-      revision: (set ?? empty).revision,
-      count: (set ?? empty).count,
-      activate: Effect.sync(() => {
-        current = rulebook(set)
-      })
+    status: Effect.sync(() => ({
+      revision: current.revision,
+      count: current.count,
+      mode,
+      loadedAt,
+      ...(rejected !== undefined && { rejected })
     })),
+
+    prepare: read.pipe(
+      Effect.tapError(({ message }) => reject(message)),
+      Effect.map((set) => {
+        const { count, revision } = set ?? empty
+        // What is there now is what is in force.
+        if (revision === current.revision) rejected = undefined
+        const activate = Effect.map(Clock.currentTimeMillis, (at) => {
+          current = rulebook(set)
+          loadedAt = at
+          rejected = undefined
+        })
+        return { revision, count, activate, reject }
+      })
+    ),
 
     judge: (call, principal) => Effect.suspend(() => judged(enforced(), call, principal)),
 

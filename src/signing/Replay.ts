@@ -27,6 +27,8 @@ export class Replay extends Context.Service<
      * refused.
      */
     readonly use: (used: Used) => Effect.Effect<boolean, EnforcementUnavailable>
+    /** Fails while every invocation is refused, where the memory knows that without being asked of one. */
+    readonly serving?: Effect.Effect<void, EnforcementUnavailable>
   }
 >()("secure-openai/Replay") {
   /**
@@ -66,13 +68,18 @@ const remembering = (memory: Memory): Replay["Service"] =>
       Effect.withFiber((fiber) => {
         const answer = memory.use(used, fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
         return answer === "full" ? Effect.fail(full()) : Effect.succeed(answer === "first")
-      })
+      }),
+    serving: Effect.withFiber((fiber) =>
+      memory.isFull(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()) ? Effect.fail(full()) : Effect.void
+    )
   })
 
 /** A memory of what was used. */
 export interface Memory {
   /** `full` refuses: what cannot be remembered could be used twice. `now` is in ms since 1970. */
   readonly use: (used: Used, now: number) => "first" | "again" | "full"
+  /** True while nothing more can be remembered. */
+  readonly isFull: (now: number) => boolean
 }
 
 /** How many envelopes are remembered: about 1,000 a second, and about 30 MB. */
@@ -96,13 +103,18 @@ export const makeMemory = (capacity: number, since: number): Memory => {
     current = new Set()
     began = now
   }
+  const isFull = (): boolean => current.size + previous.size >= capacity
   return {
+    isFull: (now) => {
+      rotate(now)
+      return isFull()
+    },
     use: ({ exp, iat, iss, jti }, now) => {
       if (iat < Math.floor(since / 1000)) return "again"
       rotate(now)
       const key = `${jti} ${iss}`
       if (current.has(key) || previous.has(key)) return "again"
-      if (current.size + previous.size >= capacity || exp * 1000 > now + span) return "full"
+      if (isFull() || exp * 1000 > now + span) return "full"
       current.add(key)
       return "first"
     }
@@ -112,5 +124,6 @@ export const makeMemory = (capacity: number, since: number): Memory => {
 const full = (): EnforcementUnavailable =>
   new EnforcementUnavailable({
     stage: "signing",
+    reason: "replay_full",
     message: "No more invocations can be remembered, so none is let through; try again in three minutes."
   })

@@ -30,6 +30,8 @@ export class Signing extends Context.Service<
   {
     /** The call with its signed envelope; the invocation that it came with, if any, is verified first. */
     readonly sign: (identified: Identified) => Effect.Effect<Signed, IdentityInvalid | EnforcementUnavailable>
+    /** Fails while the invocations of every agent are refused, with what they are refused with. */
+    readonly serving?: Effect.Effect<void, EnforcementUnavailable>
   }
 >()("secure-openai/Signing") {
   /**
@@ -48,6 +50,7 @@ export class Signing extends Context.Service<
       const sealed = (identified: Identified, parent: Parent | undefined, now: number) =>
         together(() => seal(agent, identified, parent, now))
       return Signing.of({
+        ...(replay.serving !== undefined && { serving: replay.serving }),
         sign: (identified) =>
           hashed(identified.call.content, (fiber): Effect.Effect<Signed, IdentityInvalid | EnforcementUnavailable> => {
             const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()

@@ -15,6 +15,7 @@ export const layer = (principal?: Partial<Principal>): Layer.Layer<Identity> => 
   return Layer.succeed(Identity, {
     resolve: (call) => Effect.succeed(new Identified(call, of(call.app))),
     principal: (_credentials, name) => Effect.succeed(of(name)),
-    ready: Effect.void
+    ready: Effect.void,
+    status: Effect.succeed({ issuers: [], refusals: [] })
   })
 }

@@ -4,7 +4,7 @@
  * not synced, any part may be there, and a write may be torn. After a failed sync what it was about reads well and is lost.
  */
 import * as Path from "node:path"
-import type { Claim, Done, File, FileSystem, Pulse } from "../../src/audit/Disk.ts"
+import type { Claim, Done, File, FileSystem, Pulse, Space } from "../../src/audit/Disk.ts"
 
 /** `EIO` once, `ENOSPC` until the disk is well again, or half of a write and then `EIO`. */
 export type Fault = "EIO" | "ENOSPC" | "torn"
@@ -59,6 +59,8 @@ export class FaultyDisk implements FileSystem {
   before: (operation: number) => void = () => {}
   /** What was asked of a file after it was closed: its descriptor may be another file's by then. */
   readonly afterClose: Array<string> = []
+  /** What it says of its free space, in bytes. */
+  room: Space = { free: 2 ** 40, total: 2 ** 41 }
   #names = new Map<string, Inode>()
   /** Names as they are on the disk, and the changes of each folder that no sync covers. */
   #durable = new Map<string, Inode>()
@@ -232,6 +234,17 @@ export class FaultyDisk implements FileSystem {
     this.#ask(`syncFolder ${nameOf(path)}`, true)
     for (const { change, folder } of this.#changes) if (folder === path) change(this.#durable)
     this.#changes = this.#changes.filter(({ folder }) => folder !== path)
+  }
+
+  space = (path: string, done: (error: Error | null, space?: Space) => void): void => {
+    setImmediate(() => {
+      try {
+        this.#ask(`space ${Path.basename(path)}`, false)
+      } catch (error) {
+        return done(error as Error)
+      }
+      done(null, this.room)
+    })
   }
 
   syncFolder = (path: string, done: Done): void => later(() => this.syncFolderSync(path), done)

@@ -144,6 +144,7 @@ describe("a disk that fails", () => {
       remove: () => disk.remove("/e"),
       syncFolder: (done) => disk.syncFolder("/", done),
       syncFolderSync: () => disk.syncFolderSync("/"),
+      space: (done) => disk.space("/", done),
       write: (done) => file.write(bytes, 0, done),
       writeSync: () => file.writeSync(bytes, 0),
       sync: (done) => file.sync(done),

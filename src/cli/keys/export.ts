@@ -12,6 +12,7 @@ import * as Crypto from "node:crypto"
 import * as KeyFolder from "../../KeyFolder.ts"
 import { CannotRun } from "../Ending.ts"
 import { attempt, home, homeOf, keysOf, logsOf, vkeysOf } from "./Home.ts"
+import { published } from "../../PublicKeys.ts"
 import { print, printJson } from "../Output.ts"
 
 /** The command. */
@@ -33,12 +34,9 @@ export const exportKeys = Command.make(
   Effect.fnUntraced(function* ({ format, home, use }) {
     const folder = homeOf(home)
     const { keys } = yield* attempt(() => KeyFolder.list(keysOf(folder)))
+    const wanted = Option.getOrUndefined(use)
     // What a revoked key signed is for the log to judge: whoever has the set alone could not tell.
-    const chosen = keys.flatMap(({ kid, state, use: its, x }) =>
-      x !== undefined && state !== "revoked" && its === Option.getOrElse(use, () => its)
-        ? [{ kid, state, use: its, x }]
-        : []
-    )
+    const chosen = published(keys).filter((key) => wanted === undefined || key["secure-openai/use"] === wanted)
     if (format === "vkey") {
       const found = yield* attempt(() => logsOf(folder).flatMap(vkeysOf))
       const held = new Set(keys.flatMap(({ use: its, x }) => (its === "log" && x !== undefined ? [x] : [])))
@@ -50,21 +48,11 @@ export const exportKeys = Command.make(
       for (const vkey of vkeys) yield* print(vkey)
       return
     }
-    if (format === "jwk") {
-      const jwks = chosen.map(({ kid, use: its, x }) => ({
-        kty: "OKP",
-        crv: "Ed25519",
-        x,
-        kid,
-        use: "sig",
-        alg: "Ed25519",
-        "secure-openai/use": its
-      }))
-      return yield* printJson({ keys: jwks }, 2)
-    }
-    for (const { kid, state, use: its, x } of chosen) {
-      const key = Crypto.createPublicKey({ format: "jwk", key: { kty: "OKP", crv: "Ed25519", x } })
+    if (format === "jwk") return yield* printJson({ keys: chosen }, 2)
+    for (const { crv, kid, kty, x, "secure-openai/use": its } of chosen) {
+      const key = Crypto.createPublicKey({ format: "jwk", key: { kty, crv, x } })
       const pem = key.export({ format: "pem", type: "spki" }).toString().trimEnd()
+      const { state } = keys.find((known) => known.kid === kid) ?? {}
       yield* print(`# ${its} ${kid} ${state}\n${pem}`)
     }
   })
