@@ -156,7 +156,7 @@ export class Audit extends Context.Service<
 /** How long after a failure a log is opened anew that nobody asks anything of, in ms; as long again after each further one. */
 const tendingDelay = 1000
 
-const mebibytes = (bytes: number): number => Math.floor(bytes / 1024 / 1024)
+const mebibytes = (bytes: number): string => (bytes / 1024 / 1024).toFixed(bytes < 10 * 1024 * 1024 ? 1 : 0)
 
 const make = (options: AuditOptions): Effect.Effect<Audit["Service"], EnforcementUnavailable, Keys | Scope.Scope> =>
   Effect.gen(function* () {

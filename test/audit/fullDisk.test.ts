@@ -17,9 +17,9 @@ import { answer, chat, kinds, runCall, withLayer } from "./calls.ts"
 import { FaultyDisk } from "./FaultyDisk.ts"
 import { check, temporaryFolder } from "./logs.ts"
 
-const mounted = (): string | undefined => {
+const mounted = (size: string): string | undefined => {
   const folder = temporaryFolder()
-  const { status } = ChildProcess.spawnSync("mount", ["-t", "tmpfs", "-o", "size=128k", "tmpfs", folder])
+  const { status } = ChildProcess.spawnSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", folder])
   if (status === 0) return folder
   Fs.rmSync(folder, { recursive: true })
   return undefined
@@ -31,7 +31,7 @@ const refused = <A, R>(run: Effect.Effect<A, unknown, R>) =>
 const wait = (ms: number) => Effect.promise(() => new Promise((resolve) => setTimeout(resolve, ms)))
 
 describe("a full disk", () => {
-  const folder = mounted()
+  const folder = mounted("128k")
   it.skipIf(folder === undefined)(
     "refuses calls, and takes them again in the same process once there is space",
     async () => {
@@ -72,6 +72,35 @@ describe("a full disk", () => {
       }
     }
   )
+})
+
+describe("a disk that is nearly full", () => {
+  const folder = mounted("1m")
+  it.skipIf(folder === undefined)("is told as low while calls go on", async () => {
+    const home = folder ?? ""
+    try {
+      Fs.writeFileSync(Path.join(home, "filler"), Buffer.alloc(1000 * 1024))
+      await Effect.runPromise(
+        withLayer(Audit.layer({ path: Path.join(home, "audit"), named: true }), (audit) =>
+          Effect.gen(function* () {
+            yield* runCall(audit, chat())
+            let status = yield* audit.status
+            for (let i = 0; i < 100 && status.disk === undefined; i++) {
+              yield* wait(20)
+              status = yield* audit.status
+            }
+            assert.isUndefined(status.refusal)
+            assert.deepInclude(status.disk, { total: 1024 * 1024, low: true })
+            assert.isBelow(status.disk?.free ?? Infinity, 24 * 1024 + 1)
+            yield* runCall(audit, chat())
+          })
+        )
+      )
+    } finally {
+      ChildProcess.spawnSync("umount", [home])
+      Fs.rmSync(home, { recursive: true, force: true })
+    }
+  })
 })
 
 describe("a call under way when the log fails", () => {

@@ -4,7 +4,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import { KeyHistory, type ReadRecord, Receipt, SecureOpenAI } from "../../src/index.ts"
+import { KeyHistory, type PublicKeys, type ReadRecord, Receipt, SecureOpenAI } from "../../src/index.ts"
 import { parseNote, parseVerifierKeys } from "../../src/audit/Checkpoint.ts"
 import * as MockInvocation from "../../src/testing/MockInvocation.ts"
 import { Pipeline, Workspace } from "../../src/index.ts"
@@ -29,6 +29,9 @@ const run = (...args: ReadonlyArray<string>): Promise<{ code: number; out: strin
     )
   })
 
+/** What the last process of an app would publish. */
+let published: PublicKeys
+
 /** A process of an app: opens the home, makes a call, and gives its receipt; `then` runs while the log is open. */
 const call = async (then: () => Promise<void> = async () => {}) => {
   await using workspace = new Workspace({ home })
@@ -39,6 +42,7 @@ const call = async (then: () => Promise<void> = async () => {}) => {
     messages: [{ role: "user", content: "Hello" }]
   })
   const receipt = SecureOpenAI.receipt(answer)!
+  published = await workspace.publicKeys()
   await then()
   return receipt
 }
@@ -130,6 +134,7 @@ describe("secure-openai keys", () => {
     for (const line of both.trim().split("\n")) expect((await run("audit", "verify", "--key", line)).code).toBe(0)
     expect((await run("keys", "export", "--format", "vkey")).out).toBe(both)
     await call()
+    expect(published.verifierKeys).toEqual(both.trim().split("\n"))
     const named = records().filter((r) => r.kind === "key.active" && r["vkey"] === both.trim().split("\n")[1])
     expect(named.length).toBeGreaterThan(0)
     expect((await run("keys", "rotate", "log", "--finish")).code).toBe(0)
@@ -171,7 +176,9 @@ describe("secure-openai keys", () => {
     const receipt = await call()
     await run("keys", "rotate", "agent")
     const next = await call()
-    const set = createLocalJWKSet(JSON.parse((await run("keys", "export", "agent")).out))
+    const printed: PublicKeys["jwks"] = JSON.parse((await run("keys", "export")).out)
+    expect(printed).toEqual(published.jwks)
+    const set = createLocalJWKSet({ keys: printed.keys.filter((key) => key["secure-openai/use"] === "agent") })
     for (const { envelope, jws } of [receipt, next])
       for (const [text, typ] of [
         [jws, "soai-receipt+jwt"],
