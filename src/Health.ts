@@ -18,7 +18,7 @@ import {
 } from "./Errors.ts"
 import { Identity, type IssuerStatus } from "./identity/Identity.ts"
 import { Policy, type PolicyStatus } from "./policy/Policy.ts"
-import { Signing } from "./signing/Signing.ts"
+import { Signing, type SigningStatus } from "./signing/Signing.ts"
 
 /**
  * How a workspace stands. A plain object, JSON as it is; times are in ms since 1970, sizes in bytes. `checkpoint`, `policies`
@@ -72,10 +72,12 @@ export interface LogHealth {
   readonly records?: number
 }
 
-/** Fails with what everybody's calls, or those of every agent, are refused with now. */
+/** Fails with what everybody's calls, or those of every other agent, are refused with now. */
 export const requireServing: Effect.Effect<void, EnforcementUnavailable, Audit | Signing> = Effect.gen(function* () {
-  yield* (yield* Audit).serving("call")
-  yield* (yield* Signing).serving ?? Effect.void
+  const audit = yield* Audit
+  const { serving } = yield* Signing
+  yield* audit.serving("call")
+  if (serving !== undefined) yield* Effect.andThen(serving("call"), serving("invocation"))
 })
 
 /** How an open workspace stands; `since` is when it was made, in ms since 1970. */
@@ -84,13 +86,10 @@ export const healthSince = (since: number): Effect.Effect<Health, never, Audit |
     const { checkpoint, copies, disk, origin, path, records, refusal } = yield* (yield* Audit).status
     const { issuers, refusals } = yield* (yield* Identity).status
     const policies = yield* (yield* Policy).status
-    const agents = yield* Effect.match((yield* Signing).serving ?? Effect.void, {
-      onFailure: (error) => [problemOf(error, "agents")],
-      onSuccess: () => []
-    })
+    const signing = yield* (yield* Signing).status ?? Effect.succeed<SigningStatus>({})
     const problems = [
-      ...(refusal === undefined ? [] : [problemOf(refusal, "everybody")]),
-      ...agents,
+      ...[refusal, signing.call].flatMap((error) => (error === undefined ? [] : [problemOf(error, "everybody")])),
+      ...(signing.invocation === undefined ? [] : [problemOf(signing.invocation, "agents")]),
       ...refusals.map((error) => problemOf(error, "users"))
     ]
     return {

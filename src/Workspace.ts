@@ -277,9 +277,11 @@ export class Workspace {
         const identity = yield* Identity
         const policy = yield* Policy
         const rewriting = yield* Rewriting
-        // A refusal is recorded, too.
+        const signing = yield* Signing
+        // A refusal is recorded, too; and what is judged was signed.
         yield* audit.serving("record")
         const principal = yield* identity.principal(call.credentials, call.app)
+        if (signing.serving !== undefined) yield* signing.serving("call")
         const { decision, judge } = yield* policy.judge(call, principal)
         const foreseen = rewriting.foresee(call, decision, judge)
         if (foreseen.verdict === "allow") yield* audit.serving("call")

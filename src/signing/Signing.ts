@@ -7,7 +7,9 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { type Call, type Identified, type Lineage, Signed } from "../Call.ts"
 import type { Content } from "../Content.ts"
@@ -20,6 +22,15 @@ import { type Agent, Directory } from "./Directory.ts"
 import * as Envelope from "./Envelope.ts"
 import { Replay } from "./Replay.ts"
 
+/** What every call, and every invocation of another agent, is refused with; absent where they are not. */
+export interface SigningStatus {
+  readonly call?: EnforcementUnavailable
+  readonly invocation?: EnforcementUnavailable
+}
+
+/** How long a signer counts as out of reach after it failed, in ms: then the next call tells. */
+const failureAge = 10_000
+
 /**
  * The signing stage.
  *
@@ -30,8 +41,13 @@ export class Signing extends Context.Service<
   {
     /** The call with its signed envelope; the invocation that it came with, if any, is verified first. */
     readonly sign: (identified: Identified) => Effect.Effect<Signed, IdentityInvalid | EnforcementUnavailable>
-    /** Fails while the invocations of every agent are refused, with what they are refused with. */
-    readonly serving?: Effect.Effect<void, EnforcementUnavailable>
+    /**
+     * Fails with what every call would be refused with now, or every invocation of another agent. A signer that gave no
+     * signature the last time is asked for that one again.
+     */
+    readonly serving?: (what: "call" | "invocation") => Effect.Effect<void, EnforcementUnavailable>
+    /** The same, asking nobody: a signer that failed counts as out of reach for ten seconds. */
+    readonly status?: Effect.Effect<SigningStatus>
   }
 >()("secure-openai/Signing") {
   /**
@@ -47,10 +63,22 @@ export class Signing extends Context.Service<
       const replay = yield* Replay
       // A signature takes three times as long where other work was done before it.
       const together = makeBatch()
-      const sealed = (identified: Identified, parent: Parent | undefined, now: number) =>
-        together(() => seal(agent, identified, parent, now))
+      const failing = makeFailing()
+      const isRemote = "signLater" in agent
+      const sealed = (identified: Identified, parent: Parent | undefined, now: number) => {
+        const signed = together(() => seal(agent, identified, parent, now))
+        return isRemote ? failing.watch(signed) : signed
+      }
       return Signing.of({
-        ...(replay.serving !== undefined && { serving: replay.serving }),
+        serving: (what) => (what === "call" ? failing.again : (replay.serving ?? Effect.void)),
+        status: Effect.gen(function* () {
+          const call = failing.recent()
+          const invocation = yield* Effect.match(replay.serving ?? Effect.void, {
+            onFailure: (error) => error,
+            onSuccess: () => undefined
+          })
+          return { ...(call !== undefined && { call }), ...(invocation !== undefined && { invocation }) }
+        }),
         sign: (identified) =>
           hashed(identified.call.content, (fiber): Effect.Effect<Signed, IdentityInvalid | EnforcementUnavailable> => {
             const now = fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
@@ -74,6 +102,30 @@ export class Signing extends Context.Service<
       })
     })
   )
+}
+
+/** Remembers the last signature that could not be had, until one can. */
+const makeFailing = () => {
+  let failed:
+    | {
+        readonly at: number
+        readonly error: EnforcementUnavailable
+        readonly sign: Effect.Effect<unknown, EnforcementUnavailable>
+      }
+    | undefined
+  const watch = <A>(sign: Effect.Effect<A, EnforcementUnavailable>): Effect.Effect<A, EnforcementUnavailable> =>
+    Effect.onExit(sign, (exit) =>
+      Effect.sync(() => {
+        const error = Exit.findErrorOption(exit)
+        if (Exit.isSuccess(exit)) failed = undefined
+        else if (Option.isSome(error)) failed = { at: performance.now(), error: error.value, sign }
+      })
+    )
+  return {
+    watch,
+    again: Effect.suspend(() => (failed === undefined ? Effect.void : Effect.asVoid(watch(failed.sign)))),
+    recent: () => (failed !== undefined && performance.now() - failed.at < failureAge ? failed.error : undefined)
+  }
 }
 
 /** Goes on once the digest of a large content was taken, a part in each turn of the event loop. */

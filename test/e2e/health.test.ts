@@ -278,6 +278,33 @@ const oneByOne: States = {
     }
   },
 
+  "the agent key's signer does not sign": () => {
+    let isDown = false
+    const key = generate("agent")
+    const signer = Signer.layer({
+      agent: {
+        kid: key.kid,
+        jwk: key.jwk,
+        sign: (bytes) => (isDown ? Effect.fail("down") : Effect.sync(() => key.sign(bytes)))
+      }
+    })
+    const client = clientOf(opens(new Workspace({ audit: "memory", signer })))
+    let time = 0
+    return {
+      client,
+      begin: () => {
+        vi.spyOn(performance, "now").mockImplementation(() => time)
+        isDown = true
+      },
+      end: () => {
+        isDown = false
+        // Nobody asks the signer; after a while the next call does.
+        time += 10_000
+      },
+      says: /could not be signed; nothing was sent.*did not sign/
+    }
+  },
+
   "no more envelopes can be remembered": async () => {
     const { layer, fill } = fillable()
     const workspace = workspaceWith({ audit: "memory" }, (base) =>
