@@ -128,6 +128,7 @@ describe("the class", () => {
       "bindToUser",
       "can",
       "close",
+      "health",
       "invokeTool",
       "limits",
       "ready",
