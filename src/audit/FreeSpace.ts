@@ -30,15 +30,17 @@ export class SpaceWatch {
   readonly #disk: FileSystem
   readonly #path: string
   readonly #becameLow: (space: Space) => void
+  readonly #elapsed: () => number
   #asked = -Infinity
   #isAsking = false
   #known: FreeSpace | undefined
 
-  /** `becameLow` is called once an episode. */
-  constructor(disk: FileSystem, path: string, becameLow: (space: Space) => void) {
+  /** `becameLow` is called once an episode; `time` is that of a steady clock, in ms. */
+  constructor(disk: FileSystem, path: string, becameLow: (space: Space) => void, time: () => number = elapsed) {
     this.#disk = disk
     this.#path = path
     this.#becameLow = becameLow
+    this.#elapsed = time
   }
 
   /** What the file system said last; undefined before its first answer, and where it has none. */
@@ -49,7 +51,7 @@ export class SpaceWatch {
   /** Asks anew, unless it was asked within the last second or has not answered yet. */
   look(): void {
     const { space } = this.#disk
-    const at = elapsed()
+    const at = this.#elapsed()
     if (space === undefined || this.#isAsking || at - this.#asked < askedEvery) return
     this.#asked = at
     this.#isAsking = true

@@ -26,7 +26,7 @@ import { Damaged, examine, type Found, type Head, OfAnotherKey } from "./Recover
 import * as Renewal from "./Renewal.ts"
 import { decodeLine, linesOf, maximumSegment, maximumText, recordAt, segmentsOf } from "./Segment.ts"
 import type { LogStatus } from "./LogStatus.ts"
-import { hindered, LockLost, messageOf, reasonFor, unavailable } from "./Unavailable.ts"
+import { hindered, LockLost, messageOf, reasonFor } from "./Unavailable.ts"
 import { keysOf, verifierKeys, Writer, type WriterOptions } from "./Writer.ts"
 
 export { software } from "./Writer.ts"
@@ -454,7 +454,8 @@ export const join = (options: JournalOptions): Effect.Effect<Journal, Enforcemen
     const path = yield* realPath(options)
     const there = logs.get(path)
     if (there !== undefined && there.key !== options.key.kid)
-      return yield* unavailable(
+      return yield* hindered(
+        "held",
         `The log at ${path} is open in this process with another log key; name another audit path.`
       )
     if (there !== undefined) there.users++

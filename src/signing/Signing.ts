@@ -14,7 +14,7 @@ import * as Result from "effect/Result"
 import { type Call, type Identified, type Lineage, Signed } from "../Call.ts"
 import type { Content } from "../Content.ts"
 import { EnforcementUnavailable, IdentityInvalid } from "../Errors.ts"
-import { makeBatch } from "../EventLoop.ts"
+import { elapsed, makeBatch } from "../EventLoop.ts"
 import { type AnyKey, Keys, SignerFailed } from "../Keys.ts"
 import { toolResource } from "../Operation.ts"
 import { policyId, type Principal } from "../Principal.ts"
@@ -118,13 +118,13 @@ const makeFailing = () => {
       Effect.sync(() => {
         const error = Exit.findErrorOption(exit)
         if (Exit.isSuccess(exit)) failed = undefined
-        else if (Option.isSome(error)) failed = { at: performance.now(), error: error.value, sign }
+        else if (Option.isSome(error)) failed = { at: elapsed(), error: error.value, sign }
       })
     )
   return {
     watch,
     again: Effect.suspend(() => (failed === undefined ? Effect.void : Effect.asVoid(watch(failed.sign)))),
-    recent: () => (failed !== undefined && performance.now() - failed.at < failureAge ? failed.error : undefined)
+    recent: () => (failed !== undefined && elapsed() - failed.at < failureAge ? failed.error : undefined)
   }
 }
 

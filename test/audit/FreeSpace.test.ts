@@ -1,12 +1,11 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
+import { beforeEach, describe, expect, it } from "vitest"
 import type { FileSystem, Space } from "../../src/audit/Disk.ts"
 import { memoryFileSystem } from "../../src/audit/Disk.ts"
 import { lowBelow, SpaceWatch } from "../../src/audit/FreeSpace.ts"
 
 const mebibyte = 2 ** 20
 let time = 0
-beforeEach(() => void vi.spyOn(performance, "now").mockImplementation(() => time))
-afterEach(() => vi.restoreAllMocks())
+beforeEach(() => void (time = 0))
 
 /** A watch over a file system that answers at once, or when it is let. */
 const watchOf = (room: () => Space | Error, held?: Array<() => void>) => {
@@ -22,7 +21,8 @@ const watchOf = (room: () => Space | Error, held?: Array<() => void>) => {
       else held.push(tell)
     }
   }
-  const watch = new SpaceWatch(disk, "/log", ({ free }) => warned.push(free / mebibyte))
+  const becameLow = ({ free }: Space): void => void warned.push(free / mebibyte)
+  const watch = new SpaceWatch(disk, "/log", becameLow, () => time)
   return { watch, warned, asked: () => asked }
 }
 

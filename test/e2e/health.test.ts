@@ -12,7 +12,8 @@ import type { AddressInfo } from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
-import { Disk, type FileSystem } from "../../src/audit/Disk.ts"
+import { Disk, type FileSystem, nodeFileSystem } from "../../src/audit/Disk.ts"
+import * as Journal from "../../src/audit/Journal.ts"
 import type * as EventLoop from "../../src/EventLoop.ts"
 import {
   AgentClient,
@@ -27,17 +28,17 @@ import {
   Signing,
   Workspace
 } from "../../src/index.ts"
-import { generate } from "../../src/Keys.ts"
+import { generate, Keys } from "../../src/Keys.ts"
 import { makeIssuer } from "../../src/testing/Tokens.ts"
 import type { WorkspaceOptions } from "../../src/WorkspaceOptions.ts"
 import { FaultyDisk } from "../audit/FaultyDisk.ts"
 import { openProvider } from "./fixture.ts"
 
-/** What the log's clock is ahead of the machine's, in ms: the log takes no time from a faked date. */
-const skew = vi.hoisted(() => ({ ms: 0 }))
+/** What our own clocks are ahead of the machine's, in ms: the log takes no time from a faked date. */
+const skew = vi.hoisted(() => ({ ms: 0, elapsed: 0 }))
 vi.mock("../../src/EventLoop.ts", async (original) => {
   const actual = await original<typeof EventLoop>()
-  return { ...actual, now: () => actual.now() + skew.ms }
+  return { ...actual, now: () => actual.now() + skew.ms, elapsed: () => actual.elapsed() + skew.elapsed }
 })
 
 const { openClient, opens } = await openProvider()
@@ -71,11 +72,8 @@ const workspaceWith = (
 ): Workspace => {
   const workspace = new Workspace(options)
   const layer = change(Workspace.layer(options))
-  return opens(
-    Object.assign(workspace, {
-      runtime: ManagedRuntime.make(Layer.provideMerge(layer, Layer.succeed(Logger.LogToStderr, true)))
-    })
-  )
+  const runtime = ManagedRuntime.make(Layer.provideMerge(layer, Layer.succeed(Logger.LogToStderr, true)))
+  return opens(Object.defineProperty(workspace, "runtime", { value: runtime }))
 }
 
 /** A workspace whose log is on this disk. */
@@ -144,6 +142,8 @@ interface State {
   /** Of another than the client's own call. */
   readonly call?: () => Promise<unknown>
   readonly begin: () => unknown
+  /** True where it has begun before the workspace. */
+  readonly isFirst?: boolean
   /** Undefined where a restart ends it. */
   readonly end?: () => unknown
   readonly reason?: string
@@ -177,6 +177,24 @@ const sideBySide: States = {
   "the disk is full": ofDisk("ENOSPC", "disk_full", /ENOSPC.*Make space on its disk/),
   "the disk fails": ofDisk("EIO", "unwritable", /EIO.*See to its disk/),
   "the disk may not be written": ofDisk("EROFS", "unwritable", /EROFS.*Let this process write there again/),
+
+  "another holds the log": async () => {
+    const home = Path.join(folder, "held")
+    const path = Path.join(home, "audit")
+    const keys = await run(Effect.orDie(Effect.provide(Keys, Keys.layerDirectory(Path.join(home, "keys")))))
+    const holder = await run(
+      Effect.orDie(Journal.open({ path, named: true, key: keys.log, disk: nodeFileSystem, opening: [] }))
+    )
+    return {
+      client: clientOf(opens(new Workspace({ home, audit: { path } }))),
+      begin: () => {},
+      isFirst: true,
+      end: () => holder.close(),
+      reason: "held",
+      says: /is open in/,
+      log: "held"
+    }
+  },
 
   "checkpoints are not signed": () => {
     let isDown = false
@@ -290,17 +308,13 @@ const oneByOne: States = {
       }
     })
     const client = clientOf(opens(new Workspace({ audit: "memory", signer })))
-    let time = 0
     return {
       client,
-      begin: () => {
-        vi.spyOn(performance, "now").mockImplementation(() => time)
-        isDown = true
-      },
+      begin: () => (isDown = true),
       end: () => {
         isDown = false
         // Nobody asks the signer; after a while the next call does.
-        time += 10_000
+        skew.elapsed += 10_000
       },
       says: /could not be signed; nothing was sent.*did not sign/
     }
@@ -334,10 +348,11 @@ const oneByOne: States = {
 
   "the log is damaged": async () => {
     const home = Path.join(folder, "home")
-    await (await Workspace.open({ home })).close()
+    const options = { home, audit: { path: Path.join(home, "audit") } }
+    await (await Workspace.open(options)).close()
     Fs.writeFileSync(Path.join(home, "audit", "checkpoint"), "not a checkpoint\n")
     return {
-      client: clientOf(opens(new Workspace({ home }))),
+      client: clientOf(opens(new Workspace(options))),
       begin: () => {},
       reason: "damaged",
       says: /cannot be continued/,
@@ -383,10 +398,10 @@ const fillable = () => {
 
 /** Asserts that all agree before, while and after. */
 const agree = async (make: States[string]): Promise<void> => {
-  const { begin, call, client, end, log, reason, refuses = "everybody", says } = await make()
+  const { begin, call, client, end, isFirst = false, log, reason, refuses = "everybody", says } = await make()
   const calls = call ?? (() => ask(client))
   const others = async () => ({ ...(await answersOf(client)), health: undefined })
-  if (end !== undefined) {
+  if (end !== undefined && !isFirst) {
     expect(await refusalOf(calls())).toBeUndefined()
     expect(await answersOf(client)).toEqual(well)
   }
@@ -407,7 +422,7 @@ const agree = async (make: States[string]): Promise<void> => {
   })
   expect(JSON.parse(JSON.stringify(health))).toEqual(health)
   if (end === undefined) return
-  end()
+  await end()
   // Nobody calls: it is over by itself, or an answer of the issuer is due.
   await until(async () => (await client.health()).ok)
   expect(await refusalOf(calls())).toBeUndefined()
