@@ -365,6 +365,18 @@ export class Workspace {
       : toSdkError(cause)
   }
 
+  /**
+   * Settles once every record so far is on the disk: the outcomes of calls that were answered, and of streams that were read to
+   * their end, are among them. What follows an answer is otherwise written a few milliseconds later, which a process that is
+   * frozen or killed behind its answer does not have.
+   *
+   * Rejects with an `EnforcementUnavailableError` where the log cannot be written, and with a `ClosedError` once the workspace is
+   * closed, which writes everything.
+   */
+  flush(): Promise<void> {
+    return this.#run(Effect.flatMap(Audit, (audit) => audit.flush))
+  }
+
   /** Every record of the log so far, oldest first: the whole log is read. */
   records(): Promise<ReadonlyArray<ReadRecord>> {
     return this.#run(Effect.flatMap(Audit, (audit) => audit.records))

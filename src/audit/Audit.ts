@@ -121,6 +121,8 @@ export class Audit extends Context.Service<
     readonly serving: (what: "call" | "record") => Effect.Effect<void, EnforcementUnavailable>
     /** How the log stands; reads memory alone. A log that failed is opened anew soon after, in the background. */
     readonly status: Effect.Effect<LogStatus>
+    /** Succeeds once every record so far is on the disk, whatever the option `durability` says. */
+    readonly flush: Effect.Effect<void, EnforcementUnavailable>
     /** Every record of the log so far, oldest first: the whole log is read. */
     readonly records: Effect.Effect<ReadonlyArray<ReadRecord>, EnforcementUnavailable>
   }
@@ -401,6 +403,9 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         return space.known === undefined ? status : { ...status, disk: space.known }
       }),
       abandon: (call) => Effect.sync(() => void open.get(call)?.end({ result: "abandoned" })),
+      flush: Effect.callback((resume) =>
+        journal.whenDurable((fault) => resume(fault === undefined ? Effect.void : Effect.fail(fault)))
+      ),
       records: Effect.flatMap(
         durable(() => Result.void),
         () => Effect.try({ try: journal.records, catch: asUnavailable })

@@ -109,6 +109,14 @@ export interface SecureMembers {
     options?: Pick<AgentClientOptions, "userName" | "intentPolicy"> & Pick<SecureOptions, "drain">
   ): Promise<BoundSecureOpenAI<this>>
   /**
+   * Settles once the log has every record so far on the disk, the outcomes of calls that were answered among them: for a handler
+   * whose process is frozen, or killed, once it has answered. Await it before the answer is handed over, and for a stream after
+   * its end. It waits for the log alone, not for calls that are under way, and gives no insight into it: a bound client may call it.
+   *
+   * Rejects as {@link Workspace.flush} does.
+   */
+  flush(): Promise<void>
+  /**
    * Takes no new calls (they throw a `ClosedError`), waits for what was begun, at most for the option `drain`, and ends this
    * client; a workspace of its own is closed. What is still under way then ends with a `ClosedError`, at once with `force`.
    *
@@ -397,6 +405,10 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         const user = await new AgentClient({ ...options, iamToken, appName, workspace }).register()
         return this.#bind(user, true, wait)
       })
+    }
+
+    flush(): Promise<void> {
+      return this.#session.workspace.flush()
     }
 
     unbind(): void {

@@ -71,7 +71,10 @@ const chat: Shape = {
       choices: [{ index: 0, delta, finish_reason, logprobs: null }]
     })
     return typeof said === "string"
-      ? [...words(said).map((content) => chunk({ content }, null)), chunk({}, "stop")]
+      ? [
+          ...words(said).map((content, i) => chunk(i === 0 ? { role: "assistant", content } : { content }, null)),
+          chunk({}, "stop")
+        ]
       : [chunk({ role: "assistant", tool_calls: [{ index: 0, ...toolCall(said, n) }] }, null), chunk({}, "tool_calls")]
   }
 }

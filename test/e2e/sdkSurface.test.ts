@@ -128,6 +128,7 @@ describe("the class", () => {
       "bindToUser",
       "can",
       "close",
+      "flush",
       "health",
       "invokeTool",
       "limits",

@@ -61,6 +61,15 @@ describe("testClient", () => {
     await client.close()
   })
 
+  it("streams what the SDK's helpers read to their end", async () => {
+    const { client } = Testing.testClient({ replies: ["Hello there", { tool: "dig", arguments: {} }, "Hello again"] })
+    const read = () => client.chat.completions.stream({ model: "gpt-4", messages }).finalChatCompletion()
+    expect((await read()).choices[0]?.message).toMatchObject({ role: "assistant", content: "Hello there" })
+    expect((await read()).choices[0]?.message.tool_calls).toHaveLength(1)
+    const response = await client.responses.stream({ model: "gpt-4", input: "Hello" }).finalResponse()
+    expect(response.output_text).toBe("Hello again")
+  })
+
   it("answers in turn: texts, tools, values, errors, functions", async () => {
     const { client } = Testing.testClient({
       replies: [
