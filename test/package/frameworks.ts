@@ -28,7 +28,7 @@ const run = (command: string, ...args: ReadonlyArray<string>): string =>
   ChildProcess.execFileSync(command, args, {
     cwd: project,
     encoding: "utf8",
-    env: { ...process.env, NEXT_TELEMETRY_DISABLED: "1" },
+    env: { ...process.env, NEXT_TELEMETRY_DISABLED: "1", OPENAI_API_KEY: "sk-service" },
     stdio: ["ignore", "pipe", "inherit"]
   })
 const timed = <A>(what: string, does: () => A): A => {
@@ -75,7 +75,8 @@ try {
       ...others,
       `next@${next}`,
       `react@${react}`,
-      `react-dom@${react}`
+      `react-dom@${react}`,
+      "@types/react@19"
     )
   )
 
@@ -95,7 +96,7 @@ try {
   write("app/page.js", "export default () => <p>Hello</p>\n")
   write(
     "next.config.mjs",
-    'export default { serverExternalPackages: ["secure-openai"], typescript: { ignoreBuildErrors: true } }\n'
+    'import config from "./page/next.config.ts"\nexport default { ...config, typescript: { ignoreBuildErrors: true } }\n'
   )
   write(
     "policies.json",
