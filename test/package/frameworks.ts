@@ -183,3 +183,5 @@ try {
   await provider.close()
   Fs.rmSync(project, { recursive: true, force: true })
 }
+// The provider's silences last longer.
+process.exit()
