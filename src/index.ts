@@ -71,7 +71,8 @@ export {
   Identity,
   type IssuerOptions,
   type IssuerStatus,
-  type Revoked
+  type Revoked,
+  type WithinOptions
 } from "./identity/Identity.ts"
 export type { Health, LogHealth, Problem } from "./Health.ts"
 export type { CopyStatus } from "./audit/LogStatus.ts"

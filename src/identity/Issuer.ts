@@ -10,6 +10,7 @@ import { Configuration } from "../Errors.ts"
 import * as Claims from "./Claims.ts"
 import { type Algorithm, algorithms } from "./Jwk.ts"
 import * as Jwks from "./Jwks.ts"
+import * as Within from "./Within.ts"
 
 /** What a revocation hook is told of a token that verified. `tokenHash` is the base64url SHA-256 of the token. */
 export interface Presented {
@@ -44,6 +45,11 @@ export interface IssuerOptions extends Jwks.KeySource {
   readonly maximumAge?: number | undefined
   /** Which claims mean what. */
   readonly claims?: Claims.ClaimOptions | undefined
+  /**
+   * Which names its tokens may give, so that no other issuer's users are meant: `"company:Beta"` pins the company and makes
+   * `alice` the user `Beta/alice`.
+   */
+  readonly within?: Within.WithinOptions | undefined
   readonly revoked?: Revoked | undefined
 }
 
@@ -83,6 +89,7 @@ export const IssuerOptions = Schema.Struct({
   maximumLifetime: between(1, 30 * 86_400),
   maximumAge: between(1, 30 * 86_400),
   claims: Schema.optional(Claims.ClaimOptions),
+  within: Schema.optional(Within.WithinOptions),
   revoked: Schema.optional(Hook)
 })
 
@@ -93,6 +100,7 @@ const defaultAlgorithms: ReadonlyArray<Algorithm> = ["Ed25519", "ES256", "RS256"
 /** The issuers by name, ready to verify. Throws {@link Configuration} for options that would accept too much. */
 export const issuers = (options: ReadonlyArray<IssuerOptions>): ReadonlyMap<string, Issuer> => {
   const configured = new Map<string, Issuer>()
+  const places: Array<{ readonly issuer: string; readonly place: Within.Place }> = []
   for (const option of options) {
     const checked = decode(option)
     if (Result.isFailure(checked))
@@ -101,6 +109,9 @@ export const issuers = (options: ReadonlyArray<IssuerOptions>): ReadonlyMap<stri
       )
     const { audience, issuer } = option
     if (configured.has(issuer)) throw misconfigured(`issuer ${issuer} is there twice`)
+    const place = Within.place(option.within)
+    if (typeof place === "string") throw misconfigured(place)
+    places.push({ issuer, place })
     const claims = Claims.mapping(option.claims)
     configured.set(issuer, {
       issuer,
@@ -117,8 +128,22 @@ export const issuers = (options: ReadonlyArray<IssuerOptions>): ReadonlyMap<stri
       keys: Jwks.make(option)
     })
   }
+  for (const { issuer, place } of places) {
+    const found = configured.get(issuer)
+    const others = places.filter((other) => other.issuer !== issuer)
+    if (found !== undefined)
+      configured.set(issuer, { ...found, claims: { ...found.claims, within: { place, others } } })
+  }
   return configured
 }
+
+/** What several issuers may mix up, a sentence each; none where `within` tells their names apart. */
+export const warnings = (configured: ReadonlyMap<string, Issuer>): ReadonlyArray<string> =>
+  Within.collisions(
+    [...configured.values()].flatMap(({ claims: { within }, issuer }) =>
+      within === undefined ? [] : [{ issuer, place: within.place }]
+    )
+  ).map(Within.collisionText)
 
 /** Audiences that a provider puts beside one's own by itself. */
 const besides = (issuer: string, preset: Claims.Preset | undefined): ReadonlyArray<string> | undefined => {

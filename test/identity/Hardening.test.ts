@@ -341,7 +341,10 @@ it.each(signers.filter(({ alg }) => alg === "RS256" || alg === "PS256"))(
 
 describe.each(signers.map((signer) => [signer.alg, signer] as const))("by %s", (_, signer) => {
   it.each(rows)("%s", async (_, make, reason) => {
-    assert.strictEqual(await outcome(make(signer), [signer.options, other.options]), reason)
+    assert.strictEqual(
+      await outcome(make(signer), [signer.options, { ...other.options, within: "company:Other" }]),
+      reason
+    )
   })
 
   it("a key id that two keys have", async () => {
