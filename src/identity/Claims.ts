@@ -10,6 +10,7 @@ import type { JsonObject } from "../CanonicalJson.ts"
 import { IdentityInvalid } from "../Errors.ts"
 import type { Principal } from "../Principal.ts"
 import { isName, maximumName, namelessness } from "../Name.ts"
+import { Preset, providers } from "./Provider.ts"
 import { type Field, fields, ownerOf, type Place } from "./Within.ts"
 
 const Path = Schema.NonEmptyArray(Schema.String)
@@ -21,10 +22,6 @@ const Path = Schema.NonEmptyArray(Schema.String)
  */
 export const ClaimSource = Schema.Union([Schema.String, Path, Schema.NonEmptyArray(Path)])
 export type ClaimSource = typeof ClaimSource.Type
-
-/** Identity providers whose tokens are known. */
-export const Preset = Schema.Literals(["keycloak", "auth0", "okta", "entra", "google"])
-export type Preset = typeof Preset.Type
 
 /** Which claims mean what. A field that is not named is the preset's, else the claim of that name. */
 export const ClaimMapping = Schema.Struct({
@@ -44,16 +41,6 @@ export type ClaimMapping = typeof ClaimMapping.Type
 /** What the issuer's option `claims` takes. */
 export const ClaimOptions = Schema.Union([Preset, ClaimMapping])
 export type ClaimOptions = typeof ClaimOptions.Type
-
-const presets: Readonly<Record<Preset, Omit<ClaimMapping, "preset">>> = {
-  keycloak: { user: [["preferred_username"], ["sub"]], roles: ["realm_access", "roles"] },
-  // Roles of Auth0 come by an Action of one's own, under a name of one's own.
-  auth0: { user: "sub", company: "org_id" },
-  okta: { user: "sub" },
-  // preferred_username, upn and email change hands; oid and tid do not.
-  entra: { user: "oid", company: "tid" },
-  google: { user: "email", company: "hd" } // Not sub: nobody writes policies for numbers. Whose addresses count: userIn.
-}
 
 /** A mapping with every field settled. */
 export type Mapping = Readonly<Record<Field, ReadonlyArray<ReadonlyArray<string>>>> & {
@@ -81,7 +68,10 @@ const defaults: Readonly<Record<Field, ClaimSource>> = {
 /** The mapping that options describe. */
 export const mapping = (options: ClaimOptions = {}): Mapping => {
   const { preset, ...own } = typeof options === "string" ? { preset: options } : options
-  const given: Omit<ClaimMapping, "preset"> = { ...(preset === undefined ? {} : presets[preset]), ...defined(own) }
+  const given: Omit<ClaimMapping, "preset"> = {
+    ...(preset === undefined ? {} : providers[preset].claims),
+    ...defined(own)
+  }
   const waysOf = (field: Field) => ways(given[field] ?? defaults[field])
   return {
     preset,
@@ -161,8 +151,9 @@ const readers =
   (field: Field): Mapped => {
     if (field === "user") return userIn(claims, mapping)
     const from = mapping[field].filter((way) => at(claims, way) !== undefined)
-    const names = [...new Set(mapping[field].flatMap((way) => namesIn(claims, way)))]
-    const { allowedRoles } = mapping
+    const { allowedRoles, preset } = mapping
+    const isKeyed = field === "roles" && preset !== undefined && providers[preset].hasKeyedRoles === true
+    const names = [...new Set(mapping[field].flatMap((way) => namesIn(claims, way, isKeyed)))]
     const counts = (name: string) => field !== "roles" || allowedRoles === undefined || allowedRoles.includes(name)
     return { field, from, values: names.filter(counts), dropped: names.filter((name) => !counts(name)) }
   }
@@ -222,10 +213,11 @@ const userIn = (claims: JsonObject, { preset, user }: Mapping): Mapped => {
   return { field: "user", values: [name], from: [way], dropped: [] }
 }
 
-const namesIn = (claims: JsonObject, way: ReadonlyArray<string>): ReadonlyArray<string> => {
+const namesIn = (claims: JsonObject, way: ReadonlyArray<string>, isKeyed: boolean): ReadonlyArray<string> => {
   const value = valueOf(claims, way)
   if (value === undefined) return []
-  const names = Array.isArray(value) ? value : [value]
+  const isMap = isKeyed && typeof value === "object" && value !== null && !Array.isArray(value)
+  const names: ReadonlyArray<unknown> = isMap ? Object.keys(value) : Array.isArray(value) ? value : [value]
   if (!names.every(isName))
     throw invalid(
       way,

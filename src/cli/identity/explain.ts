@@ -16,6 +16,7 @@ import * as Claims from "../../identity/Claims.ts"
 import { claimsIn, issuerFromEnvironment } from "../../identity/Environment.ts"
 import { type Issuer, issuers, type IssuerOptions, warnings } from "../../identity/Issuer.ts"
 import * as Jwt from "../../identity/Jwt.ts"
+import { Preset } from "../../identity/Provider.ts"
 import { timeOf } from "../../identity/Time.ts"
 import { CannotRun, CheckFailed } from "../Ending.ts"
 import { type Cell, columns, listed, say, sentence } from "../policy/Page.ts"
@@ -56,7 +57,7 @@ export const explain = Command.make(
     issuer: setting("issuer", "The issuer, as iss says it"),
     audience: setting("audience", "The audience that the token must be for"),
     jwksUri: setting("jwks-uri", "Where the issuer's keys are. Default: by discovery"),
-    claims: setting("claims", "keycloak, auth0, okta, entra, google, or a mapping as JSON"),
+    claims: setting("claims", `${Preset.literals.join(", ")}, or a mapping as JSON`),
     json
   },
   Effect.fnUntraced(function* ({ json, token, ...given }) {
