@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import type { JsonObject } from "../../src/CanonicalJson.ts"
 import { IdentityInvalid } from "../../src/Errors.ts"
@@ -216,10 +217,8 @@ describe("two issuers", () => {
     Effect.gen(function* () {
       const told: Array<unknown> = []
       const logger = Logger.make(({ message }) => void told.push(message))
-      yield* Effect.void.pipe(
-        Effect.provide(Identity.layer({ issuers: entries.map((within, i) => option("abcd"[i]!, within)) })),
-        Effect.provide(Logger.layer([logger]))
-      )
+      const layer = Identity.layer({ issuers: entries.map((within, i) => option("abcd"[i]!, within)) })
+      yield* Effect.provide(Effect.void, Layer.provide(layer, Logger.layer([logger])))
       return told
     })
 
