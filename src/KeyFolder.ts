@@ -12,6 +12,7 @@ import * as Path from "node:path"
 import process from "node:process"
 import { Configuration } from "./Errors.ts"
 import { createFile, makeFolders, NotPlain, openPlain, orMissing, readOpen } from "./Files.ts"
+import { readMounted } from "./KeyMount.ts"
 
 /** What is in the folder: `agent.pem`, `log.pem`, `salt`, and beside each what is to take its place. */
 export type KeyName = "agent" | "log" | "salt"
@@ -39,27 +40,78 @@ export interface Opened {
  * Opens the folder, made where it is missing, and takes up what a rotation prepared. Throws {@link Configuration} for a file
  * that others can read, that is no file of this user, or that holds no key or one that has ended; else what the disk throws.
  */
-export const open = (directory: string): Opened => {
+export const open = (directory: string): Opened => openWith(directory, {})
+
+/**
+ * Opens a folder that others fill and that is only read, with some keys given in the place of its files. Nothing is made or
+ * taken up: `log.next.pem` and `ended.json` count where they are there. Throws {@link Configuration} for a key that is missing,
+ * or that is not private (see KeyMount); else what the disk throws.
+ */
+export const openMounted = (directory: string, given: GivenKeys): Opened => {
+  const textOf: TextOf = (path) => readMounted(directory, Path.basename(path))
+  const ended = textOf(endedFile(directory))
+  return gathered(directory, given, ended === undefined ? [] : endedIn(directory, ended), textOf)
+}
+
+/**
+ * Opens a home's folder with some keys given in the place of its own, which are then not made; without a folder keys that are
+ * not given are new. Throws as {@link open}.
+ */
+export const openWith = (directory: string | undefined, given: GivenKeys): Opened => {
+  if (directory === undefined) {
+    const { agent = newKey(), log = newKey(), salt = Uint8Array.from(Crypto.randomBytes(32)) } = given
+    return checked("this process", { agent, log, nextLog: undefined, salt, ended: [] })
+  }
   makeFolders(directory)
   requireFolder(directory)
   const ended = readEnded(directory)
-  for (const name of ["agent", "salt"] as const) takeUp(directory, name, ended)
-  const agent = privateKey(at(directory, "agent"), load(at(directory, "agent"), newPem))
-  const log = privateKey(at(directory, "log"), load(at(directory, "log"), newPem))
-  const salt = saltOf(at(directory, "salt"), load(at(directory, "salt"), newSalt))
+  for (const name of ["agent", "salt"] as const) if (given[name] === undefined) takeUp(directory, name, ended)
+  return gathered(directory, given, ended, (path, make) =>
+    make !== undefined ? load(path, make) : orMissing(() => read(path))
+  )
+}
+
+/** Keys that are given by their values. */
+export interface GivenKeys {
+  readonly agent?: Crypto.KeyObject | undefined
+  readonly log?: Crypto.KeyObject | undefined
+  readonly salt?: Uint8Array | undefined
+}
+
+/** Gives the text of a file, made where that is how; undefined where it is missing. */
+type TextOf = (path: string, make?: () => string) => string | undefined
+
+const gathered = (directory: string, given: GivenKeys, ended: ReadonlyArray<KeyEnd>, textOf: TextOf): Opened => {
+  const needed = (name: KeyName, make: () => string): string => {
+    const text = textOf(at(directory, name), make)
+    if (text === undefined)
+      throw new Configuration({
+        message: `${at(directory, name)} is not there. A folder of keys that is only read has agent.pem, log.pem and salt in it.`
+      })
+    return text
+  }
+  const agent = given.agent ?? privateKey(at(directory, "agent"), needed("agent", newPem))
+  const log = given.log ?? privateKey(at(directory, "log"), needed("log", newPem))
+  const salt = given.salt ?? saltOf(at(directory, "salt"), needed("salt", newSalt))
   const next = at(directory, "log", ".next")
-  const nextLog = Fs.existsSync(next) ? privateKey(next, read(next)) : undefined
+  const nextText = given.log === undefined ? textOf(next) : undefined
+  const nextLog = nextText === undefined ? undefined : privateKey(next, nextText)
+  return checked(directory, { agent, log, nextLog, salt, ended })
+}
+
+/** The keys, where each has one purpose and none has ended. */
+const checked = (place: string, { agent, ended, log, nextLog, salt }: Opened): Opened => {
   const parts = [agent, log, ...(nextLog === undefined ? [] : [nextLog])].map(publicPart)
   if (new Set(parts).size < parts.length)
     throw new Configuration({
-      message: `Two files in ${directory} hold one key. A key has one purpose: put another in the place of one of them.`
+      message: `Two keys of ${place} are one. A key has one purpose: put another in the place of one of them.`
     })
   const current = { agent: thumbprint(publicPart(agent)), log: thumbprint(publicPart(log)), salt: saltId(salt) }
   const back = ended.find(({ kid, use }) => kid === current[use])
   // Where the end of a log key was cut short, both still sign.
   if (back !== undefined && (back.use !== "log" || nextLog === undefined))
     throw new Configuration({
-      message: `${at(directory, back.use)} holds what was ${back.state} before, and what ended does not come back. Put the newer one there${back.use === "log" ? "." : `, or run: secure-openai keys rotate ${back.use}`}`
+      message: `${at(place, back.use)} holds what was ${back.state} before, and what ended does not come back. Put the newer one there${back.use === "log" ? "." : `, or run: secure-openai keys rotate ${back.use}`}`
     })
   return { agent, log, nextLog, salt, ended: ended.filter((key) => key !== back) }
 }
@@ -153,8 +205,9 @@ const identify = (use: KeyName, text: string, path: string): { readonly kid: str
   return { kid: thumbprint(x), x }
 }
 
-const newPem = (): string =>
-  Crypto.generateKeyPairSync("ed25519").privateKey.export({ format: "pem", type: "pkcs8" }).toString()
+const newKey = (): Crypto.KeyObject => Crypto.generateKeyPairSync("ed25519").privateKey
+
+const newPem = (): string => newKey().export({ format: "pem", type: "pkcs8" }).toString()
 
 const newSalt = (): string => `${Crypto.randomBytes(32).toString("base64url")}\n`
 
@@ -185,11 +238,14 @@ const decodeEnded = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Arra
 
 const readEnded = (directory: string): ReadonlyArray<KeyEnd> => {
   const path = endedFile(directory)
-  if (!Fs.existsSync(path)) return []
-  const ended = decodeEnded(read(path))
+  return Fs.existsSync(path) ? endedIn(directory, read(path)) : []
+}
+
+const endedIn = (directory: string, text: string): ReadonlyArray<KeyEnd> => {
+  const ended = decodeEnded(text)
   if (Result.isSuccess(ended)) return ended.success
   throw new Configuration({
-    message: `${path} does not list the keys that ended, in the form that "keys rotate" writes. Put back what it held: without it a key that was revoked could be used again.`
+    message: `${endedFile(directory)} does not list the keys that ended, in the form that "keys rotate" writes. Put back what it held: without it a key that was revoked could be used again.`
   })
 }
 

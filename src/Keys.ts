@@ -12,6 +12,7 @@ import * as Crypto from "node:crypto"
 import { Configuration } from "./Errors.ts"
 import type { KeyEnd } from "./KeyFolder.ts"
 import * as KeyFolder from "./KeyFolder.ts"
+import * as KeyOptions from "./KeyOptions.ts"
 
 /** What a key signs. */
 export type KeyUse = "agent" | "log"
@@ -98,11 +99,25 @@ export class Keys extends Context.Service<
    * up.
    */
   static readonly layerDirectory = (directory: string): Layer.Layer<Keys, Configuration> =>
+    Keys.layerKept({}, directory)
+
+  /**
+   * Keys where they are kept: given by value, in a folder that is only read, or else in a home's folder `directory`; without
+   * that, what is not given lives as long as the process.
+   */
+  static readonly layerKept = (
+    options: KeyOptions.KeyOptions,
+    directory: string | undefined
+  ): Layer.Layer<Keys, Configuration> =>
     Layer.effect(
       Keys,
       Effect.try({
         try: () => {
-          const { agent, ended, log, nextLog, salt } = KeyFolder.open(directory)
+          const given = KeyOptions.givenKeys(options)
+          const { agent, ended, log, nextLog, salt } =
+            options.folder === undefined
+              ? KeyFolder.openWith(directory, given)
+              : KeyFolder.openMounted(options.folder, given)
           return {
             agent: signingKey("agent", agent),
             log: signingKey("log", log),
@@ -115,7 +130,7 @@ export class Keys extends Context.Service<
           cause instanceof Configuration
             ? cause
             : new Configuration({
-                message: `The keys in ${directory} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}. Set SECURE_OPENAI_HOME to a folder that this process may write, or use audit: "memory".`,
+                message: `The keys in ${options.folder ?? directory} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}. ${options.folder === undefined ? "Set SECURE_OPENAI_HOME to a folder that this process may write, or keys (SECURE_OPENAI_KEYS) to one with keys in it" : "Set keys (SECURE_OPENAI_KEYS) to a folder with agent.pem, log.pem and salt in it"}, or use audit: "memory".`,
                 cause
               })
       })

@@ -10,6 +10,7 @@ import { nearest } from "./Nearest.ts"
 const places: Readonly<Record<string, string>> = {
   home: "new Workspace({ home }); give the client that workspace, or set SECURE_OPENAI_HOME",
   signer: "new Workspace({ signer }); give the client that workspace",
+  keys: "new Workspace({ keys }); give the client that workspace",
   path: "audit: { path }",
   durability: "audit: { durability }",
   checkpoints: "audit: { checkpoints }",

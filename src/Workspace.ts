@@ -33,6 +33,7 @@ import { now, scheduler } from "./EventLoop.ts"
 import { type Health, healthSince, healthUnopened, requireServing } from "./Health.ts"
 import { Identity } from "./identity/Identity.ts"
 import { Keys, type PublicKey } from "./Keys.ts"
+import { keysOfEnvironment } from "./KeyOptions.ts"
 import type { Life } from "./Life.ts"
 import type { Limits } from "./policy/Limits.ts"
 import { Policy, type Revision } from "./policy/Policy.ts"
@@ -138,9 +139,12 @@ export class Workspace {
     const home = homeOf(options)
     const { checkpoints, durability, path: named } = options.audit === "memory" ? {} : (options.audit ?? {})
     const path = Path.resolve(named ?? Path.join(home, "audit"))
+    const kept = typeof options.keys === "string" ? { folder: options.keys } : (options.keys ?? keysOfEnvironment())
     const held = inMemory
-      ? Keys.layerMemory
-      : Layer.unwrap(Effect.as(makeHome(home), Keys.layerDirectory(Path.join(home, "keys"))))
+      ? kept === undefined
+        ? Keys.layerMemory
+        : Keys.layerKept(kept, undefined)
+      : Layer.unwrap(Effect.as(makeHome(home), Keys.layerKept(kept ?? {}, Path.join(home, "keys"))))
     const keys = options.signer === undefined ? held : Layer.provide(Signer.keys(held), options.signer)
     const audit = inMemory
       ? Audit.layerMemory()

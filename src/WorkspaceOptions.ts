@@ -11,6 +11,7 @@ import { issuerFromEnvironment } from "./identity/Environment.ts"
 import type { IssuerOptions } from "./identity/Issuer.ts"
 import type { PolicyMode } from "./policy/Policy.ts"
 import type { PolicySource } from "./policy/PolicyStore.ts"
+import { type KeyOptions, requireKeyOptions } from "./KeyOptions.ts"
 import type { Catalogue } from "./rewriting/Models.ts"
 import type { Signer } from "./Signer.ts"
 import { unknownOption } from "./UnknownOption.ts"
@@ -60,11 +61,26 @@ export interface WorkspaceOptions {
    * home.
    */
   readonly signer?: Layer.Layer<Signer, Configuration | EnforcementUnavailable>
+  /**
+   * Where the workspace's own keys are kept, when not in the home: a folder that is only read (a Secret of Kubernetes,
+   * credentials of systemd), or `{ folder, agent, log, salt }` with private JWKs. Default: env `SECURE_OPENAI_KEYS`,
+   * `SECURE_OPENAI_AGENT_JWK`, `SECURE_OPENAI_LOG_JWK`, `SECURE_OPENAI_SALT`, else `<home>/keys`.
+   */
+  readonly keys?: string | KeyOptions
   /** Folder of keys and log. Default: env `SECURE_OPENAI_HOME`, else `.secure-openai` in the working directory. */
   readonly home?: string
 }
 
-const known: ReadonlySet<string> = new Set(["policies", "policyMode", "models", "issuers", "audit", "signer", "home"])
+const known: ReadonlySet<string> = new Set([
+  "policies",
+  "policyMode",
+  "models",
+  "issuers",
+  "audit",
+  "signer",
+  "keys",
+  "home"
+])
 
 /** Throws a `ConfigurationError` for an option that is unknown, or not of its kind; what is inside is checked when it is used. */
 export const requireKnown = (options: WorkspaceOptions): void => {
@@ -73,6 +89,7 @@ export const requireKnown = (options: WorkspaceOptions): void => {
   if (policyMode !== undefined && policyMode !== "enforce" && policyMode !== "observe")
     throw new ConfigurationError(`policyMode is "enforce" or "observe", not ${JSON.stringify(policyMode)}.`)
   requireAudit(options.audit)
+  requireKeyOptions(options.keys)
 }
 
 const knownOfAudit: ReadonlySet<string> = new Set(["path", "durability", "checkpoints"])

@@ -71,12 +71,14 @@ export {
   Identity,
   type IssuerOptions,
   type IssuerStatus,
-  type Revoked
+  type Revoked,
+  type WithinOptions
 } from "./identity/Identity.ts"
 export type { Health, LogHealth, Problem } from "./Health.ts"
 export type { CopyStatus } from "./audit/LogStatus.ts"
 export type { FreeSpace } from "./audit/FreeSpace.ts"
 export { Invocation } from "./invocation/Invocation.ts"
+export type { KeyOptions, Secret } from "./KeyOptions.ts"
 export { type AnyKey, Keys, type RemoteKey, type SigningKey } from "./Keys.ts"
 export type { PublicJwk, ReceiptClaims, Verified } from "./audit/Receipt.ts"
 export { KeyHistory, type KeyState } from "./audit/KeyHistory.ts"

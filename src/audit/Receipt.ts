@@ -48,6 +48,8 @@ export interface ReceiptOptions {
   readonly issuer: string
   /** Principal id. */
   readonly subject: string
+  /** Issuer and subject of a user's token. */
+  readonly user?: { readonly iss: string; readonly sub: string } | undefined
   /** The agent key. */
   readonly key: AnyKey<"agent">
   /** The envelope that `invocation` is the digest of. */
@@ -110,6 +112,7 @@ const claimsOf = (options: ReceiptOptions): string =>
   JSON.stringify({
     iss: options.issuer,
     sub: options.subject,
+    usr: options.user,
     iat: Math.floor(Date.now() / 1000),
     jti: newId(),
     call: options.call,
@@ -147,6 +150,8 @@ const UsageClaim = Schema.Struct({
 const Claims = Schema.Struct({
   iss: Schema.String,
   sub: Schema.String,
+  /** `iss` and `sub` of the user's token: `sub` above is the name that policies know. */
+  usr: Schema.optional(Schema.Struct({ iss: Schema.String, sub: Schema.String })),
   iat: Schema.Int,
   jti: Schema.String,
   call: Schema.String,
@@ -243,6 +248,7 @@ export const verifyInLog = (jws: string, records: Iterable<ReadRecord>): Verifie
   if (record === undefined) return { valid: false, reason: `the log has no record ${claims.leaf}` }
   const state = history.stateAt(kid, claims.leaf)
   if (state !== "active") return { valid: false, reason: `the key ${kid} is ${state} at record ${claims.leaf}` }
+  const { id, iss, sub = id } = (record["principal"] ?? {}) as Readonly<Record<"id" | "iss" | "sub", unknown>>
   const said: ReadonlyArray<readonly [string, unknown, unknown]> = [
     ["log", claims.log, origin],
     ["leaf hash", claims.lh, base64url(leafHash(canonicalize(record)))],
@@ -255,10 +261,13 @@ export const verifyInLog = (jws: string, records: Iterable<ReadRecord>): Verifie
     ["effective", claims.eff, record["effective"]],
     ["rule of digests", claims.digests, record["digests"]],
     ["inv", claims.inv, record["inv"]],
-    ["principal", claims.sub, (record["principal"] as { readonly id?: unknown } | undefined)?.id],
+    ["principal", claims.sub, id],
     // A record that would be too long has lost some.
     ...(record["shortened"] === undefined
-      ? [["list of changes", JSON.stringify(claims.chg), JSON.stringify(pathsOf(record["edits"]))] as const]
+      ? ([
+          ["user", textOf(claims.usr), claims.usr && textOf({ iss, sub })],
+          ["list of changes", JSON.stringify(claims.chg), JSON.stringify(pathsOf(record["edits"]))]
+        ] as const)
       : [])
   ]
   const other = said.find(([, receipt, log]) => receipt !== log)
@@ -268,6 +277,9 @@ export const verifyInLog = (jws: string, records: Iterable<ReadRecord>): Verifie
     ? verified
     : { valid: false, reason: `the log has another end of the call ${claims.call}` }
 }
+
+const textOf = (user: { readonly iss?: unknown; readonly sub?: unknown } | undefined): string | undefined =>
+  user && JSON.stringify([user.iss, user.sub])
 
 const pathsOf = (edits: unknown): ReadonlyArray<unknown> =>
   Array.isArray(edits) ? edits.map((edit: { readonly path?: unknown } | null) => edit?.path) : []

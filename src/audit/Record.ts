@@ -25,6 +25,8 @@ export interface RecordPrincipal {
   readonly kind: "app" | "user" | "agent"
   readonly id: string
   readonly iss?: string | undefined
+  /** The `sub` of its token, where that is not `id`: with `iss` it is one user, while two issuers may use one name. */
+  readonly sub?: string | undefined
   readonly roles?: ReadonlyArray<string> | undefined
   /** Proofs that its login gave. */
   readonly attestations?: ReadonlyArray<string> | undefined

@@ -142,6 +142,7 @@ export class Trail {
       log: journal.origin,
       issuer: server ?? call.server,
       subject: prepared.principal.id,
+      user: userOf(prepared.principal),
       key: agent,
       envelope: from.from.envelope,
       salts: () => this.#salts(edits, call),
@@ -461,8 +462,13 @@ export const recordPrincipal = (principal: Principal): RecordPrincipal => ({
   id: principal.id,
   iss: principal.issuer,
   kind: principal.kind,
-  roles: principal.roles.length === 0 ? undefined : principal.roles
+  roles: principal.roles.length === 0 ? undefined : principal.roles,
+  sub: principal.subject === principal.id ? undefined : principal.subject
 })
+
+/** The user whom a receipt names, by issuer and subject. */
+const userOf = ({ id, issuer, subject = id }: Principal): { readonly iss: string; readonly sub: string } | undefined =>
+  issuer === undefined ? undefined : { iss: issuer, sub: subject }
 
 /** Method and URL without what may hold a secret: user info, query and fragment. */
 const recordEndpoint = (endpoint: string): string => endpoint.replace(/[?#].*$/s, "").replace(/\/\/[^/@]*@/, "//")

@@ -10,6 +10,8 @@ import type { JsonObject } from "../CanonicalJson.ts"
 import { IdentityInvalid } from "../Errors.ts"
 import type { Principal } from "../Principal.ts"
 import { isName, maximumName, namelessness } from "../Name.ts"
+import { Preset, providers } from "./Provider.ts"
+import { type Field, fields, ownerOf, type Place } from "./Within.ts"
 
 const Path = Schema.NonEmptyArray(Schema.String)
 
@@ -20,10 +22,6 @@ const Path = Schema.NonEmptyArray(Schema.String)
  */
 export const ClaimSource = Schema.Union([Schema.String, Path, Schema.NonEmptyArray(Path)])
 export type ClaimSource = typeof ClaimSource.Type
-
-/** Identity providers whose tokens are known. */
-export const Preset = Schema.Literals(["keycloak", "auth0", "okta", "entra", "google"])
-export type Preset = typeof Preset.Type
 
 /** Which claims mean what. A field that is not named is the preset's, else the claim of that name. */
 export const ClaimMapping = Schema.Struct({
@@ -44,24 +42,18 @@ export type ClaimMapping = typeof ClaimMapping.Type
 export const ClaimOptions = Schema.Union([Preset, ClaimMapping])
 export type ClaimOptions = typeof ClaimOptions.Type
 
-/** The fields of a mapping, the widest first. */
-export const fields = ["company", "bu", "team", "user", "roles", "groups"] as const
-export type Field = (typeof fields)[number]
-
-const presets: Readonly<Record<Preset, Omit<ClaimMapping, "preset">>> = {
-  keycloak: { user: [["preferred_username"], ["sub"]], roles: ["realm_access", "roles"] },
-  // Roles of Auth0 come by an Action of one's own, under a name of one's own.
-  auth0: { user: "sub", company: "org_id" },
-  okta: { user: "sub" },
-  // preferred_username, upn and email change hands; oid and tid do not.
-  entra: { user: "oid", company: "tid" },
-  google: { user: "email", company: "hd" } // Not sub: nobody writes policies for numbers. Whose addresses count: userIn.
-}
-
 /** A mapping with every field settled. */
 export type Mapping = Readonly<Record<Field, ReadonlyArray<ReadonlyArray<string>>>> & {
   readonly preset?: Preset | undefined
   readonly allowedRoles?: ReadonlyArray<string> | undefined
+  /** Which of these names the issuer may give; absent where it is the only one. */
+  readonly within?: Bounds | undefined
+}
+
+/** Where an issuer stands, and where the other ones do. */
+export interface Bounds {
+  readonly place: Place
+  readonly others: ReadonlyArray<{ readonly issuer: string; readonly place: Place }>
 }
 
 const defaults: Readonly<Record<Field, ClaimSource>> = {
@@ -76,7 +68,10 @@ const defaults: Readonly<Record<Field, ClaimSource>> = {
 /** The mapping that options describe. */
 export const mapping = (options: ClaimOptions = {}): Mapping => {
   const { preset, ...own } = typeof options === "string" ? { preset: options } : options
-  const given: Omit<ClaimMapping, "preset"> = { ...(preset === undefined ? {} : presets[preset]), ...defined(own) }
+  const given: Omit<ClaimMapping, "preset"> = {
+    ...(preset === undefined ? {} : providers[preset].claims),
+    ...defined(own)
+  }
   const waysOf = (field: Field) => ways(given[field] ?? defaults[field])
   return {
     preset,
@@ -100,12 +95,17 @@ const ways = (source: ClaimSource): ReadonlyArray<ReadonlyArray<string>> =>
       ? source.filter((step) => typeof step !== "string")
       : [source.filter((step) => typeof step === "string")]
 
-/** One field as a token gives it: `from` says where each name came from, `dropped` what was not taken over. */
+/**
+ * One field as a token gives it: `from` says where each name came from, `dropped` what was not taken over. `pinned`: the
+ * values are the issuer's option `within`, whatever the token says; `prefix`: what that option put before each name.
+ */
 export interface Mapped {
   readonly field: Field
   readonly values: ReadonlyArray<string>
   readonly from: ReadonlyArray<ReadonlyArray<string>>
   readonly dropped: ReadonlyArray<string>
+  readonly pinned?: true
+  readonly prefix?: string
 }
 
 /** Authentication methods (RFC 8176 `amr`, and what identity providers add) that phishing does not defeat. */
@@ -114,17 +114,49 @@ const phishingResistant: ReadonlySet<string> = new Set(["fido", "fido2", "hwk", 
 /**
  * What a mapping makes of verified claims, field by field. Throws {@link IdentityInvalid} (`claim`) for a claim that is
  * there and says something else than names: one text, or an array of texts, each of 1 to 256 characters without any that is
- * not seen, and without white space at its ends. Names are compared to the byte, never trimmed, folded or normalised.
+ * not seen, and without white space at its ends; and for a name that is another issuer's. Names are compared to the byte,
+ * never trimmed, folded or normalised.
  */
-export const map = (claims: JsonObject, mapping: Mapping): ReadonlyArray<Mapped> =>
-  fields.map((field) => {
+export const map = (claims: JsonObject, mapping: Mapping): ReadonlyArray<Mapped> => {
+  const { within } = mapping
+  const read = readers(claims, mapping)
+  return fields.map((field) => {
+    const pinned = within?.place.pinned[field]
+    if (pinned === undefined) return placed(read(field), within)
+    const names = mapping[field].flatMap((way) => [at(claims, way)].flat()).filter(isName)
+    return { field, from: [], values: pinned, dropped: names.filter((name) => !pinned.includes(name)), pinned: true }
+  })
+}
+
+/** The names of a field as the issuer may give them. */
+const placed = (mapped: Mapped, within: Bounds | undefined): Mapped => {
+  if (within === undefined) return mapped
+  const { field, from } = mapped
+  const prefix = within.place.prefix[field]
+  const values = mapped.values.map((name) => `${prefix ?? ""}${name}`)
+  for (const name of values) {
+    if (!isName(name)) throw invalid(from[0] ?? [field], `and the prefix of the option within must be a name together`)
+    const owner = ownerOf(field, name, within.place, within.others)
+    if (owner !== undefined)
+      throw invalid(
+        from[0] ?? [field],
+        `says ${JSON.stringify(name)}, which only issuer ${owner} gives, by the option within`
+      )
+  }
+  return { ...mapped, values, ...(prefix !== undefined && { prefix }) }
+}
+
+const readers =
+  (claims: JsonObject, mapping: Mapping) =>
+  (field: Field): Mapped => {
     if (field === "user") return userIn(claims, mapping)
     const from = mapping[field].filter((way) => at(claims, way) !== undefined)
-    const names = [...new Set(mapping[field].flatMap((way) => namesIn(claims, way)))]
-    const { allowedRoles } = mapping
+    const { allowedRoles, preset } = mapping
+    const isKeyed = field === "roles" && preset !== undefined && providers[preset].hasKeyedRoles === true
+    const names = [...new Set(mapping[field].flatMap((way) => namesIn(claims, way, isKeyed)))]
     const counts = (name: string) => field !== "roles" || allowedRoles === undefined || allowedRoles.includes(name)
     return { field, from, values: names.filter(counts), dropped: names.filter((name) => !counts(name)) }
-  })
+  }
 
 /** The principal that verified claims describe, frozen. Throws as {@link map}. */
 export const principal = (
@@ -147,10 +179,12 @@ export const principal = (
     ...named("roles").map((name) => `role:${name}`),
     ...named("groups").map((name) => `group:${name}`)
   ]
+  const { sub } = claims
   return deepFreeze({
     kind: "user",
     id: named("user")[0] ?? "",
     issuer: credential.issuer,
+    ...(typeof sub === "string" && { subject: sub }),
     roles: named("roles"),
     groups: named("groups"),
     documents,
@@ -179,10 +213,11 @@ const userIn = (claims: JsonObject, { preset, user }: Mapping): Mapped => {
   return { field: "user", values: [name], from: [way], dropped: [] }
 }
 
-const namesIn = (claims: JsonObject, way: ReadonlyArray<string>): ReadonlyArray<string> => {
+const namesIn = (claims: JsonObject, way: ReadonlyArray<string>, isKeyed: boolean): ReadonlyArray<string> => {
   const value = valueOf(claims, way)
   if (value === undefined) return []
-  const names = Array.isArray(value) ? value : [value]
+  const isMap = isKeyed && typeof value === "object" && value !== null && !Array.isArray(value)
+  const names: ReadonlyArray<unknown> = isMap ? Object.keys(value) : Array.isArray(value) ? value : [value]
   if (!names.every(isName))
     throw invalid(
       way,

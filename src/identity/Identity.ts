@@ -16,13 +16,14 @@ import { Configuration, EnforcementUnavailable, IdentityInvalid } from "../Error
 import type { JsonObject } from "../CanonicalJson.ts"
 import { agent, app, type Principal } from "../Principal.ts"
 import * as Claims from "./Claims.ts"
-import { type Issuer, issuers, type IssuerOptions } from "./Issuer.ts"
+import { type Issuer, issuers, type IssuerOptions, warnings } from "./Issuer.ts"
 import type { KeySetStatus } from "./Jwks.ts"
 import * as Jwt from "./Jwt.ts"
 import { makeGuard, type Time, timeOf } from "./Time.ts"
 
 export type { ClaimMapping, ClaimOptions } from "./Claims.ts"
 export type { IssuerOptions, Revoked } from "./Issuer.ts"
+export type { WithinOptions } from "./Within.ts"
 export type { Algorithm } from "./Jwk.ts"
 export type { JsonWebKeySet } from "./Jwks.ts"
 
@@ -49,7 +50,8 @@ export class Identity extends Context.Service<
 >()("secure-openai/Identity") {
   /**
    * Identity by access tokens of the given issuers; with none, users are refused. A token is verified when it is first
-   * seen and every five minutes after, its end is checked at every call.
+   * seen and every five minutes after, its end is checked at every call. Logs a warning where several issuers may give the
+   * same names.
    *
    * @category layers
    */
@@ -60,7 +62,11 @@ export class Identity extends Context.Service<
       Identity,
       Effect.suspend(() => {
         try {
-          return Effect.succeed(Identity.of(make(issuers(options.issuers))))
+          const configured = issuers(options.issuers)
+          return Effect.as(
+            Effect.forEach(warnings(configured), (warning) => Effect.logWarning(warning), { discard: true }),
+            Identity.of(make(configured))
+          )
         } catch (error) {
           return error instanceof Configuration ? Effect.fail(error) : Effect.die(error)
         }

@@ -10,6 +10,8 @@ import { Configuration } from "../Errors.ts"
 import * as Claims from "./Claims.ts"
 import { type Algorithm, algorithms } from "./Jwk.ts"
 import * as Jwks from "./Jwks.ts"
+import { type Provider, providers, type TokenUse } from "./Provider.ts"
+import * as Within from "./Within.ts"
 
 /** What a revocation hook is told of a token that verified. `tokenHash` is the base64url SHA-256 of the token. */
 export interface Presented {
@@ -26,14 +28,19 @@ export interface IssuerOptions extends Jwks.KeySource {
   /** The one audience that a token must be for. There is no default. */
   readonly audience: string
   /**
-   * Audiences that may stand beside it. Without it `aud` must be one text; with it, `aud` may be an array of the audience
-   * and any of these. Presets: `<issuer>userinfo` for `auth0`, `account` for `keycloak`.
+   * Audiences that may stand beside it in a list. Presets: `<issuer>userinfo` for `auth0`, `account` for `keycloak`; of
+   * `zitadel` the token's own `client_id` always may.
    */
   readonly otherAudiences?: ReadonlyArray<string> | undefined
-  /** Default: Ed25519, ES256, RS256, PS256. */
+  /** Default: Ed25519, ES256, RS256, PS256. Besides these: EdDSA, ES384, ES512, RS384, RS512, PS384, PS512. */
   readonly algorithms?: ReadonlyArray<Algorithm> | undefined
   /** `id`: id tokens, for issuers whose access tokens are opaque (the preset `google`). Default `access`. */
-  readonly tokens?: "access" | "id" | undefined
+  readonly tokens?: TokenUse | undefined
+  /**
+   * A claim that access tokens of this issuer have, and its other tokens do not. A token must have it, and then needs no
+   * header `typ`. For issuers without a preset whose access tokens have no `typ`.
+   */
+  readonly accessClaim?: string | undefined
   /** The clients that may present tokens, as `azp`, `client_id`, `cid` or `appid` names them. Default: any. */
   readonly clients?: ReadonlyArray<string> | undefined
   /** How far the clocks may be apart: 0 to 300, default 30. */
@@ -44,6 +51,11 @@ export interface IssuerOptions extends Jwks.KeySource {
   readonly maximumAge?: number | undefined
   /** Which claims mean what. */
   readonly claims?: Claims.ClaimOptions | undefined
+  /**
+   * Which names its tokens may give, so that no other issuer's users are meant: `"company:Beta"` pins the company and makes
+   * `alice` the user `Beta/alice`.
+   */
+  readonly within?: Within.WithinOptions | undefined
   readonly revoked?: Revoked | undefined
 }
 
@@ -53,7 +65,10 @@ export interface Issuer {
   readonly audience: string
   readonly otherAudiences: ReadonlyArray<string> | undefined
   readonly algorithms: ReadonlyArray<Algorithm>
-  readonly tokens: "access" | "id"
+  readonly tokens: TokenUse
+  readonly accessClaim: string | undefined
+  /** What is known of its provider. */
+  readonly provider: Provider | undefined
   readonly clients: ReadonlyArray<string> | undefined
   readonly clockTolerance: number
   readonly maximumLifetime: number
@@ -78,11 +93,13 @@ export const IssuerOptions = Schema.Struct({
   otherAudiences: Schema.optional(Schema.Array(Text)),
   algorithms: Schema.optional(Schema.NonEmptyArray(Schema.Literals(algorithms))),
   tokens: Schema.optional(Schema.Literals(["access", "id"])),
+  accessClaim: Schema.optional(Text),
   clients: Schema.optional(Schema.NonEmptyArray(Text)),
   clockTolerance: between(0, 300),
   maximumLifetime: between(1, 30 * 86_400),
   maximumAge: between(1, 30 * 86_400),
   claims: Schema.optional(Claims.ClaimOptions),
+  within: Schema.optional(Within.WithinOptions),
   revoked: Schema.optional(Hook)
 })
 
@@ -93,6 +110,7 @@ const defaultAlgorithms: ReadonlyArray<Algorithm> = ["Ed25519", "ES256", "RS256"
 /** The issuers by name, ready to verify. Throws {@link Configuration} for options that would accept too much. */
 export const issuers = (options: ReadonlyArray<IssuerOptions>): ReadonlyMap<string, Issuer> => {
   const configured = new Map<string, Issuer>()
+  const places: Array<{ readonly issuer: string; readonly place: Within.Place }> = []
   for (const option of options) {
     const checked = decode(option)
     if (Result.isFailure(checked))
@@ -101,13 +119,22 @@ export const issuers = (options: ReadonlyArray<IssuerOptions>): ReadonlyMap<stri
       )
     const { audience, issuer } = option
     if (configured.has(issuer)) throw misconfigured(`issuer ${issuer} is there twice`)
+    const place = Within.place(option.within)
+    if (typeof place === "string") throw misconfigured(place)
+    places.push({ issuer, place })
     const claims = Claims.mapping(option.claims)
+    const provider = claims.preset === undefined ? undefined : providers[claims.preset]
+    const tokens = option.tokens ?? provider?.tokens ?? "access"
+    if (tokens === "id" && option.accessClaim !== undefined)
+      throw misconfigured(`accessClaim is of access tokens, and tokens is "id"; leave one of them out`)
     configured.set(issuer, {
       issuer,
       audience,
-      otherAudiences: option.otherAudiences ?? besides(issuer, claims.preset),
+      otherAudiences: option.otherAudiences ?? provider?.besides?.(issuer),
       algorithms: option.algorithms ?? defaultAlgorithms,
-      tokens: option.tokens ?? (claims.preset === "google" ? "id" : "access"),
+      tokens,
+      accessClaim: option.accessClaim,
+      provider,
       clients: option.clients,
       clockTolerance: option.clockTolerance ?? 30,
       maximumLifetime: option.maximumLifetime ?? 86_400,
@@ -117,14 +144,22 @@ export const issuers = (options: ReadonlyArray<IssuerOptions>): ReadonlyMap<stri
       keys: Jwks.make(option)
     })
   }
+  for (const { issuer, place } of places) {
+    const found = configured.get(issuer)
+    const others = places.filter((other) => other.issuer !== issuer)
+    if (found !== undefined)
+      configured.set(issuer, { ...found, claims: { ...found.claims, within: { place, others } } })
+  }
   return configured
 }
 
-/** Audiences that a provider puts beside one's own by itself. */
-const besides = (issuer: string, preset: Claims.Preset | undefined): ReadonlyArray<string> | undefined => {
-  if (preset === "auth0") return [`${issuer}userinfo`]
-  return preset === "keycloak" ? ["account"] : undefined
-}
+/** What several issuers may mix up, a sentence each; none where `within` tells their names apart. */
+export const warnings = (configured: ReadonlyMap<string, Issuer>): ReadonlyArray<string> =>
+  Within.collisions(
+    [...configured.values()].flatMap(({ claims: { within }, issuer }) =>
+      within === undefined ? [] : [{ issuer, place: within.place }]
+    )
+  ).map(Within.collisionText)
 
 const misconfigured = (what: string): Configuration =>
   new Configuration({ message: `The option "issuers" is wrong: ${what}.` })

@@ -9,7 +9,19 @@ import type { JWK } from "jose"
 import { importJWK } from "jose/key/import"
 
 /** Signature algorithms that an issuer may use: asymmetric ones (RFC 7518 §3.1, RFC 9864). */
-export const algorithms = ["Ed25519", "EdDSA", "ES256", "ES384", "ES512", "RS256", "PS256"] as const
+export const algorithms = [
+  "Ed25519",
+  "EdDSA",
+  "ES256",
+  "ES384",
+  "ES512",
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512"
+] as const
 export type Algorithm = (typeof algorithms)[number]
 
 /** A key that was vetted, and imported when an algorithm first asks for it. */

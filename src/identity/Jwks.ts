@@ -235,8 +235,10 @@ const isLoopback = (hostname: string): boolean =>
   hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname)
 
 const fetchJson = async (url: URL, signal: AbortSignal): Promise<Readonly<Record<string, unknown>>> => {
-  const response = await fetch(url, { redirect: "manual", signal, headers: { accept: "application/json" } }).catch(
-    (cause: unknown) => Promise.reject(new Error(`${url} did not answer`, { cause }))
+  // The API server of Kubernetes gives its key set as application/jwk-set+json (RFC 7517 §8.5.2) and nothing else.
+  const headers = { accept: "application/json, application/jwk-set+json" }
+  const response = await fetch(url, { redirect: "manual", signal, headers }).catch((cause: unknown) =>
+    Promise.reject(new Error(`${url} did not answer`, { cause }))
   )
   const refuse = async (why: string) => {
     await response.body?.cancel()

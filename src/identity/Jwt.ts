@@ -14,6 +14,8 @@ import { decode } from "../Jws.ts"
 import type { Issuer } from "./Issuer.ts"
 import { algorithms, isKeyId, maximumKeyId } from "./Jwk.ts"
 import { isName, maximumName, namelessness } from "../Name.ts"
+import { visible } from "../Text.ts"
+import { clientClaims, insteadOfId } from "./Provider.ts"
 import type { Time } from "./Time.ts"
 
 /**
@@ -44,9 +46,6 @@ const refusedHeaders = "jwk,jku,x5u,x5c,crit,b64,zip,cty,enc,epk,p2c,p2s,iv,tag,
 /** Claims that only an id token has (OpenID Connect Core 1.0 §2, §3.3.2.11). */
 const idTokenClaims = ["nonce", "at_hash", "c_hash"] as const
 
-/** The claims with which issuers name the client that a token was issued to. */
-const clientClaims = ["azp", "client_id", "cid", "appid"] as const
-
 /**
  * Verifies a token now. Rejects with {@link IdentityInvalid}; its message never quotes the token. `iss` is read before it is
  * verified only to find the configuration of its issuer. `passed` is told each check that holds.
@@ -75,7 +74,7 @@ export const verify = async (
   if (allowed === undefined)
     throw refused(
       "algorithm",
-      `The token is signed with an algorithm that issuer ${issuer.issuer} may not use here. Allowed: ${issuer.algorithms.join(", ")}.`
+      `The token is signed with an algorithm that issuer ${issuer.issuer} may not use here. Allowed: ${issuer.algorithms.join(", ")}. Where it is right, add ${alg} to the issuer's option "algorithms".`
     )
   passed("algorithm")
   const { degraded, key, until } = await issuer.keys.key({ alg: allowed, kid: keyId(header) }, time.steady)
@@ -160,31 +159,30 @@ const checkHeader = (header: JsonObject): string => {
   return alg
 }
 
-/** A token of another kind, which the same issuer signs with the same key, is none. */
+/** A token of another use, which the same issuer signs with the same key, is none. */
 const checkType = ({ typ }: JsonObject, claims: JsonObject, issuer: Issuer): void => {
-  const { preset } = issuer.claims
-  // Access tokens of Okta's custom authorization servers have no typ; a claim that only they have tells them apart.
-  const untyped = preset === "okta" && typ === undefined && typeof claims["cid"] === "string"
-  const wanted = issuer.tokens === "id" ? /^(application\/)?jwt$/i : /^(application\/)?(at\+jwt|jwt)$/i
-  if (!untyped && (typeof typ !== "string" || !wanted.test(typ)))
+  const { accessClaim, provider, tokens } = issuer
+  const fault = provider?.fault?.(claims, tokens)
+  if (fault !== undefined) throw refused("type", fault)
+  const isMarked = accessClaim !== undefined && Object.hasOwn(claims, accessClaim)
+  if (accessClaim !== undefined && !isMarked)
     throw refused(
       "type",
-      issuer.tokens === "id"
-        ? `The token's typ must be "JWT"; send the id token.`
-        : `The token's typ must be "at+jwt" or "JWT"; send an access token (RFC 9068).`
+      `The token does not have the claim that the issuer's option "accessClaim" names, so it is no access token. Send the access token, or correct the option.`
     )
-  const keycloak = issuer.tokens === "id" ? "ID" : "Bearer"
-  if (preset === "keycloak" && claims["typ"] !== keycloak)
-    throw refused(
-      "type",
-      `The claim typ of this token of Keycloak is not "${keycloak}"; send the ${issuer.tokens} token.`
-    )
-  // There an id token and an access token may have the same audience; only the latter names a client.
-  if (preset === "entra" && issuer.tokens === "access" && !clientClaims.some((claim) => Object.hasOwn(claims, claim)))
-    throw refused("type", "The token names no client (azp, appid), so it is no access token of Microsoft Entra.")
-  const marker = issuer.tokens === "id" ? undefined : idTokenClaims.find((claim) => Object.hasOwn(claims, claim))
-  if (marker !== undefined)
-    throw refused("type", `The token is an id token (it has "${marker}"). Send the access token instead.`)
+  const isUntyped = typ === undefined && (isMarked || provider?.isUntyped?.(claims, tokens) === true)
+  const wanted = tokens === "id" ? /^(application\/)?jwt$/i : /^(application\/)?(at\+jwt|jwt)$/i
+  if (!isUntyped && (typeof typ !== "string" || !wanted.test(typ))) throw refused("type", typeText(typ, tokens))
+  const marker = tokens === "id" ? undefined : idTokenClaims.find((claim) => Object.hasOwn(claims, claim))
+  if (marker !== undefined) throw refused("type", `The token is an id token (it has "${marker}"). ${insteadOfId}.`)
+}
+
+const typeText = (typ: unknown, tokens: Issuer["tokens"]): string => {
+  if (tokens === "id")
+    return `The token's typ must be "JWT". Send the id token, or leave out the issuer's option tokens: "id" to accept access tokens.`
+  return typ === undefined
+    ? `The token has no typ. Access tokens of AWS Cognito, Kubernetes and Okta have none: set the issuer's option claims to "cognito", "kubernetes" or "okta". For another issuer name a claim that only its access tokens have in the option "accessClaim", or have it set typ to "at+jwt" (RFC 9068).`
+    : `The token's typ must be "at+jwt" or "JWT"; send an access token (RFC 9068).`
 }
 
 const keyId = (header: JsonObject): string => {
@@ -197,37 +195,62 @@ const keyId = (header: JsonObject): string => {
   return kid
 }
 
-/** Every claim that decides, after the signature. Gives when the token ends. */
+/**
+ * Every claim that decides, after the signature. Gives when the token ends, in whole seconds. A time with a fraction (RFC 7519
+ * §2, NumericDate) counts as the whole second on the stricter side: the end as the one before it, the beginning as the one
+ * after it, and a life is as long as both leave it at most.
+ */
 const checkClaims = (claims: JsonObject, issuer: Issuer, now: number): number => {
   const { exp, iat, nbf, sub } = claims
-  checkAudience(claims["aud"], issuer)
-  checkClient(claims, issuer)
+  if (!isClientAudience(claims, issuer)) {
+    checkAudience(claims, issuer)
+    checkClient(claims, issuer)
+  }
   if (!isName(sub)) throw badClaim("sub", `must be a name of 1 to ${maximumName} characters (${namelessness(sub)})`)
-  if (!isTime(exp)) throw badClaim("exp", "must be a time in whole seconds")
-  if (!isTime(iat)) throw badClaim("iat", "must be a time in whole seconds")
-  if (nbf !== undefined && !isTime(nbf)) throw badClaim("nbf", "must be a time in whole seconds")
-  if (exp <= Math.max(iat, nbf ?? iat)) throw badClaim("exp", "must be later than iat and nbf")
-  if (exp - Math.min(iat, nbf ?? iat) > issuer.maximumLifetime)
+  if (!isTime(exp)) throw badClaim("exp", "must be a time in seconds since 1970")
+  if (!isTime(iat)) throw badClaim("iat", "must be a time in seconds since 1970")
+  if (nbf !== undefined && !isTime(nbf)) throw badClaim("nbf", "must be a time in seconds since 1970")
+  const end = Math.floor(exp)
+  const begin = Math.ceil(Math.max(iat, nbf ?? iat))
+  if (end <= begin) throw badClaim("exp", "must be later than iat and nbf")
+  if (Math.ceil(exp) - Math.floor(Math.min(iat, nbf ?? iat)) > issuer.maximumLifetime)
     throw refused(
       "claim",
       `The token lives for longer than ${issuer.maximumLifetime} seconds. Have ${issuer.issuer} issue shorter ones, or raise the issuer's option "maximumLifetime".`
     )
-  if (Math.max(iat, nbf ?? iat) > now + issuer.clockTolerance) throw notYetValid()
-  const expiresAt = Math.min(exp, iat + issuer.maximumAge)
+  if (begin > now + issuer.clockTolerance) throw notYetValid()
+  const expiresAt = Math.min(end, Math.floor(iat) + issuer.maximumAge)
   if (expiresAt <= now - issuer.clockTolerance) throw expired()
   return expiresAt
 }
 
-const checkAudience = (aud: unknown, issuer: Issuer): void => {
-  const { audience, otherAudiences } = issuer
-  if (aud === audience) return
-  const isAmong =
-    otherAudiences !== undefined &&
-    Array.isArray(aud) &&
-    new Set(aud).size === aud.length &&
-    aud.includes(audience) &&
-    aud.every((name) => name === audience || otherAudiences.includes(name))
-  if (!isAmong) throw wrongAudience(issuer)
+/** Whether the token names its client in place of an audience, and that is one that may present tokens. */
+const isClientAudience = (claims: JsonObject, issuer: Issuer): boolean => {
+  const client = issuer.provider?.clientAsAudience?.(claims, issuer.tokens)
+  if (client === undefined) return false
+  const allowed = [issuer.audience, ...(issuer.clients ?? [])]
+  if (typeof client === "string" && allowed.includes(client)) return true
+  throw refused(
+    "audience",
+    `The token was issued to the client ${quoted(client)}, not to ${allowed.join(" or ")}. Set the issuer's option "audience" to the id of the app client, and name further ones in "clients".`
+  )
+}
+
+const checkAudience = (claims: JsonObject, issuer: Issuer): void => {
+  const { audience, otherAudiences = [], provider } = issuer
+  const { aud } = claims
+  const named: ReadonlyArray<unknown> = Array.isArray(aud) ? aud : [aud]
+  const beside = named.filter((name) => name !== audience)
+  const own = provider?.ownAudience?.(claims)
+  const others = beside.filter((name) => !(typeof name === "string" && (otherAudiences.includes(name) || name === own)))
+  if (!named.includes(audience)) throw wrongAudience(aud, issuer)
+  if (others.length > 0)
+    throw refused(
+      "audience",
+      `The token is for ${quoted(others)} besides ${JSON.stringify(audience)}. Where that is right, name what else it may be for in the issuer's option "otherAudiences".`
+    )
+  if (new Set(named).size < named.length)
+    throw refused("audience", "The token names an audience twice. Get one that names each once.")
 }
 
 const checkClient = (claims: JsonObject, { audience, clients, tokens }: Issuer): void => {
@@ -242,9 +265,12 @@ const checkClient = (claims: JsonObject, { audience, clients, tokens }: Issuer):
     )
 }
 
-/** Whole seconds from 1970 to 9999. */
+/** What a verified token says, for a message: JSON, at most 200 characters. */
+const quoted = (value: unknown): string => visible((JSON.stringify(value) ?? "nobody").slice(0, 200))
+
+/** Seconds from 1970 to 9999, with a fraction or without. */
 const isTime = (value: unknown): value is number =>
-  typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= 253_402_300_799
+  typeof value === "number" && Number.isFinite(value) && value >= 0 && value <= 253_402_300_799
 
 const fault = (cause: unknown, issuer: Issuer): IdentityInvalid => {
   if (cause instanceof JOSEAlgNotAllowed || cause instanceof JOSENotSupported)
@@ -258,10 +284,12 @@ const notSigned = ({ issuer }: Issuer): IdentityInvalid =>
     `The token was not signed by the key of issuer ${issuer} that it names. Get a new token from the issuer.`
   )
 
-const wrongAudience = (issuer: Issuer): IdentityInvalid =>
+const wrongAudience = (aud: unknown, issuer: Issuer): IdentityInvalid =>
   refused(
     "audience",
-    `The token's audience is not the one text ${JSON.stringify(issuer.audience)}. Ask ${issuer.issuer} for a token with this audience, or correct the option "audience".`
+    aud === undefined
+      ? `The token has no audience (aud). Ask ${issuer.issuer} for a token with the audience ${JSON.stringify(issuer.audience)}. Access tokens of AWS Cognito have none: set the issuer's option claims: "cognito", and "audience" to the id of the app client.`
+      : `The token is for ${quoted(aud)}, not for ${JSON.stringify(issuer.audience)}. Ask ${issuer.issuer} for a token with this audience, or correct the option "audience".`
   )
 
 const notYetValid = (): IdentityInvalid =>

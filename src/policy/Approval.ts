@@ -16,12 +16,18 @@ export const approvalOf = (
   resource: string
 ): Approval => {
   const { approver = "", description, key, max_uses, one_time, policy, time_to_live, timeout } = needed
-  const principal = policyId(request.principal)
+  const { issuer, subject } = request.principal
+  const about = {
+    principal: policyId(request.principal),
+    ...(issuer !== undefined && { issuer }),
+    ...(subject !== undefined && { subject }),
+    resource
+  }
   return {
     key,
     policy,
     approver,
-    digest: digestOf(one_time ? { params: request.params, principal, resource } : { principal, resource }),
+    digest: digestOf(one_time ? { ...about, params: request.params } : about),
     oneTime: one_time,
     ...(timeout !== undefined && { timeout }),
     ...(time_to_live !== undefined && { timeToLive: time_to_live }),

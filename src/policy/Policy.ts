@@ -33,7 +33,7 @@ import {
   PolicyRateLimited
 } from "../Errors.ts"
 import { toolResource } from "../Operation.ts"
-import { type Principal, policyId } from "../Principal.ts"
+import { identityOf, type Principal, policyId } from "../Principal.ts"
 import { ambiguities } from "./Ambiguity.ts"
 import type { EffectivePolicy, RateLimit, Rules } from "./EffectivePolicy.ts"
 import { decide, evaluate, evaluateFamily, judge, undecided, verdictOf } from "./Evaluate.ts"
@@ -186,8 +186,8 @@ const make = (
   const reject = (reason: string): Effect.Effect<void> =>
     Effect.map(Clock.currentTimeMillis, (at) => void (rejected = { reason, at }))
 
-  const counting = (limits: ReadonlyArray<RateLimit>, decision: Decision): Judge["count"] =>
-    limits.length === 0 ? Effect.void : countCall(limiter, limits, decision)
+  const counting = (limits: ReadonlyArray<RateLimit>, decision: Decision, principal: Principal): Judge["count"] =>
+    limits.length === 0 ? Effect.void : countCall(limiter, limits, decision, identityOf(principal))
 
   /** A decision by one rulebook, with the limits that it counts. What is thrown on the way is a reason to refuse. */
   const judgement = (
@@ -228,7 +228,7 @@ const make = (
           ),
         bounded: known === undefined ? [] : boundedBy(known),
         output: known === undefined ? undefined : outputOf(known, params),
-        count: counting(limits, decision)
+        count: counting(limits, decision, principal)
       }
     }
   }
@@ -297,7 +297,7 @@ const make = (
       const others = seen.limits.filter(({ counter }) => !limits.some((limit) => limit.counter === counter))
       return new Decided(signed, decision, judge, {
         decision: { ...seen.decision, enforced: false },
-        judge: { ...seen.judge, count: counting(others, seen.decision) }
+        judge: { ...seen.judge, count: counting(others, seen.decision, principal) }
       })
     }),
 
@@ -364,16 +364,20 @@ const refusalOf = (
 // Rate limits
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Counts a call against every limit, or against none where one of them is spent. */
+/**
+ * Counts a call against every limit, or against none where one of them is spent. A limit is that of a document and of one
+ * `caller`, an {@link identityOf}.
+ */
 const countCall = Effect.fnUntraced(function* (
   limiter: RateLimiter.RateLimiter,
   limits: ReadonlyArray<RateLimit>,
-  decision: Decision
+  decision: Decision,
+  caller: string
 ) {
   const take = (tokens: number) => (rate: RateLimit) =>
     limiter
       .consume({
-        key: JSON.stringify([rate.counter, decision.principal]),
+        key: JSON.stringify([rate.counter, caller]),
         limit: rate.limit,
         window: "1 minute",
         tokens

@@ -17,7 +17,7 @@ import { EnforcementUnavailable, IdentityInvalid } from "../Errors.ts"
 import { elapsed, makeBatch } from "../EventLoop.ts"
 import { type AnyKey, Keys, SignerFailed } from "../Keys.ts"
 import { toolResource } from "../Operation.ts"
-import { policyId, type Principal } from "../Principal.ts"
+import { fullName, identityOf, isSame, type Principal } from "../Principal.ts"
 import { type Agent, Directory } from "./Directory.ts"
 import * as Envelope from "./Envelope.ts"
 import { Replay } from "./Replay.ts"
@@ -189,10 +189,9 @@ const continued = (
   if (link === undefined) return Result.succeed(undefined)
   const { dep, exp } = link.claims
   if (dep >= Envelope.maximumDepth) return Result.fail(tooDeep)
-  const isSame =
-    policyId(principal) === policyId(lineage.principal) && principal.tokenHash === lineage.principal.tokenHash
+  const goesOn = isSame(principal, lineage.principal) && principal.tokenHash === lineage.principal.tokenHash
   return Result.succeed(
-    isSame && exp > Math.floor(now / 1000) ? { link, chain: [...lineage.chain, lineage.envelope] } : undefined
+    goesOn && exp > Math.floor(now / 1000) ? { link, chain: [...lineage.chain, lineage.envelope] } : undefined
   )
 }
 
@@ -231,7 +230,7 @@ const verifyInvocation = (
       ? Result.fail(`stands at depth 0, and ${call.chain.length} envelopes came with it`)
       : mayActFor(agent, principal)
         ? verified
-        : Result.fail(`is by an agent that is not ${policyId(principal)}`)
+        : Result.fail(`is by an agent that is not ${fullName(principal)}`)
 
   // Services are in no directory: the workspace's own key signs for them.
   const links = Envelope.verifyChain(verified.success, call.chain, {
@@ -249,12 +248,12 @@ const verifyInvocation = (
     !isHis &&
     (agent.kind !== "agent" || (root === undefined ? principal.kind !== "user" : !mayActFor(root, principal)))
   )
-    return Result.fail(`is by an agent that is not ${policyId(principal)}, in a chain that is not his`)
+    return Result.fail(`is by an agent that is not ${fullName(principal)}, in a chain that is not his`)
   const acting = [...links.success.map((link) => link.claims.iss), claims.iss].flatMap((id) => {
     const other = directory.get(id)?.principal
-    return other === undefined || policyId(other) === policyId(principal) ? [] : [policyId(other)]
+    return other === undefined || isSame(other, principal) ? [] : [identityOf(other)]
   })
-  const told = new Set(call.behalf.map(policyId))
+  const told = new Set(call.behalf.map(identityOf))
   return acting.every((id) => told.has(id)) ? verified : Result.fail("leaves out an agent that it was made through")
 }
 
@@ -285,9 +284,7 @@ const operationOf = (tool: string): string => tool.slice(tool.indexOf("/") + 1)
 const mayActFor = (agent: Agent, principal: Principal): boolean =>
   agent.principal === undefined
     ? principal.kind === "user" || principal.id === agent.app
-    : principal.kind === agent.principal.kind &&
-      principal.id === agent.principal.id &&
-      principal.issuer === agent.principal.issuer
+    : isSame(principal, agent.principal)
 
 const refused = (what: string): IdentityInvalid =>
   new IdentityInvalid({

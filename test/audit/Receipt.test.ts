@@ -203,13 +203,14 @@ describe("Receipt.verifyInLog", () => {
   const receiptAt = (
     records: ReadonlyArray<ReadRecord>,
     leaf: number,
-    out = records.some(({ kind }) => kind === "outcome") ? claims.out : undefined
+    out = records.some(({ kind }) => kind === "outcome") ? claims.out : undefined,
+    more: object = {}
   ): string => {
     const lh = Crypto.createHash("sha256")
       .update(Buffer.of(0))
       .update(canonicalize(records[leaf] ?? {}))
       .digest("base64url")
-    return sign(key, header, { ...claims, out, leaf, lh })
+    return sign(key, header, { ...claims, out, leaf, lh, ...more })
   }
   const active = { kind: "key.active", ...key1 }
   const cases: ReadonlyArray<readonly [string, ReadonlyArray<object>, number, RegExp | undefined]> = [
@@ -307,6 +308,21 @@ describe("Receipt.verifyInLog", () => {
     const verified = verifyInLog(receiptAt(all, leaf), all)
     if (message === undefined) assert.isTrue(verified.valid, verified.valid ? "" : verified.reason)
     else assert.match(verified.valid ? "valid" : verified.reason, message)
+  })
+
+  it.each<readonly [object, object | undefined, boolean]>([
+    [{ iss: "a", sub: "7" }, { iss: "a", sub: "7" }, true],
+    [{ iss: "a" }, { iss: "a", sub: "alice" }, true],
+    // Receipts of earlier versions do not say it.
+    [{ iss: "a", sub: "7" }, undefined, true],
+    [{ iss: "b", sub: "7" }, { iss: "a", sub: "7" }, false],
+    [{ iss: "a", sub: "8" }, { iss: "a", sub: "7" }, false],
+    [{ iss: "a" }, { iss: "a", sub: "7" }, false],
+    [{}, { iss: "a", sub: "alice" }, false]
+  ])("holds the user of a record with %j against usr %j", (user, usr, holds) => {
+    const all = log(active, { ...decision, principal: { ...decision.principal, ...user } })
+    const verified = verifyInLog(receiptAt(all, 2, undefined, { usr }), all)
+    assert.strictEqual(verified.valid ? "valid" : verified.reason, holds ? "valid" : "record 2 has another user")
   })
 
   it("refuses another leaf hash, and another log", () => {

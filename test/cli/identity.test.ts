@@ -57,6 +57,32 @@ describe("secure-openai identity explain", () => {
     assert.match(stdout, /policies +user:alice, company:Acme, role:analyst\n/)
   })
 
+  it("says what the option within pins and puts before names, and warns of two issuers without it", async () => {
+    const other = makeIssuer("https://beta.example", "assistant")
+    const at = (within?: object | string) => {
+      const path = Path.join(home, `within-${JSON.stringify(within)?.length ?? 0}.json`)
+      Fs.writeFileSync(
+        path,
+        JSON.stringify([
+          { ...issuer.options, claims },
+          { ...other.options, within }
+        ])
+      )
+      return path
+    }
+    const theirs = other.mint({ preferred_username: "alice", company: "Acme", roles: ["admin"] })
+    const apart = await run(["--issuers", at("company:Beta"), theirs])
+    assert.match(apart.stdout, /^ACCEPTED {2}user:Beta\/alice\n/)
+    assert.match(apart.stdout, /company +none: pinned by the option within +Acme +Beta\n/)
+    assert.match(apart.stdout, /user +preferred_username, after "Beta\/" +Beta\/alice\n/)
+    assert.match(apart.stdout, /roles +roles, after "Beta\/" +Beta\/admin\n/)
+    assert.notInclude(apart.stdout, "may give the same names")
+    const mixed = await run(["--issuers", at(), "--json", theirs])
+    const { policies, warnings } = JSON.parse(mixed.stdout)
+    assert.deepStrictEqual(policies, ["user:alice", "company:Acme", "role:admin"])
+    assert.match(warnings[0], /acme and https:\/\/beta.example may give the same names \(company, bu, team, user/)
+  })
+
   it("prints JSON alone with --json, and takes the token as an argument too", async () => {
     const { status, stdout } = await run(["--issuers", file, "--json", token])
     assert.strictEqual(status, 0)

@@ -132,6 +132,7 @@ describe("secure-openai policy report", () => {
     assert.deepStrictEqual(rows[0].what, {
       outcome: "changed",
       who: "user:alice",
+      issuer: testIssuer.issuer,
       resource: "tool:assistant/generate",
       why: ["max_tokens → 500"],
       policies: ["user:alice"]
@@ -252,6 +253,7 @@ describe("a log of policies that hold", () => {
     assert.strictEqual(calls, 2)
     assert.deepStrictEqual(rows[0].what, {
       who: "user:alice",
+      issuer: testIssuer.issuer,
       resource: "tool:assistant/embed",
       before: "refused: resource_not_allowed",
       after: "unchanged",

@@ -246,7 +246,9 @@ const rows: ReadonlyArray<Row> = [
     "signature"
   ],
   claim("our audience among others", { aud: [claims.aud, "https://x.example"] }, "audience"),
-  claim("our audience alone in an array", { aud: [claims.aud] }, "audience"),
+  claim("our audience alone in an array", { aud: [claims.aud] }, "accepted"),
+  claim("our audience twice in an array", { aud: [claims.aud, claims.aud] }, "audience"),
+  claim("no audience in an array", { aud: [] }, "audience"),
   ...[[[claims.aud]], { a: claims.aud }, 7, undefined, null].map((aud): Row =>
     claim(`aud ${JSON.stringify(aud)}`, { aud }, "audience")
   ),
@@ -264,9 +266,20 @@ const rows: ReadonlyArray<Row> = [
   ),
   ["no typ, but a client as Okta names it", (s) => s.token({ cid: "spa" }, { typ: undefined }), "type"],
   claim("no exp", { exp: undefined }, "claim"),
-  ...[String(claims.exp), -1, 9e15, claims.exp + 0.5, null].map((exp): Row => claim(`exp ${exp}`, { exp }, "claim")),
+  ...[String(claims.exp), -1, -0.5, 9e15, null].map((exp): Row => claim(`exp ${exp}`, { exp }, "claim")),
   ["exp 1e400", (s) => body(s, (text) => text.replace(/"exp":\d+/, '"exp":1e400')), "malformed"],
   ["exp NaN", (s) => body(s, (text) => text.replace(/"exp":\d+/, '"exp":NaN')), "malformed"],
+  // RFC 7519 §2: a NumericDate may have a fraction. Each counts as the whole second on the stricter side.
+  claim("an end with a fraction", { exp: claims.exp + 0.5 }, "accepted"),
+  claim("an end with a fraction, within the second of its end", { exp: seconds - 29.5, iat: seconds - 90 }, "expired"),
+  claim("an end with a fraction, a second before", { exp: seconds - 28.5, iat: seconds - 90 }, "accepted"),
+  claim("a life of a day and a fraction", { exp: claims.iat + 86_400.5 }, "claim"),
+  claim("a day from a beginning with a fraction", { iat: claims.iat + 0.5, exp: claims.iat + 86_400.5 }, "claim"),
+  claim("iat with a fraction past the tolerance", { iat: seconds + 30.001 }, "not_yet_valid"),
+  claim("iat with a fraction within the tolerance", { iat: seconds + 29.001 }, "accepted"),
+  claim("nbf with a fraction past the tolerance", { nbf: seconds + 30.001 }, "not_yet_valid"),
+  claim("an end in the second of its beginning", { iat: seconds + 5.2, exp: seconds + 5.8 }, "claim"),
+  claim("an end in the second after its beginning", { iat: seconds + 5.8, exp: seconds + 6.9 }, "claim"),
   claim("a life longer than a day", { exp: claims.iat + 86_401 }, "claim"),
   claim("a life of a day", { exp: claims.iat + 86_400 }, "accepted"),
   claim("nbf in the future", { nbf: seconds + 31 }, "not_yet_valid"),
@@ -341,7 +354,10 @@ it.each(signers.filter(({ alg }) => alg === "RS256" || alg === "PS256"))(
 
 describe.each(signers.map((signer) => [signer.alg, signer] as const))("by %s", (_, signer) => {
   it.each(rows)("%s", async (_, make, reason) => {
-    assert.strictEqual(await outcome(make(signer), [signer.options, other.options]), reason)
+    assert.strictEqual(
+      await outcome(make(signer), [signer.options, { ...other.options, within: "company:Other" }]),
+      reason
+    )
   })
 
   it("a key id that two keys have", async () => {

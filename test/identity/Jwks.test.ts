@@ -50,6 +50,21 @@ const outcome = (promise: Promise<unknown>): Promise<string> =>
     }
   )
 
+describe("a key set of the type application/jwk-set+json", () => {
+  it("is asked for and taken, as the API server of Kubernetes gives it", async () => {
+    const { mint, options } = makeIssuer()
+    const server = await serve((request, response) => {
+      const type = "application/jwk-set+json"
+      if (request.headers.accept?.includes(type) !== true) return void response.writeHead(406).end()
+      return void response.writeHead(200, { "content-type": type }).end(JSON.stringify(options.jwks))
+    })
+    const { audience, issuer } = options
+    const issuers = Issuer.issuers([{ issuer, audience, jwksUri: `${server.url}/openid/v1/jwks` }])
+    assert.strictEqual(await outcome(Jwt.verify(mint(), issuers, time)), "accepted")
+    server.close()
+  })
+})
+
 describe("a real OpenID provider", () => {
   let server: Awaited<ReturnType<typeof startProvider>>
 

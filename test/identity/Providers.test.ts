@@ -140,6 +140,142 @@ const shapes: ReadonlyArray<{
     },
     options: { audience: "1.apps.googleusercontent.com", claims: "google" },
     becomes: { id: "alice@acme.com", documents: ["company:acme.com"] }
+  },
+  {
+    // docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html, read 2026-11-30
+    name: "AWS Cognito, an access token: no typ, no aud",
+    header: { typ: undefined },
+    claims: {
+      sub: "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+      device_key: "eu-central-1_1",
+      "cognito:groups": ["analysts"],
+      iss: "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_example",
+      version: 2,
+      client_id: "1example23456789",
+      origin_jti: "o",
+      event_id: "e",
+      token_use: "access",
+      scope: "phone openid profile email",
+      auth_time: seconds - 20,
+      ...life,
+      jti: "j",
+      username: "alice"
+    },
+    options: { audience: "1example23456789", claims: "cognito" },
+    becomes: { id: "alice", documents: ["group:analysts"] }
+  },
+  {
+    // The same page, "resource binding": the resource that was asked for is the audience.
+    name: "AWS Cognito, an access token for a resource",
+    header: { typ: undefined },
+    claims: {
+      ...life,
+      sub: "a1",
+      iss: "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_example",
+      aud: "https://api.acme.com",
+      client_id: "1example23456789",
+      token_use: "access",
+      username: "alice"
+    },
+    options: { audience: "https://api.acme.com", claims: "cognito", clients: ["1example23456789"] },
+    becomes: { id: "alice", documents: [] }
+  },
+  {
+    // …/amazon-cognito-user-pools-using-the-id-token.html, read 2026-11-30
+    name: "AWS Cognito, an id token where they are asked for",
+    header: { typ: undefined },
+    claims: {
+      sub: "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+      "cognito:groups": ["analysts"],
+      email_verified: true,
+      iss: "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_example",
+      "cognito:username": "alice",
+      "custom:company": "Acme",
+      at_hash: "h",
+      nonce: "n",
+      origin_jti: "o",
+      aud: "1example23456789",
+      event_id: "e",
+      token_use: "id",
+      auth_time: seconds - 20,
+      ...life,
+      jti: "j",
+      email: "alice@acme.com"
+    },
+    options: {
+      audience: "1example23456789",
+      tokens: "id",
+      claims: { preset: "cognito", company: "custom:company" }
+    },
+    becomes: { id: "alice", documents: ["company:Acme", "group:analysts"] }
+  },
+  {
+    // A token of a cluster as gist.github.com/tsaarni/79b8b51610c948562cfe5d2e1002cae4 shows it, with an audience of one's
+    // own; kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin, read 2026-11-30
+    name: "Kubernetes, a bound service account token",
+    header: { typ: undefined },
+    claims: {
+      aud: ["assistant"],
+      ...life,
+      iss: "https://kubernetes.default.svc.cluster.local",
+      jti: "e51f1fbc-4733-4b85-a59f-ba80c0523874",
+      "kubernetes.io": {
+        namespace: "payments",
+        node: { name: "worker", uid: "517eb86e" },
+        pod: { name: "shell", uid: "0d8b260e" },
+        serviceaccount: { name: "batch", uid: "e6a8680e" },
+        warnafter: seconds + 200
+      },
+      nbf: life.iat,
+      sub: "system:serviceaccount:payments:batch"
+    },
+    options: { audience: "assistant", claims: "kubernetes" },
+    becomes: { id: "system:serviceaccount:payments:batch", documents: ["team:payments"] }
+  },
+  {
+    // ory.sh/docs/oauth2-oidc/jwt-access-token and ory/fosite token/jwt/claims_jwt.go, read 2026-11-30
+    name: "Ory Hydra",
+    header: { typ: "JWT" },
+    claims: {
+      aud: ["api"],
+      client_id: "spa",
+      ...life,
+      ext: { roles: ["analyst"], company: "Acme" },
+      roles: ["analyst"],
+      iss: "https://acme.projects.oryapis.com",
+      jti: "j",
+      nbf: life.iat,
+      scp: ["openid", "offline"],
+      sub: "alice"
+    },
+    options: { audience: "api", claims: "hydra" },
+    becomes: { id: "alice", documents: ["company:Acme", "role:analyst"] }
+  },
+  {
+    // zitadel.com/docs/apis/openidoauth/claims, read 2026-11-30; the shape of aud and roles as in
+    // questions.zitadel.com/m/1435721390941540623
+    name: "Zitadel",
+    header: { typ: "JWT" },
+    claims: {
+      iss: "https://acme.zitadel.cloud",
+      sub: "345377791925026818",
+      aud: ["344374183645413381", "344374183645413380"],
+      ...life,
+      nbf: life.iat,
+      jti: "V2_1",
+      client_id: "344374183645413381",
+      "urn:zitadel:iam:user:resourceowner:id": "344373908297744388",
+      "urn:zitadel:iam:org:project:roles": { analyst: { "344373908297744388": "acme.zitadel.cloud" } }
+    },
+    options: { audience: "344374183645413380", claims: "zitadel" },
+    becomes: { id: "345377791925026818", documents: ["company:344373908297744388", "role:analyst"] }
+  },
+  {
+    name: "Another issuer without typ, by a claim of its access tokens",
+    header: { typ: undefined },
+    claims: { ...life, iss: "https://id.acme.com", aud: ["api"], sub: "alice", at_use: "api" },
+    options: { audience: "api", accessClaim: "at_use" },
+    becomes: { id: "alice", documents: [] }
   }
 ]
 
@@ -154,11 +290,15 @@ const become = async (shape: (typeof shapes)[number], change: object = {}, heade
   return Claims.principal(claims, issuer.claims, { issuer: issuer.issuer, expiresAt, tokenHash: "" })
 }
 const shape = (name: string) => shapes.find((shape) => shape.name.startsWith(name))!
-const refused = async (name: string, change: object, header: object = {}) => {
-  const error: unknown = await become(shape(name), change, header).catch((error: unknown) => error)
+const refusal = async (name: string, change: object, header: object = {}, options: object = {}) => {
+  const given = shape(name)
+  const changed = { ...given, options: { ...given.options, ...options } }
+  const error: unknown = await become(changed, change, header).catch((error: unknown) => error)
   assert.instanceOf(error, IdentityInvalid)
-  return error.reason
+  return error
 }
+const refused = async (name: string, change: object, header: object = {}) =>
+  (await refusal(name, change, header)).reason
 
 describe("tokens as providers make them", () => {
   it.each(shapes.map((shape) => [shape.name, shape] as const))("%s", async (_, shape) => {
@@ -213,6 +353,77 @@ describe("tokens as providers make them", () => {
     assert.strictEqual(await refused("Google", { email_verified: "true" }), "claim")
     assert.strictEqual(await refused("Google", { azp: "2.apps.googleusercontent.com" }), "audience")
     assert.strictEqual(await refused("Google", {}, { typ: "at+jwt" }), "type")
+  })
+
+  it("of AWS Cognito: client_id stands in place of aud alone, and further clients are named", async () => {
+    const access = "AWS Cognito, an access token: no"
+    assert.strictEqual(await refused(access, { client_id: "2" }), "audience")
+    assert.strictEqual(await refused(access, { client_id: ["1example23456789"] }), "audience")
+    assert.strictEqual(await refused(access, { aud: "https://other.example" }), "audience")
+    const several = { ...shape(access), options: { ...shape(access).options, clients: ["2"] } }
+    assert.strictEqual((await become(several, { client_id: "2" })).id, "alice")
+    assert.strictEqual((await become(several)).id, "alice")
+    const resource = "AWS Cognito, an access token for a resource"
+    assert.strictEqual(await refused(resource, { client_id: "2" }), "audience")
+    assert.strictEqual(await refused(resource, { aud: undefined, client_id: "2" }), "audience")
+    assert.strictEqual(await refused("AWS Cognito, an id token", { aud: "2" }), "audience")
+  })
+
+  it("of Kubernetes: a token of a user, a legacy one or one for the API server is none", async () => {
+    const name = "Kubernetes"
+    for (const change of [
+      { sub: "alice" },
+      { sub: "system:serviceaccount:payments" },
+      { "kubernetes.io": undefined },
+      { "kubernetes.io": "x" }
+    ])
+      assert.strictEqual(await refused(name, change), "type")
+    assert.strictEqual(await refused(name, { aud: ["https://kubernetes.default.svc"] }), "audience")
+    assert.strictEqual(await refused(name, { aud: ["assistant", "vault"] }), "audience")
+  })
+
+  it("of Zitadel: its own client may stand beside the project, and no other one", async () => {
+    assert.strictEqual(await refused("Zitadel", { client_id: "another" }), "audience")
+    assert.strictEqual(await refused("Zitadel", { aud: ["344374183645413381"] }), "audience")
+    const role = "urn:zitadel:iam:org:project:roles"
+    assert.strictEqual(await refused("Zitadel", { [role]: { "": {} } }), "claim")
+    assert.deepStrictEqual((await become(shape("Zitadel"), { [role]: ["a", "b"] })).roles, ["a", "b"])
+  })
+
+  it.each<readonly [string, object, object, object, RegExp]>([
+    ["AWS Cognito, an access", { token_use: "id" }, {}, {}, /id token of AWS Cognito.*tokens: "id"/],
+    ["AWS Cognito, an access", { token_use: undefined }, {}, {}, /token_use.*Send the access token/],
+    ["AWS Cognito, an id", { token_use: "access" }, {}, {}, /token_use.*Send the id token/],
+    ["AWS Cognito, an access", { client_id: "2" }, {}, {}, /client "2".*"audience".*"clients"/],
+    ["AWS Cognito, an access", {}, {}, { claims: {} }, /claims to "cognito", "kubernetes" or "okta".*"accessClaim"/],
+    ["AWS Cognito, an access", {}, { typ: "JWT" }, { claims: {} }, /no audience.*claims: "cognito"/],
+    ["Kubernetes", {}, {}, { claims: {} }, /claims to "cognito", "kubernetes"/],
+    ["Kubernetes", { aud: ["assistant", "vault"] }, {}, {}, /for \["vault"\] besides "assistant".*"otherAudiences"/],
+    ["Ory Hydra", { aud: ["api", "b"] }, {}, {}, /for \["b"\] besides "api".*"otherAudiences"/],
+    ["Ory Hydra", { aud: ["b"] }, {}, {}, /for \["b"\], not for "api".*"audience"/],
+    ["Ory Hydra", { client_id: undefined }, {}, {}, /no client.*tokens: "id"/],
+    ["Zitadel", { jti: undefined }, {}, {}, /no jti.*tokens: "id"/],
+    ["Zitadel", { nonce: "n" }, {}, {}, /id token \(it has "nonce"\).*tokens: "id"/],
+    ["Keycloak", { typ: "ID" }, {}, {}, /"Bearer".*tokens: "id"/],
+    ["Microsoft", { azp: undefined }, {}, {}, /Microsoft Entra.*tokens: "id"/],
+    ["Google", {}, { typ: "at+jwt" }, {}, /leave out the issuer's option tokens: "id"/],
+    ["Another issuer", { at_use: undefined }, {}, {}, /"accessClaim"/],
+    ["Another issuer", {}, {}, { algorithms: ["ES256"] }, /Allowed: ES256.*add RS256.*"algorithms"/],
+    ["Another issuer", { exp: seconds + 90_000 }, {}, {}, /"maximumLifetime"/]
+  ])("of %s with %j, header %j and options %j: the refusal names the option", async (...row) => {
+    const [name, change, header, options, message] = row
+    assert.match((await refusal(name, change, header, options)).message, message)
+  })
+
+  it("signed by RS384, RS512, PS384 and PS512, where the option algorithms allows it", async () => {
+    for (const alg of ["RS384", "RS512", "PS384", "PS512"] as const) {
+      const signer = makeSigner(alg)
+      const { claims } = await Jwt.verify(signer.token(), issuers([signer.options]), time)
+      assert.strictEqual(claims["sub"], "alice")
+      const { algorithms: _, ...byDefault } = signer.options
+      const error: unknown = await Jwt.verify(signer.token(), issuers([byDefault]), time).catch((e: unknown) => e)
+      assert.strictEqual(error instanceof IdentityInvalid && error.reason, "algorithm")
+    }
   })
 
   it("says which role was dropped, and where each name came from", () => {

@@ -9,7 +9,7 @@ export const seconds = now / 1000
 export type Parts = readonly [header: string, payload: string, signature: string]
 
 const generate = (alg: Algorithm): Crypto.KeyPairKeyObjectResult => {
-  if (alg === "RS256" || alg === "PS256") return Crypto.generateKeyPairSync("rsa", { modulusLength: 2048 })
+  if (alg.startsWith("RS") || alg.startsWith("PS")) return Crypto.generateKeyPairSync("rsa", { modulusLength: 2048 })
   if (alg === "ES256") return Crypto.generateKeyPairSync("ec", { namedCurve: "P-256" })
   if (alg === "ES384") return Crypto.generateKeyPairSync("ec", { namedCurve: "P-384" })
   if (alg === "ES512") return Crypto.generateKeyPairSync("ec", { namedCurve: "P-521" })
@@ -24,8 +24,8 @@ export const signBy = (alg: string, key: Crypto.KeyObject, input: string): strin
   const { RSA_PKCS1_PADDING, RSA_PKCS1_PSS_PADDING } = Crypto.constants
   return Crypto.sign(hash, bytes, {
     key,
-    padding: alg === "PS256" ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING,
-    ...(alg === "PS256" && { saltLength: 32 })
+    padding: alg.startsWith("PS") ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING,
+    ...(alg.startsWith("PS") && { saltLength: Number(alg.slice(2)) / 8 })
   }).toString("base64url")
 }
 

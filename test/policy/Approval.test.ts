@@ -46,6 +46,16 @@ describe("an approval that a call waits for", () => {
     assert.notStrictEqual(approvals({}, { a: [2], b: 1 }, user("ben"))[0]?.digest, approval?.digest)
   })
 
+  it("is bound to one user, whoever else has that name", () => {
+    const digests = [
+      {},
+      { issuer: "a", subject: "1" },
+      { issuer: "b", subject: "1" },
+      { issuer: "a", subject: "2" }
+    ].map((is) => approvals({}, {}, { ...user("ana"), ...is })[0]?.digest)
+    assert.strictEqual(new Set(digests).size, 4)
+  })
+
   it("is bound to principal and resource alone where it serves longer, and says on which terms", () => {
     const terms = { one_time: false, timeout: 60, time_to_live: 3600, max_uses: 5, description: "Payments" }
     assert.deepStrictEqual(approvals(terms, { amount: 1 }), [

@@ -15,8 +15,17 @@ import { Signing } from "../../src/signing/Signing.ts"
  * Alice's agent called the service `lab`, whose tool `dig` asks, by the agent `digger` of that application, the service
  * `shop`. What reaches the shop is `digger`'s invocation, and two envelopes that it follows.
  */
-const alice: Principal = { ...app("alice"), kind: "user", issuer: "https://idp.test", tokenHash: "A".repeat(43) }
-const bob: Principal = { ...alice, id: "bob", tokenHash: "B".repeat(43) }
+const alice: Principal = {
+  ...app("alice"),
+  kind: "user",
+  issuer: "https://idp.test",
+  subject: "1",
+  tokenHash: "A".repeat(43)
+}
+const bob: Principal = { ...alice, id: "bob", subject: "2", tokenHash: "B".repeat(43) }
+/** Others whom policies call `user:alice`: of another issuer, and of hers. */
+const outsider: Principal = { ...alice, issuer: "https://other.test", tokenHash: "C".repeat(43) }
+const homonym: Principal = { ...alice, subject: "3", tokenHash: "D".repeat(43) }
 const digger = agentOf("lab")
 const own = {
   alice: generate(),
@@ -24,6 +33,8 @@ const own = {
   stranger: generate(),
   service: generate(),
   bob: generate(),
+  outsider: generate(),
+  namesake: generate(),
   guest: generate()
 }
 const service = own.service
@@ -106,6 +117,8 @@ const arrive = (
     enter("user:bob", own.bob, "user", "inbox", bob)
     // Bob's agent in the application of the tool.
     enter("user:guest", own.guest, "user", "lab", bob)
+    enter("user:outsider", own.outsider, "user", "lab", outsider)
+    enter("user:namesake", own.namesake, "user", "lab", homonym)
     enter("agent:digger", own.digger, "agent", "lab", digger)
     enter("agent:stranger", own.stranger, "agent", "bar", agentOf("bar"))
     const signing = yield* Signing
@@ -313,8 +326,38 @@ describe("a chain of three agents", () => {
     [
       "by an agent of another user, in her name",
       [last(second, { key: own.guest, iss: "user:guest" }), [first, second], { behalf: [digger, bob] }],
-      /not user:alice, in a chain that is not his/
+      /not user:alice of https:\/\/idp.test, in a chain that is not his/
     ],
+    ...(
+      [
+        ["of another issuer", outsider, own.outsider, "user:outsider"],
+        ["of her issuer with another sub", homonym, own.namesake, "user:namesake"]
+      ] as const
+    ).flatMap(([what, who, key, iss]): typeof widenings => {
+      const link = middle(first, { key, iss })
+      return [
+        [
+          `by an agent of a user of her name ${what}`,
+          [last(second, { key, iss }), [first, second], { behalf: [digger, who] }],
+          /not user:alice of https:\/\/idp.test, in a chain that is not his/
+        ],
+        [
+          `as a root by a user of her name ${what}`,
+          [resign(third, key, { iss, dep: 0, prh: undefined, act: undefined, txn: third.claims.jti }), []],
+          /not user:alice of https:\/\/idp.test/
+        ],
+        [
+          `without the policies of a user of her name ${what} that it came through`,
+          [last(link, { key: own.alice, iss: "user:alice" }), [first, link], { behalf: [] }],
+          /leaves out an agent/
+        ],
+        [
+          `without the policies of a user of her name ${what}, for which hers stand in`,
+          [last(link, { key: own.alice, iss: "user:alice" }), [first, link], { behalf: [alice] }],
+          /leaves out an agent/
+        ]
+      ]
+    }),
     [
       "in a chain that a service began in the name of another agent",
       [last(served, ofPlanner), [served], { principal: planner, behalf: [digger] }],

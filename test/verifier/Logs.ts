@@ -126,7 +126,7 @@ export const live = async (
       maxRetries: 0,
       workspace
     })
-    const alice = await client.asUser(mintToken({ sub: "alice" }))
+    const alice = await client.asUser(mintToken({ sub: "7", preferred_username: "alice" }))
     const ask = { model: "gpt-4", messages: [{ role: "user" as const, content: "a question with an é and a 🙂" }] }
     for (const model of ["gpt-4o", "gpt-4"]) {
       const response = await alice.chat.completions.create({ ...ask, model, max_tokens: 4000 }).catch(() => undefined)

@@ -316,7 +316,16 @@ describe.skipIf(python === undefined)("proofs and receipts", { timeout: 120_000 
     )
   })
 
-  it("count by what their key was at the decision", async () => {
+  it("count by what their key was at the decision, and by whose it was", async () => {
+    const alice = { kind: "user", id: "alice" }
+    const users: ReadonlyArray<readonly [principal: object, usr: object, holds: boolean]> = [
+      [{ ...alice, iss: "b", sub: "7" }, { iss: "a", sub: "7" }, false],
+      [{ ...alice, iss: "a", sub: "8" }, { iss: "a", sub: "7" }, false],
+      [{ ...alice, iss: "a" }, { iss: "a", sub: "7" }, false],
+      [alice, { iss: "a", sub: "alice" }, false],
+      [{ ...alice, iss: "a", sub: "7" }, { iss: "a", sub: "7" }, true],
+      [{ ...alice, iss: "a" }, { iss: "a", sub: "alice" }, true]
+    ]
     const base = log("empty")
     const agent = generate()
     const origin = originOf(base.files)
@@ -332,17 +341,21 @@ describe.skipIf(python === undefined)("proofs and receipts", { timeout: 120_000 
       // Whoever holds the log's key writes what is no decision.
       ["key.active"],
       // Another agent of the same log signs a receipt for a call that it did not sign.
-      ["key.active"]
+      ["key.active"],
+      // Of a user of another issuer, of another user of that name, of no user; and of the right one.
+      ...users.map(() => ["key.active"])
     ].map((before, i): Job => {
       const leaf = before.length + 1
       const said =
         [
           { ...decided, principal: "alice", edits: 7 },
-          { ...decided, kid: "another" }
+          { ...decided, kid: "another" },
+          ...users.map(([principal]) => ({ ...decided, principal }))
         ][i - 4] ?? decided
       const records = renumbered([open, ...before.map(about), said, about("key.active"), about("key.retired")])
       const claims = {
         sub: "alice",
+        usr: users[i - 6]?.[1],
         call: "call-1",
         tool: "t",
         dec: "allow",
@@ -366,7 +379,8 @@ describe.skipIf(python === undefined)("proofs and receipts", { timeout: 120_000 
         [0, undefined],
         ...Array.from({ length: 3 }, () => [1, "the log publishes no such key, or it had ended"]),
         [1, "the claim sub is not what the log says"],
-        [1, "the receipt is signed by another key than the call was"]
+        [1, "the receipt is signed by another key than the call was"],
+        ...users.map(([, , holds]) => (holds ? [0, undefined] : [1, "the claim usr is not what the log says"]))
       ]
     )
   })

@@ -792,6 +792,10 @@ def check_receipt(jws, path, given=None, content=None):
         # The rule of the digests is the only one that a record may not say.
         if (value is None and name != "digests") or claims.get(name) != value:
             raise Bad("the claim %s is not what the log says" % name)
+    if "usr" in claims and "shortened" not in record:
+        user = {"iss": principal.get("iss"), "sub": principal.get("sub", principal.get("id"))}
+        if claims["usr"] != user or None in user.values():
+            raise Bad("the claim usr is not what the log says")
     if "out" in claims:
         end = found.get("outcome", {})
         out = {"result": end.get("result"), "status": end.get("status"), "rdh": end.get("response"), "usage": end.get("usage")}

@@ -14,8 +14,9 @@ import type { JsonObject } from "../../CanonicalJson.ts"
 import { Configuration, IdentityInvalid } from "../../Errors.ts"
 import * as Claims from "../../identity/Claims.ts"
 import { claimsIn, issuerFromEnvironment } from "../../identity/Environment.ts"
-import { type Issuer, issuers, type IssuerOptions } from "../../identity/Issuer.ts"
+import { type Issuer, issuers, type IssuerOptions, warnings } from "../../identity/Issuer.ts"
 import * as Jwt from "../../identity/Jwt.ts"
+import { Preset } from "../../identity/Provider.ts"
 import { timeOf } from "../../identity/Time.ts"
 import { CannotRun, CheckFailed } from "../Ending.ts"
 import { type Cell, columns, listed, say, sentence } from "../policy/Page.ts"
@@ -32,6 +33,8 @@ interface Explanation {
   readonly refusal?: { readonly reason: string; readonly message: string } | undefined
   readonly fields: ReadonlyArray<Claims.Mapped>
   readonly policies: ReadonlyArray<string>
+  /** What the configured issuers may mix up, whatever the token. */
+  readonly warnings: ReadonlyArray<string>
 }
 
 const setting = (name: string, description: string) =>
@@ -54,7 +57,7 @@ export const explain = Command.make(
     issuer: setting("issuer", "The issuer, as iss says it"),
     audience: setting("audience", "The audience that the token must be for"),
     jwksUri: setting("jwks-uri", "Where the issuer's keys are. Default: by discovery"),
-    claims: setting("claims", "keycloak, auth0, okta, entra, google, or a mapping as JSON"),
+    claims: setting("claims", `${Preset.literals.join(", ")}, or a mapping as JSON`),
     json
   },
   Effect.fnUntraced(function* ({ json, token, ...given }) {
@@ -142,7 +145,8 @@ const explained = (token: string, configured: ReadonlyMap<string, Issuer>): Effe
       const parts = read(token)
       const about = {
         issuer: typeof parts?.claims["iss"] === "string" ? parts.claims["iss"] : undefined,
-        header: parts?.header
+        header: parts?.header,
+        warnings: warnings(configured)
       }
       try {
         const { claims, expiresAt, issuer } = await Jwt.verify(token, configured, time, (check) => passed.push(check))
@@ -188,7 +192,7 @@ const read = (token: string): { readonly header: JsonObject; readonly claims: Js
 // ---------------------------------------------------------------------------------------------------------------------
 
 const lines = (explanation: Explanation): ReadonlyArray<string> => {
-  const { accepted, checks, fields, policies, refusal } = explanation
+  const { accepted, checks, fields, policies, refusal, warnings } = explanation
   return [
     accepted
       ? `${say("good", "ACCEPTED")}  ${say("title", policies[0] ?? "")}`
@@ -203,7 +207,8 @@ const lines = (explanation: Explanation): ReadonlyArray<string> => {
     ]),
     ...(refusal === undefined ? [] : ["", ...sentence(["bad", refusal.reason], refusal.message)]),
     ...(fields.length === 0 ? [] : ["", ...columns([heads, ...fields.map(fieldRow)])]),
-    ...(policies.length === 0 ? [] : ["", ...columns([[["quiet", "policies"], listed(policies, 12)]])])
+    ...(policies.length === 0 ? [] : ["", ...columns([[["quiet", "policies"], listed(policies, 12)]])]),
+    ...warnings.flatMap((warning) => ["", ...sentence(["warn", "issuers"], warning)])
   ]
 }
 
@@ -219,9 +224,13 @@ const heads: ReadonlyArray<Cell> = [
   ["quiet", "value"]
 ]
 
-const fieldRow = ({ dropped, field, from, values }: Claims.Mapped): ReadonlyArray<Cell> => [
+const fieldRow = ({ dropped, field, from, pinned, prefix, values }: Claims.Mapped): ReadonlyArray<Cell> => [
   ["name", field],
-  from.length === 0 ? ["quiet", "none"] : from.map(Claims.wayText).join(", "),
+  pinned === true
+    ? "none: pinned by the option within"
+    : from.length === 0
+      ? ["quiet", "none"]
+      : `${from.map(Claims.wayText).join(", ")}${prefix === undefined ? "" : `, after ${JSON.stringify(prefix)}`}`,
   dropped.length === 0 ? "" : ["warn", listed(dropped)],
   values.length === 0 ? ["quiet", "nothing"] : listed(values, 12)
 ]

@@ -5,8 +5,7 @@
  */
 import { canonicalize } from "../../CanonicalJson.ts"
 import type { PolicySet } from "../../policy/PolicyStore.ts"
-import { policyId } from "../../Principal.ts"
-import type { LoggedCall } from "./LoggedCalls.ts"
+import { type Caller, callerOf, type LoggedCall } from "./LoggedCalls.ts"
 import type { Replayed } from "./Replay.ts"
 import { editWords, type Tallied, Tally, violationWords } from "./Tally.ts"
 
@@ -18,8 +17,7 @@ export interface DocumentChanges {
 }
 
 /** Calls alike that a change decides otherwise. */
-export interface CallChange {
-  readonly who: string
+export interface CallChange extends Caller {
   readonly resource: string
   /** `unchanged`, or what policy does to it. */
   readonly before: string
@@ -66,8 +64,7 @@ export const replayedChanges = async (
     if (beforeWords === afterWords) continue
     different++
     const { at, principal, resource } = call
-    const who = policyId(principal)
-    tally.add({ who, resource, before: beforeWords, after: afterWords, effect: effectOf(is) }, at)
+    tally.add({ ...callerOf(principal), resource, before: beforeWords, after: afterWords, effect: effectOf(is) }, at)
   }
   return { calls: total, different, rows: tally.rows, untold: [...untold].sort() }
 }

@@ -3,14 +3,12 @@
  *
  * @since 0.2.0
  */
-import { policyId } from "../../Principal.ts"
-import { type LoggedCall, type Observed, told } from "./LoggedCalls.ts"
+import { type Caller, callerOf, type LoggedCall, type Observed, told } from "./LoggedCalls.ts"
 import { editWords, type Tallied, Tally, violationWords } from "./Tally.ts"
 
 /** Calls alike: by whom, to what, what would have become of them and why, and the documents that say so. */
-export interface Foreseen {
+export interface Foreseen extends Caller {
   readonly outcome: "refused" | "pending" | "changed"
-  readonly who: string
   readonly resource: string
   readonly why: ReadonlyArray<string>
   readonly policies: ReadonlyArray<string>
@@ -49,7 +47,7 @@ export const summarise = async (calls: AsyncIterable<LoggedCall>): Promise<Obser
     counts[outcome]++
     const reasons = outcome === "changed" ? observed.edits : observed.violations
     const policies = [...new Set(reasons.flatMap(({ policy }) => (policy === undefined ? [] : [policy])))]
-    tally.add({ outcome, who: policyId(principal), resource, why: whyOf(observed), policies }, at)
+    tally.add({ outcome, ...callerOf(principal), resource, why: whyOf(observed), policies }, at)
   }
   return { calls: total, ...counts, first, last, revisions: [...revisions], rows: tally.rows }
 }

@@ -10,7 +10,7 @@ import { readLines } from "../../audit/Reader.ts"
 import type { Json, JsonObject } from "../../CanonicalJson.ts"
 import type { FamilyUse } from "../../Families.ts"
 import { familyUseAt } from "../../Operation.ts"
-import type { Principal } from "../../Principal.ts"
+import { type Principal, policyId } from "../../Principal.ts"
 
 const optional = Schema.optionalKey
 const Texts = Schema.Array(Schema.String)
@@ -18,6 +18,8 @@ const Texts = Schema.Array(Schema.String)
 const LoggedPrincipal = Schema.Struct({
   kind: Schema.Literals(["app", "user", "agent"]),
   id: Schema.String,
+  iss: optional(Schema.String),
+  sub: optional(Schema.String),
   roles: optional(Texts),
   attestations: optional(Texts),
   documents: optional(Texts)
@@ -75,6 +77,24 @@ export interface LoggedCall {
   readonly allowed: boolean
   readonly observed: Observed | undefined
 }
+
+/** A caller in a list of calls: the policy id, and for a user the issuer, for users of two issuers may have one name. */
+export interface Caller {
+  readonly who: string
+  readonly issuer?: string
+}
+
+/** The caller as lists name it. */
+export const callerOf = (principal: Principal): Caller => ({
+  who: policyId(principal),
+  ...(principal.issuer !== undefined && { issuer: principal.issuer })
+})
+
+/** Who called, in words: with the issuer where the rows are of users of several. */
+export const callerWords = ({ issuer, who }: Caller, rows: ReadonlyArray<{ readonly what: Caller }>): string =>
+  issuer === undefined || rows.every(({ what }) => what.issuer === undefined || what.issuer === issuer)
+    ? who
+    : `${who} of ${issuer}`
 
 /** A record that is no record: whoever counts calls must not pass over it. */
 class InvalidRecord extends Schema.TaggedError<InvalidRecord>()("InvalidRecord", { message: Schema.String }) {}
@@ -143,12 +163,13 @@ const claimed = /^(?:company|bu|team|role|group):/u
 
 /** The caller as policies know it. Of many claims a record names the first, and every document that took part. */
 const principalOf = ({ policies = [], principal }: Logged): Principal => {
-  const { attestations = [], documents = [], id, kind, roles = [] } = principal
+  const { attestations = [], documents = [], id, iss, kind, roles = [], sub = id } = principal
   const known =
     kind === "user" ? [...new Set([...documents, ...policies.filter((policy) => claimed.test(policy))])] : []
   return {
     kind,
     id,
+    ...(iss !== undefined && { issuer: iss, subject: sub }),
     roles,
     groups: known.filter((policy) => policy.startsWith("group:")).map((policy) => policy.slice("group:".length)),
     documents: known,

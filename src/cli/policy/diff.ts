@@ -20,6 +20,7 @@ import {
 import { log, logsAt, ofCalls } from "./LogArgument.ts"
 import { type Cell, columns, count, listed, say, type Tone } from "./Page.ts"
 import { json, loadFrom } from "./PolicyPath.ts"
+import { callerWords } from "./LoggedCalls.ts"
 import { makeReplay } from "./Replay.ts"
 import type { Tallied } from "./Tally.ts"
 import { print, printJson } from "../Output.ts"
@@ -93,7 +94,7 @@ const replayLines = ({ calls, different, rows, untold }: ReplayedChanges): Reado
   different === 0
     ? `${say("good", count(calls, "call"))} replayed: all are decided as before`
     : `${say("title", count(calls, "call"))} replayed, ${say("warn", `${different} decided otherwise`)}`,
-  ...(rows.length === 0 ? [] : ["", ...columns([heads, ...rows.slice(0, shown).map(rowOf)])]),
+  ...(rows.length === 0 ? [] : ["", ...columns([heads, ...rows.slice(0, shown).map((row) => rowOf(row, rows))])]),
   ...(rows.length > shown ? ["", `and ${rows.length - shown} more rows (--json lists them)`] : []),
   ...(untold.length === 0
     ? []
@@ -111,9 +112,9 @@ const tones: Readonly<Record<CallChange["effect"], Tone>> = {
   allowed: "good"
 }
 
-const rowOf = ({ calls, what }: Tallied<CallChange>): ReadonlyArray<Cell> => [
+const rowOf = ({ calls, what }: Tallied<CallChange>, rows: ReadonlyArray<Tallied<CallChange>>): ReadonlyArray<Cell> => [
   String(calls),
-  what.who,
+  callerWords(what, rows),
   what.resource,
   ["quiet", what.before],
   [tones[what.effect], what.after]

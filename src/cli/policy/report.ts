@@ -9,6 +9,7 @@ import { time } from "../Words.ts"
 import { log, logsAt, ofCalls } from "./LogArgument.ts"
 import { type Cell, columns, count, listed, say } from "./Page.ts"
 import { json } from "./PolicyPath.ts"
+import { callerWords } from "./LoggedCalls.ts"
 import { type Foreseen, type ObservedReport, summarise } from "./Foreseen.ts"
 import type { Tallied } from "./Tally.ts"
 import { print, printJson } from "../Output.ts"
@@ -50,7 +51,7 @@ const reportLines = (found: ObservedReport, paths: ReadonlyArray<string>): Reado
       [[changed > 0 ? "warn" : "quiet", "would be changed"], String(changed)],
       [["quiet", "would pass as they are"], String(untouched)]
     ]),
-    ...(rows.length === 0 ? [] : ["", ...columns([heads, ...rows.slice(0, shown).map(rowOf)])]),
+    ...(rows.length === 0 ? [] : ["", ...columns([heads, ...rows.slice(0, shown).map((row) => rowOf(row, rows))])]),
     ...(rows.length > shown ? ["", `and ${rows.length - shown} more rows (--json lists them)`] : [])
   ]
 }
@@ -59,10 +60,13 @@ const heads: ReadonlyArray<Cell> = ["calls", "outcome", "who", "resource", "why"
   (head) => ["quiet", head] as const
 )
 
-const rowOf = ({ calls, last, what }: Tallied<Foreseen>): ReadonlyArray<Cell> => [
+const rowOf = (
+  { calls, last, what }: Tallied<Foreseen>,
+  rows: ReadonlyArray<Tallied<Foreseen>>
+): ReadonlyArray<Cell> => [
   String(calls),
   [what.outcome === "refused" ? "bad" : "warn", what.outcome],
-  what.who,
+  callerWords(what, rows),
   what.resource,
   listed(what.why, 3),
   listed(what.policies, 3),
