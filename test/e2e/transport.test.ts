@@ -548,7 +548,7 @@ describe("a client's streams", () => {
   const open = () => client().chat.completions.create({ model: "gpt-4", messages: [], stream: true })
   const chunks = Array.from({ length: 6 }, (_, n) => ({
     id: "chatcmpl-1",
-    choices: [{ index: n, finish_reason: null }]
+    choices: [{ index: n, delta: { content: "word" }, finish_reason: null }]
   }))
   const events = (some: typeof chunks) => some.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("")
   /** Two reads of three chunks; the body ends a little after `[DONE]`, as a provider's does. */

@@ -138,6 +138,10 @@ export const live = async (
       let count = 0
       for await (const _ of await client.chat.completions.create({ ...ask, stream: true })) if (++count >= most) break
     }
+    client.registerTool("dig", () => "dug")
+    const target = { targetAgent: client.serverId }
+    await alice.userClient.invokeTool("tool:assistant/dig", {}, target).catch(() => undefined)
+    await alice.close()
     await client.models.list()
     await client.asUser("not a token").catch(() => undefined)
     provider.behave({ status: 500 })
