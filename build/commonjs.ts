@@ -75,6 +75,8 @@ const declare = (): string => {
     if (texts.has(path)) continue
     const text = Fs.readFileSync(Path.join(dist, path), "utf8")
       .replace(/^\/\/# sourceMappingURL=.*\n?/m, "")
+      // What a module is imported for, and not for its names, is no part of the types.
+      .replace(/^import "[^"]*";?\n/gm, "")
       .replace(specifier, (_all, before: string, named: string) => {
         waiting.push(Path.join(Path.dirname(path), `${named}.d.ts`))
         return `${before}${named}.cjs"`

@@ -20,7 +20,7 @@ Fs.writeFileSync(file, JSON.stringify([{ ...issuer.options, claims }]))
 
 const run = async (args: ReadonlyArray<string>, input = "", env: object = {}) => {
   const command = ChildProcess.spawn(process.execPath, [main, "identity", "explain", ...args], {
-    env: { PATH: process.env["PATH"], NO_COLOR: "1", ...env },
+    env: { PATH: process.env["PATH"], NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"], NO_COLOR: "1", ...env },
     timeout: 120_000
   })
   command.stdin.end(input)
