@@ -9,6 +9,7 @@ import { isReason } from "../../answer/Finish.ts"
 import { type GrowingToolCall, isToolPiece, ToolCallDeltas } from "../../answer/ToolCalls.ts"
 import { boundary } from "./DeniedTexts.ts"
 import { type OutputJudge, placeOf } from "./OutputJudge.ts"
+import { besides, formedLike, indexKey, piecesOf, retold } from "./Piece.ts"
 import { Probabilities } from "./Probabilities.ts"
 import { JoinedTexts, TextChannel } from "./TextChannel.ts"
 import * as Texts from "./Texts.ts"
@@ -23,14 +24,17 @@ const completed = "\0text"
 export class ChatGate {
   readonly #judge: OutputJudge
   readonly #choices = new Map<string, ChoiceGate>()
+  /** Those that hold something back. */
+  readonly #holding = new Set<ChoiceGate>()
   readonly #others: Texts.Follower
   /** Chunks that tell the usage while something is held back: they come after it, unless more comes. */
   #waiting: Array<Fields> = []
   #last: Fields | undefined
 
-  constructor(judge: OutputJudge) {
+  /** `others` follows the chunks beside their choices. */
+  constructor(judge: OutputJudge, others: Texts.Follower) {
     this.#judge = judge
-    this.#others = new Texts.Follower(judge)
+    this.#others = others
   }
 
   /** Takes in a chunk, and adds to `free` what may go on. */
@@ -39,12 +43,12 @@ export class ChatGate {
     judge.model(chunk["model"])
     this.#others.follow(chunk, "chunk", "chunk", Texts.completion)
     if (judge.refused !== undefined) return
-    const choices = itemsOf(chunk["choices"])
-    if (choices.length === 0 && isFields(chunk["usage"]) && this.#holds) return void this.#waiting.push(chunk)
-    if (this.#waiting.length > 0) {
-      free.push(...this.#waiting)
-      this.#waiting = []
-    }
+    const choices = choicesOf(chunk["choices"])
+    if (isFields(chunk["choices"])) for (const name in chunk["choices"]) judge.text(name, "choices")
+    if (judge.refused !== undefined) return
+    if (choices.length === 0 && isFields(chunk["usage"]) && this.#holding.size > 0)
+      return void this.#waiting.push(chunk)
+    this.#letWaiting(free)
     this.#last = chunk
     let changed = false
     const left: Array<unknown> = []
@@ -55,6 +59,8 @@ export class ChatGate {
       }
       const gate = this.#choice(choice)
       const mine = judge.refused === undefined ? gate.take(choice, chunk, choices.length === 1, free) : undefined
+      if (gate.holds) this.#holding.add(gate)
+      else this.#holding.delete(gate)
       if (mine !== choice) changed = true
       if (mine !== undefined) left.push(mine)
     }
@@ -68,19 +74,19 @@ export class ChatGate {
   end(free: Array<unknown>): void {
     for (const choice of this.#choices.values())
       if (this.#judge.refused === undefined) choice.end(this.#last ?? {}, free)
-    if (this.#judge.refused === undefined) free.push(...this.#waiting)
+    if (this.#judge.refused === undefined) this.#letWaiting(free)
   }
 
-  get #holds(): boolean {
-    for (const choice of this.#choices.values()) if (choice.holds) return true
-    return false
+  #letWaiting(free: Array<unknown>): void {
+    if (this.#waiting.length === 0) return
+    for (const chunk of this.#waiting) free.push(chunk)
+    this.#waiting = []
   }
 
   #choice(choice: unknown): ChoiceGate {
     const index = isFields(choice) ? choice["index"] : undefined
     if (typeof index !== "number") this.#others.follow(index, "index", "choices")
-    // A reader may take what is no index for the first choice.
-    const key = typeof index === "number" || typeof index === "string" ? String(index) : "0"
+    const key = indexKey(index)
     let gate = this.#choices.get(key)
     if (gate === undefined) this.#choices.set(key, (gate = new ChoiceGate(this.#judge, index)))
     return gate
@@ -94,10 +100,12 @@ class ChoiceGate {
   readonly #path: string
   /** Texts that are held back, by the member of the delta; that of a text completion is {@link completed}. */
   readonly #texts = new Map<string, TextChannel>()
+  /** Those of which something is held back. */
+  readonly #holding = new Set<TextChannel>()
   /** A reader may put the same member of the delta and of a message together; a `text` is a content. */
   readonly #joined: JoinedTexts
-  /** Of a text that comes in parts, the last one. */
-  readonly #parts = new Map<string, Fields>()
+  /** Of a text that comes in other forms than strings, the last piece. */
+  readonly #pieces = new Map<string, unknown>()
   /** Texts that go on as they are, or not at all. */
   readonly #others: Texts.Follower
   readonly #calls: ToolCallDeltas
@@ -131,7 +139,7 @@ class ChoiceGate {
 
   /** True where something is held back. */
   get holds(): boolean {
-    return this.#held.length > 0 || this.#holding().length > 0
+    return this.#held.length > 0 || this.#holding.size > 0
   }
 
   /** What is left of a choice of a chunk; `isAlone`: the chunk has no other. */
@@ -153,11 +161,14 @@ class ChoiceGate {
       const value = choice[key]
       if (value === null || value === undefined || key === "logprobs") continue
       if (key === "index") continue
-      if (key === "text" && typeof value === "string") {
-        const text = this.#text(completed, value, isOver)
+      if (key === "text" && piecesOf(value).length > 0) {
+        const text = this.#told(completed, value, isOver)
         if (judge.refused !== undefined) return this.#cut({ text })
+        if (typeof value !== "string")
+          this.#count(this.#others.follow({ text: besides(value) }, "choice", this.#path, Texts.choice), this.#path)
+        if (judge.refused !== undefined) return undefined
         if (text !== value) change(key, text)
-        if (text === "" && value !== "") holdsText = true
+        if (isSilent(text) && !isSilent(value)) holdsText = true
         else rest = true
       } else if (key === "delta" && isFields(value)) {
         const delta = this.#delta(value, choice, chunk, isAlone, isOver, free)
@@ -204,12 +215,6 @@ class ChoiceGate {
     this.#judgeCalls(free)
   }
 
-  #holding(): ReadonlyArray<TextChannel> {
-    const holding: Array<TextChannel> = []
-    for (const channel of this.#texts.values()) if (channel.holds) holding.push(channel)
-    return holding
-  }
-
   /** Counts characters of the choice. */
   #count(characters: number, path: string): void {
     this.#characters += characters
@@ -236,10 +241,25 @@ class ChoiceGate {
       this.#content += piece.length
       this.#digest?.update(Buffer.from(piece, "utf16le"))
     }
-    const text = channel.push(allowed)
-    if (judge.refused !== undefined) return text
-    judge.length(this.#characters, channel.path)
-    return isOver && judge.refused === undefined ? text + channel.end() : text
+    let text = channel.push(allowed)
+    if (judge.refused === undefined) judge.length(this.#characters, channel.path)
+    if (isOver && judge.refused === undefined) text += channel.end()
+    this.#hold(channel)
+    return text
+  }
+
+  /** Notes whether something of a text is held back. */
+  #hold(channel: TextChannel): void {
+    if (channel.holds) this.#holding.add(channel)
+    else this.#holding.delete(channel)
+  }
+
+  /** What may go on of a piece of a text, in the form that it came in. */
+  #told(key: string, value: unknown, isOver: boolean): unknown {
+    let left = isOver ? piecesOf(value).length : 0
+    if (typeof value === "string") this.#pieces.delete(key)
+    else this.#pieces.set(key, value)
+    return retold(value, (piece) => (this.#judge.refused === undefined ? this.#text(key, piece, --left === 0) : ""))
   }
 
   /** A whole message in a chunk. Some servers repeat there what the deltas have said so far, which counts once. */
@@ -252,10 +272,7 @@ class ChoiceGate {
     for (const key in message) {
       if (key === "role" || (key === "content" && isRepeated)) continue
       const value = message[key]
-      for (const one of Array.isArray(value) ? value : [value]) {
-        const text: unknown = isFields(one) ? one["text"] : one
-        if (typeof text === "string") this.#joined.say(key, text, `${this.#path}.message`)
-      }
+      for (const text of piecesOf(value)) this.#joined.say(key, text, `${this.#path}.message`)
     }
   }
 
@@ -275,9 +292,17 @@ class ChoiceGate {
     const isNothing = logprobs === null || logprobs === undefined
     if (!this.#judge.seeks || (this.#probabilities === undefined && isNothing)) return logprobs
     this.#probabilities ??= new Probabilities(this.#judge, this.#path)
-    if (!isNothing) this.#probabilities.add(logprobs, this.#holding())
+    if (!isNothing) this.#probabilities.add(logprobs, this.#probable())
     if (isOver) this.#probabilities.end()
     return this.#probabilities.take() ?? (isNothing ? logprobs : null)
+  }
+
+  /** The texts that have probabilities. */
+  *#probable(): Iterable<TextChannel> {
+    for (const key of ["content", "refusal", completed]) {
+      const channel = this.#texts.get(key)
+      if (channel !== undefined) yield channel
+    }
   }
 
   /** What is left of a delta: nothing where the whole chunk is held back. */
@@ -309,11 +334,13 @@ class ChoiceGate {
     for (const key in delta) {
       const value = delta[key]
       if (value === null || value === undefined) continue
+      if (placeOf("", key) === "") judge.text(key, this.#path)
+      if (judge.refused !== undefined) return undefined
       if (key === "role") {
         this.#others.follow({ role: value }, "delta", this.#path, Texts.message)
         if (judge.refused !== undefined) return undefined
       } else if (typeof value === "string") {
-        const text = this.#text(key, value, isOver)
+        const text = this.#told(key, value, isOver)
         if (judge.refused !== undefined) return cut(key, text)
         if (text !== value) change(key, text)
         if (value !== "") hasOthers = true
@@ -322,11 +349,11 @@ class ChoiceGate {
         hasOthers = true
         const { data, transcript } = value
         if (data !== undefined) judge.sound(`${this.#path}.audio`)
-        const others = typeof transcript === "string" ? { ...value, transcript: null } : value
+        const others = transcript === undefined ? value : { ...value, transcript: besides(transcript) }
         this.#others.follow({ audio: others }, "delta", this.#path, Texts.message)
         if (judge.refused !== undefined) return undefined
-        if (typeof transcript !== "string") continue
-        const text = this.#text("audio", transcript, isOver)
+        if (piecesOf(transcript).length === 0) continue
+        const text = this.#told("audio", transcript, isOver)
         if (judge.refused !== undefined) return cut(key, { transcript: text })
         if (text !== transcript) change(key, { ...value, transcript: text })
       } else {
@@ -336,11 +363,17 @@ class ChoiceGate {
         if (isHeld) this.#others.follow({ content: pieces }, "delta", this.#path, Texts.message)
         const shown = isHeld ? itemsOf(value).filter((part) => !isToolPiece(part)) : value
         hasOthers ||= !isHeld || itemsOf(shown).length > 0
-        const left = Array.isArray(shown) ? this.#list(key, shown, isOver) : shown
+        const isText = typeof shown !== "number" || key === "content" || this.#texts.has(key)
+        const left = isText ? this.#told(key, shown, isOver) : shown
         if (judge.refused !== undefined) return undefined
         if (left !== value) change(key, left)
-        if (Array.isArray(shown)) continue
-        this.#count(this.#others.follow({ [key]: value }, "delta", this.#path, Texts.message), placeOf(this.#path, key))
+        const others = this.#others.follow(
+          { [key]: isText ? besides(shown) : shown },
+          "delta",
+          this.#path,
+          Texts.message
+        )
+        this.#count(others, placeOf(this.#path, key))
         if (judge.refused !== undefined) return undefined
       }
     }
@@ -361,33 +394,6 @@ class ChoiceGate {
     }
     this.#held.push(this.#chunkOf(chunk, { delta: tools }))
     return others
-  }
-
-  /** What may go on of a text that comes in parts: their texts are one with that which comes as a string. */
-  #list(key: string, value: ReadonlyArray<unknown>, isOver: boolean): ReadonlyArray<unknown> {
-    const judge = this.#judge
-    const path = placeOf(this.#path, key)
-    let left: Array<unknown> | undefined
-    for (let i = 0; i < value.length; i++) {
-      const part: unknown = value[i]
-      const text = isFields(part) ? part["text"] : part
-      let free = text
-      if (typeof text === "string") {
-        const isLast = i === value.length - 1
-        free = this.#text(key, text, isOver && isLast)
-        if (isFields(part)) this.#parts.set(key, part)
-        else this.#parts.delete(key)
-      }
-      const mine = free === text ? part : isFields(part) ? { ...part, text: free } : free
-      if (mine !== part) left ??= value.slice(0, i)
-      left?.push(mine)
-      if (judge.refused !== undefined) return value
-      if (!isFields(part) && !Array.isArray(part)) continue
-      const others = isFields(part) && typeof text === "string" ? { ...part, text: null } : part
-      this.#count(this.#others.follow({ [key]: [others] }, "delta", this.#path, Texts.message), path)
-      if (judge.refused !== undefined) return value
-    }
-    return left ?? value
   }
 
   /** Gathers the tool calls of a delta; once another one begins, those before may be complete. */
@@ -453,17 +459,19 @@ class ChoiceGate {
   #rest(choice: Fields, chunk: Fields): unknown {
     const said = isFields(choice["delta"]) ? choice["delta"] : {}
     const delta: Record<string, unknown> = {}
-    let text: string | undefined
+    let text: unknown
     for (const [key, channel] of this.#texts) {
       if (this.#judge.refused !== undefined) break
       if (!channel.holds) continue
-      if (key === completed ? typeof choice["text"] === "string" : said[key] !== undefined && said[key] !== null)
-        continue
+      const member =
+        key === completed ? choice["text"] : key === "audio" ? memberOf(said[key], "transcript") : said[key]
+      if (piecesOf(member).length > 0) continue
       const rest = channel.end()
+      this.#hold(channel)
       if (rest === "") continue
-      const part = this.#parts.get(key)
-      if (key === completed) text = rest
-      else delta[key] = key === "audio" ? { transcript: rest } : part === undefined ? rest : [{ ...part, text: rest }]
+      const told = formedLike(this.#pieces.get(key), rest)
+      if (key === completed) text = told
+      else delta[key] = key === "audio" ? { transcript: told } : told
     }
     if (text === undefined && isEmpty(delta)) return undefined
     const logprobs = this.#probabilities?.take()
@@ -484,10 +492,21 @@ class ChoiceGate {
   /** What is left of the choice that breaks a rule. */
   #cut(said: Fields): unknown {
     const { delta, text } = said
-    const isNothing = text === "" || (isFields(delta) && isEmpty(delta))
+    const isNothing = (text !== undefined && isSilent(text)) || (isFields(delta) && isEmpty(delta))
     return isNothing ? undefined : { index: this.#index, ...said, finish_reason: null, logprobs: null }
   }
 }
+
+/** The choices of a chunk: a reader finds those of an object by their index, as it does those of a list. */
+const choicesOf = (choices: unknown): ReadonlyArray<unknown> =>
+  isFields(choices)
+    ? Object.entries(choices).map(([index, choice]) =>
+        isFields(choice) ? { index: Number(index), ...choice } : choice
+      )
+    : itemsOf(choices)
+
+/** True for a piece of a text that tells nothing. */
+const isSilent = (value: unknown): boolean => piecesOf(value).every((piece) => piece === "")
 
 /** The parts of a content that bring a tool call, or a piece of one. */
 const toolPiecesOf = (content: unknown): ReadonlyArray<unknown> =>

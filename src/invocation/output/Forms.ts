@@ -99,6 +99,7 @@ export const isPadding: Form = (value, { denied, rules }) =>
 /** A list, an object, a text, or anything, whose texts are judged by themselves. */
 export const isListApart: Form = Array.isArray
 export const isObjectApart: Form = isFields
+export const areChoices: Form = (value) => Array.isArray(value) || isFields(value)
 export const isTextApart: Form = (value) => typeof value === "string"
 export const isApart: Form = () => true
 

@@ -16,6 +16,7 @@ interface Held {
   readonly said: number
   readonly free: number
   readonly holds: boolean
+  end(): unknown
 }
 
 /** Probabilities, and how far texts must be free before they may go on. */
@@ -54,8 +55,9 @@ export class Probabilities {
 
   /** Takes in probabilities that go on as they are, or not at all. */
   follow(logprobs: unknown): void {
-    this.#read(logprobs, "logprobs", new Set())
-    this.end()
+    const used = new Set<Held>()
+    this.#read(logprobs, "logprobs", used)
+    for (const one of used) one.end()
   }
 
   /** No token comes any more that would have to be judged with those that wait. */

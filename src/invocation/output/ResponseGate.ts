@@ -11,13 +11,14 @@ import { isSpoken, judgeResponse } from "./AnswerGate.ts"
 import { longestToolCall } from "./ChatGate.ts"
 import { boundary } from "./DeniedTexts.ts"
 import { type OutputJudge, placeOf } from "./OutputJudge.ts"
+import { besides, formedLike, indexKey, piecesOf, retold } from "./Piece.ts"
 import { Probabilities } from "./Probabilities.ts"
 import { JoinedTexts, TextChannel } from "./TextChannel.ts"
 import * as Texts from "./Texts.ts"
 
 /** A text, the event that told the last of it, and what comes with what is held back. */
 interface Spoken {
-  readonly stem: string
+  readonly place: Place
   readonly channel: TextChannel
   readonly probabilities: Probabilities
   last: Fields
@@ -27,6 +28,8 @@ interface Spoken {
 
 /** An item that asks for a tool and is not complete. */
 interface Held {
+  /** As findings tell it. */
+  readonly path: string
   readonly events: Array<Fields>
   characters: number
   /** The item as it began. */
@@ -39,14 +42,18 @@ interface Held {
 /** See the file's first paragraph. */
 export class ResponseGate {
   readonly #judge: OutputJudge
+  /** By the stem of their event's type and their place. One that is over stays: what comes all the same goes on with it. */
   readonly #texts = new Map<string, Spoken>()
+  /** Those that are not over, by item and by part: only these are walked. */
+  readonly #open = new Map<string, Map<string, Set<Spoken>>>()
+  /** Those that were told to be over, and went on. */
+  readonly #late = new Set<Spoken>()
   /** By the stem of their event's type: a reader may put them together. */
   readonly #joined: JoinedTexts
-  #latest: Spoken | undefined
   /** Texts that go on as they are, or not at all. */
   readonly #others: Texts.Follower
-  /** By `output_index`. */
-  readonly #held = new Map<unknown, Held>()
+  /** By {@link indexKey}. */
+  readonly #held = new Map<string, Held>()
   #heldCharacters = 0
   #characters = 0
   #isOver = false
@@ -61,15 +68,16 @@ export class ResponseGate {
   take(event: Fields, free: Array<unknown>): void {
     const judge = this.#judge
     const { delta, item, output_index: index, response } = event
+    const at = indexKey(index)
     const type = textOf(event["type"])
     if (isFields(response)) judge.model(response["model"])
     if (judge.refused !== undefined) return
-    const held = this.#held.get(index)
-    if (type === "response.output_item.done") return this.#itemDone(event, held, free)
+    if (type === "response.output_item.done") return this.#itemDone(event, at, free)
     const isDelta = type.endsWith(".delta")
     const begins = type === "response.output_item.added" ? isToolItem(item) : isDelta && isToolText(type)
-    if (held !== undefined || begins) return this.#hold(event, type, held, free)
-    if (isDelta && typeof delta === "string") return this.#delta(event, type, delta, free)
+    const isOfItem = (index !== undefined && index !== null) || isToolText(type)
+    if (begins || (isOfItem && this.#held.has(at))) return this.#hold(event, type, at, free)
+    if (isDelta && piecesOf(delta).length > 0) return this.#delta(event, type, delta, free)
     if (isFields(response)) return this.#whole(event, response, type, free)
     if (type.endsWith(".done")) this.#done(event, type.slice(0, -".done".length), free)
     else if (type.endsWith(".added")) this.#begin(event)
@@ -79,67 +87,90 @@ export class ResponseGate {
 
   /** The stream is over: tool calls that never became complete are judged as far as they came. */
   end(free: Array<unknown>): void {
-    this.#flush(() => true, free)
-    for (const [index, held] of this.#held) {
+    this.#flushAll(free)
+    for (const [at, held] of this.#held) {
       if (this.#judge.refused !== undefined) return
-      this.#judgeHeld(held, undefined, index)
-      this.#release(index, held, free)
+      this.#judgeHeld(held, undefined)
+      this.#release(at, held, free)
     }
   }
 
   /** Looks through an event that goes on as it is, or not at all. One that tells a text again counts by itself. */
   #follow(event: Fields, type: string, known = Texts.eventOf(type)): void {
-    const kind = isFields(event["item"]) ? textOf(event["item"]["type"]) : ""
-    const key = `${Texts.kindOf(type, this.#judge)}.${Texts.kindOf(kind, this.#judge)}`
+    const judge = this.#judge
+    const key = Texts.kindOf(type, judge)
     const length = this.#others.follow(event, key, "event", known)
-    if (isSpoken(kind)) this.#judge.length(length, "output")
+    judge.length(length, "output")
+    const { item } = event
+    if (isFields(item)) this.#followItem(item, key)
   }
 
-  #delta(event: Fields, type: string, piece: string, free: Array<unknown>): void {
+  #followItem(item: Fields, key: string): number {
+    const judge = this.#judge
+    const kind = textOf(item["type"])
+    const length = this.#others.follow(item, `${key}.${Texts.kindOf(kind, judge)}`, "event.item", Texts.itemOf(kind))
+    if (isSpoken(kind)) judge.length(length, "output")
+    return length
+  }
+
+  #delta(event: Fields, type: string, delta: unknown, free: Array<unknown>): void {
     const judge = this.#judge
     const stem = type.slice(0, -".delta".length)
     const isSound = stem === "response.audio"
     if (isSound) judge.sound("audio")
-    this.#others.follow(event, Texts.kindOf(type, judge), "event", Texts.deltaEvent)
+    const others = typeof delta === "string" ? event : { ...event, delta: besides(delta) }
+    this.#others.follow(others, Texts.kindOf(type, judge), "event", Texts.deltaEvent)
+    if (isFields(event["item"])) this.#followItem(event["item"], Texts.kindOf(type, judge))
     if (judge.refused !== undefined) return
     const spoken = this.#spoken(event, stem)
     const { channel, probabilities } = spoken
     const { maxCharacters } = judge.rules
-    let allowed = piece
-    if (!isSound && maxCharacters !== undefined) {
-      this.#characters += piece.length
-      const beyond = this.#characters - maxCharacters.value
-      if (beyond > 0) allowed = piece.slice(0, boundary(piece, Math.max(0, piece.length - beyond)))
-    }
-    const text = channel.push(allowed)
-    if (judge.refused === undefined) judge.length(this.#characters, channel.path)
+    let isHeld = false
+    const text = retold(delta, (piece) => {
+      if (judge.refused !== undefined) return ""
+      let allowed = piece
+      if (!isSound && maxCharacters !== undefined) {
+        this.#characters += piece.length
+        const beyond = this.#characters - maxCharacters.value
+        if (beyond > 0) allowed = piece.slice(0, boundary(piece, Math.max(0, piece.length - beyond)))
+      }
+      const told = channel.push(allowed)
+      if (judge.refused === undefined) judge.length(this.#characters, channel.path)
+      isHeld ||= piece !== ""
+      return told
+    })
+    const isNothing = piecesOf(text).every((piece) => piece === "")
     if (judge.refused !== undefined) {
-      if (text !== "") free.push({ ...event, delta: text, ...("logprobs" in event && { logprobs: [] }) })
+      if (!isNothing) free.push({ ...event, delta: text, ...("logprobs" in event && { logprobs: [] }) })
       return
     }
     spoken.last = event
+    if (spoken.isOver) this.#late.add(spoken)
     const { logprobs } = event
     if (judge.seeks && isFilled(logprobs)) probabilities.add(logprobs, [channel])
-    if (judge.refused !== undefined || (text === "" && piece !== "")) return
+    if (judge.refused !== undefined || (isNothing && isHeld)) return
     const told = probabilities.take() ?? (isFilled(logprobs) && judge.seeks ? [] : logprobs)
-    if (text === piece && told === logprobs) return void free.push(event)
+    if (text === delta && told === logprobs) return void free.push(event)
     free.push({ ...event, delta: text, ...(told !== undefined && { logprobs: told }) })
   }
 
   /** The text that a delta is of. */
   #spoken(event: Fields, stem: string): Spoken {
-    const latest = this.#latest
-    if (latest !== undefined && latest.stem === stem && isSamePlace(latest.last, event)) return latest
-    const key = JSON.stringify([stem, ...places.map((place) => event[place])])
-    let spoken = this.#texts.get(key)
+    const place = textPlace(stem, event)
+    let spoken = this.#texts.get(place.key)
     if (spoken === undefined) {
       const path = placeOf(pathOf(event["output_index"]), stem.replace("response.", "").replaceAll(".", "_"))
       const channel = new TextChannel(this.#judge, path)
       const probabilities = new Probabilities(this.#judge, path)
-      this.#texts.set(key, (spoken = { stem, channel, probabilities, last: event, isOver: false }))
+      this.#texts.set(place.key, (spoken = { place, channel, probabilities, last: event, isOver: false }))
       this.#joined.join(stem, channel)
+      let parts = this.#open.get(place.item)
+      if (parts === undefined) this.#open.set(place.item, (parts = new Map()))
+      const part = parts.get(place.part)
+      if (part === undefined) parts.set(place.part, new Set([spoken]))
+      else part.add(spoken)
     }
-    return (this.#latest = spoken)
+    return spoken
   }
 
   /** A part, or an item, may begin with some of the text that its deltas go on with. */
@@ -151,29 +182,52 @@ export class ResponseGate {
     }
   }
 
-  /** An event says that texts are complete: the text of its kind, where there is one, or else all at its place. */
+  /** An event says that texts are complete: the text of its kind, those of a part, or those of an item. */
   #done(event: Fields, stem: string, free: Array<unknown>): void {
-    const isAt = (one: Spoken): boolean =>
-      places.every((place) => event[place] === undefined || event[place] === one.last[place]) &&
-      event["output_index"] === one.last["output_index"]
-    const all = [...this.#texts.values()].filter((one) => !one.isOver && isAt(one))
-    const same = all.filter((one) => one.stem === stem)
-    const over = new Set(same.length > 0 ? same : all)
-    this.#flush((one) => over.has(one), free)
+    const place = textPlace(stem, event)
+    const parts = this.#open.get(place.item)
+    if (parts === undefined) return
+    if (stem === "response.output_item") for (const part of parts.values()) this.#flush(part, free)
+    else if (stem.endsWith("_part")) this.#flush(parts.get(place.part) ?? [], free)
+    else {
+      const spoken = this.#texts.get(place.key)
+      if (spoken !== undefined && !spoken.isOver) this.#flush([spoken], free)
+    }
+  }
+
+  /** The response is complete, and all of its texts are. */
+  #flushAll(free: Array<unknown>): void {
+    for (const parts of this.#open.values()) for (const part of parts.values()) this.#flush(part, free)
+    this.#flush(this.#late, free)
+    this.#late.clear()
+  }
+
+  /** Forgets that a text is open. */
+  #close(spoken: Spoken): void {
+    spoken.isOver = true
+    const { item, part } = spoken.place
+    const parts = this.#open.get(item)
+    const texts = parts?.get(part)
+    texts?.delete(spoken)
+    if (texts?.size === 0) parts?.delete(part)
+    if (parts?.size === 0) this.#open.delete(item)
   }
 
   /** Texts are complete: lets go what is held back of them. */
-  #flush(isOver: (one: Spoken) => boolean, free: Array<unknown>): void {
-    for (const spoken of this.#texts.values()) {
+  #flush(over: Iterable<Spoken>, free: Array<unknown>): void {
+    for (const spoken of over) {
       if (this.#judge.refused !== undefined) return
-      if (!isOver(spoken)) continue
-      spoken.isOver = true
+      this.#close(spoken)
       const { channel, last, probabilities } = spoken
       const rest = channel.end()
       probabilities.end()
       const logprobs = probabilities.take()
       if (rest !== "" || (logprobs !== undefined && this.#judge.refused === undefined))
-        free.push({ ...last, delta: rest, ...("logprobs" in last && { logprobs: logprobs ?? [] }) })
+        free.push({
+          ...last,
+          delta: formedLike(last["delta"], rest),
+          ...("logprobs" in last && { logprobs: logprobs ?? [] })
+        })
     }
   }
 
@@ -184,37 +238,51 @@ export class ResponseGate {
     const isEnd = !beginnings.has(type)
     if (isEnd && !this.#isOver) {
       this.#isOver = true
-      this.#flush(() => true, free)
+      this.#flushAll(free)
     }
     if (judge.refused === undefined) judgeResponse(response, judge)
     this.#follow(event, type, Texts.wholeEvent)
-    for (const [index, held] of this.#held) {
-      // What the response tells whole was judged with it.
-      if (!isEnd || typeof index !== "number" || !isToolItem(output[index])) continue
-      this.#judgeHeld(held, output[index], index)
-      this.#release(index, held, free)
-    }
+    if (isEnd)
+      output.forEach((item, index) => {
+        const at = indexKey(index)
+        const held = this.#held.get(at)
+        // What the response tells whole was judged with it.
+        if (held === undefined || !isToolItem(item)) return
+        this.#judgeHeld(held, item)
+        this.#release(at, held, free)
+      })
     if (judge.refused === undefined) free.push(event)
   }
 
   /** Keeps what is told of an item until it is complete and judged; where nothing is denied it goes on at once. */
-  #hold(event: Fields, type: string, known: Held | undefined, free: Array<unknown>): void {
+  #hold(event: Fields, type: string, at: string, free: Array<unknown>): void {
     const judge = this.#judge
-    const index = event["output_index"]
-    const held = known ?? { events: [], characters: 0, begun: undefined, deltas: "", whole: [] }
+    const known = this.#held.get(at)
+    const place = known?.path ?? pathOf(event["output_index"])
+    const held = known ?? { path: place, events: [], characters: 0, begun: undefined, deltas: "", whole: [] }
     const { delta, item } = event
-    const place = pathOf(index)
-    let length = this.#others.follow(event, `${Texts.kindOf(type, judge)}.${place}`, "event", Texts.toolEvent)
-    if (isFields(item)) held.begun ??= item
-    else if (typeof delta === "string") {
-      length += delta.length
-      held.deltas += delta
+    const key = `${Texts.kindOf(type, judge)}.${at}`
+    const others = typeof delta === "string" ? event : { ...event, delta: besides(delta) }
+    let length = this.#others.follow(others, key, "event", Texts.toolEvent)
+    if (isFields(item)) length += this.#followItem(item, key)
+    const isDelta = type.endsWith(".delta")
+    const text = isDelta ? piecesOf(delta).join("") : ""
+    if (isFields(item) && !isDelta) held.begun ??= item
+    else if (text !== "") {
+      length += text.length
+      held.deltas += text
+      // It waits with the item, and goes on with a text of its own kind.
+      if (!isToolText(type)) {
+        const { channel } = this.#spoken(event, type.slice(0, -".delta".length))
+        const found = channel.whole(text)
+        if (found !== undefined) judge.found(found, channel.path)
+      }
     } else if (type.endsWith(".done")) held.whole.push(event)
-    if (typeof delta === "string") {
-      this.#characters += delta.length
+    if (text !== "") {
+      this.#characters += text.length
       judge.length(this.#characters, place)
     }
-    this.#held.set(index, held)
+    this.#held.set(at, held)
     if (!judge.holdsTools) return void (judge.refused === undefined && free.push(event))
     held.events.push(event)
     held.characters += length + 1
@@ -227,8 +295,9 @@ export class ResponseGate {
       )
   }
 
-  #itemDone(event: Fields, held: Held | undefined, free: Array<unknown>): void {
+  #itemDone(event: Fields, at: string, free: Array<unknown>): void {
     const judge = this.#judge
+    const held = this.#held.get(at)
     const { item, output_index: index } = event
     this.#done(event, "response.output_item", free)
     if (judge.refused !== undefined) return
@@ -236,16 +305,15 @@ export class ResponseGate {
     for (const call of itemToolCalls(item, path)) judge.toolCall(call)
     this.#follow(event, textOf(event["type"]))
     if (held !== undefined) {
-      this.#judgeHeld(held, item, index)
-      this.#release(index, held, free)
+      this.#judgeHeld(held, item)
+      this.#release(at, held, free)
     }
     if (judge.refused === undefined) free.push(event)
   }
 
   /** Judges what the events of an item say beside the item itself: a reader may put the deltas together, or take either. */
-  #judgeHeld({ begun, deltas, whole }: Held, item: unknown, index: unknown): void {
+  #judgeHeld({ begun, deltas, path, whole }: Held, item: unknown): void {
     const judge = this.#judge
-    const path = pathOf(index)
     const said = [item, begun, ...whole]
     const [name = "", ...others] = new Set(said.map((one) => textOf(memberOf(one, "name"))).filter((one) => one !== ""))
     if (others.length > 0)
@@ -272,10 +340,10 @@ export class ResponseGate {
       if (call.args !== undefined) judge.toolCall(call)
   }
 
-  #release(index: unknown, held: Held, free: Array<unknown>): void {
+  #release(at: string, held: Held, free: Array<unknown>): void {
     if (this.#judge.refused !== undefined) return
     for (const event of held.events) free.push(event)
-    this.#held.delete(index)
+    this.#held.delete(at)
     this.#heldCharacters -= held.characters
   }
 }
@@ -291,18 +359,33 @@ const stems: ReadonlyMap<string, string> = new Map([
   ["summary_text", "response.reasoning_summary_text"]
 ])
 
-/** What tells a text's place. */
-const places = ["output_index", "item_id", "content_index", "summary_index"] as const
-
-const isSamePlace = (one: Fields, other: Fields): boolean => {
-  for (const place of places) if (one[place] !== other[place]) return false
-  return true
+/** Where a text belongs. */
+interface Place {
+  readonly key: string
+  readonly item: string
+  readonly part: string
 }
 
-/** True for a text that belongs to a tool call of the caller's. */
+/** By what a reader finds a text: the kind, the item and the part. No other member counts, such as `item_id`. */
+const textPlace = (stem: string, event: Fields): Place => {
+  const item = itemless.has(stem) ? "" : indexKey(event["output_index"])
+  const index = item === "" || partless.has(stem) ? undefined : stem.includes("_summary") ? "summary" : "content"
+  const part = index === undefined ? "" : `${index} ${indexKey(event[`${index}_index`])}`
+  return { key: `${stem}\0${item}\0${part}`, item, part }
+}
+
+/** Texts that belong to no item, and texts of an item that has no parts. */
+const itemless: ReadonlySet<string> = new Set(["response.audio", "response.audio.transcript"])
+const partless: ReadonlySet<string> = new Set([
+  "response.output_item",
+  "response.mcp_call_arguments",
+  "response.code_interpreter_call_code"
+])
+
+/** True for a text that belongs to a tool call of the caller's, in pieces or whole. */
 const isToolText = (type: string): boolean =>
-  type === "response.function_call_arguments.delta" ||
-  type === "response.custom_tool_call_input.delta" ||
+  type.startsWith("response.function_call_arguments.") ||
+  type.startsWith("response.custom_tool_call_input.") ||
   type.startsWith("response.shell_call")
 
 const pathOf = (index: unknown): string => (typeof index === "number" ? `output[${index}]` : "output")

@@ -4,10 +4,11 @@
  *
  * @since 0.2.0
  */
-import { type Fields, isFields, memberOf, textOf } from "../../answer/Fields.ts"
+import { type Fields, isFields, memberOf } from "../../answer/Fields.ts"
 import { isToolItem, isToolPart } from "../../answer/ToolCalls.ts"
 import { textOfBytes } from "./Escapes.ts"
 import {
+  areChoices,
   type Form,
   isApart,
   isEmbedding,
@@ -92,7 +93,7 @@ export const completion = table({
   system_fingerprint: isId,
   service_tier: isWord,
   obfuscation: isPadding,
-  choices: isListApart
+  choices: areChoices
 })
 
 /** A list of embeddings, or an answer of no known form. */
@@ -108,6 +109,9 @@ export const error = table({ type: isWord })
 
 /** A value of no known form. */
 export const unknown = table({ id: isId, object: isWord, model: isModel })
+
+/** An event of no response. */
+export const unknownEvent: Known = new Map([...unknown, ["type", isEventType], ["choices", areChoices]])
 
 const item = table({
   id: isId,
@@ -170,7 +174,7 @@ const event = table({
   item_id: isId,
   response_id: isId,
   obfuscation: isPadding,
-  item: new Kinds((value) => itemOf(textOf(value["type"]))),
+  item: isObjectApart,
   part: textPart,
   annotation
 })
@@ -179,7 +183,7 @@ const imageEvent: Known = new Map([...event, ["partial_image_b64", isImage]])
 /** An event that holds a response, which is followed by itself. */
 export const wholeEvent: Known = new Map([...event, ["response", isObjectApart]])
 
-/** An event of a response. */
+/** An event of a response. Its `item` is followed by itself. */
 export const eventOf = (type: string): Known =>
   type === "response.image_generation_call.partial_image" ? imageEvent : event
 
@@ -298,8 +302,9 @@ export class Follower {
       const rule = known.get(name)
       if (typeof rule === "function" && rule(member, judge)) continue
       if (judge.refused !== undefined) return length
-      // The text of a part is the text of the list that it stands in.
-      const place = isItem && (name === "text" || name === "refusal") ? at : at.member(name)
+      // The text of a part is the text of the list that it stands in; that of an object may be told as a string as well.
+      const isOwn = name === "text" ? isItem || rule === undefined : isItem && name === "refusal"
+      const place = isOwn ? at : at.member(name)
       const repeated = rule === "request" ? judge.requested(name) : said
       // The API's own names are no text, and may stand in a path.
       if (place.isOdd && !repeated.has(name)) judge.text(name, path + place.path)

@@ -102,6 +102,27 @@ export const answers = [
     run: judging(rules("HX-[0-9]{4}", 64))
   },
   {
+    name: "items with a text and its end each, events",
+    make: (n: number) =>
+      Array.from({ length: n }, (_, i) => {
+        const place = { output_index: i, item_id: `m${i}`, content_index: 0 }
+        return [
+          { type: "response.output_text.delta", ...place, delta: "x" },
+          { type: "response.output_text.done", ...place, text: "x" }
+        ]
+      }).flat(),
+    run: judging(rules("HX-[0-9]{4}", 16))
+  },
+  {
+    name: "choices with the usage after each, chunks",
+    make: (n: number) =>
+      Array.from({ length: n }, (_, i) => [
+        { id: "c", choices: [{ index: i, delta: { content: "x" }, finish_reason: null }] },
+        { id: "c", choices: [], usage: { total_tokens: i } }
+      ]).flat(),
+    run: judging(rules("HX-[0-9]{4}", 16))
+  },
+  {
     name: "one output text of escapes, chunks",
     make: (n: number) =>
       Array.from({ length: n }, () => ({

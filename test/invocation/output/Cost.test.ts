@@ -4,7 +4,8 @@ import type { OutputRules } from "../../../src/Call.ts"
 import { longestToolCall } from "../../../src/invocation/output/ChatGate.ts"
 import { OutputJudge } from "../../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../../src/invocation/output/StreamGate.ts"
-import { type Chunk, run } from "./gate.ts"
+import { type Chunk, literalRules, make, run } from "./gate.ts"
+import { visitsOf } from "./steps.ts"
 
 /** Rules with a pattern that counts what it is asked to search, and a judge that counts the tools it judges. */
 const counting = (holdBack: number) => {
@@ -98,5 +99,80 @@ describe("log probabilities under a pattern", () => {
         }
     assert.isAtMost(most, 64)
     assert.isAtLeast(all, count - 64)
+  })
+})
+
+describe("the texts, choices and items that are visited", () => {
+  const event = (type: string, i: number, more: object): Chunk => ({
+    type: `response.${type}`,
+    output_index: i,
+    item_id: `m${i}`,
+    content_index: 0,
+    ...more
+  })
+  const usage = (i: number): Chunk => ({ id: "c", choices: [], usage: { total_tokens: i } })
+  const content = (index: number, text: string): Chunk => ({
+    id: "c",
+    choices: [{ index, delta: { content: text }, finish_reason: null }]
+  })
+
+  it.each<[string, (i: number, count: number) => ReadonlyArray<Chunk>]>([
+    [
+      "items with a text each, each told to be done",
+      (i) => [event("output_text.delta", i, { delta: "x sec" }), event("output_text.done", i, { text: "x sec" })]
+    ],
+    [
+      "items with a text each, done once all have begun",
+      (i, count) =>
+        i < count / 2
+          ? [event("output_text.delta", i, { delta: "x" })]
+          : [event("output_text.done", i - count / 2, { text: "x" })]
+    ],
+    [
+      "parts of one item, each told to be done once all have begun",
+      (i, count) =>
+        i < count / 2
+          ? [{ ...event("output_text.delta", 0, { delta: "x" }), content_index: i }]
+          : [{ ...event("content_part.done", 0, {}), content_index: i - count / 2 }]
+    ],
+    [
+      "texts that another kind's end ends not",
+      (i) => [event("output_text.delta", i, { delta: "x" }), event("x.done", 0, {})]
+    ],
+    [
+      "items that are told to be done again and again",
+      (i) => [event("output_text.delta", i, { delta: "x" }), { type: "response.output_item.done", output_index: i % 2 }]
+    ],
+    [
+      "tools that are not complete, and ends of the response",
+      (i) => [
+        event("function_call_arguments.delta", i, { delta: "{" }),
+        { type: "response.incomplete", response: { output: [] } }
+      ]
+    ],
+    ["choices, with the usage after each", (i) => [content(i, "x"), usage(i)]],
+    ["choices that hold something back, with the usage after each", (i) => [content(i, "sec"), usage(i)]],
+    ["members of a delta", (i) => [chunk({ delta: { [`m${i}`]: "sec" } }), usage(i)]],
+    [
+      "members of log probabilities",
+      (i) => [chunk({ delta: { [`m${i}`]: "sec" }, logprobs: { content: [{ token: "x" }] } })]
+    ],
+    [
+      "lists of log probabilities at an odd place",
+      (i) => [chunk({ delta: {}, note: { logprobs: { [`m${i}`]: ["x"] } } })]
+    ]
+  ])("grow with the %s, and no faster", (_, pieces) => {
+    const visits = (count: number): number => {
+      const judge = make(literalRules(["secret"]))
+      const gate = new StreamGate(judge)
+      const chunks = Array.from({ length: count }, (_each, i) => pieces(i, count)).flat()
+      const all = visitsOf(() => {
+        for (const one of chunks) gate.push([one])
+        gate.end()
+      })
+      assert.isUndefined(judge.refused)
+      return all
+    }
+    assert.isAtMost(visits(2000), 30 * 2000)
   })
 })
