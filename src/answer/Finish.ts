@@ -12,23 +12,33 @@ export const isReason = (reason: unknown): reason is string => typeof reason ===
 const failures: ReadonlySet<unknown> = new Set(["failed", "cancelled"])
 
 /**
- * True where an answer, a chunk or an event says that the provider failed: `{ "error": … }`, an event of type `error`,
- * `response.failed` or `response.cancelled`, a response with the status `failed` or `cancelled`, or a choice whose
- * `finish_reason` is `error`.
+ * True where an answer, a chunk or an event says that the provider failed: `{ "error": … }`, an object or an event of type
+ * `error`, `response.failed` or `response.cancelled`, a response with an `error` or the status `failed` or `cancelled`, or a
+ * choice with an `error` or whose `finish_reason` is `error`.
  */
 export const isFailure = (answer: unknown): boolean => {
   if (!isFields(answer)) return false
-  const { choices, error, response, status, type } = answer
+  const { choices, error, object, response, status, type } = answer
   return (
     Boolean(error) ||
     failures.has(status) ||
+    object === "error" ||
     type === "error" ||
     type === "response.failed" ||
     type === "response.cancelled" ||
+    Boolean(memberOf(response, "error")) ||
     failures.has(memberOf(response, "status")) ||
-    (Array.isArray(choices) && choices.some((choice) => memberOf(choice, "finish_reason") === "error"))
+    (Array.isArray(choices) &&
+      choices.some((choice) => memberOf(choice, "finish_reason") === "error" || Boolean(memberOf(choice, "error"))))
   )
 }
+
+/**
+ * How a plain answer of a model ended whose status was 200. What is no JSON object is no answer: a page of a proxy, or an
+ * empty body, failed too.
+ */
+export const endOf = (answer: unknown): "complete" | "failed" =>
+  isFields(answer) && !isFailure(answer) ? "complete" : "failed"
 
 /** Events after which a response is whole, as it came out. */
 const lastEvents: ReadonlySet<unknown> = new Set([

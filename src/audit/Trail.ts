@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { isFailure, StreamFinish } from "../answer/Finish.ts"
+import { endOf, StreamFinish } from "../answer/Finish.ts"
 import { StreamedToolCalls, type ToolCall, toolCallsOf } from "../answer/ToolCalls.ts"
 import { usageOf } from "../answer/Usage.ts"
 import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } from "../Call.ts"
@@ -189,8 +189,7 @@ export class Trail {
 
   /** Takes in a JSON answer: the tools it asks for, then the outcome. */
   answered(reply: Extract<Reply, { readonly _tag: "Json" }>): Result.Result<Reply, EnforcementUnavailable> {
-    const isOver = this.#isOfModel && isFailure(reply.value)
-    const ended = this.end({ result: isOver ? "failed" : "complete", ...this.#told(reply) })
+    const ended = this.end({ result: this.#isOfModel ? endOf(reply.value) : "complete", ...this.#told(reply) })
     return Result.map(ended, () => ({ ...reply, meta: this.#withReceipt(reply.meta) }))
   }
 

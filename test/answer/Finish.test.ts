@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { isFailure, isReason, StreamFinish } from "../../src/answer/Finish.ts"
+import { endOf, isFailure, isReason, StreamFinish } from "../../src/answer/Finish.ts"
 
 describe("the end of a choice", () => {
   it.each([undefined, null, "", false, true, 0, 1, {}, []])("is not %j", (reason) => {
@@ -24,13 +24,28 @@ describe("a failure", () => {
     [{ type: "response.cancelled", response: {} }, true],
     [{ type: "response.completed", response: { status: "cancelled" } }, true],
     [{ type: "response.completed", response: { status: "failed" } }, true],
+    [{ type: "response.completed", response: { status: "completed", error: { message: "x" } } }, true],
+    [{ type: "response.completed", response: { status: "completed", error: null } }, false],
+    [{ object: "error", message: "x", code: 500 }, true],
     [{ choices: [{ finish_reason: "error" }] }, true],
+    [{ choices: [{ finish_reason: "stop", error: { message: "x", code: 502 } }] }, true],
+    [{ choices: [{ finish_reason: "stop", error: null }] }, false],
     [{ choices: [{ finish_reason: "stop" }] }, false],
     ["failed", false],
     [undefined, false]
   ])("%j: %s", (answer, failed) => {
     assert.strictEqual(isFailure(answer), failed)
   })
+})
+
+it.each<[unknown, string]>([
+  [{ choices: [] }, "complete"],
+  [{ error: "x" }, "failed"],
+  ["<html></html>", "failed"],
+  [undefined, "failed"],
+  [[], "failed"]
+])("a plain answer of %j ended: %s", (answer, end) => {
+  assert.strictEqual(endOf(answer), end)
 })
 
 describe("a stream", () => {

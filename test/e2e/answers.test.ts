@@ -199,6 +199,17 @@ describe("the log says how a stream ended", () => {
     ],
     ["failed", "an error", events(chunk({ content: "x" }), { error: { message: "x" } })],
     ["failed", "a named error event", `event: error\ndata: {"message":"x"}\n\n`],
+    ["failed", "an object that is an error", events({ object: "error", message: "x", code: 500 })],
+    [
+      "failed",
+      "a choice with an error",
+      events({ choices: [{ index: 0, finish_reason: "stop", error: { code: 502 } }] })
+    ],
+    [
+      "failed",
+      "a response with an error",
+      events({ type: "response.completed", response: { ...response(), error: { message: "x" } } })
+    ],
     ["failed", "an error event without a name", events({ type: "error", code: "x", message: "x" })],
     [
       "failed",
@@ -218,6 +229,7 @@ describe("the log says how a stream ended", () => {
     ["an error", { error: { message: "x" } }, "failed"],
     ["a response that failed", { ...response(), status: "failed", error: { code: "x", message: "x" } }, "failed"],
     ["a response that was cancelled", { ...response(), status: "cancelled" }, "failed"],
+    ["an object that is an error", { object: "error", message: "x", code: 400 }, "failed"],
     ["an answer", completion({ content: "x" }), "complete"],
     ["a response", { ...response(), error: null }, "complete"]
   ])("and a plain answer that is %s", async (_, value, result) => {
@@ -225,6 +237,17 @@ describe("the log says how a stream ended", () => {
     await client.post("/chat/completions", { body: chat })
     expect((await records("outcome"))[0]).toMatchObject({ result, status: 200 })
   })
+})
+
+it("and of a plain answer that is a page, or nothing, that it failed", async () => {
+  for (const [body, type] of [
+    ["<html></html>", "text/html"],
+    ["", "application/json"]
+  ] as const) {
+    const { client, records } = answering(body, {}, 200, type)
+    await client.chat.completions.create(chat)
+    expect((await records("outcome"))[0]).toMatchObject({ result: "failed", status: 200 })
+  }
 })
 
 describe("a provider's error", () => {
