@@ -48,13 +48,178 @@ const inputOf = (given: unknown): Pick<ToolCall, "text" | "args"> => {
   return { text, args: { input: text } }
 }
 
-/** The tools that a whole answer asks for: of every choice of a chat completion, or of a response's output. */
-export const toolCallsOf = (answer: unknown): ReadonlyArray<ToolCall> => [
-  ...itemsOf(memberOf(answer, "choices")).flatMap((choice, i) =>
-    messageToolCalls(memberOf(choice, "message"), `choices[${i}].message`)
-  ),
-  ...itemsOf(memberOf(answer, "output")).flatMap((item, i) => itemToolCalls(item, `output[${i}]`))
-]
+/**
+ * The tools that a whole answer asks for: of every choice of a chat completion, of a response's output, and of whatever else in
+ * it reads as a call.
+ */
+export const toolCallsOf = (answer: unknown): ReadonlyArray<ToolCall> => {
+  const found = new Found()
+  itemsOf(memberOf(answer, "choices")).forEach((choice, i) =>
+    found.message(memberOf(choice, "message"), `choices[${i}].message`)
+  )
+  found.response(answer)
+  return found.all(answer, "answer")
+}
+
+/** The tools that a chunk of a chat completion asks for beside those that grow with its deltas. */
+export const chunkToolCallsOf = (chunk: unknown): ReadonlyArray<ToolCall> => {
+  const found = new Found()
+  for (const choice of itemsOf(memberOf(chunk, "choices"))) {
+    const index = memberOf(choice, "index")
+    found.skip(memberOf(choice, "delta"), isToolPiece)
+    found.message(memberOf(choice, "message"), `choices[${typeof index === "number" ? index : 0}].message`)
+  }
+  return found.all(chunk, "chunk")
+}
+
+/**
+ * The tools that an event of a response asks for, beside an item that only begins: by its own `name` and arguments, by the
+ * items that it holds whatever its type is, by a response.
+ */
+export const eventToolCallsOf = (event: Fields): ReadonlyArray<ToolCall> => {
+  const found = new Found()
+  const { arguments: args, call_id: call, input, item, item_id: id, name, output_index: index, response } = event
+  const type = textOf(event["type"])
+  const path = outputPath(index)
+  const isHosted = hosted.has(/^response\.(\w+_call)/.exec(type)?.[1] ?? "")
+  if (isHosted) found.read(event)
+  else if (typeof name === "string" && name !== "" && !(isNothing(args) && isNothing(input))) {
+    found.read(event)
+    const kind = isNothing(args) ? "custom_tool_call" : "function_call"
+    found.calls.push(...itemToolCalls({ type: kind, id, call_id: call, name, arguments: args, input }, path))
+  }
+  if (type === "response.output_item.added" && isToolItem(item)) found.read(item)
+  else for (const one of Array.isArray(item) ? item : [item]) found.item(one, path)
+  found.response(response)
+  return found.all(event, "event")
+}
+
+/** Where an item of a response stands. */
+const outputPath = (index: unknown): string => (typeof index === "number" ? `output[${index}]` : "output")
+
+/** What a response repeats of its request, which asks for nothing. */
+const requested = "instructions input tools tool_choice metadata prompt prompt_cache_options text reasoning".split(" ")
+
+/** Members of a call that are its arguments, whatever stands in them. */
+const argumentNames: ReadonlySet<string> = new Set("arguments input args action actions operation".split(" "))
+
+/** Members of a call that hold its name and its arguments. */
+const callHolders: ReadonlySet<string> = new Set("function custom functionCall toolUse".split(" "))
+
+/** The tools that are found in a value: where the API has them, and then wherever else something reads as a call. */
+class Found {
+  readonly calls: Array<ToolCall> = []
+  /** Calls that were read, or are read by somebody else. */
+  readonly #read = new Set<unknown>()
+  /** What holds the name and the arguments of one. */
+  readonly #halves = new Set<unknown>()
+  /** What the request says. */
+  readonly #repeated = new Set<unknown>()
+
+  message(message: unknown, path: string): void {
+    this.calls.push(...messageToolCalls(message, path))
+    this.skip(message, isToolPart)
+  }
+
+  /** Leaves out what a message or a delta has in the places that the API has for calls. */
+  skip(message: unknown, isTool: (part: unknown) => boolean): void {
+    const { content, function_call: legacy, tool_calls: calls } = isFields(message) ? message : ({} as Fields)
+    for (const call of [calls, legacy, ...itemsOf(calls)]) this.read(call)
+    for (const part of Array.isArray(content) ? content : [content]) if (isTool(part)) this.read(part)
+  }
+
+  /** Takes in that a call is read elsewhere. */
+  read(call: unknown): void {
+    if (typeof call === "object" && call !== null) this.#read.add(call)
+  }
+
+  item(item: unknown, path: string): void {
+    this.calls.push(...itemToolCalls(item, path))
+    if (isToolItem(item)) this.read(item)
+    else this.skip({ content: memberOf(item, "content") }, isToolPart)
+  }
+
+  response(response: unknown): void {
+    if (!isFields(response)) return
+    const { object, output } = response
+    if (!Array.isArray(output) && object !== "response") return
+    itemsOf(output).forEach((item, i) => this.item(item, `output[${i}]`))
+    for (const name of requested) this.#repeated.add(response[name])
+  }
+
+  /** All of them, once the rest of `root` was looked through. Nobody can tell what runs a call that stands in an odd place. */
+  all(root: unknown, path: string): ReadonlyArray<ToolCall> {
+    const waiting: Array<readonly [unknown, string]> = [[root, path]]
+    for (const [value, where] of waiting) {
+      if (Array.isArray(value)) {
+        for (const item of value) if (typeof item === "object" && item !== null) waiting.push([item, where])
+        continue
+      }
+      if (!isFields(value)) continue
+      const own = this.#read.has(value) ? [] : readAsCall(value, where)
+      this.#odd(own)
+      const isCall = own.length > 0 || this.#read.has(value)
+      for (const name in value) {
+        const member = value[name]
+        const isObject = typeof member === "object" && member !== null
+        if (!isObject && typeof member !== "string") continue
+        if (isObject && this.#repeated.has(member)) continue
+        if (isCall && argumentNames.has(name)) continue
+        if (isCall && callHolders.has(name) && !this.#halves.has(value) && isObject) {
+          this.read(member)
+          this.#halves.add(member)
+        }
+        if (isCallName(name) && !this.#read.has(member)) {
+          const held = callsIn(name, member, placeOf(where, name))
+          this.#odd(held)
+          for (const one of held.length === 0 ? [] : [member, ...itemsOf(member)]) this.read(one)
+        }
+        if (isObject) waiting.push([member, placeOf(where, name)])
+      }
+    }
+    return this.calls
+  }
+
+  #odd(calls: ReadonlyArray<ToolCall>): void {
+    for (const call of calls) this.calls.push({ fault: "it stands where the API has no tools", ...call })
+  }
+}
+
+/** A member's place as it may be told: that of what holds it, where its name may be content. */
+const placeOf = (path: string, name: string): string =>
+  /^[a-z_][a-z0-9_]{0,40}$/i.test(name) ? `${path}.${name}` : path
+
+/** Names under which readers look for calls: `tool_calls`, `toolCall`, `function_call`, `functionCalls`, `toolUse`, … */
+const isCallName = (name: string): boolean =>
+  name.length >= 7 && name.length <= 14 && /^(?:tool|function)[_-]?(?:calls?|uses?)$/i.test(name)
+
+/** The calls in a member of such a name. Counts and settings have that name too: only those of the API need name no tool. */
+const callsIn = (name: string, value: unknown, path: string): ReadonlyArray<ToolCall> => {
+  const isApi = name === "tool_calls" || name === "function_call"
+  return (Array.isArray(value) ? value : [value])
+    .filter((call) => !isNothing(call) && call !== "" && (isApi || namesTool(call)))
+    .map((call) => toolCallOf(isFields(call) ? callOfPart(call) : call, path))
+}
+
+const namesTool = (call: unknown): boolean =>
+  [call, memberOf(call, "function"), memberOf(call, "custom")].some(
+    (one) => textOf(memberOf(one, "name")) !== "" || textOf(memberOf(one, "toolName")) !== ""
+  )
+
+/** The calls that an object is by itself: by its type, or as a name with arguments. A `program` is also a caller's type. */
+const readAsCall = (value: Fields, path: string): ReadonlyArray<ToolCall> => {
+  const { arguments: args, custom, function: f, name } = value
+  const type = textOf(value["type"])
+  const isCall = isFields(f) || isFields(custom)
+  if (isToolPart(value) && (isCall || type !== "function_call")) return [toolCallOf(callOfPart(value), path)]
+  if (isToolItem(value) && (type !== "program" || value["code"] !== undefined)) return itemToolCalls(value, path)
+  if (hosted.has(type)) return []
+  const isNamed = textOf(name) !== "" && isGiven(args)
+  const isHeld = isGiven(memberOf(f, "arguments")) || typeof memberOf(custom, "input") === "string"
+  return isNamed || (isHeld && namesTool(value)) ? [toolCallOf(value, path)] : []
+}
+
+const isGiven = (args: unknown): boolean => typeof args === "string" || isFields(args)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Chat completions
@@ -75,10 +240,25 @@ export const messageToolCalls = (message: unknown, path: string): ReadonlyArray<
   ]
 }
 
-const toolParts: ReadonlySet<string> = new Set(["tool_use", "tool_call", "tool-call", "function_call"])
+const toolParts: ReadonlySet<string> = new Set([
+  "tool_use",
+  "server_tool_use",
+  "mcp_tool_use",
+  "tool_call",
+  "tool-call",
+  "function_call"
+])
 
-/** True for a part of content that asks its caller to run a tool, as a `tool_use` of Anthropic's messages does. */
-export const isToolPart = (part: unknown): part is Fields => toolParts.has(textOf(memberOf(part, "type")))
+/**
+ * True for a part of content that asks for a tool, as a `tool_use` of Anthropic's messages does, a `{ toolUse }` of Bedrock's
+ * and a `{ functionCall }` of Gemini's.
+ */
+export const isToolPart = (part: unknown): part is Fields =>
+  isFields(part) && (toolParts.has(textOf(part["type"])) || heldIn(part) !== undefined)
+
+/** The call that a part holds under a name of its own. */
+const heldIn = ({ functionCall, toolUse }: Fields): Fields | undefined =>
+  [toolUse, functionCall].find((held): held is Fields => isFields(held) && textOf(held["name"]) !== "")
 
 /** True for such a part, and for one that brings a piece of its arguments. */
 export const isToolPiece = (part: unknown): part is Fields =>
@@ -94,11 +274,17 @@ const partToolCalls = (content: unknown, path: string): ReadonlyArray<ToolCall> 
 
 /** A part as a call of a chat message. An input that is empty yet may come in pieces. */
 const callOfPart = (part: Fields): Fields => {
+  const held = heldIn(part)
+  if (held !== undefined) return { ...callOfPart(held), index: part["index"] }
   const { arguments: args, custom, function: f, id, index, input, name, partial_json: piece } = part
   if (isFields(custom) || isFields(f)) return part
   const given = input ?? args ?? part["args"] ?? piece
   const isEmpty = isFields(given) && Object.keys(given).length === 0
-  return { id, index, function: { name: name ?? part["toolName"], arguments: isEmpty ? "" : given } }
+  return {
+    id: id ?? part["toolUseId"] ?? part["toolCallId"],
+    index,
+    function: { name: name ?? part["toolName"], arguments: isEmpty ? "" : given }
+  }
 }
 
 /** A call of a chat message: `{ id, function: { name, arguments } }`, `{ id, custom: { name, input } }`, or a bare function. */
@@ -398,21 +584,172 @@ export class ToolCallDeltas {
 const hasToolCalls = ({ content, function_call: legacy, tool_calls: calls }: Fields): boolean =>
   !isNothing(calls) || !isNothing(legacy) || isToolPiece(content) || itemsOf(content).some(isToolPiece)
 
-/** Gathers the tools that a stream asks for: of all choices of a chat completion, or of the items of a response. */
+/** True for an event that brings a part of a tool call of the caller's, or all of its arguments. */
+export const isToolText = (type: string): boolean =>
+  type.startsWith("response.function_call_arguments.") ||
+  type.startsWith("response.custom_tool_call_input.") ||
+  type.startsWith("response.shell_call")
+
+/** An item of a response that asks for a tool, and grows with the events of a stream. */
+export class GrowingItem {
+  readonly path: string
+  /** The item as it began. */
+  #begun: Fields | undefined
+  /** Its arguments as the deltas tell them, and the events that tell them whole. */
+  #deltas = ""
+  readonly #whole: Array<Fields> = []
+  #fault: string | undefined
+
+  /** `path` is that of the item: `output[0]`. */
+  constructor(path: string) {
+    this.path = path
+  }
+
+  /** Takes in an event, and the text of its delta. */
+  take(event: Fields, text: string): void {
+    const { item } = event
+    if (text !== "") this.#deltas += text
+    else if (isFields(item)) this.#begun ??= item
+    else if (textOf(event["type"]).endsWith(".done")) this.#whole.push(event)
+  }
+
+  /** Says why it is not one call. */
+  blame(fault: string): void {
+    this.#fault ??= fault
+  }
+
+  /** What somebody has who adds the deltas to what the item began with. */
+  get text(): string {
+    const member = argumentsIn(this.#begun)
+    return (member === undefined ? "" : textOf(memberOf(this.#begun, member))) + this.#deltas
+  }
+
+  /**
+   * The calls that its events say beside `item`, which is the item as it ended, if it did: a reader may put the deltas together,
+   * or take either.
+   */
+  readings(item: unknown): ReadonlyArray<ToolCall> {
+    const { path } = this
+    const begun = this.#begun
+    const said = [item, begun, ...this.#whole]
+    const [name = "", ...others] = new Set(said.map((one) => textOf(memberOf(one, "name"))).filter((one) => one !== ""))
+    const fault = others.length > 0 ? "it names two tools" : this.#fault
+    const calls: Array<ToolCall> =
+      fault === undefined ? [] : [{ id: undefined, name, text: "", args: {}, isText: false, path, fault }]
+    const holder = isToolItem(item) ? item : isToolItem(begun) ? begun : {}
+    const member = argumentsIn(holder)
+    const begunText = member === undefined ? "" : textOf(memberOf(begun, member))
+    const texts = new Set(
+      member === undefined
+        ? []
+        : [this.#deltas, ...[item, ...this.#whole].map((one) => textOf(memberOf(one, member)))].filter(
+            (one) => one !== ""
+          )
+    )
+    // An item that has just begun has no arguments yet; some servers write that as `{}`.
+    const isBlank = /^\s*(?:\{\s*\}\s*)?$/.test(begunText)
+    const isBegun = holder !== item && (member === undefined || !isBlank || texts.size === 0)
+    if (begunText !== "" && !(isBlank && texts.size > 0)) texts.add(begunText)
+    if (isBegun) calls.push(...itemToolCalls(holder, path))
+    if (member === undefined) return calls
+    for (const text of texts)
+      if (text !== holder[member]) calls.push(...itemToolCalls({ ...holder, [member]: text }, path))
+    const added = begunText + this.#deltas
+    if (added !== "" && !texts.has(added))
+      calls.push(...itemToolCalls({ ...holder, [member]: added }, path).filter(({ args }) => args !== undefined))
+    return calls
+  }
+
+  /** It is over, as `item` where that is known: what comes all the same is of it. Its arguments are not kept. */
+  end(item: unknown): void {
+    const last = isToolItem(item) ? item : this.#begun
+    const member = argumentsIn(last)
+    this.#begun = last === undefined || member === undefined ? undefined : { ...last, [member]: "" }
+    this.#deltas = ""
+    this.#whole.length = 0
+  }
+}
+
+/** Which member of an item is a text that its deltas tell. */
+const argumentsIn = (item: Fields | undefined): "arguments" | "input" | undefined =>
+  (["arguments", "input"] as const).find((name) => typeof memberOf(item, name) === "string")
+
+/** Tells of each event of a response which growing item it is of: by its index, and by the item's id. */
+export class GrowingItems {
+  readonly #byIndex = new Map<unknown, GrowingItem>()
+  readonly #byId = new Map<string, GrowingItem>()
+  readonly #open = new Set<GrowingItem>()
+
+  /** Takes in an event; gives the growing item that it is of, if there is one. The event that ends an item is of none. */
+  take(event: Fields, text = textOf(event["delta"])): GrowingItem | undefined {
+    const { item, item_id: given, output_index: index } = event
+    const type = textOf(event["type"])
+    if (type === "response.output_item.done" || isFields(event["response"])) return undefined
+    const id = textOf(given) || textOf(memberOf(item, "id"))
+    const named = id === "" ? undefined : this.#byId.get(id)
+    const isText = isToolText(type)
+    let growing = index === undefined ? named : (this.#byIndex.get(index) ?? named)
+    if (growing !== undefined && !this.#open.has(growing) && !isText) growing = undefined
+    if (growing === undefined) {
+      // Arguments that are told whole, without an item, are judged by themselves.
+      if (type === "response.output_item.added" ? !isToolItem(item) : !isText || !type.endsWith(".delta"))
+        return undefined
+      growing = new GrowingItem(outputPath(index))
+      this.#byIndex.set(index, growing)
+    }
+    if (type === "response.output_item.added") {
+      if (id !== "") this.#byId.set(id, growing)
+    } else if (
+      named !== undefined &&
+      (named !== growing || (index !== undefined && this.#byIndex.get(index) !== named))
+    )
+      growing.blame("its events are of two items")
+    this.#open.add(growing)
+    growing.take(event, text)
+    return growing
+  }
+
+  /** The growing item at an index. */
+  at(index: unknown): GrowingItem | undefined {
+    const growing = this.#byIndex.get(index)
+    return growing !== undefined && this.#open.has(growing) ? growing : undefined
+  }
+
+  /** Ends an item: as `item`, where it is known how. */
+  end(growing: GrowingItem, item: unknown): void {
+    if (this.#open.delete(growing)) growing.end(item)
+  }
+
+  /** Those that did not end. */
+  get open(): ReadonlySet<GrowingItem> {
+    return this.#open
+  }
+}
+
+/**
+ * Gathers the tools that a stream asks for, each once: of all choices of a chat completion, or of a response. A call is often told
+ * several times: by its deltas, by an event of its own, and by the answer as a whole.
+ */
 export class StreamedToolCalls {
   readonly #choices = new Map<unknown, ToolCallDeltas>()
-  readonly #items: Array<ToolCall> = []
+  readonly #items = new GrowingItems()
+  /** What was told at once, each time by itself. */
+  readonly #told: Array<ReadonlyArray<ToolCall>> = []
+  /** By which the call of an item is known, by the item's own id, and by its place. */
+  readonly #ids = new Map<string, string>()
+  readonly #places = new Map<string, string>()
 
   /** Takes in a chunk, or an event. */
   add(chunk: unknown): void {
     if (!isFields(chunk)) return
-    if (chunk["type"] === "response.output_item.done") {
-      const index = chunk["output_index"]
-      this.#items.push(...itemToolCalls(chunk["item"], typeof index === "number" ? `output[${index}]` : "output"))
-    }
-    const choices = chunk["choices"]
-    if (!Array.isArray(choices)) return
-    for (const choice of choices as ReadonlyArray<unknown>) {
+    const { choices, type } = chunk
+    if (Array.isArray(choices)) this.#chat(chunk, choices)
+    else if (typeof type === "string") this.#event(chunk)
+    else this.#tell(toolCallsOf(chunk))
+  }
+
+  #chat(chunk: Fields, choices: ReadonlyArray<unknown>): void {
+    for (const choice of choices) {
       const delta = memberOf(choice, "delta")
       if (!isFields(delta) || !hasToolCalls(delta)) continue
       const index = memberOf(choice, "index")
@@ -421,13 +758,71 @@ export class StreamedToolCalls {
         this.#choices.set(index, (deltas = new ToolCallDeltas(`choices[${typeof index === "number" ? index : 0}]`)))
       deltas.add(delta)
     }
+    this.#tell(chunkToolCallsOf(chunk))
+  }
+
+  #event(event: Fields): void {
+    const { item, output_index: index, response } = event
+    this.#know(item, outputPath(index))
+    itemsOf(memberOf(response, "output")).forEach((one, i) => this.#know(one, outputPath(i)))
+    this.#tell(eventToolCallsOf(event))
+    this.#items.take(event)
+    const growing = event["type"] === "response.output_item.done" ? this.#items.at(index) : undefined
+    if (growing === undefined) return
+    for (const call of growing.readings(item)) this.#tell([call])
+    this.#items.end(growing, item)
+  }
+
+  #know(item: unknown, path: string): void {
+    const { call_id: call, id } = isFields(item) ? item : ({} as Fields)
+    const known = textOf(call) || textOf(id)
+    if (known === "") return
+    if (typeof id === "string") this.#ids.set(id, known)
+    this.#places.set(path, known)
+  }
+
+  #tell(calls: ReadonlyArray<ToolCall>): void {
+    if (calls.length > 0) this.#told.push(calls)
   }
 
   /** The tools so far: of each choice in the order that the model began them. */
   get calls(): ReadonlyArray<ToolCall> {
-    return [...[...this.#choices.values()].flatMap(({ all }) => all.map(({ call }) => call)), ...this.#items]
+    const counts = new Map<string, number>()
+    const calls: Array<ToolCall> = []
+    const growing = [...this.#choices.values()].map(({ all }) => all.map(({ call }) => call))
+    const open = [...this.#items.open].flatMap((item) => item.readings(undefined).map((call) => [call]))
+    for (const told of [...growing, ...this.#told, ...open]) {
+      // A list that says a call twice asks for two.
+      const mine = new Map<string, number>()
+      for (const call of told) {
+        const key = this.#keyOf(call)
+        const count = (mine.get(key) ?? 0) + 1
+        mine.set(key, count)
+        if (count <= (counts.get(key) ?? 0)) continue
+        counts.set(key, count)
+        calls.push(call)
+      }
+    }
+    return calls
+  }
+
+  /** What two tellings of one call have in common: its id, or else its place; and what a reader would run. */
+  #keyOf({ args, fault, id, name, path, text }: ToolCall): string {
+    const known = id === undefined ? this.#places.get(path) : (this.#ids.get(id) ?? id)
+    const place = known ?? path.replace(".message.", ".")
+    return JSON.stringify([known === undefined, place, name, fault, args === undefined ? text : sorted(args)])
   }
 }
+
+/** A value with the members of each object in one order. */
+const sorted = (value: unknown): unknown =>
+  Array.isArray(value)
+    ? value.map(sorted)
+    : isFields(value)
+      ? Object.entries(value)
+          .toSorted(([one], [other]) => (one < other ? -1 : 1))
+          .map(([name, member]) => [name, sorted(member)])
+      : value
 
 const none: ReadonlyArray<string> = []
 

@@ -315,3 +315,44 @@ describe("a stream", () => {
     )
   })
 })
+
+describe("a call that a stream tells several times is one", () => {
+  const item = { type: "function_call", id: "fc_1", call_id: "c_1", name: "look", arguments: '{"a":1}' }
+  const begun = { type: "response.output_item.added", output_index: 0, item: { ...item, arguments: "" } }
+  const delta = { type: "response.function_call_arguments.delta", output_index: 0, item_id: "fc_1", delta: '{"a":1}' }
+  const args = { type: "response.function_call_arguments.done", output_index: 0, name: "look", arguments: '{"a": 1}' }
+  const done = { type: "response.output_item.done", output_index: 0, item }
+  const whole = { type: "response.completed", response: { object: "response", output: [item] } }
+  const chat = (choice: object) => ({ choices: [{ index: 0, ...choice }] })
+  const call = { index: 0, id: "c_1", type: "function", function: { name: "look", arguments: '{"a":1}' } }
+  it.each<[string, ReadonlyArray<object>]>([
+    ["as the API tells it", [begun, delta, { ...args, item_id: "fc_1" }, done, whole]],
+    ["without the item's id", [begun, delta, args, done, whole]],
+    ["with arguments that are empty at first", [{ ...begun, item: { ...item, arguments: "{}" } }, delta, done]],
+    ["by its deltas", [begun, delta]],
+    ["by its arguments alone", [args]],
+    ["by the response alone", [whole]],
+    [
+      "by events of tomorrow",
+      [
+        { ...done, type: "response.output_item.updated" },
+        { ...whole, type: "x" }
+      ]
+    ],
+    ["by deltas and a message", [chat({ delta: { tool_calls: [call] } }), chat({ message: { tool_calls: [call] } })]]
+  ])("%s", (_, events) => {
+    const calls = new StreamedToolCalls()
+    for (const event of events) calls.add(event)
+    assert.deepStrictEqual(
+      calls.calls.map(({ args, name }) => ({ args, name })),
+      [{ args: { a: 1 }, name: "look" }]
+    )
+  })
+
+  it("but one with other arguments, and one of another id, are others", () => {
+    const calls = new StreamedToolCalls()
+    for (const one of [item, { ...item, arguments: "{}" }, { ...item, id: "fc_2", call_id: "c_2" }])
+      calls.add({ ...done, item: one })
+    assert.strictEqual(calls.calls.length, 3)
+  })
+})

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { answers, type Tally } from "./answers.ts"
+import { answers, records, type Tally } from "./answers.ts"
 import { styles } from "./answerStyles.ts"
 
 const count = 1200
@@ -19,4 +19,8 @@ describe("of a random answer in any style", () => {
     )
     assert.deepStrictEqual(rare, [], JSON.stringify([...tally]))
   })
+})
+
+it("the log has the same tools of a random answer, however it is told, and the gate refuses those that it denies", () => {
+  assert.isAbove(records(0, count), count / 2)
 })

@@ -4,6 +4,7 @@
  */
 import { assert } from "@effect/vitest"
 import * as Result from "effect/Result"
+import { StreamedToolCalls, type ToolCall, toolCallsOf } from "../../src/answer/ToolCalls.ts"
 import type { OutputRules } from "../../src/Call.ts"
 import { judgeAnswer } from "../../src/invocation/output/AnswerGate.ts"
 import { OutputJudge } from "../../src/invocation/output/OutputJudge.ts"
@@ -286,4 +287,68 @@ const one = async (seed: number, tally: Tally): Promise<void> => {
 /** Runs answers of these seeds. */
 export const answers = async (from: number, until: number, tally: Tally): Promise<void> => {
   for (let seed = from; seed < until; seed++) await one(seed, tally)
+}
+
+// The log: the same tools, however an answer is told.
+
+/** Tellings of a response that leave out what others repeat. */
+const tellings: ReadonlyArray<(event: Json) => Json | undefined> = [
+  (event) => event,
+  // The items, as they end.
+  (event) => (event["type"] === "response.output_item.done" ? event : undefined),
+  // An event that nobody knows.
+  (event) =>
+    event["type"] === "response.output_item.done" ? { ...event, type: "response.output_item.updated" } : undefined,
+  // The response, once it is over.
+  (event) => (event["type"] === "response.completed" ? { ...event, type: "response.incomplete" } : undefined),
+  // Items that begin, and their arguments.
+  (event) => (/output_item\.added|function_call_arguments\.delta/.test(String(event["type"])) ? event : undefined),
+  (event) => (/output_item\.added|function_call_arguments\.done/.test(String(event["type"])) ? event : undefined)
+]
+
+const told = (random: Random, style: Style, said: ReadonlyArray<Said>): ReadonlyArray<unknown> => {
+  if (style.name === "Responses") {
+    const telling = random.pick(tellings)
+    return style.stream(random, said).flatMap((event) => telling(event) ?? [])
+  }
+  if (random.chance(0.6)) return style.stream(random, said)
+  // Whole messages, in chunks.
+  const { choices, ...whole } = style.whole(random, said)
+  return (choices as ReadonlyArray<Json>).map((choice) => ({ ...whole, choices: [choice] }))
+}
+
+const recordsOf = (calls: ReadonlyArray<ToolCall>): ReadonlyArray<string> =>
+  calls
+    .map(({ args, fault, name }) => {
+      const isAllowed = args !== undefined && fault === undefined && !isDenied(name, args["city"])
+      return `${name} ${JSON.stringify(args)} ${isAllowed ? "allow" : "deny"}`
+    })
+    .toSorted()
+
+/** Tells answers of these seeds in several ways: the log has the same tools of each, and the gate refuses what the log denies. */
+export const records = (from: number, until: number): number => {
+  let seen = 0
+  for (let seed = from; seed < until; seed++) {
+    const random = new Random(seed)
+    const style = random.pick(styles)
+    const said = answerOf(random, style.most, random.pick([undefined, "tool", "argument"] as const))
+    const whole = style.whole(random, said)
+    const plain = recordsOf(toolCallsOf(whole))
+    const chunks = told(random, style, said)
+    const streamed = new StreamedToolCalls()
+    for (const chunk of chunks) streamed.add(chunk)
+    const about = `seed ${seed}: ${style.name}: ${JSON.stringify(chunks)}`
+    assert.deepStrictEqual(recordsOf(streamed.calls), plain, about)
+    const isDeniedByLog = plain.some((record) => record.endsWith("deny"))
+    const whenPlain = judgeOf(judges[1]!)
+    judgeAnswer(whole, whenPlain)
+    assert.strictEqual(whenPlain.refused !== undefined, isDeniedByLog, about)
+    const judge = judgeOf(judges[1]!)
+    const gate = new StreamGate(judge)
+    gate.push(chunks)
+    gate.end()
+    assert.strictEqual(judge.refused !== undefined, isDeniedByLog, about)
+    seen += plain.length
+  }
+  return seen
 }

@@ -3,6 +3,7 @@
  * an object, and as the name of a member. What stands there before passes as it came.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { StreamedToolCalls, toolCallsOf } from "../../src/answer/ToolCalls.ts"
 import type { OutputRules } from "../../src/Call.ts"
 import { judgeAnswer } from "../../src/invocation/output/AnswerGate.ts"
 import { OutputJudge } from "../../src/invocation/output/OutputJudge.ts"
@@ -72,6 +73,31 @@ const own = textsOf(request).filter((text) => text.includes(denied))
 const said = (chunks: ReadonlyArray<unknown>): string =>
   own.reduce((text, one) => text.replaceAll(JSON.stringify(one), ""), JSON.stringify(chunks))
 
+/** A denied tool, as calls are written. */
+const tools: ReadonlyArray<Json> = [
+  { type: "function_call", call_id: "c", name: "pay", arguments: "{}" },
+  { name: "pay", arguments: "{}" },
+  { id: "c", type: "function", function: { name: "pay", arguments: "{}" } },
+  { type: "tool_use", name: "pay", input: {} }
+]
+/** A second name at the place of another call is part of that call's. */
+const isPay = ({ name }: { readonly name: string }): boolean => name.includes("pay")
+
+/** What the request said, and the arguments of another tool, are no place of an answer's for tools. */
+const isNoAnswer = (path: Path): boolean => {
+  const [first] = path[0] === "response" ? path.slice(1) : path
+  return requested.has(first) || path.some((key) => argumentNames.has(key))
+}
+const requested: ReadonlySet<unknown> = new Set([
+  "instructions",
+  "metadata",
+  "reasoning",
+  "text",
+  "tool_choice",
+  "tools"
+])
+const argumentNames: ReadonlySet<string | number> = new Set(["action", "actions", "arguments", "input", "operation"])
+
 describe.each(recorded)("in $name", ({ stream, whole }) => {
   it("what is allowed passes as it came", () => {
     assert.isUndefined(judged(whole))
@@ -102,6 +128,32 @@ describe.each(recorded)("in $name", ({ stream, whole }) => {
           )
         }
     })
+    assert.isAbove(turn, 20)
+  })
+
+  it("a denied tool in the place of any value is refused, and in the log", () => {
+    const places = [
+      ...[...placesOf(whole)].map((path) => ({ path, at: -1 })),
+      ...stream.flatMap((chunk, at) => [...placesOf(chunk)].map((path) => ({ path, at })))
+    ]
+    let turn = 0
+    for (const { at, path } of places) {
+      if (isNoAnswer(path)) continue
+      const planted = tools[turn++ % tools.length]
+      const about = `${at} ${path.join(".")}: ${JSON.stringify(planted)}`
+      if (at < 0) {
+        const answer = replaced(whole, path, planted)
+        assert.isDefined(judged(answer), about)
+        assert.isTrue(toolCallsOf(answer).some(isPay), about)
+        continue
+      }
+      const chunks = stream.with(at, replaced(stream[at], path, planted) as Json)
+      const { free, refused } = read(chunks)
+      if (refused === undefined || JSON.stringify(free).includes('"pay"')) assert.fail(about)
+      const log = new StreamedToolCalls()
+      for (const chunk of chunks) log.add(chunk)
+      assert.isTrue(log.calls.some(isPay), about)
+    }
     assert.isAbove(turn, 20)
   })
 })

@@ -5,13 +5,14 @@
  * @since 0.2.0
  */
 import { type Fields, isFields, itemsOf, textOf } from "../../answer/Fields.ts"
-import { itemToolCalls, messageToolCalls } from "../../answer/ToolCalls.ts"
+import { messageToolCalls, toolCallsOf } from "../../answer/ToolCalls.ts"
 import type { OutputJudge } from "./OutputJudge.ts"
 import * as Texts from "./Texts.ts"
 
 /** Judges the answer of a model. */
 export const judgeAnswer = (answer: unknown, judge: OutputJudge): void => {
   if (isFields(answer)) judge.model(answer["model"])
+  for (const call of toolCallsOf(answer)) judge.toolCall(call)
   if (isFields(answer) && Array.isArray(answer["choices"])) judgeCompletion(answer, judge)
   else if (isFields(answer) && (Array.isArray(answer["output"]) || answer["object"] === "response"))
     judgeResponse(answer, judge)
@@ -28,7 +29,9 @@ export const judgeToolAnswer = (answer: unknown, judge: OutputJudge): void => {
 
 /** Judges the error that a provider answers with: its body, or the event of a stream. */
 export const judgeError = (error: unknown, judge: OutputJudge): void => {
-  if (judge.seeks) new Texts.Follower(judge).follow(error, "error", "error", Texts.error)
+  if (!judge.seeks) return
+  for (const call of toolCallsOf(error)) judge.toolCall(call)
+  new Texts.Follower(judge).follow(error, "error", "error", Texts.error)
 }
 
 /**
@@ -71,10 +74,7 @@ const judgeCompletion = (answer: Fields, judge: OutputJudge): void => {
     if (!isFields(choice)) return judge.length(texts.follow(choice, "text", path), path)
     const { message } = choice
     let length = 0
-    for (const call of messageToolCalls(message, `${path}.message`)) {
-      judge.toolCall(call)
-      length += call.text.length
-    }
+    for (const { text } of messageToolCalls(message, `${path}.message`)) length += text.length
     length += texts.follow(choice, "choice", path, Texts.wholeChoice)
     if (isFields(message) && isFields(message["audio"])) {
       const { data, transcript } = message["audio"]
@@ -85,14 +85,13 @@ const judgeCompletion = (answer: Fields, judge: OutputJudge): void => {
 }
 
 /**
- * Judges a response of the Responses API. What it repeats of the request (`instructions`, `tools`, …) is the caller's own.
+ * Judges the texts of a response of the Responses API. What it repeats of the request (`instructions`, `tools`, …) is the caller's own.
  */
 export const judgeResponse = (response: Fields, judge: OutputJudge): void => {
   const texts = new Texts.Follower(judge)
   let length = 0
   itemsOf(response["output"]).forEach((item, i) => {
     const path = `output[${i}]`
-    for (const call of itemToolCalls(item, path)) judge.toolCall(call)
     // Texts of one kind are one, as a reader puts them together.
     const type = isFields(item) ? textOf(item["type"]) : ""
     const told = texts.follow(item, `output.${Texts.kindOf(type, judge)}`, path, Texts.itemOf(type))

@@ -6,7 +6,7 @@
 import { createHash, type Hash } from "node:crypto"
 import { type Fields, isFields, itemsOf, memberOf } from "../../answer/Fields.ts"
 import { isReason } from "../../answer/Finish.ts"
-import { type GrowingToolCall, isToolPiece, ToolCallDeltas } from "../../answer/ToolCalls.ts"
+import { chunkToolCallsOf, type GrowingToolCall, isToolPiece, ToolCallDeltas } from "../../answer/ToolCalls.ts"
 import { boundary } from "./DeniedTexts.ts"
 import { type OutputJudge, placeOf } from "./OutputJudge.ts"
 import { besides, formedLike, indexKey, piecesOf, retold } from "./Piece.ts"
@@ -41,6 +41,7 @@ export class ChatGate {
   take(chunk: Fields, free: Array<unknown>): void {
     const judge = this.#judge
     judge.model(chunk["model"])
+    for (const call of chunkToolCallsOf(chunk)) judge.toolCall(call)
     this.#others.follow(chunk, "chunk", "chunk", Texts.completion)
     if (judge.refused !== undefined) return
     const choices = choicesOf(chunk["choices"])

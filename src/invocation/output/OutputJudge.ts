@@ -150,15 +150,9 @@ export class OutputJudge {
     this.texts(args, path)
     if (this.#refused !== undefined) return
     if (fault !== undefined)
-      return this.#response(path, `the answer asks for a tool${named(name)}, and nobody can tell which: ${fault}`)
+      return this.#response(path, `the answer asks for a tool${named(name)}, and nobody can tell what runs: ${fault}`)
     if (args === undefined || this.#asked.tool(name, args) !== "allow")
       this.#response(path, `the answer asks for a tool${named(name)} that policy does not allow with these arguments`)
-  }
-
-  /** Tool calls stand where the API has none: a reader may run them all the same. */
-  oddTools(calls: unknown, path: string): void {
-    if (Array.isArray(calls) && calls.length === 0) return
-    this.#response(path, `the answer asks for tools in ${path}, where the API has none`)
   }
 
   #response(path: string, message: string): void {

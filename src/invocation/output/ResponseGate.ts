@@ -6,7 +6,7 @@
  * @since 0.2.0
  */
 import { type Fields, isFields, itemsOf, memberOf, textOf } from "../../answer/Fields.ts"
-import { isToolItem, itemToolCalls } from "../../answer/ToolCalls.ts"
+import { eventToolCallsOf, type GrowingItem, GrowingItems, isToolItem, isToolText } from "../../answer/ToolCalls.ts"
 import { isSpoken, judgeResponse } from "./AnswerGate.ts"
 import { longestToolCall } from "./ChatGate.ts"
 import { boundary } from "./DeniedTexts.ts"
@@ -26,17 +26,10 @@ interface Spoken {
   isOver: boolean
 }
 
-/** An item that asks for a tool and is not complete. */
+/** What is held back of an item that asks for a tool and is not complete. */
 interface Held {
-  /** As findings tell it. */
-  readonly path: string
   readonly events: Array<Fields>
   characters: number
-  /** The item as it began. */
-  begun: unknown
-  /** Its arguments as the deltas tell them, and the events that tell them whole. */
-  deltas: string
-  readonly whole: Array<Fields>
 }
 
 /** See the file's first paragraph. */
@@ -52,8 +45,8 @@ export class ResponseGate {
   readonly #joined: JoinedTexts
   /** Texts that go on as they are, or not at all. */
   readonly #others: Texts.Follower
-  /** By {@link indexKey}. */
-  readonly #held = new Map<string, Held>()
+  readonly #items = new GrowingItems()
+  readonly #held = new Map<GrowingItem, Held>()
   #heldCharacters = 0
   #characters = 0
   #isOver = false
@@ -67,16 +60,17 @@ export class ResponseGate {
   /** Takes in an event, and adds to `free` what may go on. */
   take(event: Fields, free: Array<unknown>): void {
     const judge = this.#judge
-    const { delta, item, output_index: index, response } = event
-    const at = indexKey(index)
+    const { delta, response } = event
     const type = textOf(event["type"])
     if (isFields(response)) judge.model(response["model"])
     if (judge.refused !== undefined) return
-    if (type === "response.output_item.done") return this.#itemDone(event, at, free)
+    if (type === "response.output_item.done") return this.#itemDone(event, free)
+    if (isFields(response) && !beginnings.has(type)) this.#end(free)
+    for (const call of eventToolCallsOf(event)) judge.toolCall(call)
+    if (judge.refused !== undefined) return
     const isDelta = type.endsWith(".delta")
-    const begins = type === "response.output_item.added" ? isToolItem(item) : isDelta && isToolText(type)
-    const isOfItem = (index !== undefined && index !== null) || isToolText(type)
-    if (begins || (isOfItem && this.#held.has(at))) return this.#hold(event, type, at, free)
+    const growing = this.#items.take(event, isDelta ? piecesOf(delta).join("") : "")
+    if (growing !== undefined) return this.#hold(event, type, growing, free)
     if (isDelta && piecesOf(delta).length > 0) return this.#delta(event, type, delta, free)
     if (isFields(response)) return this.#whole(event, response, type, free)
     if (type.endsWith(".done")) this.#done(event, type.slice(0, -".done".length), free)
@@ -88,10 +82,9 @@ export class ResponseGate {
   /** The stream is over: tool calls that never became complete are judged as far as they came. */
   end(free: Array<unknown>): void {
     this.#flushAll(free)
-    for (const [at, held] of this.#held) {
+    for (const growing of this.#items.open) {
       if (this.#judge.refused !== undefined) return
-      this.#judgeHeld(held, undefined)
-      this.#release(at, held, free)
+      this.#complete(growing, undefined, free)
     }
   }
 
@@ -236,53 +229,48 @@ export class ResponseGate {
     const judge = this.#judge
     const output = itemsOf(response["output"])
     const isEnd = !beginnings.has(type)
-    if (isEnd && !this.#isOver) {
-      this.#isOver = true
-      this.#flushAll(free)
-    }
     if (judge.refused === undefined) judgeResponse(response, judge)
     this.#follow(event, type, Texts.wholeEvent)
     if (isEnd)
       output.forEach((item, index) => {
-        const at = indexKey(index)
-        const held = this.#held.get(at)
+        const growing = this.#items.at(index)
         // What the response tells whole was judged with it.
-        if (held === undefined || !isToolItem(item)) return
-        this.#judgeHeld(held, item)
-        this.#release(at, held, free)
+        if (growing !== undefined && isToolItem(item)) this.#complete(growing, item, free)
       })
     if (judge.refused === undefined) free.push(event)
   }
 
+  /** The response is over: lets go what is held back of its texts, once. */
+  #end(free: Array<unknown>): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#flushAll(free)
+  }
+
   /** Keeps what is told of an item until it is complete and judged; where nothing is denied it goes on at once. */
-  #hold(event: Fields, type: string, at: string, free: Array<unknown>): void {
+  #hold(event: Fields, type: string, growing: GrowingItem, free: Array<unknown>): void {
     const judge = this.#judge
-    const known = this.#held.get(at)
-    const place = known?.path ?? pathOf(event["output_index"])
-    const held = known ?? { path: place, events: [], characters: 0, begun: undefined, deltas: "", whole: [] }
+    const place = growing.path
+    const held = this.#held.get(growing) ?? { events: [], characters: 0 }
     const { delta, item } = event
-    const key = `${Texts.kindOf(type, judge)}.${at}`
+    const key = `${Texts.kindOf(type, judge)}.${place}`
     const others = typeof delta === "string" ? event : { ...event, delta: besides(delta) }
     let length = this.#others.follow(others, key, "event", Texts.toolEvent)
     if (isFields(item)) length += this.#followItem(item, key)
     const isDelta = type.endsWith(".delta")
     const text = isDelta ? piecesOf(delta).join("") : ""
-    if (isFields(item) && !isDelta) held.begun ??= item
-    else if (text !== "") {
+    if (text !== "") {
       length += text.length
-      held.deltas += text
       // It waits with the item, and goes on with a text of its own kind.
       if (!isToolText(type)) {
         const { channel } = this.#spoken(event, type.slice(0, -".delta".length))
         const found = channel.whole(text)
         if (found !== undefined) judge.found(found, channel.path)
       }
-    } else if (type.endsWith(".done")) held.whole.push(event)
-    if (text !== "") {
       this.#characters += text.length
       judge.length(this.#characters, place)
     }
-    this.#held.set(at, held)
+    this.#held.set(growing, held)
     if (!judge.holdsTools) return void (judge.refused === undefined && free.push(event))
     held.events.push(event)
     held.characters += length + 1
@@ -295,55 +283,29 @@ export class ResponseGate {
       )
   }
 
-  #itemDone(event: Fields, at: string, free: Array<unknown>): void {
+  #itemDone(event: Fields, free: Array<unknown>): void {
     const judge = this.#judge
-    const held = this.#held.get(at)
     const { item, output_index: index } = event
     this.#done(event, "response.output_item", free)
     if (judge.refused !== undefined) return
-    const path = pathOf(index)
-    for (const call of itemToolCalls(item, path)) judge.toolCall(call)
+    for (const call of eventToolCallsOf(event)) judge.toolCall(call)
     this.#follow(event, textOf(event["type"]))
-    if (held !== undefined) {
-      this.#judgeHeld(held, item)
-      this.#release(at, held, free)
-    }
+    const growing = this.#items.at(index)
+    if (growing !== undefined) this.#complete(growing, item, free)
     if (judge.refused === undefined) free.push(event)
   }
 
-  /** Judges what the events of an item say beside the item itself: a reader may put the deltas together, or take either. */
-  #judgeHeld({ begun, deltas, path, whole }: Held, item: unknown): void {
+  /** Judges what the events of an item say beside the item itself, and lets them go. */
+  #complete(growing: GrowingItem, item: unknown, free: Array<unknown>): void {
     const judge = this.#judge
-    const said = [item, begun, ...whole]
-    const [name = "", ...others] = new Set(said.map((one) => textOf(memberOf(one, "name"))).filter((one) => one !== ""))
-    if (others.length > 0)
-      judge.toolCall({ id: undefined, name, text: "", args: {}, isText: false, path, fault: "it names two tools" })
-    const holder = isToolItem(item) ? item : isToolItem(begun) ? begun : {}
-    const member = ["arguments", "input"].find((name) => typeof holder[name] === "string")
-    const texts = new Set(
-      member === undefined
-        ? []
-        : [deltas, ...said.map((one) => textOf(memberOf(one, member)))].filter((one) => one !== "")
-    )
-    // An item that has just begun has no arguments yet.
-    const isBegun = holder !== item && (member === undefined || holder[member] !== "" || texts.size === 0)
-    if (isBegun) for (const call of itemToolCalls(holder, path)) judge.toolCall(call)
-    if (member === undefined) return judge.text(deltas, path)
-    for (const text of texts)
-      if (text !== holder[member])
-        for (const call of itemToolCalls({ ...holder, [member]: text }, path)) judge.toolCall(call)
-    // A reader may add the deltas to what the item began with.
-    const added = textOf(memberOf(begun, member)) + deltas
-    if (texts.has(added)) return
-    judge.text(added, path)
-    for (const call of itemToolCalls({ ...holder, [member]: added }, path))
-      if (call.args !== undefined) judge.toolCall(call)
-  }
-
-  #release(at: string, held: Held, free: Array<unknown>): void {
-    if (this.#judge.refused !== undefined) return
+    judge.text(growing.text, growing.path)
+    for (const call of growing.readings(item)) judge.toolCall(call)
+    if (judge.refused !== undefined) return
+    this.#items.end(growing, item)
+    const held = this.#held.get(growing)
+    if (held === undefined) return
     for (const event of held.events) free.push(event)
-    this.#held.delete(at)
+    this.#held.delete(growing)
     this.#heldCharacters -= held.characters
   }
 }
@@ -381,12 +343,6 @@ const partless: ReadonlySet<string> = new Set([
   "response.mcp_call_arguments",
   "response.code_interpreter_call_code"
 ])
-
-/** True for a text that belongs to a tool call of the caller's, in pieces or whole. */
-const isToolText = (type: string): boolean =>
-  type.startsWith("response.function_call_arguments.") ||
-  type.startsWith("response.custom_tool_call_input.") ||
-  type.startsWith("response.shell_call")
 
 const pathOf = (index: unknown): string => (typeof index === "number" ? `output[${index}]` : "output")
 

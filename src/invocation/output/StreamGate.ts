@@ -8,6 +8,7 @@
  * @since 0.2.0
  */
 import { type Fields, isFields } from "../../answer/Fields.ts"
+import { toolCallsOf } from "../../answer/ToolCalls.ts"
 import { ChatGate } from "./ChatGate.ts"
 import type { OutputJudge } from "./OutputJudge.ts"
 import { ResponseGate } from "./ResponseGate.ts"
@@ -36,6 +37,7 @@ export class StreamGate {
       const hasChoices = isFields(chunk) && hasMembers(chunk["choices"])
       if (!isFields(chunk) || (typeof chunk["type"] !== "string" && !hasChoices && !Array.isArray(chunk["choices"]))) {
         // A chunk of no known form is searched whole, and each text in it across chunks.
+        for (const call of toolCallsOf(chunk)) this.#judge.toolCall(call)
         this.#others.follow(chunk, "chunk", "chunk", Texts.unknown)
         if (this.#judge.refused === undefined) free.push(chunk)
       } else if (typeof chunk["type"] !== "string") this.#chat.take(chunk, free)

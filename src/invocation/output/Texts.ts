@@ -5,7 +5,7 @@
  * @since 0.2.0
  */
 import { type Fields, isFields, memberOf } from "../../answer/Fields.ts"
-import { isToolItem, isToolPart } from "../../answer/ToolCalls.ts"
+import { isToolPart } from "../../answer/ToolCalls.ts"
 import { textOfBytes } from "./Escapes.ts"
 import {
   areChoices,
@@ -293,8 +293,6 @@ export class Follower {
   ): number {
     const judge = this.#judge
     const known = kinds instanceof Kinds ? kinds.of(value) : kinds
-    const isUnread = known === nothing || known === textPart
-    if (isUnread && said === none && asksForTool(value)) judge.oddTools(value, path + at.path)
     let length = 0
     for (const name in value) {
       const member = value[name]
@@ -308,8 +306,6 @@ export class Follower {
       const repeated = rule === "request" ? judge.requested(name) : said
       // The API's own names are no text, and may stand in a path.
       if (place.isOdd && !repeated.has(name)) judge.text(name, path + place.path)
-      if (rule === undefined && said === none && (name === "tool_calls" || name === "function_call"))
-        judge.oddTools(member, path + place.path)
       if (rule === undefined && (name === "logprobs" || name === "bytes")) this.#spelled(name, member, place, path)
       const next = typeof rule === "object" ? rule : nothing
       const told = name === "logprobs" && rule === undefined ? 0 : this.#value(member, place, path, next, repeated)
@@ -333,6 +329,3 @@ export class Follower {
 }
 
 const none: ReadonlySet<string> = new Set()
-
-/** True for what a reader may take for a tool to run, at a place where the API has none. A `program` is also a caller's type. */
-const asksForTool = (value: Fields): boolean => isToolPart(value) || (value["type"] !== "program" && isToolItem(value))

@@ -19,6 +19,11 @@ const item = (type: string, more: object, done: object = more) => [
 ]
 const args = (delta: string) => ({ type: "response.function_call_arguments.delta", output_index: 0, delta })
 
+const whole = (more: object, type = "response.function_call_arguments.done") => ({ type, item_id: "fc_1", ...more })
+const pay = { type: "function_call", id: "fc_1", call_id: "c", name: "pay", arguments: "{}" }
+const opened = item("function_call", { id: "fc_1", name: "look", arguments: "" }).slice(0, 1)
+const looked = item("function_call", { id: "fc_1", name: "look", arguments: "{}" }).slice(1)
+
 describe("a denied tool in a stream", () => {
   it.each<[string, ReadonlyArray<Chunk>]>([
     ["as the API tells it", [call("pay", "", { index: 0, id: "a" }), call(undefined, "{}"), over]],
@@ -72,6 +77,38 @@ describe("a denied tool in a stream", () => {
     ["to be approved", item("mcp_approval_request", { name: "pay", server_label: "s", arguments: "{}" })],
     ["of tomorrow", item("pay_call", {})],
     ["in an unknown event", [{ type: "tomorrow", tool_calls: [{ name: "pay" }] }]],
+    ["whose arguments are told without its item", [whole({ output_index: 0, name: "pay", arguments: "{}" })]],
+    [
+      "whose arguments are told at another place",
+      [...opened, whole({ output_index: 1, name: "pay", arguments: "{}" }), ...looked]
+    ],
+    [
+      "whose input is told without its item",
+      [whole({ name: "pay", input: "x" }, "response.custom_tool_call_input.done")]
+    ],
+    ["in an item that never ends", [{ type: "response.output_item.added", output_index: 0, item: pay }]],
+    ["in an item that begins without arguments", item("function_call", { name: "pay", arguments: "" }).slice(0, 1)],
+    ["in an event of tomorrow", [{ type: "response.output_item.updated", output_index: 0, item: pay }]],
+    [
+      "in a list of an event",
+      [
+        { type: "response.items", item: [pay] },
+        { type: "response.items", items: [pay] }
+      ]
+    ],
+    ["in an annotation", [{ type: "response.output_text.annotation.added", output_index: 0, annotation: pay }]],
+    ["in a part", [{ type: "response.content_part.added", output_index: 0, part: pay }]],
+    ["in a delta that is an object", [{ type: "response.output_text.delta", output_index: 0, delta: pay }]],
+    ["in a message that begins", item("message", { content: [{ type: "tool_use", name: "pay" }] }).slice(0, 1)],
+    ["deep in an item", item("reasoning", { summary: [{ more: [{ name: "pay", arguments: "{}" }] }] }).slice(1)],
+    ["beside an item that begins", [{ ...opened[0]!, more: { function: { name: "pay", arguments: "{}" } } }]],
+    ["in a response that goes on", [{ type: "response.in_progress", response: { output: [pay] } }]],
+    ["in a delta, as tool_call", [said({ tool_call: { function: { name: "pay", arguments: "{}" } } }), over]],
+    ["in a delta, as toolCalls", [said({ toolCalls: [{ function: { name: "pay", arguments: "{}" } }] }), over]],
+    ["in a delta, as toolUse", [said({ toolUse: { name: "pay" } }), over]],
+    ["as Bedrock tells it", [said({ content: [{ toolUse: { toolUseId: "a", name: "pay", input: {} } }] }), over]],
+    ["as Gemini tells it", [said({ content: [{ functionCall: { name: "pay", args: {} } }] }), over]],
+    ["as a server_tool_use", [said({ content: [{ type: "server_tool_use", id: "a", name: "pay", input: {} }] }), over]],
     ["as a tool_use", [said({ content: [{ type: "tool_use", id: "a", name: "pay", input: { a: 1 } }] }), over]],
     ["as a tool_use that is no list", [said({ content: { type: "tool_use", name: "pay", input: {} } }), over]],
     [
@@ -117,6 +154,39 @@ describe("a denied tool in a stream", () => {
     assert.isDefined(run(strict, [...broken, ...whole]).refused)
     assert.isUndefined(run(strict, [...broken.slice(0, 1), args("{"), args("}"), ...whole]).refused)
   })
+})
+
+describe("what is no tool in a stream", () => {
+  it.each<[string, ReadonlyArray<Chunk>]>([
+    [
+      "a tool that is offered",
+      [{ type: "response.created", response: { tools: [{ type: "function", name: "pay" }] } }]
+    ],
+    [
+      "a call that the request repeats",
+      [{ type: "response.completed", response: { object: "response", instructions: [pay], output: [] } }]
+    ],
+    [
+      "a call that the provider runs",
+      [
+        ...item("mcp_call", { id: "m", name: "pay", arguments: "{}" }),
+        { type: "response.mcp_call_arguments.done", item_id: "m", output_index: 0, name: "pay", arguments: "{}" }
+      ]
+    ],
+    ["a count", [{ ...said({}), usage: { server_tool_use: { web_search_requests: 1 }, tool_use: { count: 1 } } }]],
+    ["what a tool is given", item("function_call", { name: "look", arguments: '{"name":"pay","arguments":"{}"}' })]
+  ])("%s passes", (_, chunks) => {
+    const { free, refused } = run(strict, chunks)
+    assert.isUndefined(refused)
+    assert.deepStrictEqual(free, chunks)
+  })
+})
+
+it("arguments that are told at the place of another item are a violation", () => {
+  const other = { type: "response.function_call_arguments.delta", output_index: 1, item_id: "fc_1", delta: "{}" }
+  assert.include(run(strict, [...opened, other, ...looked]).refused?.message, "two items")
+  const late = [...opened, ...looked, { ...args("x"), item_id: "fc_1" }]
+  assert.isDefined(run(strict, late).refused)
 })
 
 describe("allowed tools in a stream", () => {
