@@ -14,7 +14,12 @@ import sdkParameters from "./openai-parameters.json" with { type: "json" }
  * What stands at a place of a request: an object with these members (lists are stepped through); a value, where there are none;
  * or what is the customer's own, `open`: metadata, a schema, the variables of a prompt, the arguments of a tool.
  */
-export type Shape = "open" | { readonly [name: string]: Shape }
+export type Shape = "open" | Members
+
+/** The members that an object may have, by their names. */
+export interface Members {
+  readonly [name: string]: Shape
+}
 
 /** A tool as `allowed_tools` names it; the types leave it open, and policies read it. */
 const allowedTool: Shape = { type: {}, name: {}, server_label: {}, function: { name: {} }, custom: { name: {} } }
@@ -24,36 +29,36 @@ const gatewayParameters: Shape = Object.fromEntries(modelChoosers.map((name) => 
 
 /** Some servers read the tools of an item or of a part of one; the types leave them open, and policies read them. */
 const bringing: Shape = {
-  tools: sdkParameters.tools as Shape,
+  tools: { ...(sdkParameters.input.tools as Members), ...(sdkParameters.tools as Members) },
   functions: sdkParameters.functions as Shape
 }
 const item: Shape = {
-  ...(sdkParameters.input as Exclude<Shape, "open">),
+  ...(sdkParameters.input as Members),
   ...bringing,
-  content: { ...(sdkParameters.input.content as Exclude<Shape, "open">), ...bringing },
-  output: { ...(sdkParameters.input.output as Exclude<Shape, "open">), ...bringing }
+  content: { ...(sdkParameters.input.content as Members), ...bringing },
+  output: { ...(sdkParameters.input.output as Members), ...bringing }
 }
 
 /** Every parameter of `chat.completions`, `responses`, `completions` and `embeddings`, all in one. */
-export const apiParameters: Exclude<Shape, "open"> = {
-  ...(sdkParameters as Exclude<Shape, "open">),
+export const apiParameters: Members = {
+  ...(sdkParameters as Members),
   ...gatewayParameters,
   input: item,
   instructions: item,
   messages: {
-    ...(sdkParameters.messages as Exclude<Shape, "open">),
+    ...(sdkParameters.messages as Members),
     ...bringing,
-    content: { ...(sdkParameters.messages.content as Exclude<Shape, "open">), ...bringing }
+    content: { ...(sdkParameters.messages.content as Members), ...bringing }
   },
   tool_choice: {
-    ...(sdkParameters.tool_choice as Exclude<Shape, "open">),
+    ...(sdkParameters.tool_choice as Members),
     allowed_tools: { mode: {}, tools: allowedTool },
     tools: allowedTool
   }
 }
 
 /** A shape with parameters that a policy names as well, `provider.order` or `x_items[].name`, where it does not know them. */
-export const withNamed = (shape: Exclude<Shape, "open">, names: ReadonlyArray<string>): Exclude<Shape, "open"> =>
+export const withNamed = (shape: Members, names: ReadonlyArray<string>): Members =>
   names.reduce(
     (known, name) =>
       added(
@@ -63,7 +68,7 @@ export const withNamed = (shape: Exclude<Shape, "open">, names: ReadonlyArray<st
     shape
   )
 
-const added = (shape: Exclude<Shape, "open">, [step, ...rest]: ReadonlyArray<string>): Exclude<Shape, "open"> => {
+const added = (shape: Members, [step, ...rest]: ReadonlyArray<string>): Members => {
   if (step === undefined) return shape
   const known = Object.hasOwn(shape, step) ? shape[step] : undefined
   // A policy's odd spelling of a known name does not make it another one.

@@ -1,10 +1,12 @@
 /**
  * Which tools a request brings, wherever they stand in it: one pure reading of chat completions and responses, for policy
- * and for downgrades. It knows the places and types of the `openai` package 7.59 (a test compares them with its types). A
- * place that it cannot read is reported as such, so that who bounds tools can refuse it.
+ * and for downgrades. It knows the places, types and members of the `openai` package 7.59 (tests compare them with its types). A
+ * place that it cannot read is reported as such, so that who bounds tools can refuse it: a member that those types do not
+ * know and that speaks of tools, and whatever reads as the definition of a tool where none belongs.
  *
  * @since 0.2.0
  */
+import { apiParameters, type Members } from "./ApiParameters.ts"
 import type { Json, JsonObject } from "./CanonicalJson.ts"
 import { isArray, isObject } from "./Json.ts"
 
@@ -127,8 +129,9 @@ export const toolsOf = (params: JsonObject): RequestTools => {
   for (const member of itemLists) readItems(at(params, member), draft)
   readChoice(at(params, "tool_choice"), draft)
   readChoice(at(params, "function_call"), draft, "function")
-  for (const path of Object.keys(params))
-    if (path === "prompt" || (soundsLikeTools.test(path) && !members.has(path))) unread(at(params, path), draft)
+  for (const name of Object.keys(params))
+    if (name === "prompt") unread(at(params, name), draft)
+    else if (!places.has(name)) readMember({ path: "", value: params }, name, apiParameters, "request", draft)
   kept.set(params, draft)
   return draft
 }
@@ -156,33 +159,22 @@ const impliedBy: ReadonlyArray<readonly [member: string, type: string]> = [
   ["multi_agent", "multi_agent"]
 ]
 
-/** Members of a request whose names speak of tools, and that are read here or bring none. */
-const members: ReadonlySet<string> = new Set([
-  "tools",
-  "functions",
-  "tool_choice",
-  "function_call",
-  "parallel_tool_calls",
-  "max_tool_calls"
-])
+/** The members of a request that are read as what they are. */
+const places: ReadonlySet<string> = new Set(["tools", "functions", "tool_choice", "function_call", ...itemLists])
 
-/** Any other member of such a name may bring tools: servers have their own ways (`plugins`, `mcp_servers`). */
+/** A member of such a name that the API does not have may bring tools: servers have their own ways (`plugins`, `mcp_servers`). */
 const soundsLikeTools = /tool|function|plugin|mcp/iu
 
-/** Types of parts that speak of tools: of items, of calls that were made, and of who may make one. */
-const callTypes: ReadonlySet<string> = new Set([
-  ...bringingItems,
-  ...otherItems,
-  ...namedTypes,
-  "mcp",
-  "tool_result",
-  "tool_use"
-])
+/** Texts in messages of other servers that say which call they are about. */
+const callReferences: ReadonlySet<string> = new Set(["tool_use_id", "tool_name"])
 
-const at = (holder: JsonObject, path: string): Located => ({ path, value: memberOf(holder, path) })
+/** Types of parts that speak of tools: of items, of calls that were made, and of who may make one. */
+const callTypes: ReadonlySet<string> = new Set([...bringingItems, ...otherItems, "tool_result", "tool_use"])
+
+const at = (params: JsonObject, name: string): Located => below({ path: "", value: params }, name)
 
 const below = ({ path, value }: Located, name: string): Located => ({
-  path: `${path}.${name}`,
+  path: path === "" ? name : `${path}.${name}`,
   value: isObject(value) ? memberOf(value, name) : null
 })
 
@@ -209,12 +201,9 @@ const readList = ({ path, value }: Located, draft: Draft, implied?: string): voi
 }
 
 const readDefinition = (element: Located, draft: Draft, implied?: string): void => {
-  const inner = below(element, "tools")
-  const own = below(element, "type").value
-  const isGroup = own === "namespace" && isArray(inner.value)
+  const isGroup = below(element, "type").value === "namespace" && isArray(below(element, "tools").value)
   draft.tools.push(toolAt(element, isGroup ? "group" : "definition", implied))
-  if (isArray(inner.value)) for (const each of elementsOf(inner)) readDefinition(each, draft)
-  else if (inner.value !== null) draft.misshapen.push(inner)
+  readInside(element, toolShape, "tool", draft)
 }
 
 const readImplied = ({ path, value }: Located, type: string, draft: Draft): void => {
@@ -241,32 +230,139 @@ const readItems = (items: Located, draft: Draft): void => {
   for (const item of elementsOf(items)) {
     if (isArray(item.value)) draft.unread.push(item)
     if (!isObject(item.value)) continue
-    const type = memberOf(item.value, "type")
-    if (type !== null && !(typeof type === "string" && (bringingItems.has(type) || otherItems.has(type))))
+    const type = memberOf(item.value, "type") ?? "message"
+    if (typeof type !== "string" || !(bringingItems.has(type) || otherItems.has(type)) || readsAsTool(item.value))
       draft.unread.push(item)
-    readInside(item, draft)
+    const shape = typeof type === "string" && otherItems.has(type) && !messages.has(type) ? itemShape : messageShape
+    readInside(item, shape, "item", draft)
   }
 }
 
-/**
- * What an item or a part of one brings, however deep: some servers read the tools of a message, and an item as a part of it.
- * Parts have many types that bring none; one that speaks of tools and that nobody knows may bring some.
- */
-const readInside = (holder: Located, draft: Draft): void => {
-  const { value } = holder
-  if (isArray(value)) for (const part of elementsOf(holder)) readPart(part, draft)
-  if (!isObject(value)) return
-  readList(below(holder, "tools"), draft, memberOf(value, "type") === "mcp_list_tools" ? "mcp" : undefined)
-  readList(below(holder, "functions"), draft, "function")
-  for (const name of Object.keys(value))
-    if (name !== "tools" && name !== "functions") readPart(below(holder, name), draft)
+/** Types of items that are messages. */
+const messages: ReadonlySet<string> = new Set(["message", "agent_message"])
+
+// Which members the API has, and which of them are the customer's own (`open`): nothing is looked for in those.
+
+const membersAt = (...path: ReadonlyArray<string>): Members =>
+  path.reduce<Members>((shape, name) => {
+    const inner = Object.hasOwn(shape, name) ? shape[name] : undefined
+    return inner === undefined || inner === "open" ? {} : inner
+  }, apiParameters)
+
+const toolShape: Members = {
+  ...membersAt("functions"),
+  ...membersAt("input", "tools"),
+  ...membersAt("tools"),
+  filters: { ...membersAt("tools", "filters"), filters: membersAt("tools", "filters") }
 }
 
-const readPart = (part: Located, draft: Draft): void => {
-  const type = isObject(part.value) ? memberOf(part.value, "type") : null
-  if (typeof type === "string" && soundsLikeTools.test(type) && !callTypes.has(type)) draft.unread.push(part)
-  readInside(part, draft)
+const itemShape: Members = membersAt("input")
+
+const messageShape: Members = {
+  ...membersAt("messages"),
+  content: { ...membersAt("input", "content"), ...membersAt("messages", "content") },
+  // Some servers take the arguments of a call as the object that they are.
+  function_call: { name: {}, arguments: "open" },
+  tool_calls: {
+    ...membersAt("messages", "tool_calls"),
+    function: { name: {}, arguments: "open" },
+    custom: { name: {}, input: "open" }
+  }
 }
+
+const usedToolShape: Members = { input: "open" }
+
+/** What an object is inside of. In an `item` there may be calls, which look like tools. */
+type Inside = "request" | "tool" | "choice" | "item" | "call"
+
+/** What brings tools below an object or a list, however deep. */
+const readInside = (holder: Located, shape: Members, inside: Inside, draft: Draft): void => {
+  if (isObject(holder.value))
+    for (const name of Object.keys(holder.value)) readMember(holder, name, shape, inside, draft)
+}
+
+const readMember = (holder: Located, name: string, shape: Members, inside: Inside, draft: Draft): void => {
+  const member = below(holder, name)
+  const { value } = member
+  const known = Object.hasOwn(shape, name) ? shape[name] : undefined
+  if (value === null || known === "open") return
+  if (name === "tools")
+    readBrought(member, below(holder, "type").value === "mcp_list_tools" ? "mcp" : undefined, inside, draft)
+  else if (name === "functions") readBrought(member, "function", inside, draft)
+  else if (known === undefined && speaksOfTools(name, value)) draft.unread.push(member)
+  else if (isObject(value)) readObject(member, known ?? {}, known === undefined ? undefined : name, inside, draft)
+  else if (isArray(value)) readElements(member, known ?? {}, known === undefined ? undefined : name, inside, draft)
+}
+
+const readElements = (list: Located, shape: Members, name: string | undefined, inside: Inside, draft: Draft): void => {
+  for (const element of elementsOf(list))
+    if (isObject(element.value)) readObject(element, shape, name, inside, draft)
+    else if (isArray(element.value)) readElements(element, shape, name, inside, draft)
+}
+
+/** An object below a member that the API knows by `name`, or below one that it does not know. */
+const readObject = (object: Located, shape: Members, name: string | undefined, inside: Inside, draft: Draft): void => {
+  const isBody = name !== undefined && nested.includes(name)
+  if ((inside === "tool" || inside === "choice") && isBody) readInside(object, shape, inside, draft)
+  else if (inside === "item" && name !== undefined && calls.has(name)) readCall(object, shape, draft)
+  else if (inside === "call" && isBody) readCall(object, shape, draft)
+  else if (readsAsTool(object.value)) draft.unread.push(object)
+  else if (inside === "item") readPart(object, shape, draft)
+  else readInside(object, shape, inside, draft)
+}
+
+/** Members of a message that hold calls which were made. */
+const calls: ReadonlySet<string> = new Set(["tool_calls", "function_call"])
+
+/** A call has the name of a tool and arguments; with a schema it is a tool. */
+const readCall = (call: Located, shape: Members, draft: Draft): void => {
+  if (hasSchema(call.value)) draft.unread.push(call)
+  else readInside(call, shape, "call", draft)
+}
+
+/**
+ * A part of an item, however deep: some servers read the tools of a message, and an item as a part of it. Parts have many types
+ * that bring none; one that speaks of tools and that nobody knows may bring some.
+ */
+const readPart = (part: Located, shape: Members, draft: Draft): void => {
+  const type = below(part, "type").value
+  if (typeof type === "string" && soundsLikeTools.test(type) && !callTypes.has(type)) draft.unread.push(part)
+  readInside(part, type === "tool_use" ? { ...shape, ...usedToolShape } : shape, "item", draft)
+}
+
+/** `tools` and `functions` are read as such wherever they stand, known there or not. */
+const readBrought = (list: Located, implied: string | undefined, inside: Inside, draft: Draft): void => {
+  if (inside === "choice") readChoices(list, draft)
+  else if (inside !== "tool") readList(list, draft, implied)
+  else if (isArray(list.value)) for (const each of elementsOf(list)) readDefinition(each, draft, implied)
+  else draft.misshapen.push(list)
+}
+
+/** Whether a member that the API does not have may bring tools, by its name. */
+const speaksOfTools = (name: string, value: Json): boolean =>
+  (soundsLikeTools.test(name) && !(callReferences.has(name) && typeof value === "string")) ||
+  (name === "custom" && isObject(value) && memberOf(value, "name") !== null)
+
+/** Whether an object looks like the definition of a tool, in any spelling that servers have. */
+const readsAsTool = (value: Json): boolean => {
+  if (!isObject(value)) return false
+  const type = memberOf(value, "type")
+  if (typeof type === "string" && (namedTypes.has(type) || hostedTypes.has(type) || type === "namespace")) return true
+  return hasSchema(value) || nested.some((name) => isObject(memberOf(value, name)))
+}
+
+/** Whether an object has a schema of arguments: beside a name, or one that says what properties there are. */
+const hasSchema = (value: Json): boolean =>
+  isObject(value) &&
+  schemas.some((name) => {
+    const schema = memberOf(value, name)
+    return (
+      schema !== null && (memberOf(value, "name") !== null || (isObject(schema) && Object.hasOwn(schema, "properties")))
+    )
+  })
+
+/** What servers call the schema of a tool's arguments. */
+const schemas: ReadonlyArray<string> = ["parameters", "input_schema", "inputSchema"]
 
 const readChoice = (choice: Located, draft: Draft, implied?: string): void => {
   const { value } = choice
@@ -275,15 +371,23 @@ const readChoice = (choice: Located, draft: Draft, implied?: string): void => {
     draft.unread.push(choice)
     return
   }
-  const lists = [below(choice, "tools"), below(below(choice, "allowed_tools"), "tools")].filter(
-    (list) => list.value !== null
-  )
-  if (memberOf(value, "type") !== "allowed_tools") draft.tools.push(toolAt(choice, "choice", implied))
-  else if (lists.length === 0) draft.unread.push(choice)
-  for (const list of lists) {
-    if (!isArray(list.value)) draft.misshapen.push(list)
-    for (const each of elementsOf(list))
-      draft.tools.push(toolAt(each, below(each, "type").value === "namespace" ? "group" : "choice"))
+  const isList = memberOf(value, "type") === "allowed_tools"
+  if (!isList) draft.tools.push(toolAt(choice, "choice", implied))
+  else if (below(choice, "tools").value === null && below(below(choice, "allowed_tools"), "tools").value === null)
+    draft.unread.push(choice)
+  readInside(choice, choiceShape, "choice", draft)
+}
+
+const choiceShape: Members = { ...toolShape, ...membersAt("tool_choice"), ...membersAt("function_call") }
+
+/** Entries of a choice. A namespace by its name alone chooses tools that nobody sees; with tools inside, those. */
+const readChoices = (list: Located, draft: Draft): void => {
+  if (!isArray(list.value)) draft.misshapen.push(list)
+  for (const each of elementsOf(list)) {
+    const inner = below(each, "tools").value
+    const isGroup = below(each, "type").value === "namespace" && isArray(inner) && inner.length > 0
+    draft.tools.push(toolAt(each, isGroup ? "group" : "choice"))
+    readInside(each, choiceShape, "choice", draft)
   }
 }
 

@@ -41,11 +41,17 @@ const bringing: Readonly<Record<string, ReadonlyArray<readonly [params: JsonObje
     [{ tools: [{ type: "custom", name: "rm" }] }, "tools[0].name"],
     [{ tools: [{ name: "rm" }] }, "tools[0].name"]
   ],
-  "tools[].function": [[{ tools: [{ function: { name: "rm" } }] }, "tools[0].function.name"]],
+  "tools[].function": [
+    [{ tools: [{ function: { name: "rm" } }] }, "tools[0].function.name"],
+    [{ tools: [{ type: "function", function: { name: "x", tools: [flatRm] } }] }, "tools[0].function.tools[0].name"]
+  ],
   "tools[].tools": [
     [{ tools: [namespace] }, "tools[0].tools[0].name"],
     [{ tools: [{ type: "namespace", name: "a", tools: [namespace] }] }, "tools[0].tools[0].tools[0].name"],
-    [{ tools: [{ ...flatRm, name: "x", tools: [flatRm] }] }, "tools[0].tools[0].name"]
+    [{ tools: [{ ...flatRm, name: "x", tools: [flatRm] }] }, "tools[0].tools[0].name"],
+    [{ tools: [{ ...namespace, tools: [], functions: [flatRm] }] }, "tools[0].functions[0].name"],
+    [{ tools: [{ type: "function", name: "x", functions: [flatRm] }] }, "tools[0].functions[0].name"],
+    [{ tools: [{ type: "function", name: "x", extra: [{ tools: [flatRm] }] }] }, "tools[0].extra[0].tools[0].name"]
   ],
   functions: [[{ functions: [{ name: "rm" }] }, "functions[0].name"]],
   "input[].tools": [
@@ -78,14 +84,26 @@ const bringing: Readonly<Record<string, ReadonlyArray<readonly [params: JsonObje
     })
   ],
   "input[].tools[].tools": [
-    [{ input: [{ type: "additional_tools", tools: [namespace] }] }, "input[0].tools[0].tools[0].name"]
+    [{ input: [{ type: "additional_tools", tools: [namespace] }] }, "input[0].tools[0].tools[0].name"],
+    [
+      { input: [{ type: "additional_tools", tools: [{ ...namespace, tools: [], functions: [flatRm] }] }] },
+      "input[0].tools[0].functions[0].name"
+    ]
   ],
   tool_choice: [
     [{ tool_choice: flatRm }, "tool_choice.name"],
     [{ tool_choice: { type: "custom", custom: { name: "rm" } } }, "tool_choice.custom.name"]
   ],
   "tool_choice.function": [[{ tool_choice: rm }, "tool_choice.function.name"]],
-  "tool_choice.tools": [[{ tool_choice: { type: "allowed_tools", tools: [flatRm] } }, "tool_choice.tools[0].name"]],
+  "tool_choice.tools": [
+    [{ tool_choice: { type: "allowed_tools", tools: [flatRm] } }, "tool_choice.tools[0].name"],
+    [{ tool_choice: { type: "allowed_tools", tools: [namespace] } }, "tool_choice.tools[0].tools[0].name"],
+    [{ tool_choice: { type: "allowed_tools", tools: [], functions: [flatRm] } }, "tool_choice.functions[0].name"],
+    [
+      { tool_choice: { type: "function", function: { name: "x", tools: [flatRm] } } },
+      "tool_choice.function.tools[0].name"
+    ]
+  ],
   "tool_choice.allowed_tools": [],
   "tool_choice.allowed_tools.tools": [
     [
@@ -218,6 +236,122 @@ describe("a name", () => {
     assert.deepStrictEqual(
       read?.types.map(({ value }) => value),
       ["function", "web_search"]
+    )
+  })
+})
+
+describe("a member that the API does not have", () => {
+  const definition = { name: "rm", description: "x", input_schema: { type: "object", properties: {} } }
+  /** Where a member may stand: each with the path of the place. */
+  const places: ReadonlyArray<readonly [path: string, put: (members: JsonObject) => JsonObject]> = [
+    ["tools[0].", (members) => ({ tools: [{ type: "function", name: "x", ...members }] })],
+    ["tools[0].function.", (members) => ({ tools: [{ type: "function", function: { name: "x", ...members } }] })],
+    ["tools[0].format.", (members) => ({ tools: [{ type: "custom", name: "x", format: members }] })],
+    ["tools[0].tools[0].", (members) => ({ tools: [{ ...namespace, tools: [{ ...flatRm, ...members }] }] })],
+    ["functions[0].", (members) => ({ functions: [{ name: "x", ...members }] })],
+    ["tool_choice.", (members) => ({ tool_choice: { ...flatRm, ...members } })],
+    [
+      "tool_choice.tools[0].",
+      (members) => ({ tool_choice: { type: "allowed_tools", tools: [{ ...flatRm, ...members }] } })
+    ],
+    ["messages[0].", (members) => ({ messages: [{ role: "user", content: "x", ...members }] })],
+    [
+      "messages[0].content[0].",
+      (members) => ({ messages: [{ role: "user", content: [{ type: "text", ...members }] }] })
+    ],
+    [
+      "messages[0].tool_calls[0].function.",
+      (members) => ({
+        messages: [{ tool_calls: [{ type: "function", function: { name: "x", arguments: "{}", ...members } }] }]
+      })
+    ],
+    ["input[0].", (members) => ({ input: [{ type: "message", role: "user", ...members }] })],
+    ["input[0].", (members) => ({ input: [{ type: "reasoning", ...members }] })],
+    [
+      "input[0].tools[0].",
+      (members) => ({ input: [{ type: "additional_tools", tools: [{ ...flatRm, ...members }] }] })
+    ],
+    ["text.format.", (members) => ({ text: { format: { type: "text", ...members } } })],
+    ["extra_body.", (members) => ({ extra_body: members })],
+    ["", (members) => members]
+  ]
+
+  it.each<[string, JsonObject]>([
+    ["a name that speaks of tools", { tool_definitions: "[]" }],
+    ["another one", { tool_defs: [] }],
+    ["another one", { input_tools: [flatRm] }],
+    ["another one", { Tools: [flatRm] }],
+    ["another one", { mcp_servers: {} }],
+    ["another one", { custom: { name: "rm" } }],
+    ["a tool by its type", { extra: flatRm }],
+    ["a tool of the provider", { extra: [{ type: "web_search" }] }],
+    ["a tool by its schema", { extra: [definition] }],
+    ["tools by their names", { extra: { rm: { input_schema: definition.input_schema } } }],
+    ["a tool deeper down", { extra: { more: [[{ deep: [rm] }]] } }]
+  ])("that may bring tools is told wherever it stands: %s", (_name, members) => {
+    for (const [path, put] of places) {
+      const { tools, unread } = toolsOf(put(members))
+      const told = [...unread, ...tools.flatMap(({ names }) => names)].map((each) => each.path)
+      assert.isTrue(
+        told.some((each) => each === path.slice(0, -1) || each.startsWith(`${path}${Object.keys(members)[0]!}`)),
+        `${path} ${JSON.stringify(members)}: ${told.join(", ")}`
+      )
+    }
+  })
+
+  it("and that brings none is left alone, as what belongs to the customer is", () => {
+    const schema: JsonObject = {
+      type: "object",
+      properties: { tools: { type: "array" }, function: { type: "function", name: "x" }, mcp_servers: {} }
+    }
+    for (const [path, put] of places) {
+      const plain = {
+        extra: { a: [{ b: 1, name: "x", description: "y", type: "text" }] },
+        cache_control: { type: "x" }
+      }
+      assert.deepStrictEqual(toolsOf(put(plain)).unread, [], path)
+    }
+    for (const params of [
+      { tools: [{ type: "function", function: { name: "x", parameters: schema } }] },
+      { tools: [{ type: "function", name: "x", parameters: schema, output_schema: schema }] },
+      {
+        tools: [{ type: "mcp", server_label: "x", headers: { "x-tools": "a" }, allowed_tools: { tool_names: ["a"] } }]
+      },
+      { functions: [{ name: "x", parameters: schema }] },
+      { input: [{ type: "mcp_list_tools", tools: [{ name: "x", input_schema: schema, annotations: { tools: [] } }] }] },
+      { input: [{ type: "tool_search_call", arguments: { tools: ["x"], function: "y" } }] },
+      {
+        messages: [
+          { role: "assistant", tool_calls: [{ ...rm, id: "c", function: { name: "x", arguments: { tools: [1] } } }] },
+          { role: "assistant", function_call: { name: "x", arguments: { functions: 1 } } },
+          { role: "assistant", content: [{ type: "tool_use", id: "c", name: "x", input: { tools: [rm] } }] },
+          {
+            role: "user",
+            content: [{ type: "tool_result", tool_use_id: "c", content: [{ type: "text", text: "x" }] }]
+          },
+          { role: "tool", tool_name: "x", tool_call_id: "c", content: "x" }
+        ]
+      },
+      { metadata: { tools: "x" }, response_format: { type: "json_schema", json_schema: { name: "x", schema } } },
+      { text: { format: { type: "json_schema", name: "x", schema } } },
+      { data_sources: [{ type: "azure_search", parameters: { endpoint: "x" } }] }
+    ] satisfies ReadonlyArray<JsonObject>)
+      assert.deepStrictEqual(toolsOf(params).unread, [], JSON.stringify(params))
+  })
+
+  it("a namespace by its name alone is no tool that a choice may name", () => {
+    const choices = (tools: Json) => toolsOf({ tool_choice: { type: "allowed_tools", tools } }).tools
+    for (const tools of [[{ type: "namespace", name: "n" }], [{ type: "namespace", name: "n", tools: [] }]])
+      assert.deepStrictEqual(
+        choices(tools).map(({ names, role }) => [role, names]),
+        [["choice", []]]
+      )
+    assert.deepStrictEqual(
+      choices([namespace]).map(({ names, role }) => [role, names.length]),
+      [
+        ["group", 0],
+        ["choice", 1]
+      ]
     )
   })
 })

@@ -11,7 +11,7 @@ import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
 import { argumentsOf, toolCallOf } from "../answer/ToolCalls.ts"
 import { Call, type CallOptions, type Committed, type Lineage, type Receipt, Reply } from "../Call.ts"
-import { edited, type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
+import { contentOf, edited, type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
 import { Content } from "../Content.ts"
 import { askedInCourse, inCourseOf, stepsInCourseOf } from "../CurrentCall.ts"
 import type { Violation } from "../Decision.ts"
@@ -60,6 +60,8 @@ interface RunOptions {
   /** Whose end the tool is not run after, besides the session's. */
   readonly life?: Life | undefined
   readonly isText?: boolean
+  /** The arguments as they were parsed from what a model wrote, where the handler gets them so. */
+  readonly written?: JsonObject | undefined
   /** The call whose answer asked for it. Default: the one in whose course it is asked for. */
   readonly askedBy?: Lineage | undefined
 }
@@ -90,7 +92,10 @@ const run = async (session: Session, name: string, args: unknown, options: RunOp
     return Effect.provideService(
       Effect.flatMap(Pipeline, (pipeline) => pipeline.run(call)),
       CurrentHandler,
-      (committed) => handle(committed, handler, over)
+      (committed) => {
+        const fault = notHeld(committed, options.written)
+        return fault === undefined ? handle(committed, handler, over) : Effect.fail(fault)
+      }
     )
   })
   const exit = await session.runtime().runPromiseExit(judged, { scheduler, signal: options.signal })
@@ -117,6 +122,24 @@ const noArguments = ({ app }: Session, name: string, text: string): PolicyDenied
       message: `the arguments cannot be judged: ${Result.isFailure(parsed) ? parsed.failure : "they are a text"}`
     },
     { resource: toolResource(app, name), principal: "" }
+  )
+}
+
+/** A handler must not get another number than the model wrote. */
+const notHeld = ({ call, principal }: Committed, written: JsonObject | undefined): PolicyDenied | undefined => {
+  const [inexact] = (written && contentOf(written)?.inexact) ?? []
+  if (inexact === undefined) return undefined
+  const [path, number] = inexact
+  const shown = number.length > 40 ? `${number.slice(0, 40)}…` : number
+  return refusal(
+    "invocation",
+    {
+      code: "invalid_body",
+      path,
+      message: `${path} is ${shown}, a number that the tool cannot take exactly`,
+      hint: "write it as a string, or with fewer digits"
+    },
+    { resource: call.resource, principal: `${principal.kind}:${principal.id}` }
   )
 }
 
@@ -163,6 +186,7 @@ export const answerToolCall = async (
   const content = await orRefusal(async () => {
     const ran = await runTool(session, name, fault === undefined ? (args ?? text) : text, {
       signal,
+      written: args,
       askedBy: askedBy(session, toolCall.id)
     })
     receipt = ran.receipt

@@ -6,6 +6,7 @@
  */
 import type { Json, JsonObject } from "../CanonicalJson.ts"
 import { type Approval, type Decision, maximumViolations, type Remedy, type Violation } from "../Decision.ts"
+import { readingsOf } from "../JsonEscapes.ts"
 import { type FamilyUse, mustBeNamed, passedFamilies } from "../Families.ts"
 import { isTokenCount, operations } from "../Operation.ts"
 import { type Principal, policyId } from "../Principal.ts"
@@ -184,12 +185,12 @@ const checkWindow = (window: Window, now: number, findings: Array<Finding>): voi
 const checkDenied = (denied: DeniedValues, params: JsonObject, findings: Array<Finding>): void => {
   const { decoys = [], found, misshapen, unread = [] } = read(denied.parameter, params)
   const comparesNumbers = denied.values.some((value) => typeof value !== "string")
+  const matches = matcherOf(denied)
   for (const each of [...found, ...decoys]) {
     const { path, value } = each
     const number = comparesNumbers ? inexactIn(params, each) : undefined
     if (number !== undefined) findings.push(unreadable(number, denied))
-    if (anyPart(value, denied.matches))
-      findings.push(broken("value_denied", "denied", denied.values, path, value, denied))
+    if (anyPart(value, matches)) findings.push(broken("value_denied", "denied", denied.values, path, value, denied))
   }
   for (const { path, value } of unread)
     findings.push(broken("value_denied", "unread", denied.parameter.name, path, value, denied))
@@ -200,11 +201,17 @@ const checkDenied = (denied: DeniedValues, params: JsonObject, findings: Array<F
   const told = new Set(findings.flatMap(({ code, path }) => (code === "value_denied" ? [path] : [])))
   for (const text of textsOf(params)) {
     const { path } = text
-    if (told.has(path) || !readText(denied.parameter, text).some((value) => anyPart(value, denied.matches))) continue
+    if (told.has(path) || !readText(denied.parameter, text).some((value) => anyPart(value, matches))) continue
     told.add(path)
     findings.push(broken("value_denied", "denied", denied.values, path, text.text, denied))
   }
 }
+
+/** What a model reads may be JSON text, as a call's arguments are: a denied text is found behind its escapes too. */
+const matcherOf = ({ matches, parameter: { inMessage } }: DeniedValues): ((value: Json) => boolean) =>
+  inMessage === undefined
+    ? matches
+    : (value) => (typeof value === "string" ? readingsOf(value).some((reading) => matches(reading)) : matches(value))
 
 const checkClosed = ({ members, policy }: ClosedMembers, params: JsonObject, findings: Array<Finding>): void => {
   for (const path of members) {

@@ -61,6 +61,8 @@ export const Parameters = Schema.Struct({
   stop: untaken,
   prediction: untaken,
   parallel_tool_calls: untaken,
+  service_tier: someValues,
+  prompt_cache_retention: someValues,
   n: untaken,
   tool_types: someValues,
   response_format: someValues
@@ -233,6 +235,9 @@ export const lookup = (catalogue: Catalogue, name: string): Model | undefined =>
   return models.get(name) ?? models.get(base) ?? snapshotOf(models, base)
 }
 
+/** A gateway puts who serves a model before its name: `openai/gpt-6.2-sol`. */
+const unrouted = (name: string): string => name.slice(name.lastIndexOf("/") + 1)
+
 const fineTuned = /^ft:([^:]+):[^:]/u
 
 const dated = /^(.+)-(?:\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))$/u
@@ -244,15 +249,17 @@ const snapshotOf = (models: ReadonlyMap<string, Model>, name: string): Model | u
 }
 
 /**
- * The model that a name is most likely like: itself where it is known, else the nearest of its line. A line is what stands
+ * The model that a name is most likely like: itself where it is known, else the nearest of its line. What a gateway puts before
+ * the name (`openai/`) says nothing of it. A line is what stands
  * before the first number and that number: `gpt-6.3-foo` is of `gpt-6`, `o5-mini` of `o5`. A generation that is not known
  * takes after the last one before it, unless that is far away (Azure writes `gpt-35-turbo`). Of the models of a generation
  * that one is nearest which shares the longest beginning, then the longest end, then is shortest, then ranks highest. It is good for what a
  * line has in common, how a request is spelled; never for a rank.
  */
 export const likeness = (catalogue: Catalogue, name: string): Model | undefined => {
-  const known = lookup(catalogue, name)
-  const base = fineTuned.exec(name)?.[1] ?? name
+  const own = unrouted(name)
+  const known = lookup(catalogue, name) ?? lookup(catalogue, own)
+  const base = fineTuned.exec(own)?.[1] ?? own
   const line = base.length > longestGuessed ? undefined : lineOf(base)
   if (known !== undefined || line === undefined) return known
   const relatives = relativesIn(catalogue).filter((one) => one.stem === line.stem && one.generation <= line.generation)

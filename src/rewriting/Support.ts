@@ -62,6 +62,8 @@ const settings: ReadonlyArray<Setting> = [
   { name: "logit_bias", paths: ["logit_bias"], mayGo: false },
   { name: "stop", paths: ["stop"], mayGo: false },
   { name: "prediction", paths: ["prediction"], mayGo: false },
+  { name: "service_tier", paths: ["service_tier"], mayGo: false },
+  { name: "prompt_cache_retention", paths: ["prompt_cache_retention"], mayGo: false },
   { name: "n", paths: ["n"], mayGo: false },
   { name: "parallel_tool_calls", paths: ["parallel_tool_calls"], mayGo: false },
   { name: "response_format", paths: ["response_format.type", "text.format.type"], mayGo: false }

@@ -343,7 +343,11 @@ describe("a name that is not known is like the nearest of its line", () => {
     ["gpt-4.2", "gpt-4.1"],
     ["gpt-audio-3", "gpt-audio-1.5"],
     ["gpt-image-4", "gpt-image-2"],
-    ["gpt-realtime-3", "gpt-realtime-2"]
+    ["gpt-realtime-3", "gpt-realtime-2"],
+    ["openai/gpt-6.2-sol", "gpt-6.2-sol"],
+    ["openai/gpt-6.3", "gpt-6.2-sol"],
+    ["openrouter/openai/o5-mini:free", "o4-mini"],
+    ["azure/ft:gpt-4o-2024-08-06:acme", "gpt-4o"]
   ])("%s is like %s", (name, family) => {
     assert.strictEqual(like(name), family)
   })
@@ -355,7 +359,8 @@ describe("a name that is not known is like the nearest of its line", () => {
     "gpt-30",
     "gpt-2",
     "gpt-oss-120b",
-    "openai/gpt-6.3",
+    "openai/",
+    "gpt-6.3/llama-3",
     "GPT-7",
     " gpt-7",
     "xgpt-4o",
@@ -377,6 +382,9 @@ describe("a name that is not known is like the nearest of its line", () => {
     assert.isUndefined(likeness(mine, "gpt-7"))
     assert.isUndefined(likeness([], "gpt-7"))
     assert.isUndefined(find("gpt-6.3-foo"))
+    assert.isUndefined(find("openai/gpt-4o"))
+    const routed: Catalogue = [{ ...row!, models: [{ family: "acme/gpt-4o", rank: 1 }] }, ...openai]
+    assert.strictEqual(likeness(routed, "acme/gpt-4o")?.family, "acme/gpt-4o")
   })
 })
 

@@ -726,6 +726,12 @@ describe("a downgrade makes a call that the new model takes", () => {
     ["gpt-4o", "gpt-4o-2024-05-13", { response_format: { type: "json_schema", json_schema: {} } }],
     ["gpt-4", "gpt-3.5-turbo-0301", { response_format: { type: "json_object" } }],
     ["gpt-4o", "o4-mini", { include: ["message.output_text.logprobs"], input: "x" }],
+    ["gpt-5", "gpt-4o-mini", { service_tier: "flex" }],
+    ["gpt-5", "o3-mini", { service_tier: "flex" }],
+    ["gpt-5", "gpt-4o-mini", { prompt_cache_retention: "24h" }],
+    ["gpt-5", "gpt-5-mini", { prompt_cache_retention: "24h" }],
+    ["gpt-5", "openai/gpt-4o-mini", { prompt_cache_retention: "24h" }],
+    ["gpt-5", "gpt-4-turbo", { prompt_cache_retention: "in_memory" }],
     ["gpt-5", "gpt-4o-mini", { input: [{ type: "reasoning", id: "rs_1", summary: [] }] }],
     ["gpt-5", "o3", { input: [{ type: "configuration_update", reasoning: { effort: "minimal" } }] }],
     ["gpt-5", "gpt-4o-mini", { input: [{ type: "configuration_update", reasoning: { effort: "low" } }] }]
@@ -768,6 +774,10 @@ describe("a downgrade makes a call that the new model takes", () => {
   it.effect.each<[string, string, object]>([
     ["gpt-4o", "o4-mini", { n: 1 }],
     ["gpt-4o", "gpt-4o-mini", { n: 3 }],
+    ["gpt-5", "gpt-5-mini", { service_tier: "flex" }],
+    ["gpt-5", "o4-mini", { service_tier: "flex" }],
+    ["gpt-5", "gpt-4o-mini", { service_tier: "priority", prompt_cache_retention: "in_memory" }],
+    ["gpt-5", "gpt-4.1", { prompt_cache_retention: "24h" }],
     ["gpt-5", "gpt-4o", { input: "x", tools: [{ type: "function", name: "f" }] }],
     ["gpt-5", "gpt-4o", { input: "x", tools: [{ type: "mcp", server_label: "s" }, { type: "code_interpreter" }] }]
   ])("is made from %s to %s with %j, which it takes", ([asked, target, params]) =>
@@ -817,6 +827,9 @@ describe("a model newer than the catalogue", () => {
   it.effect.each<[string, string]>([
     ["gpt-6.2-astra", "max_completion_tokens"],
     ["gpt-6.2-sol", "max_completion_tokens"],
+    ["openai/gpt-6.2-sol", "max_completion_tokens"],
+    ["openrouter/openai/gpt-7", "max_completion_tokens"],
+    ["openai/gpt-4o", "max_tokens"],
     ["gpt-6.3-foo", "max_completion_tokens"],
     ["gpt-7", "max_completion_tokens"],
     ["gpt-7-chat-latest", "max_completion_tokens"],

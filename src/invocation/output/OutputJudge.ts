@@ -10,9 +10,9 @@ import { type Fields, isFields } from "../../answer/Fields.ts"
 import type { ToolCall } from "../../answer/ToolCalls.ts"
 import type { Judge, OutputRule, OutputRules } from "../../Call.ts"
 import type { Violation } from "../../Decision.ts"
+import { readingsOf } from "../../JsonEscapes.ts"
 import { isSameModel } from "../../Operation.ts"
 import { type DeniedTexts, deniedTexts } from "./DeniedTexts.ts"
-import { readingsOf } from "./Escapes.ts"
 
 /** What an answer is judged against, besides the rules. */
 export interface AskedFor {

@@ -277,16 +277,22 @@ describe("a tool that the model calls with such a number", () => {
     { policy_id: "app:lab", resources: ["tool:lab/**"], constraints: { parameters: { "tool:lab/pay": parameters } } }
   ]
 
-  it("runs with the text's value where nothing bounds it", async () => {
+  it("does not run where nothing bounds it: its handler would get another number", async () => {
     const l = lab(documents({ amount: { max: 5 } }))
     const got: Array<unknown> = []
     l.service.registerTool("pay", (args) => {
       got.push(args)
       return "paid"
     })
-    const message = await l.service.invokeTool(call(`{"id":${large},"amount":3}`))
+    for (const number of [large, "12345678901234567000", "0.99999999999999999999"])
+      for (const amount of [3, 9]) {
+        const { content } = await l.service.invokeTool(call(`{"a":{"id":${number}},"amount":${amount}}`))
+        expect(content).toContain(`a.id is ${number}, a number that the tool cannot take exactly`)
+      }
+    expect(got).toEqual([])
+    const message = await l.service.invokeTool(call(`{"a":{"id":"${large}"},"amount":9}`))
     expect(message.content).toBe("paid")
-    expect(got).toEqual([{ id: Number(large), amount: 3 }])
+    expect(got).toEqual([{ a: { id: large }, amount: 5 }])
   })
 
   it("is told what is wrong with the argument where something bounds it, and where no double holds it", async () => {

@@ -178,6 +178,29 @@ describe.each(["mia", "ina", "cia"])("a text that %s's policy denies", (user) =>
   })
 })
 
+/** The secret as JSON may spell it, and as JSON in a string of JSON may. */
+const spellings = ["on \\u0050roject Heron", "on Project\\u0020Her\\u006fn", "on \\\\u0050roject Heron"]
+
+describe.each(spellings)("a denied text in the escapes of JSON: %s", (text) => {
+  const json = `{"x":"${text}"}`
+  const called = { id: "c", type: "function", function: { name: "f", arguments: json } }
+  it.each([
+    ["arguments of a call", chat({ messages: [{ role: "assistant", tool_calls: [called] }] })],
+    [
+      "arguments of an item",
+      response({ input: [{ type: "function_call", call_id: "c", name: "f", arguments: json }] })
+    ],
+    ["a tool's output", response({ input: [{ type: "function_call_output", call_id: "c", output: json }] })],
+    ["instructions", response({ instructions: json })],
+    ["two parts", chat({ messages: [{ role: "user", content: [part(json.slice(0, 15)), part(json.slice(15))] }] })]
+  ])("in %s", (_name, tried) =>
+    through(tried, async (send) => {
+      const l = lab(documents)
+      refused("value_denied")(await attempt(l, await l.as("mia"), send))
+    })
+  )
+})
+
 it.each<Row>([
   [
     "the suffix of a completion",

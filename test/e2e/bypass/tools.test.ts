@@ -74,6 +74,33 @@ describe("a list of tool names holds for every way to bring a tool", () => {
     ["a namespace, behind an allowed tool", respond({ tools: [space("crm", flat("get_weather"), flat("rm"))] })],
     ["a namespace in a namespace", respond({ tools: [space("a", space("b", flat("rm")))] })],
     ["a namespace of additional tools", respond({ input: [{ ...brought, tools: [space("a", flat("rm"))] }] })],
+    ["functions of a namespace", respond({ tools: [{ ...space("n"), functions: [flat("rm")] }] })],
+    [
+      "functions of a namespace of additional tools",
+      respond({ input: [{ ...brought, tools: [{ ...space("n"), functions: [flat("rm")] }] }] })
+    ],
+    ["functions of a function", respond({ tools: [{ ...flat("get_weather"), functions: [flat("rm")] }] })],
+    ["tools of a function", chat({ tools: [fn("get_weather", { tools: [flat("rm")] })] })],
+    [
+      "tools of a function under a name that nobody knows",
+      chat({ tools: [fn("get_weather", { more: [flat("rm")] })] })
+    ],
+    ["definitions of a message", chat({ messages: [{ ...said("x").messages[0], tool_definitions: [fn("rm")] }] })],
+    ["definitions of a message, as text", chat({ messages: [{ ...said("x").messages[0], input_tools: "[]" }] })],
+    ["definitions of an item", respond({ input: [{ ...said("x").messages[0], tool_defs: [flat("rm")] }] })],
+    ["tools of a member for a server's template", chat({ chat_template_kwargs: { tools: [fn("rm")] } })],
+    [
+      "a namespace of allowed tools",
+      respond({ tool_choice: { type: "allowed_tools", mode: "auto", tools: [space("n", flat("rm"))] } })
+    ],
+    [
+      "a namespace by its name among allowed tools",
+      respond({ tool_choice: { type: "allowed_tools", mode: "auto", tools: [{ type: "namespace", name: "n" }] } })
+    ],
+    [
+      "functions among allowed tools",
+      respond({ tool_choice: { type: "allowed_tools", mode: "auto", tools: [], functions: [flat("rm")] } })
+    ],
     ["a namespace without a list", respond({ tools: [{ type: "namespace", name: "get_weather" }] })],
     ["a tool that is forced", respond({ tool_choice: { type: "function", name: "rm" } })],
     ["a hosted tool that is forced", respond({ tool_choice: { type: "shell" } })],
