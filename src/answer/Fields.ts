@@ -19,3 +19,18 @@ export const itemsOf = (value: unknown): ReadonlyArray<unknown> => (Array.isArra
 
 /** A string; `""` for anything else. */
 export const textOf = (value: unknown): string => (typeof value === "string" ? value : "")
+
+/** The key of a place in a list. A reader may read digits as a number, and what is no index as the first place. */
+export const indexKey = (index: unknown): string => {
+  if (typeof index === "number") return String(index)
+  if (typeof index !== "string") return "0"
+  return /^\s*\d+\s*$/.test(index) ? String(Number(index)) : index
+}
+
+/** The choices of a chunk: a reader finds those of an object by their index, as it does those of a list. */
+export const choicesOf = (choices: unknown): ReadonlyArray<unknown> =>
+  isFields(choices)
+    ? Object.entries(choices).map(([index, choice]) =>
+        isFields(choice) ? { index: Number(index), ...choice } : choice
+      )
+    : itemsOf(choices)

@@ -10,7 +10,7 @@
  */
 import * as Result from "effect/Result"
 import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
-import { type Fields, isFields, itemsOf, memberOf, textOf } from "./Fields.ts"
+import { choicesOf, type Fields, indexKey, isFields, itemsOf, memberOf, textOf } from "./Fields.ts"
 
 /** A tool that a model asked for. */
 export interface ToolCall {
@@ -64,7 +64,7 @@ export const toolCallsOf = (answer: unknown): ReadonlyArray<ToolCall> => {
 /** The tools that a chunk of a chat completion asks for beside those that grow with its deltas. */
 export const chunkToolCallsOf = (chunk: unknown): ReadonlyArray<ToolCall> => {
   const found = new Found()
-  for (const choice of itemsOf(memberOf(chunk, "choices"))) {
+  for (const choice of choicesOf(memberOf(chunk, "choices"))) {
     const index = memberOf(choice, "index")
     found.skip(memberOf(choice, "delta"), isToolPiece)
     found.message(memberOf(choice, "message"), `choices[${typeof index === "number" ? index : 0}].message`)
@@ -676,7 +676,7 @@ const argumentsIn = (item: Fields | undefined): "arguments" | "input" | undefine
 
 /** Tells of each event of a response which growing item it is of: by its index, and by the item's id. */
 export class GrowingItems {
-  readonly #byIndex = new Map<unknown, GrowingItem>()
+  readonly #byIndex = new Map<string, GrowingItem>()
   readonly #byId = new Map<string, GrowingItem>()
   readonly #open = new Set<GrowingItem>()
 
@@ -684,25 +684,25 @@ export class GrowingItems {
   take(event: Fields, text = textOf(event["delta"])): GrowingItem | undefined {
     const { item, item_id: given, output_index: index } = event
     const type = textOf(event["type"])
-    if (type === "response.output_item.done" || isFields(event["response"])) return undefined
+    const isOfItem = type === "response.output_item.added" || isToolText(type)
+    if (type === "response.output_item.done" || (isFields(event["response"]) && !isOfItem)) return undefined
     const id = textOf(given) || textOf(memberOf(item, "id"))
     const named = id === "" ? undefined : this.#byId.get(id)
     const isText = isToolText(type)
-    let growing = index === undefined ? named : (this.#byIndex.get(index) ?? named)
+    const place = indexKey(index)
+    const there = this.#byIndex.get(place)
+    let growing = index === undefined ? (named ?? there) : (there ?? named)
     if (growing !== undefined && !this.#open.has(growing) && !isText) growing = undefined
     if (growing === undefined) {
       // Arguments that are told whole, without an item, are judged by themselves.
       if (type === "response.output_item.added" ? !isToolItem(item) : !isText || !type.endsWith(".delta"))
         return undefined
       growing = new GrowingItem(outputPath(index))
-      this.#byIndex.set(index, growing)
+      this.#byIndex.set(place, growing)
     }
     if (type === "response.output_item.added") {
       if (id !== "") this.#byId.set(id, growing)
-    } else if (
-      named !== undefined &&
-      (named !== growing || (index !== undefined && this.#byIndex.get(index) !== named))
-    )
+    } else if (named !== undefined && (named !== growing || (index !== undefined && there !== named)))
       growing.blame("its events are of two items")
     this.#open.add(growing)
     growing.take(event, text)
@@ -711,7 +711,7 @@ export class GrowingItems {
 
   /** The growing item at an index. */
   at(index: unknown): GrowingItem | undefined {
-    const growing = this.#byIndex.get(index)
+    const growing = this.#byIndex.get(indexKey(index))
     return growing !== undefined && this.#open.has(growing) ? growing : undefined
   }
 
@@ -742,10 +742,14 @@ export class StreamedToolCalls {
   /** Takes in a chunk, or an event. */
   add(chunk: unknown): void {
     if (!isFields(chunk)) return
-    const { choices, type } = chunk
-    if (Array.isArray(choices)) this.#chat(chunk, choices)
-    else if (typeof type === "string") this.#event(chunk)
-    else this.#tell(toolCallsOf(chunk))
+    const { choices, ...event } = chunk
+    const list = choicesOf(choices)
+    const isEvent = typeof event["type"] === "string"
+    // What has choices and a type is a chunk to one reader, and an event to another.
+    const isChunk = list.length > 0 || (Array.isArray(choices) && !isEvent)
+    if (isChunk) this.#chat({ ...chunk, item: undefined, response: undefined }, list)
+    if (isEvent) this.#event(event)
+    else if (!isChunk) this.#tell(toolCallsOf(chunk))
   }
 
   #chat(chunk: Fields, choices: ReadonlyArray<unknown>): void {

@@ -4,12 +4,12 @@
  * @since 0.2.0
  */
 import { createHash, type Hash } from "node:crypto"
-import { type Fields, isFields, itemsOf, memberOf } from "../../answer/Fields.ts"
+import { choicesOf, type Fields, indexKey, isFields, itemsOf, memberOf } from "../../answer/Fields.ts"
 import { isReason } from "../../answer/Finish.ts"
 import { chunkToolCallsOf, type GrowingToolCall, isToolPiece, ToolCallDeltas } from "../../answer/ToolCalls.ts"
 import { boundary } from "./DeniedTexts.ts"
 import { type OutputJudge, placeOf } from "./OutputJudge.ts"
-import { besides, formedLike, indexKey, piecesOf, retold } from "./Piece.ts"
+import { besides, formedLike, piecesOf, retold } from "./Piece.ts"
 import { Probabilities } from "./Probabilities.ts"
 import { JoinedTexts, TextChannel } from "./TextChannel.ts"
 import * as Texts from "./Texts.ts"
@@ -497,14 +497,6 @@ class ChoiceGate {
     return isNothing ? undefined : { index: this.#index, ...said, finish_reason: null, logprobs: null }
   }
 }
-
-/** The choices of a chunk: a reader finds those of an object by their index, as it does those of a list. */
-const choicesOf = (choices: unknown): ReadonlyArray<unknown> =>
-  isFields(choices)
-    ? Object.entries(choices).map(([index, choice]) =>
-        isFields(choice) ? { index: Number(index), ...choice } : choice
-      )
-    : itemsOf(choices)
 
 /** True for a piece of a text that tells nothing. */
 const isSilent = (value: unknown): boolean => piecesOf(value).every((piece) => piece === "")

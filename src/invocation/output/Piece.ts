@@ -57,10 +57,3 @@ export const formedLike = (piece: unknown, text: string): unknown => {
   if (!isFields(last) || typeof last["text"] !== "string") return text
   return last === piece ? { ...last, text } : [{ ...last, text }]
 }
-
-/** The key of a place in a list. A reader may read digits as a number, and what is no index as the first place. */
-export const indexKey = (index: unknown): string => {
-  if (typeof index === "number") return String(index)
-  if (typeof index !== "string") return "0"
-  return /^\s*\d+\s*$/.test(index) ? String(Number(index)) : index
-}

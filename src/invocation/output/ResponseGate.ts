@@ -5,13 +5,13 @@
  *
  * @since 0.2.0
  */
-import { type Fields, isFields, itemsOf, memberOf, textOf } from "../../answer/Fields.ts"
+import { type Fields, indexKey, isFields, itemsOf, memberOf, textOf } from "../../answer/Fields.ts"
 import { eventToolCallsOf, type GrowingItem, GrowingItems, isToolItem, isToolText } from "../../answer/ToolCalls.ts"
 import { isSpoken, judgeResponse } from "./AnswerGate.ts"
 import { longestToolCall } from "./ChatGate.ts"
 import { boundary } from "./DeniedTexts.ts"
 import { type OutputJudge, placeOf } from "./OutputJudge.ts"
-import { besides, formedLike, indexKey, piecesOf, retold } from "./Piece.ts"
+import { besides, formedLike, piecesOf, retold } from "./Piece.ts"
 import { Probabilities } from "./Probabilities.ts"
 import { JoinedTexts, TextChannel } from "./TextChannel.ts"
 import * as Texts from "./Texts.ts"
