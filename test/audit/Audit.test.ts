@@ -336,7 +336,7 @@ describe("Audit", () => {
     it.live("leaves a refusal by the way out where it was interrupted", () =>
       withMemory((audit) =>
         Effect.gen(function* () {
-          const fiber = yield* Effect.forkChild(audit.observe(chat())(Effect.never))
+          const fiber = yield* Effect.forkChild(audit.observe(chat())(Effect.never), { startImmediately: true })
           yield* Effect.sleep(5)
           yield* Fiber.interrupt(fiber)
           const about = aboutCalls(yield* audit.records)
