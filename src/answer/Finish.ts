@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import { type Fields, isFields, itemsOf, memberOf } from "./Fields.ts"
+import { type Fields, isFields, itemsOf, memberOf, textOf } from "./Fields.ts"
 
 /** True for the `finish_reason` of a choice that is over: a text that is not empty, and nothing else. */
 export const isReason = (reason: unknown): reason is string => typeof reason === "string" && reason !== ""
@@ -35,10 +35,13 @@ export const isFailure = (answer: unknown): boolean => {
 
 /**
  * How a plain answer of a model ended whose status was 200. What is no JSON object is no answer: a page of a proxy, or an
- * empty body, failed too.
+ * empty body, failed too. The text of a stream, which nobody read as one, is an answer.
  */
 export const endOf = (answer: unknown): "complete" | "failed" =>
-  isFields(answer) && !isFailure(answer) ? "complete" : "failed"
+  isFields(answer) ? (isFailure(answer) ? "failed" : "complete") : isStreamText(answer) ? "complete" : "failed"
+
+/** True for the text of server-sent events that hold something (HTML Living Standard §9.2.5). */
+const isStreamText = (answer: unknown): boolean => /^data:/mu.test(textOf(answer))
 
 /** Events after which a response is whole, as it came out. */
 const lastEvents: ReadonlySet<unknown> = new Set([
