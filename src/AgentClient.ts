@@ -7,19 +7,9 @@
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { APIUserAbortError, type OpenAI } from "openai"
-import type { Refused } from "./audit/Audit.ts"
 import { snapshot } from "./CanonicalJson.ts"
 import { behalfOf, Call, type Credentials, type IntentPolicy, type Lineage, type TokenSource } from "./Call.ts"
-import {
-  BindError,
-  ConfigurationError,
-  EnforcementUnavailableError,
-  IdentityError,
-  IdentityInvalid,
-  refusal,
-  toSdkError,
-  UnboundError
-} from "./Errors.ts"
+import { BindError, ConfigurationError, IdentityInvalid, refusal, toSdkError, UnboundError } from "./Errors.ts"
 import { newId } from "./Id.ts"
 import { generate, type SigningKey } from "./Keys.ts"
 import { Life } from "./Life.ts"
@@ -281,31 +271,8 @@ export class AgentClient {
 
   async #principal(): Promise<Principal> {
     const { credentials, workspace } = this.#standing
-    if (credentials._tag === "Agent") return agentPrincipal(this.appName)
-    try {
-      return await workspace.principal(credentials, this.appName)
-    } catch (error) {
-      const told = refusedAs(error)
-      if (told !== undefined)
-        await workspace.refuse({
-          call: newId(),
-          tool: "identity:register",
-          app: this.appName,
-          stage: "identity",
-          ...told
-        })
-      throw error
-    }
+    return credentials._tag === "Agent" ? agentPrincipal(this.appName) : workspace.verify(credentials, this.appName)
   }
-}
-
-/** What the log says of an error that verified no one; undefined for one that is not the identity stage's. */
-const refusedAs = (error: unknown): Pick<Refused, "code" | "status" | "violations"> | undefined => {
-  if (error instanceof IdentityError)
-    return { code: "identity_invalid", status: 401, violations: [{ code: error.reason }] }
-  if (error instanceof EnforcementUnavailableError)
-    return { code: "enforcement_unavailable", status: 503, violations: [] }
-  return undefined
 }
 
 /**

@@ -31,6 +31,7 @@ import {
 import { createFile, makeFolders, realPath } from "./Files.ts"
 import { now, scheduler } from "./EventLoop.ts"
 import { type Health, healthSince, healthUnopened, requireServing } from "./Health.ts"
+import { newId } from "./Id.ts"
 import { Identity } from "./identity/Identity.ts"
 import { Keys, type PublicKey } from "./Keys.ts"
 import { keysOfEnvironment } from "./KeyOptions.ts"
@@ -236,6 +237,20 @@ export class Workspace {
   /** Verifies credentials: the principal, or an `IdentityError`. */
   principal(credentials: Credentials, app: string): Promise<Principal> {
     return this.#run(Effect.flatMap(Identity, (identity) => identity.principal(credentials, app)))
+  }
+
+  /** As {@link principal}, for one who registers or calls by hand: the log is told of a refusal first. */
+  verify(credentials: Credentials, app: string): Promise<Principal> {
+    return this.#run(
+      Effect.gen(function* () {
+        const identity = yield* Identity
+        const { refuse } = yield* Audit
+        const told = { call: newId(), tool: "identity:register", app }
+        return yield* identity
+          .principal(credentials, app)
+          .pipe(Effect.tapError((error) => refuse({ ...told, ...refusalOf(Cause.fail(error), false) })))
+      })
+    )
   }
 
   /** Enters an agent into the directory, and its key into the log. */
