@@ -26,6 +26,21 @@ const under = (parameters: object, more: object = {}) => [
   { policy_id: "user:alice", resources: ["tool:lab/**"], constraints: { parameters }, ...more }
 ]
 
+/** A pipeline with a stage of its own, which changes a member. */
+const layer: NonNullable<SecureOptions["layer"]> = Pipeline.layerFrom(
+  ({ audit, identity, invocation, policy, rewriting, signing }) =>
+    (call) =>
+      identity
+        .resolve(Call.withParams(call, { ...call.params, user: "x" }))
+        .pipe(
+          Effect.flatMap(signing.sign),
+          Effect.flatMap(policy.evaluate),
+          Effect.flatMap(rewriting.apply),
+          Effect.flatMap(audit.commit),
+          Effect.flatMap(invocation.invoke)
+        )
+)
+
 describe("a large integer goes out as it was written", () => {
   it.each([
     ["in a tool's schema", bodyOf(`,"tools":${tools}`)],
@@ -52,19 +67,6 @@ describe("a large integer goes out as it was written", () => {
   })
 
   it("beside members that a stage of one's own changes", async () => {
-    const layer: NonNullable<SecureOptions["layer"]> = Pipeline.layerFrom(
-      ({ audit, identity, invocation, policy, rewriting, signing }) =>
-        (call) =>
-          identity
-            .resolve(Call.withParams(call, { ...call.params, user: "x" }))
-            .pipe(
-              Effect.flatMap(signing.sign),
-              Effect.flatMap(policy.evaluate),
-              Effect.flatMap(rewriting.apply),
-              Effect.flatMap(audit.commit),
-              Effect.flatMap(invocation.invoke)
-            )
-    )
     const l = lab()
     const client = l.make(SecureOpenAI, { layer })
     const body = bodyOf(`,"tools":${tools},"user":"y","top_p":1.0`)
@@ -247,19 +249,6 @@ describe("where the model has another name at the provider, or a stage of one's 
   })
 
   it("a stage", async () => {
-    const layer: NonNullable<SecureOptions["layer"]> = Pipeline.layerFrom(
-      ({ audit, identity, invocation, policy, rewriting, signing }) =>
-        (call) =>
-          identity
-            .resolve(Call.withParams(call, { ...call.params, user: "x" }))
-            .pipe(
-              Effect.flatMap(signing.sign),
-              Effect.flatMap(policy.evaluate),
-              Effect.flatMap(rewriting.apply),
-              Effect.flatMap(audit.commit),
-              Effect.flatMap(invocation.invoke)
-            )
-    )
     const l = lab([
       {
         policy_id: "app:lab",
