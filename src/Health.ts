@@ -9,6 +9,7 @@ import { OpenAIError } from "openai"
 import { Audit } from "./audit/Audit.ts"
 import type { FreeSpace } from "./audit/FreeSpace.ts"
 import type { CopyStatus, LogStatus } from "./audit/LogStatus.ts"
+import { messageOf } from "./audit/Unavailable.ts"
 import {
   EnforcementUnavailable,
   IdentityInvalid,
@@ -123,7 +124,7 @@ export const withProblem = (health: Health, error: unknown): Health => ({
 const problemOf = (error: unknown, refuses: Problem["refuses"]): Problem => ({
   code: codeOf(toSdkError(error)),
   ...(error instanceof IdentityInvalid ? { reason: error.reason } : reasonOf(error)),
-  message: error instanceof Error ? error.message : String(error),
+  message: messageOf(error),
   refuses
 })
 

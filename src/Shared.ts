@@ -85,7 +85,7 @@ export const otherCopy = (given: unknown): string | undefined => {
  * Has `instanceof` hold for the same class of another copy, and for its subclasses; `this` in a static block of the class.
  * Classes that extend it are told apart as ever.
  */
-export const acrossCopies = (errorClass: { readonly name: string; readonly prototype: object }, name: string): void => {
+export const acrossCopies = (errorClass: { readonly prototype: object }, name: string): void => {
   const brand = Symbol.for(`secure-openai/${name}`)
   Object.defineProperty(errorClass.prototype, brand, { value: true })
   Object.defineProperty(errorClass, Symbol.hasInstance, {

@@ -300,17 +300,21 @@ export const removeDrafts = (disk: FileSystem, folder: string): void => {
   for (const name of disk.list(folder)) if (/\.(draft|new)$/.test(name)) disk.remove(Path.join(folder, name))
 }
 
+/** Writes a file that was just opened, syncs and closes it. Throws what the disk throws; the file is closed then too. */
+export const writeWhole = (file: File, bytes: Uint8Array): void => {
+  try {
+    file.writeSync(bytes, 0)
+    file.syncSync()
+  } finally {
+    file.close()
+  }
+}
+
 /** Writes a file so that it is either the old one or the new one, whatever happens; it gets a new inode. */
 export const replace = (disk: FileSystem, folder: string, name: string, content: string | Uint8Array): void => {
   const draft = Path.join(folder, draftOf(name, "new"))
   try {
-    const file = disk.openNew(draft)
-    try {
-      file.writeSync(typeof content === "string" ? Buffer.from(content) : content, 0)
-      file.syncSync()
-    } finally {
-      file.close()
-    }
+    writeWhole(disk.openNew(draft), typeof content === "string" ? Buffer.from(content) : content)
     disk.renameSync(draft, Path.join(folder, name))
   } catch (error) {
     removeQuietly(disk, draft)

@@ -225,14 +225,12 @@ const started = (
     catch: (fault) => (fault instanceof EnforcementUnavailable ? fault : cannotOpen(path, fault))
   })
 
-const placeOf = (disk: FileSystem) => disk.signs?.place ?? { kernel: "", host: "", space: "" }
-
 const heldBy = ({ disk }: JournalOptions, path: string, { holder, verdict }: Lock.Held): EnforcementUnavailable =>
   hindered(
     "held",
     verdict === "unreadable"
       ? `The log at ${path} has a lock that this version cannot read. Once no process has that log open, delete ${Path.join(path, "lock")}; or give this process another audit path.`
-      : `The log at ${path} is open in ${Lock.describe(holder, placeOf(disk))}. Close it there, or give this process another audit path.`
+      : `The log at ${path} is open in ${Lock.describe(holder, Lock.placeOf(disk))}. Close it there, or give this process another audit path.`
   )
 
 const setAside = (path: string, reason: string): string =>
@@ -302,7 +300,6 @@ const start = (options: JournalOptions, taken: Lock.Lock, claimant: Claimant, co
 
   /** Takes the lock again, which another had in the meantime: at once, or by the time that somebody asks again. */
   const takeAgain = (): void => {
-    if (isTaking) return
     isTaking = true
     releaseQuietly(lock)
     Effect.runFork(claimant.take(path)).addObserver((exit) => {
@@ -395,7 +392,7 @@ const lost = ({ disk, path }: JournalOptions, lock: Lock.Lock): EnforcementUnava
   const message =
     holder === undefined
       ? `The log at ${path} has lost its lock`
-      : `The log at ${path} was taken over by ${Lock.describe(holder, placeOf(disk))}`
+      : `The log at ${path} was taken over by ${Lock.describe(holder, Lock.placeOf(disk))}`
   return hindered(
     "held",
     `${message}, and this process writes to it no more. It takes the log again once that is free.`,

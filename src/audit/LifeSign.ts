@@ -12,7 +12,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import process from "node:process"
 import { clearTimeout, setTimeout } from "node:timers"
-import { idOf, orMissing } from "../Files.ts"
+import { errorCode, idOf, orMissing } from "../Files.ts"
 
 /** What a holder says of itself over its socket. */
 export type Intent = "stays" | "closing"
@@ -133,30 +133,27 @@ const ask = (folder: string): Effect.Effect<Asked> =>
       let said = ""
       let isConnected = false
       const asking = Net.connect({ path: short.path })
+      let isOver = false
       const finish = (word: Word): void => {
+        if (isOver) return
+        isOver = true
         clearTimeout(timer)
         asking.destroy()
         short.close()
         // Another socket may have taken the name meanwhile: the word is nobody's then.
         resume(Effect.succeed({ socket, word: socketAt(path) === socket ? word : "unknown" }))
       }
-      const timer = setTimeout(() => once(isConnected ? "silent" : "unknown"), answerDelay)
-      let isOver = false
-      const once = (word: Word): void => {
-        if (isOver) return
-        isOver = true
-        finish(word)
-      }
+      const timer = setTimeout(() => finish(isConnected ? "silent" : "unknown"), answerDelay)
       asking.on("connect", () => (isConnected = true))
       asking.setEncoding("utf8").on("data", (text: string) => (said += text))
-      asking.on("end", () => once(said === "stays" || said === "closing" ? said : "silent"))
-      asking.on("error", (error) => once(wordOf(error, isConnected)))
+      asking.on("end", () => finish(said === "stays" || said === "closing" ? said : "silent"))
+      asking.on("error", (error) => finish(wordOf(error, isConnected)))
     })
   })
 
 const wordOf = (error: Error, isConnected: boolean): Word => {
   if (isConnected) return "silent"
-  switch ("code" in error ? error.code : undefined) {
+  switch (errorCode(error)) {
     case "ECONNREFUSED":
       return "refused"
     case "EAGAIN":

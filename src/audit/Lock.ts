@@ -117,12 +117,15 @@ export interface LockFolder {
   readonly publish: (sign: Sign) => Effect.Effect<void>
 }
 
+/** Where this process runs, as far as a disk tells. */
+export const placeOf = ({ signs }: FileSystem): Place => signs?.place ?? { kernel: "", host: "", space: "" }
+
 /** The folder of a log on a disk. */
 export const folderOn = (disk: FileSystem, folder: string): LockFolder => {
   const { signs } = disk
   const at = (name: string): string => Path.join(folder, name)
   return {
-    place: signs?.place ?? { kernel: "", host: "", space: "" },
+    place: placeOf(disk),
     list: Effect.sync(() => disk.list(folder)),
     read: (name) => Effect.sync(() => disk.read(at(name), maximumText)?.toString("utf8")),
     claim: (text) => Effect.sync(() => disk.claim(at("lock"), text)),
@@ -196,7 +199,8 @@ const heldBy = (holder: Holder | undefined, verdict: Held["verdict"]): Held => (
 
 const holderIn = (text: string): Holder | undefined => Option.getOrUndefined(decodeHolder(text))
 
-const isAlive = (word: Asked["word"]): boolean => word === "stays" || word === "closing" || word === "silent"
+const isAlive = (word: Asked["word"]): word is Intent | "silent" =>
+  word === "stays" || word === "closing" || word === "silent"
 
 /** What is known of the holder of the lock of this text. */
 export const judge = (folder: LockFolder, text: string, watch: Watch): Effect.Effect<Verdict> =>
@@ -212,7 +216,7 @@ export const judge = (folder: LockFolder, text: string, watch: Watch): Effect.Ef
       const { socket, word } = yield* folder.ask
       if (socket !== "" && socket === holder.socket) {
         if (word === "refused") return "proved"
-        if (word === "stays" || word === "closing" || word === "silent") return word
+        if (isAlive(word)) return word
       }
     }
     return watch.isStill(folder, text, pulse) ? "presumed" : "unknown"

@@ -15,7 +15,7 @@
 import * as Effect from "effect/Effect"
 import * as Path from "node:path"
 import { newId } from "../Id.ts"
-import { type FileSystem, type Pulse, removeQuietly } from "./Disk.ts"
+import { type FileSystem, type Pulse, removeQuietly, writeWhole } from "./Disk.ts"
 
 /** What a renewal asks of a file's folder: each of these happens at once or not at all. */
 export interface RenewalFolder {
@@ -40,13 +40,10 @@ export const folderOn = (disk: FileSystem, folder: string): RenewalFolder => {
         if (bytes === undefined) return undefined
         const file = disk.openNew(at(to))
         try {
-          file.writeSync(bytes, 0)
-          file.syncSync()
+          writeWhole(file, bytes)
         } catch (error) {
           removeQuietly(disk, at(to))
           throw error
-        } finally {
-          file.close()
         }
         return bytes.length
       }),

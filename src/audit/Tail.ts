@@ -6,7 +6,7 @@
  */
 import * as Path from "node:path"
 import { now } from "../EventLoop.ts"
-import { closeQuietly, type Done, type File, type FileSystem, removeQuietly } from "./Disk.ts"
+import { closeQuietly, type Done, type File, type FileSystem, removeQuietly, writeWhole } from "./Disk.ts"
 import type { Found } from "./Recovery.ts"
 import { segmentName } from "./Segment.ts"
 
@@ -156,13 +156,7 @@ export class Tail {
 const moveAside = (disk: FileSystem, folder: string, name: string, torn: Buffer): void => {
   const path = Path.join(folder, `${name}.torn-${now()}`)
   try {
-    const aside = disk.open(path)
-    try {
-      aside.writeSync(torn, 0)
-      aside.syncSync()
-    } finally {
-      aside.close()
-    }
+    writeWhole(disk.open(path), torn)
     disk.syncFolderSync(folder)
   } catch (error) {
     removeQuietly(disk, path)
