@@ -95,7 +95,7 @@ export const eventToolCallsOf = (event: Fields): ReadonlyArray<ToolCall> => {
 }
 
 /** Where an item of a response stands. */
-const outputPath = (index: unknown): string => (typeof index === "number" ? `output[${index}]` : "output")
+export const outputPath = (index: unknown): string => (typeof index === "number" ? `output[${index}]` : "output")
 
 /** What a response repeats of its request, which asks for nothing. */
 const requested = "instructions input tools tool_choice metadata prompt prompt_cache_options text reasoning".split(" ")
@@ -731,7 +731,7 @@ export class GrowingItems {
  * several times: by its deltas, by an event of its own, and by the answer as a whole.
  */
 export class StreamedToolCalls {
-  readonly #choices = new Map<unknown, ToolCallDeltas>()
+  readonly #choices = new Map<string, ToolCallDeltas>()
   readonly #items = new GrowingItems()
   /** What was told at once, each time by itself. */
   readonly #told: Array<ReadonlyArray<ToolCall>> = []
@@ -742,14 +742,16 @@ export class StreamedToolCalls {
   /** Takes in a chunk, or an event. */
   add(chunk: unknown): void {
     if (!isFields(chunk)) return
-    const { choices, ...event } = chunk
+    const { choices, type } = chunk
     const list = choicesOf(choices)
-    const isEvent = typeof event["type"] === "string"
+    const isEvent = typeof type === "string"
     // What has choices and a type is a chunk to one reader, and an event to another.
     const isChunk = list.length > 0 || (Array.isArray(choices) && !isEvent)
     if (isChunk) this.#chat({ ...chunk, item: undefined, response: undefined }, list)
-    if (isEvent) this.#event(event)
-    else if (!isChunk) this.#tell(toolCallsOf(chunk))
+    if (isEvent) {
+      const { choices: _, ...event } = chunk
+      this.#event(event)
+    } else if (!isChunk) this.#tell(toolCallsOf(chunk))
   }
 
   #chat(chunk: Fields, choices: ReadonlyArray<unknown>): void {
@@ -757,9 +759,10 @@ export class StreamedToolCalls {
       const delta = memberOf(choice, "delta")
       if (!isFields(delta) || !hasToolCalls(delta)) continue
       const index = memberOf(choice, "index")
-      let deltas = this.#choices.get(index)
+      const key = indexKey(index)
+      let deltas = this.#choices.get(key)
       if (deltas === undefined)
-        this.#choices.set(index, (deltas = new ToolCallDeltas(`choices[${typeof index === "number" ? index : 0}]`)))
+        this.#choices.set(key, (deltas = new ToolCallDeltas(`choices[${typeof index === "number" ? index : 0}]`)))
       deltas.add(delta)
     }
     this.#tell(chunkToolCallsOf(chunk))

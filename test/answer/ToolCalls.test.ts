@@ -356,3 +356,17 @@ describe("a call that a stream tells several times is one", () => {
     assert.strictEqual(calls.calls.length, 3)
   })
 })
+
+describe("a choice whose index is spelled in two ways", () => {
+  it("is one choice, as the gates read it", () => {
+    const calls = new StreamedToolCalls()
+    const delta = (index: unknown, call: object) =>
+      calls.add({ choices: [{ index, delta: { tool_calls: [{ index: 0, ...call }] } }] })
+    delta(1, { id: "call_1", type: "function", function: { name: "look", arguments: '{"city":' } })
+    delta("1", { function: { arguments: '"Oslo"}' } })
+    assert.deepStrictEqual(
+      calls.calls.map(({ args, name }) => [name, args]),
+      [["look", { city: "Oslo" }]]
+    )
+  })
+})
