@@ -9,7 +9,7 @@ import canonicalizeValue from "canonicalize"
 import * as Result from "effect/Result"
 import { isDeepStrictEqual, types } from "node:util"
 import { Content } from "./Content.ts"
-import { isArray } from "./Json.ts"
+import { isArray, isObject } from "./Json.ts"
 import { countMembers, duplicateKey, isExact, spliced, textAt } from "./JsonText.ts"
 
 /** A value that JSON can say. */
@@ -180,9 +180,6 @@ const dataProperty = (holder: object, key: string, path: string): unknown => {
   if (!("value" in descriptor)) throw new NotPlain(`${path}.${key} is a getter`)
   return descriptor.value
 }
-
-const isObject = (value: unknown): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** An escape that may be half of a surrogate pair. */
 const surrogate = /\\u[dD][89a-fA-F]/

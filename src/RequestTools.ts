@@ -343,11 +343,14 @@ const speaksOfTools = (name: string, value: Json): boolean =>
   (soundsLikeTools.test(name) && !(callReferences.has(name) && typeof value === "string")) ||
   (name === "custom" && isObject(value) && memberOf(value, "name") !== null)
 
+/** Whether a value is the type of a tool that openai names. */
+const isToolType = (type: Json): boolean =>
+  typeof type === "string" && (namedTypes.has(type) || hostedTypes.has(type) || type === "namespace")
+
 /** Whether an object looks like the definition of a tool, in any spelling that servers have. */
 const readsAsTool = (value: Json): boolean => {
   if (!isObject(value)) return false
-  const type = memberOf(value, "type")
-  if (typeof type === "string" && (namedTypes.has(type) || hostedTypes.has(type) || type === "namespace")) return true
+  if (isToolType(memberOf(value, "type"))) return true
   return hasSchema(value) || nested.some((name) => isObject(memberOf(value, name)))
 }
 
@@ -406,10 +409,7 @@ const toolAt = (element: Located, role: RequestTool["role"], implied?: string): 
     .filter(({ value }) => value !== null)
   // A tool of two types, or of a type that is not known, may be called by any name.
   const isNamed = types.every(({ value }) => typeof value === "string" && namedTypes.has(value))
-  const isKnown = types.every(
-    ({ value }) =>
-      typeof value === "string" && (namedTypes.has(value) || hostedTypes.has(value) || value === "namespace")
-  )
+  const isKnown = types.every(({ value }) => isToolType(value))
   const isMember = isObject(element.value)
   return {
     ...element,

@@ -51,14 +51,11 @@ const lastEvents: ReadonlySet<unknown> = new Set([
   "response.cancelled"
 ])
 
+/** Events that tell of a response that has not ended. */
+export const beginnings: ReadonlySet<string> = new Set(["response.created", "response.in_progress", "response.queued"])
+
 /** Events that say that a response goes on, and nothing of the answer. */
-const signs: ReadonlySet<unknown> = new Set([
-  "response.created",
-  "response.queued",
-  "response.in_progress",
-  "keepalive",
-  "ping"
-])
+const signs: ReadonlySet<unknown> = new Set([...beginnings, "keepalive", "ping"])
 
 /**
  * Follows a stream to its end. It is whole once an event has ended its response, or each choice that began has had a

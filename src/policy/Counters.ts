@@ -52,6 +52,8 @@ const take = (
   if (limit !== undefined && taken > limit) return [taken, expiresAt - now]
   const until = expiresAt + Duration.toMillis(refillRate) * tokens
   counters.set(key, { count: taken, expiresAt: until })
-  if (counters.size > many) for (const [name, counter] of counters) if (counter.expiresAt <= now) counters.delete(name)
+  // The map grows by new keys alone.
+  if (known === undefined && counters.size > many)
+    for (const [name, counter] of counters) if (counter.expiresAt <= now) counters.delete(name)
   return [taken, until - now]
 }

@@ -145,13 +145,15 @@ export const explain = (finding: Finding): Violation => {
     case "Unreadable": {
       const { code, path, policy, text } = finding
       const actual = text.slice(0, shownWidth)
+      const number = Number(text)
+      const holds = isExact(number)
       return {
         code,
         path,
         policy,
         actual,
-        message: `${path} is ${actual}, which not every reader takes for the same number (${isExact(Number(text)) ? "it has more digits than a double" : "an integer of 2^53 or more"}), and ${policy} sets a bound that would judge it`,
-        hint: isExact(Number(text)) ? `send ${String(Number(text))}` : "send a smaller number, or a text"
+        message: `${path} is ${actual}, which not every reader takes for the same number (${holds ? "it has more digits than a double" : "an integer of 2^53 or more"}), and ${policy} sets a bound that would judge it`,
+        hint: holds ? `send ${String(number)}` : "send a smaller number, or a text"
       }
     }
     case "Stated":

@@ -240,7 +240,7 @@ class ChoiceGate {
     }
     if (key === "content") {
       this.#content += piece.length
-      this.#digest?.update(Buffer.from(piece, "utf16le"))
+      this.#digest?.update(piece, "utf16le")
     }
     let text = channel.push(allowed)
     if (judge.refused === undefined) judge.length(this.#characters, channel.path)
@@ -282,10 +282,7 @@ class ChoiceGate {
     if (content.length !== this.#content) return false
     const digest = this.#digest
     if (digest === undefined) return true
-    return digest
-      .copy()
-      .digest()
-      .equals(createHash("sha256").update(Buffer.from(content, "utf16le")).digest())
+    return digest.copy().digest().equals(createHash("sha256").update(content, "utf16le").digest())
   }
 
   /** The probabilities that may go on with a chunk that came with these. */

@@ -116,7 +116,7 @@ const plain = (
           if (judge !== undefined) {
             judgeHeaders(reply.meta.headers, judge)
             judgeOne(reply.value as string, judge)
-            if (hides(reply)) judge.text(reply.meta.text ?? "", "answer")
+            if (judge.seeks && hides(reply)) judge.text(reply.meta.text ?? "", "answer")
             judge.requireModel()
           }
         return judges.holding?.refused

@@ -5,8 +5,16 @@
  *
  * @since 0.2.0
  */
+import { beginnings } from "../../answer/Finish.ts"
 import { type Fields, indexKey, isFields, itemsOf, memberOf, textOf } from "../../answer/Fields.ts"
-import { eventToolCallsOf, type GrowingItem, GrowingItems, isToolItem, isToolText } from "../../answer/ToolCalls.ts"
+import {
+  eventToolCallsOf,
+  type GrowingItem,
+  GrowingItems,
+  isToolItem,
+  isToolText,
+  outputPath
+} from "../../answer/ToolCalls.ts"
 import { isSpoken, judgeResponse } from "./AnswerGate.ts"
 import { longestToolCall } from "./ChatGate.ts"
 import { boundary } from "./DeniedTexts.ts"
@@ -152,7 +160,7 @@ export class ResponseGate {
     const place = textPlace(stem, event)
     let spoken = this.#texts.get(place.key)
     if (spoken === undefined) {
-      const path = placeOf(pathOf(event["output_index"]), stem.replace("response.", "").replaceAll(".", "_"))
+      const path = placeOf(outputPath(event["output_index"]), stem.replace("response.", "").replaceAll(".", "_"))
       const channel = new TextChannel(this.#judge, path)
       const probabilities = new Probabilities(this.#judge, path)
       this.#texts.set(place.key, (spoken = { place, channel, probabilities, last: event, isOver: false }))
@@ -310,8 +318,6 @@ export class ResponseGate {
   }
 }
 
-const beginnings: ReadonlySet<string> = new Set(["response.created", "response.in_progress", "response.queued"])
-
 /** The events that go on with the text of a part. */
 const stems: ReadonlyMap<string, string> = new Map([
   ["output_text", "response.output_text"],
@@ -343,7 +349,5 @@ const partless: ReadonlySet<string> = new Set([
   "response.mcp_call_arguments",
   "response.code_interpreter_call_code"
 ])
-
-const pathOf = (index: unknown): string => (typeof index === "number" ? `output[${index}]` : "output")
 
 const isFilled = (value: unknown): boolean => Array.isArray(value) && value.length > 0
