@@ -101,18 +101,20 @@ const look = (value: Json, shape: Shape, path: string, found: Array<Violation>):
   }
   const known = namesOf(shape)
   if (known.size === 0) return
-  const others = new Map<string, string>()
+  let others: Map<string, string> | undefined
   const members = value as JsonObject
   for (const key in members) {
     if (found.length >= mostNamed) return
     const below = Object.hasOwn(shape, key) ? shape[key] : undefined
     if (below !== undefined) {
-      look(members[key] ?? null, below, path === "" ? key : `${path}.${key}`, found)
+      if (below !== "open" && typeof members[key] === "object")
+        look(members[key], below, path === "" ? key : `${path}.${key}`, found)
       continue
     }
     const folded = fold(key)
-    const meant = known.get(folded) ?? others.get(folded)
+    const meant = known.get(folded) ?? others?.get(folded)
     if (meant !== undefined) found.push(ambiguous(key, meant, path))
+    others ??= new Map()
     others.set(folded, key)
   }
 }

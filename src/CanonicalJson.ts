@@ -110,7 +110,7 @@ export const jsonText = (value: Json): string => {
  */
 export const edited = (content: Content, before: JsonObject, after: JsonObject): Content => {
   const bytes = spliced(content.bytes, before, after, jsonText)
-  return bytes === content.bytes ? content : new Content(bytes.toString("utf8"))
+  return bytes === content.bytes ? content : Content.of(bytes)
 }
 
 const writersAreBuiltIn = (): boolean =>

@@ -24,6 +24,13 @@ export class Content {
     this.text = text
   }
 
+  /** The text that is written in these bytes of UTF-8. */
+  static of(bytes: Buffer): Content {
+    const content = new Content(bytes.toString("utf8"))
+    content.#bytes = bytes
+    return content
+  }
+
   /** The text's UTF-8. Nobody writes into it. */
   get bytes(): Buffer {
     return (this.#bytes ??= Buffer.from(this.text))
@@ -42,13 +49,13 @@ export class Content {
 
   /** Of JSON: its numbers that readers take for different ones, by their paths, as they are written. */
   get inexact(): ReadonlyMap<string, string> {
-    return (this.#inexact ??= inexactNumbers(this.bytes))
+    return (this.#inexact ??= longNumber.test(this.text) ? inexactNumbers(this.bytes) : none)
   }
 
   /** The one at a path, if it is one. What is asked of members of the whole does not look inside of them. */
   inexactAt(path: string): string | undefined {
     if (/[.[]/u.test(path)) return this.inexact.get(path)
-    return (this.#inexactMembers ??= inexactMembers(this.bytes)).get(path)
+    return (this.#inexactMembers ??= longNumber.test(this.text) ? inexactMembers(this.bytes) : none).get(path)
   }
 
   /** True where what is made of the text would hold up the event loop. */
@@ -68,6 +75,11 @@ export class Content {
     this.#digest ??= hash.digest()
   }
 }
+
+/** What looks like a number that a double may not hold: one of 16 characters, or with an exponent. */
+const longNumber = /[\d.-]{16}|\d[eE]/
+
+const none: ReadonlyMap<string, string> = new Map()
 
 /** `sha-256:` and the hash in base64url without padding. */
 export const spell = (hash: Uint8Array): string => `sha-256:${Buffer.from(hash).toString("base64url")}`

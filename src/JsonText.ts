@@ -197,96 +197,147 @@ const [letterE, capitalE] = [0x65, 0x45]
  * that a number stays as it was written whatever a double makes of it; `write` gives the text of what differs. Members
  * stand in the order of `after`. Throws a `TypeError` where `before` is not what the text says.
  */
-export const spliced = (
-  text: Buffer,
-  before: JsonObject,
-  after: JsonObject,
-  write: (value: Json) => string
-): Buffer => {
-  const start = skipSpace(text, 0)
-  const { end, parts } = splice({ text, write }, start, before, after)
-  if (parts === undefined) return text
-  return Buffer.concat([
-    text.subarray(0, start),
-    ...parts.map((part) => (typeof part === "string" ? Buffer.from(part) : text.subarray(part.start, part.end))),
-    text.subarray(end)
-  ])
+export const spliced = (text: Buffer, before: Json, after: Json, write: (value: Json) => string): Buffer => {
+  const splice = new Splice(text, write)
+  splice.value(skipSpace(text, 0), before, after)
+  return splice.result
 }
 
-interface Splicing {
-  readonly text: Buffer
-  readonly write: (value: Json) => string
-}
+/** One way through a text, from left to right: all of it is kept but for what is cut out, where something else may be put in. */
+class Splice {
+  readonly #text: Buffer
+  readonly #write: (value: Json) => string
+  /** What was put in and what was kept before it, by turns. */
+  readonly #parts: Array<Buffer> = []
+  /** From where on the text is kept. */
+  #from = 0
 
-/** What a text is made of: pieces of the old one, and what is new. */
-type Parts = ReadonlyArray<Element | string>
-
-/** A value that was passed over: where it ends, and what it is made of now where it is another. */
-interface Passed {
-  readonly end: number
-  readonly parts?: Parts
-}
-
-const splice = (splicing: Splicing, start: number, before: Json | undefined, after: Json): Passed => {
-  if (before === after) return { end: endOfValue(splicing.text, start) }
-  if (isObject(before) && isObject(after)) return spliceObject(splicing, start, before, after)
-  if (isArray(before) && isArray(after)) return spliceArray(splicing, start, before, after)
-  return { end: endOfValue(splicing.text, start), parts: [splicing.write(after)] }
-}
-
-const spliceObject = (splicing: Splicing, start: number, before: JsonObject, after: JsonObject): Passed => {
-  const { text, write } = splicing
-  requireByte(text, start, openObject)
-  const kept = new Map<string, Parts>()
-  let isSame = true
-  let at = skipSpace(text, start + 1)
-  for (; text[at] !== closeObject; at = skipComma(text, at)) {
-    const key = keyAt(text, at)
-    const value = valueAfter(text, endOfString(text, at))
-    const to = ownValue(after, key)
-    const { end, parts } =
-      to === undefined ? { end: endOfValue(text, value) } : splice(splicing, value, ownValue(before, key), to)
-    isSame &&= to !== undefined && parts === undefined
-    if (to !== undefined)
-      kept.set(key, parts === undefined ? [{ start: at, end }] : [{ start: at, end: value }, ...parts])
-    at = end
+  constructor(text: Buffer, write: (value: Json) => string) {
+    this.#text = text
+    this.#write = write
   }
-  const keys = Object.keys(after)
-  if (isSame && kept.size === keys.length) return { end: at + 1 }
-  const parts: Array<Element | string> = ["{"]
-  for (const key of keys)
-    parts.push(
-      ...(parts.length === 1 ? [] : [","]),
-      ...(kept.get(key) ?? [`${stringify(key)}:${write(ownValue(after, key)!)}`])
-    )
-  return { end: at + 1, parts: [...parts, "}"] }
-}
 
-const spliceArray = (
-  splicing: Splicing,
-  start: number,
-  before: ReadonlyArray<Json>,
-  after: ReadonlyArray<Json>
-): Passed => {
-  const { text, write } = splicing
-  requireByte(text, start, openArray)
-  const parts: Array<Element | string> = ["["]
-  let isSame = before.length === after.length
-  let length = 0
-  let at = skipSpace(text, start + 1)
-  for (; text[at] !== closeArray; at = skipComma(text, at), length++) {
-    const passed = length < after.length ? splice(splicing, at, before[length], after[length]!) : undefined
-    const end = passed?.end ?? endOfValue(text, at)
-    isSame &&= passed !== undefined && passed.parts === undefined
-    if (passed !== undefined) {
-      if (length > 0) parts.push(",")
-      for (const part of passed.parts ?? [{ start: at, end }]) parts.push(part)
+  /** The text itself where nothing was cut. */
+  get result(): Buffer {
+    return this.#parts.length === 0 ? this.#text : Buffer.concat([...this.#parts, this.#text.subarray(this.#from)])
+  }
+
+  #cut(start: number, end: number, put: string | Buffer): void {
+    this.#parts.push(this.#text.subarray(this.#from, start), typeof put === "string" ? Buffer.from(put) : put)
+    this.#from = end
+  }
+
+  /** Passes over the value that begins at `start`, and returns the place after it. */
+  value(start: number, before: Json | undefined, after: Json): number {
+    if (before !== after) {
+      if (isObject(before) && isObject(after)) return this.#object(start, before, after)
+      if (isArray(before) && isArray(after)) return this.#array(start, before, after)
     }
-    at = end
+    const end = endOfValue(this.#text, start)
+    if (before !== after) this.#cut(start, end, this.#write(after))
+    return end
   }
-  if (isSame) return { end: at + 1 }
-  for (; length < after.length; length++) parts.push(`${length > 0 ? "," : ""}${write(after[length]!)}`)
-  return { end: at + 1, parts: [...parts, "]"] }
+
+  #object(start: number, before: JsonObject, after: JsonObject): number {
+    const text = this.#text
+    requireByte(text, start, openObject)
+    const keys = Object.keys(after)
+    const keepsOrder = isInOrder(before, after, keys)
+    if (!keepsOrder || isNumbered(before)) return this.#reordered(start, before, after, keys, keepsOrder)
+    /** The first key of `after` that is not written yet. */
+    let next = 0
+    /** Where the last member that stays ends. */
+    let last = start + 1
+    let isGap = false
+    let at = skipSpace(text, start + 1)
+    for (; text[at] !== closeObject; at = skipComma(text, at)) {
+      const key = keyAt(text, at)
+      const value = valueAfter(text, endOfString(text, at))
+      const to = ownValue(after, key)
+      if (to === undefined) {
+        isGap = true
+        at = endOfValue(text, value)
+        continue
+      }
+      let added = isGap && last > start + 1 ? "," : ""
+      for (; next < keys.length && keys[next] !== key; next++) added += `${this.#member(keys[next]!, after)},`
+      if (isGap) this.#cut(last, at, added)
+      else if (added !== "") this.#cut(at, at, added)
+      isGap = false
+      next++
+      at = last = this.value(value, ownValue(before, key), to)
+    }
+    const added = keys.slice(next).map((key) => this.#member(key, after))
+    if (last > start + 1 && added.length > 0) added.unshift("")
+    if (isGap || added.length > 0) this.#cut(isGap ? last : at, at, added.join(","))
+    return at + 1
+  }
+
+  #member(key: string, holder: JsonObject): string {
+    return `${stringify(key)}:${this.#write(ownValue(holder, key)!)}`
+  }
+
+  /** An object whose members change places is put together anew, of the texts of its values. */
+  #reordered(
+    start: number,
+    before: JsonObject,
+    after: JsonObject,
+    keys: ReadonlyArray<string>,
+    keepsOrder: boolean
+  ): number {
+    const text = this.#text
+    const members = new Map(membersOf(text, start).map((member) => [member.key, member]))
+    const parts: Array<Buffer> = []
+    let isSame = keepsOrder && members.size === keys.length
+    for (const key of keys) {
+      const to = ownValue(after, key)!
+      const member = members.get(key)
+      const kept = member === undefined ? undefined : text.subarray(member.value, member.end)
+      const value =
+        kept === undefined
+          ? Buffer.from(this.#write(to))
+          : spliced(kept, ownValue(before, key) ?? null, to, this.#write)
+      isSame &&= value === kept
+      parts.push(Buffer.from(`${parts.length === 0 ? "{" : ","}${stringify(key)}:`), value)
+    }
+    const end = endOfValue(text, start)
+    if (!isSame) this.#cut(start, end, Buffer.concat([...parts, Buffer.from(keys.length === 0 ? "{}" : "}")]))
+    return end
+  }
+
+  #array(start: number, before: ReadonlyArray<Json>, after: ReadonlyArray<Json>): number {
+    const text = this.#text
+    requireByte(text, start, openArray)
+    let length = 0
+    let last = start + 1
+    let at = skipSpace(text, start + 1)
+    for (; text[at] !== closeArray; at = skipComma(text, at), length++)
+      if (length < after.length) at = last = this.value(at, before[length], after[length]!)
+      else at = endOfValue(text, at)
+    const added = after.slice(length).map((element) => this.#write(element))
+    if (length > 0 && added.length > 0) added.unshift("")
+    if (length > after.length) this.#cut(last, at, "")
+    else if (added.length > 0) this.#cut(at, at, added.join(","))
+    return at + 1
+  }
+}
+
+/** True where the members that two objects have in common stand in the same order in both. */
+const isInOrder = (before: JsonObject, after: JsonObject, keys: ReadonlyArray<string>): boolean => {
+  let next = 0
+  for (const key in before) {
+    if (!Object.hasOwn(after, key)) continue
+    while (next < keys.length && keys[next] !== key && !Object.hasOwn(before, keys[next]!)) next++
+    if (keys[next] !== key) return false
+    next++
+  }
+  return true
+}
+
+/** True for an object with keys such as `0`: these come first when it is gone through, wherever they stand in the text. */
+const isNumbered = (holder: JsonObject): boolean => {
+  for (const key in holder) return key >= "0" && key < ":"
+  return false
 }
 
 const ownValue = (members: JsonObject, key: string): Json | undefined =>

@@ -123,15 +123,11 @@ export const toolsOf = (params: JsonObject): RequestTools => {
   const known = kept.get(params)
   if (known !== undefined) return known
   const draft: Draft = { lists: [], tools: [], misshapen: [], unread: [] }
-  readList(at(params, "tools"), draft)
-  readList(at(params, "functions"), draft, "function")
-  for (const [member, type] of impliedBy) readImplied(at(params, member), type, draft)
-  for (const member of itemLists) readItems(at(params, member), draft)
-  readChoice(at(params, "tool_choice"), draft)
-  readChoice(at(params, "function_call"), draft, "function")
+  for (const [member, read] of readers) if (Object.hasOwn(params, member)) read(at(params, member), draft)
+  const request = { path: "", value: params }
   for (const name of Object.keys(params))
-    if (name === "prompt") unread(at(params, name), draft)
-    else if (!places.has(name)) readMember({ path: "", value: params }, name, apiParameters, "request", draft)
+    if (name === "prompt") unread(below(request, name), draft)
+    else if (!places.has(name) && !isScalar(params, name)) readMember(request, name, apiParameters, "request", draft)
   kept.set(params, draft)
   return draft
 }
@@ -159,8 +155,20 @@ const impliedBy: ReadonlyArray<readonly [member: string, type: string]> = [
   ["multi_agent", "multi_agent"]
 ]
 
-/** The members of a request that are read as what they are. */
+/** The members of a request that are read as what they are, and as the members that they are known to be. */
 const places: ReadonlySet<string> = new Set(["tools", "functions", "tool_choice", "function_call", ...itemLists])
+
+/** What reads a member of a request, in the order in which tools are told. */
+const readers: ReadonlyArray<readonly [member: string, read: (member: Located, draft: Draft) => void]> = [
+  ["tools", (member, draft) => readList(member, draft)],
+  ["functions", (member, draft) => readList(member, draft, "function")],
+  ...impliedBy.map(
+    ([member, type]) => [member, (found: Located, draft: Draft) => readImplied(found, type, draft)] as const
+  ),
+  ...itemLists.map((member) => [member, (found: Located, draft: Draft) => readItems(found, draft)] as const),
+  ["tool_choice", (member, draft) => readChoice(member, draft)],
+  ["function_call", (member, draft) => readChoice(member, draft, "function")]
+]
 
 /** A member of such a name that the API does not have may bring tools: servers have their own ways (`plugins`, `mcp_servers`). */
 const soundsLikeTools = /tool|function|plugin|mcp/iu
@@ -227,8 +235,10 @@ const readItems = (items: Located, draft: Draft): void => {
     draft.unread.push(items)
     return
   }
-  for (const item of elementsOf(items)) {
-    if (isArray(item.value)) draft.unread.push(item)
+  for (const [index, value] of items.value.entries()) {
+    if (isPlainMessage(value)) continue
+    const item = { path: `${items.path}[${index}]`, value }
+    if (isArray(value)) draft.unread.push(item)
     if (!isObject(item.value)) continue
     const type = memberOf(item.value, "type") ?? "message"
     if (typeof type !== "string" || !(bringingItems.has(type) || otherItems.has(type)) || readsAsTool(item.value))
@@ -237,6 +247,15 @@ const readItems = (items: Located, draft: Draft): void => {
     readInside(item, shape, "item", draft)
   }
 }
+
+/** A message of texts alone, as most are, brings no tools. */
+const isPlainMessage = (item: Json): boolean => {
+  if (!isObject(item)) return false
+  for (const name in item) if (typeof item[name] !== "string" || !plainMembers.has(name)) return false
+  return true
+}
+
+const plainMembers: ReadonlySet<string> = new Set(["role", "content", "name"])
 
 /** Types of items that are messages. */
 const messages: ReadonlySet<string> = new Set(["message", "agent_message"])
@@ -275,6 +294,10 @@ const usedToolShape: Members = { input: "open" }
 /** What an object is inside of. In an `item` there may be calls, which look like tools. */
 type Inside = "request" | "tool" | "choice" | "item" | "call"
 
+/** True for a parameter of the API that is no object and no list here: nothing is in it. */
+const isScalar = (params: JsonObject, name: string): boolean =>
+  typeof params[name] !== "object" && Object.hasOwn(apiParameters, name)
+
 /** What brings tools below an object or a list, however deep. */
 const readInside = (holder: Located, shape: Members, inside: Inside, draft: Draft): void => {
   if (isObject(holder.value))
@@ -282,10 +305,11 @@ const readInside = (holder: Located, shape: Members, inside: Inside, draft: Draf
 }
 
 const readMember = (holder: Located, name: string, shape: Members, inside: Inside, draft: Draft): void => {
+  const known = Object.hasOwn(shape, name) ? shape[name] : undefined
+  if (known === "open") return
   const member = below(holder, name)
   const { value } = member
-  const known = Object.hasOwn(shape, name) ? shape[name] : undefined
-  if (value === null || known === "open") return
+  if (value === null) return
   if (name === "tools")
     readBrought(member, below(holder, "type").value === "mcp_list_tools" ? "mcp" : undefined, inside, draft)
   else if (name === "functions") readBrought(member, "function", inside, draft)

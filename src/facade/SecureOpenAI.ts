@@ -492,8 +492,10 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const before = { ...given }
       building.set(given, new Map())
       const made = await super.buildRequest.call(maker, given, retry)
-      for (const [name, value] of Object.entries(given))
+      for (const name in given) {
+        const value: unknown = Reflect.get(given, name)
         if (Reflect.get(before, name) !== value) Reflect.set(options, name, value)
+      }
       if (byHand !== undefined) {
         made.url = given.path
         if (byHand.body !== undefined && byHand.body !== null)

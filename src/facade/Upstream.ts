@@ -58,9 +58,94 @@ const ofMakers = new WeakMap<OpenAI, ReadonlySet<string>>()
 /** A request as it was judged, and what the SDK carries to the door in its place. */
 export interface Sealed {
   readonly init: RequestInit & { readonly headers: Headers }
-  readonly carried: RequestInit & { readonly headers: Headers }
-  /** The carried headers as they were handed out. */
-  readonly handed: ReadonlyMap<string, string>
+  readonly carried: RequestInit & { readonly headers: CarriedHeaders }
+}
+
+/** A header's name in lower case and its value. */
+type Row = readonly [name: string, value: string]
+
+/** The headers of a carried request. Most are looked at once, for the SDK's log, and changed by nobody: then they are no more than a list. */
+class CarriedHeaders extends Headers {
+  /** As they were handed out, in the order of their names. */
+  readonly rows: ReadonlyArray<Row>
+  #isFilled = false
+  #isChanged = false
+
+  constructor(rows: ReadonlyArray<Row>) {
+    super()
+    this.rows = rows
+  }
+
+  /** False while nobody has asked for a change. */
+  get isChanged(): boolean {
+    return this.#isChanged
+  }
+
+  #fill(): void {
+    if (this.#isFilled) return
+    this.#isFilled = true
+    for (const [name, value] of this.rows) super.append(name, value)
+  }
+
+  #change(): void {
+    this.#fill()
+    this.#isChanged = true
+  }
+
+  override append(name: string, value: string): void {
+    this.#change()
+    super.append(name, value)
+  }
+
+  override delete(name: string): void {
+    this.#change()
+    super.delete(name)
+  }
+
+  override set(name: string, value: string): void {
+    this.#change()
+    super.set(name, value)
+  }
+
+  override get(name: string): string | null {
+    this.#fill()
+    return super.get(name)
+  }
+
+  override getSetCookie(): Array<string> {
+    this.#fill()
+    return super.getSetCookie()
+  }
+
+  override has(name: string): boolean {
+    this.#fill()
+    return super.has(name)
+  }
+
+  override forEach(...args: Parameters<Headers["forEach"]>): void {
+    this.#fill()
+    super.forEach(...args)
+  }
+
+  override keys(): ReturnType<Headers["keys"]> {
+    this.#fill()
+    return super.keys()
+  }
+
+  override values(): ReturnType<Headers["values"]> {
+    this.#fill()
+    return super.values()
+  }
+
+  override entries(): ReturnType<Headers["entries"]> {
+    return this[Symbol.iterator]()
+  }
+
+  override [Symbol.iterator](): ReturnType<Headers["entries"]> {
+    return this.#isFilled
+      ? super[Symbol.iterator]()
+      : this.rows.map(([name, value]): [string, string] => [name, value]).values()
+  }
 }
 
 /** What a request is made of, whoever made it; anything else is an option of the service's own `fetch`. */
@@ -71,17 +156,11 @@ export const seal = (req: Request, maker: OpenAI): Sealed => {
   const kept: RequestInit = {}
   for (const name of members) if (name in req) Object.assign(kept, { [name]: req[name as keyof typeof req] })
   const own = serviceHeaders(maker)
-  const handed = new Map<string, string>()
-  const headers = new Headers()
-  req.headers.forEach((value, name) => {
-    if (own.has(name)) return
-    handed.set(name, value)
-    headers.append(name, value)
-  })
+  const rows: Array<Row> = []
+  for (const row of req.headers) if (!own.has(row[0])) rows.push(row)
   return {
     init: { ...(maker.fetchOptions as RequestInit | undefined), ...kept, headers: req.headers },
-    carried: { ...kept, headers },
-    handed
+    carried: { ...kept, headers: new CarriedHeaders(rows) }
   }
 }
 
@@ -90,17 +169,16 @@ export const seal = (req: Request, maker: OpenAI): Sealed => {
  * that anyone may set. Otherwise the name of what was changed on the way.
  */
 export const unseal = (
-  { carried, handed, init }: Sealed,
+  { carried, init }: Sealed,
   arrived: RequestInit,
   mayBeSet: (header: string) => boolean
 ): { readonly init: RequestInit } | { readonly changed: string } => {
   if (arrived.body !== carried.body) return { changed: "the body" }
-  const given = arrived.headers instanceof Headers ? arrived.headers : new Headers(arrived.headers)
-  const differing = new Map<string, string | null>()
-  given.forEach((value, name) => {
-    if (handed.get(name) !== value) differing.set(name, value)
-  })
-  for (const name of handed.keys()) if (!given.has(name)) differing.set(name, null)
+  const { headers } = carried
+  const differing =
+    arrived.headers === headers && !headers.isChanged
+      ? nothing
+      : differences(headers.rows, new Headers(arrived.headers))
   for (const name of differing.keys()) if (!mayBeSet(name)) return { changed: `the header ${name}` }
   return {
     init: {
@@ -112,7 +190,20 @@ export const unseal = (
   }
 }
 
-const withHeaders = (headers: Headers, others: ReadonlyMap<string, string | null>): Headers => {
+/** Headers by name; null where one is gone. */
+type Differences = ReadonlyMap<string, string | null>
+
+const nothing: Differences = new Map()
+
+const differences = (rows: ReadonlyArray<Row>, given: Headers): Differences => {
+  const handed = new Map(rows)
+  const differing = new Map<string, string | null>()
+  for (const [name, value] of given) if (handed.get(name) !== value) differing.set(name, value)
+  for (const name of handed.keys()) if (!given.has(name)) differing.set(name, null)
+  return differing
+}
+
+const withHeaders = (headers: Headers, others: Differences): Headers => {
   const both = new Headers(headers)
   for (const [name, value] of others) {
     if (value === null) both.delete(name)

@@ -231,8 +231,10 @@ export const capsOf = (model: Model | undefined, path: string): ReadonlyArray<st
  */
 export const lookup = (catalogue: Catalogue, name: string): Model | undefined => {
   const models = indexOf(catalogue)
+  const known = models.get(name)
+  if (known !== undefined) return known
   const base = fineTuned.exec(name)?.[1] ?? name
-  return models.get(name) ?? models.get(base) ?? snapshotOf(models, base)
+  return models.get(base) ?? snapshotOf(models, base)
 }
 
 /** A gateway puts who serves a model before its name: `openai/gpt-6.2-sol`. */
@@ -259,9 +261,10 @@ const snapshotOf = (models: ReadonlyMap<string, Model>, name: string): Model | u
 export const likeness = (catalogue: Catalogue, name: string): Model | undefined => {
   const own = unrouted(name)
   const known = lookup(catalogue, name) ?? lookup(catalogue, own)
+  if (known !== undefined) return known
   const base = fineTuned.exec(own)?.[1] ?? own
   const line = base.length > longestGuessed ? undefined : lineOf(base)
-  if (known !== undefined || line === undefined) return known
+  if (line === undefined) return undefined
   const relatives = relativesIn(catalogue).filter((one) => one.stem === line.stem && one.generation <= line.generation)
   const last = Math.max(...relatives.map(({ generation }) => generation))
   if (line.generation - last > mostUnknownGenerations) return undefined

@@ -11,7 +11,7 @@ import { isArray, isObject } from "../Json.ts"
 import type { Decision, Edit, Remedy, Violation } from "../Decision.ts"
 import { type Endpoint, endpointAt, isOperation, isTokenCount, operations, outputTokenCaps } from "../Operation.ts"
 import { bringsTools, itemLists, type Located } from "../RequestTools.ts"
-import { capsOf, type Modality, type Models } from "./Models.ts"
+import { capsOf, type Modality, type Model, type Models } from "./Models.ts"
 import { unsupported } from "./Support.ts"
 
 /** Params with their edits, or why there are none. */
@@ -62,13 +62,14 @@ export const rewrite = (
   let { params } = call
   for (const remedy of remedies) {
     if (remedy.kind !== "model") continue
-    const target = pickModel(remedy, call, recheck, models)
-    if (target === undefined) return { _tag: "Refused", violations: [noModel(remedy, call, models)] }
+    const picked = pickModel(remedy, call, recheck, models)
+    if (picked === undefined) return { _tag: "Refused", violations: [noModel(remedy, call, models)] }
     const { path, policy } = remedy
-    const { removable } = unsupported(params, models.like(target))
-    params = leftOut(replaced(params, path, target), removable)
-    edits.push({ path, from: remedy.from, to: target, policy })
-    edits.push(...removable.map(({ path: gone, value }): Edit => ({ path: gone, from: value, to: null, policy })))
+    const { name, removable } = picked
+    params = leftOut(replaced(params, path, name), removable)
+    edits.push({ path, from: remedy.from, to: name, policy })
+    for (const { path: gone, value } of removable)
+      if (!edits.some((edit) => edit.path === gone)) edits.push({ path: gone, from: value, to: null, policy })
   }
   for (const remedy of remedies) {
     if (remedy.kind !== "set" || edits.some(({ path, to }) => to === null && isWithin(remedy.path, path))) continue
@@ -97,6 +98,12 @@ export const rewrite = (
 // Model
 // ---------------------------------------------------------------------------------------------------------------------
 
+/** A model that takes another's place, and what is left out of the request because it does not take it. */
+interface Picked {
+  readonly name: string
+  readonly removable: ReadonlyArray<Located>
+}
+
 /**
  * The model that takes the place of one that is not allowed: the constraint's own choice, else the best allowed one of the
  * same provider and modality that ranks at or below it, else, for a model that nobody knows, the first one allowed. Only
@@ -107,43 +114,59 @@ const pickModel = (
   call: Call,
   recheck: (params: JsonObject) => ReadonlyArray<Violation>,
   { find, like }: Known
-): string | undefined => {
+): Picked | undefined => {
   const asked = find(from)
   const modality = asked?.modality ?? modalityOf(call.operation)
   const endpoint = endpointOf(call)
   const path = endpoint?.servedAs ?? endpoint?.path
   const literals = allowed.filter((name) => !name.includes("*"))
   /** What the target does not take may be left out, unless policy asks for it. */
-  const takes = (name: string): boolean => {
+  const taken = (name: string): Picked | undefined => {
     const { blocking, removable } = unsupported(call.params, like(name))
-    if (blocking.length > 0) return false
-    if (removable.length === 0) return true
+    if (blocking.length > 0) return undefined
+    if (removable.length === 0) return { name, removable }
     const params = replaced(call.params, place, name)
     const before = new Set(recheck(params).map(textOf))
-    return recheck(leftOut(params, removable)).every((violation) => before.has(textOf(violation)))
+    const holds = recheck(leftOut(params, removable)).every((violation) => before.has(textOf(violation)))
+    return holds ? { name, removable } : undefined
   }
-  const serves = (name: string): boolean => {
-    if (call.deployment !== undefined && call.deployment.serving(name) === undefined) return false
+  const served = (name: string): Picked | undefined => {
+    if (call.deployment !== undefined && call.deployment.serving(name) === undefined) return undefined
     const target = find(name)
-    return (
-      (target === undefined ||
-        ((modality === undefined || target.modality === modality) &&
-          (path === undefined || target.endpoints.has(path)) &&
-          (target.tools || !bringsTools(call.params)) &&
-          (target.images || !hasImages(call.params)))) &&
-      takes(name)
-    )
+    const serves =
+      target === undefined ||
+      ((modality === undefined || target.modality === modality) &&
+        (path === undefined || target.endpoints.has(path)) &&
+        (target.tools || !bringsTools(call.params)) &&
+        (target.images || !hasImages(call.params)))
+    return serves ? taken(name) : undefined
   }
   const own = Object.hasOwn(downgrade, from) ? downgrade[from] : downgrade["*"]
-  if (own !== undefined && literals.includes(own) && serves(own)) return own
-  if (asked === undefined) return literals.find(serves)
-  return literals
+  if (own !== undefined && literals.includes(own)) {
+    const picked = served(own)
+    if (picked !== undefined) return picked
+  }
+  return first(asked === undefined ? literals : inOrder(literals, asked, find), served)
+}
+
+/** Of these models those that may take another's place, the best first. */
+const inOrder = (names: ReadonlyArray<string>, asked: Model, find: Known["find"]): ReadonlyArray<string> =>
+  names
     .flatMap((name) => {
       const target = find(name)
-      const fits = target?.provider === asked.provider && target.rank <= asked.rank && serves(name)
-      return fits ? [{ name, rank: target.rank, sibling: target.family === asked.family ? 1 : 0 }] : []
+      return target?.provider === asked.provider && target.rank <= asked.rank
+        ? [{ name, rank: target.rank, sibling: target.family === asked.family ? 1 : 0 }]
+        : []
     })
-    .sort((a, b) => b.rank - a.rank || b.sibling - a.sibling)[0]?.name
+    .sort((a, b) => b.rank - a.rank || b.sibling - a.sibling)
+    .map(({ name }) => name)
+
+const first = <A, B>(many: ReadonlyArray<A>, look: (one: A) => B | undefined): B | undefined => {
+  for (const one of many) {
+    const found = look(one)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 const textOf = ({ code, path, policy }: Violation): string => JSON.stringify([code, path, policy])
@@ -279,6 +302,7 @@ const isPresent = (value: Json | undefined): boolean => value !== undefined && v
 
 /** A copy with another value at a path such as `tools[0].function.name`; keys keep their order. */
 const replaced = (params: JsonObject, path: string, to: Json): JsonObject => {
+  if (!/[.[]/u.test(path)) return { ...params, [path]: to }
   const [key = "", ...rest] = path.split(/[.[]/u).map((step) => (step.endsWith("]") ? step.slice(0, -1) : step))
   return { ...params, [key]: replacedIn(params[key] ?? null, rest, to) }
 }

@@ -27,8 +27,8 @@ export const unsupported = (params: JsonObject, model: Model | undefined): Unsup
   for (const { mayGo, name, paths } of settings) {
     const taken = model.parameters[name]
     if (taken === undefined) continue
-    for (const path of paths) {
-      const value = valueAt(params, path)
+    for (const [path, steps] of paths) {
+      const value = valueAt(params, steps)
       if (name === "n" && value === 1) continue
       if (value === null || (typeof taken === "object" && typeof value === "string" && taken.includes(value))) continue
       if (removable.some((holder) => path.startsWith(`${holder.path}.`))) continue
@@ -45,28 +45,33 @@ export const unsupported = (params: JsonObject, model: Model | undefined): Unsup
 
 interface Setting {
   readonly name: keyof Parameters
-  /** Its spellings. What holds another stands before it. */
-  readonly paths: ReadonlyArray<string>
+  /** Its spellings, with the steps of each. What holds another stands before it. */
+  readonly paths: ReadonlyArray<readonly [path: string, steps: ReadonlyArray<string>]>
   readonly mayGo: boolean
 }
 
+const setting = ({ paths, ...rest }: Omit<Setting, "paths"> & { readonly paths: ReadonlyArray<string> }): Setting => ({
+  ...rest,
+  paths: paths.map((path) => [path, path.split(".")])
+})
+
 const settings: ReadonlyArray<Setting> = [
-  { name: "temperature", paths: ["temperature"], mayGo: true },
-  { name: "top_p", paths: ["top_p"], mayGo: true },
-  { name: "presence_penalty", paths: ["presence_penalty"], mayGo: true },
-  { name: "frequency_penalty", paths: ["frequency_penalty"], mayGo: true },
-  { name: "reasoning", paths: ["reasoning"], mayGo: true },
-  { name: "reasoning_effort", paths: ["reasoning_effort", "reasoning.effort"], mayGo: true },
-  { name: "verbosity", paths: ["verbosity", "text.verbosity"], mayGo: true },
-  { name: "logprobs", paths: ["logprobs", "top_logprobs"], mayGo: false },
-  { name: "logit_bias", paths: ["logit_bias"], mayGo: false },
-  { name: "stop", paths: ["stop"], mayGo: false },
-  { name: "prediction", paths: ["prediction"], mayGo: false },
-  { name: "service_tier", paths: ["service_tier"], mayGo: false },
-  { name: "prompt_cache_retention", paths: ["prompt_cache_retention"], mayGo: false },
-  { name: "n", paths: ["n"], mayGo: false },
-  { name: "parallel_tool_calls", paths: ["parallel_tool_calls"], mayGo: false },
-  { name: "response_format", paths: ["response_format.type", "text.format.type"], mayGo: false }
+  setting({ name: "temperature", paths: ["temperature"], mayGo: true }),
+  setting({ name: "top_p", paths: ["top_p"], mayGo: true }),
+  setting({ name: "presence_penalty", paths: ["presence_penalty"], mayGo: true }),
+  setting({ name: "frequency_penalty", paths: ["frequency_penalty"], mayGo: true }),
+  setting({ name: "reasoning", paths: ["reasoning"], mayGo: true }),
+  setting({ name: "reasoning_effort", paths: ["reasoning_effort", "reasoning.effort"], mayGo: true }),
+  setting({ name: "verbosity", paths: ["verbosity", "text.verbosity"], mayGo: true }),
+  setting({ name: "logprobs", paths: ["logprobs", "top_logprobs"], mayGo: false }),
+  setting({ name: "logit_bias", paths: ["logit_bias"], mayGo: false }),
+  setting({ name: "stop", paths: ["stop"], mayGo: false }),
+  setting({ name: "prediction", paths: ["prediction"], mayGo: false }),
+  setting({ name: "service_tier", paths: ["service_tier"], mayGo: false }),
+  setting({ name: "prompt_cache_retention", paths: ["prompt_cache_retention"], mayGo: false }),
+  setting({ name: "n", paths: ["n"], mayGo: false }),
+  setting({ name: "parallel_tool_calls", paths: ["parallel_tool_calls"], mayGo: false }),
+  setting({ name: "response_format", paths: ["response_format.type", "text.format.type"], mayGo: false })
 ]
 
 /** Tools of a type that the model does not take. What brings tools out of sight (a stored prompt) is not looked for. */
@@ -92,12 +97,13 @@ const items = (params: JsonObject, { logprobs, reasoning, reasoning_effort: effo
       (reasoning === false && value === "reasoning.encrypted_content")
     )
       found.push({ path: `include[${at}]`, value })
+  if (reasoning !== false && efforts === undefined) return found
   for (const list of itemLists)
     for (const [at, item] of listOf(params[list]).entries()) {
       if (!isObject(item)) continue
-      const effort = valueAt(item, "reasoning.effort")
+      const effort = valueAt(item, ["reasoning", "effort"])
       if (
-        (reasoning === false && (item["type"] === "reasoning" || valueAt(item, "reasoning") !== null)) ||
+        (reasoning === false && (item["type"] === "reasoning" || valueAt(item, ["reasoning"]) !== null)) ||
         (effort !== null && (efforts === false || (efforts !== undefined && !efforts.includes(String(effort)))))
       )
         found.push({ path: `${list}[${at}]`, value: item })
@@ -105,10 +111,10 @@ const items = (params: JsonObject, { logprobs, reasoning, reasoning_effort: effo
   return found
 }
 
-/** The value at a dotted path; absent and inherited ones are `null`. */
-const valueAt = (params: JsonObject, path: string): Json => {
+/** The value at the end of some steps; absent and inherited ones are `null`. */
+const valueAt = (params: JsonObject, steps: ReadonlyArray<string>): Json => {
   let value: Json = params
-  for (const key of path.split(".")) {
+  for (const key of steps) {
     if (!isObject(value) || !Object.hasOwn(value, key)) return null
     value = value[key] ?? null
   }

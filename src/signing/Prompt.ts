@@ -31,10 +31,11 @@ const digestsOf = (value: Json): string | ReadonlyArray<string> =>
     : digest(canonicalize(value))
 
 /**
- * {@link digests} of a prompt whose fields are members of a text, taken from its bytes: nothing is written anew. A field that is
- * not in the text is digested by its value.
+ * {@link digests} of a prompt whose fields are members of a text. Of a long one they are taken from its bytes, and nothing is written
+ * anew; a field that is not in the text is digested by its value.
  */
 export const digestsIn = (content: Content, prompt: JsonObject): Digests => {
+  if (content.text.length <= shortText) return digests(prompt)
   const members = new Map(membersOf(content.bytes).map((member) => [member.key, member]))
   return Object.fromEntries(
     Object.entries(prompt).map(([field, value]) => {
@@ -43,6 +44,9 @@ export const digestsIn = (content: Content, prompt: JsonObject): Digests => {
     })
   )
 }
+
+/** How many UTF-16 code units are written anew sooner than they are looked through by their bytes. */
+const shortText = 4096
 
 const digestsAt = (text: Buffer, { end, value: start }: Member, value: Json): string | ReadonlyArray<string> =>
   Array.isArray(value) && value.length <= maximumElements
