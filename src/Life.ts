@@ -20,9 +20,9 @@ let isInCourse: (life: Life) => boolean
  * @category models
  */
 export class Life {
-  #over: Error | undefined
+  #over: Reason | undefined
   /** Why it takes nothing new: it is being drained. */
-  #closing: Error | undefined
+  #closing: Reason | undefined
   #begun = 0
   readonly #idle = new Set<() => void>()
   readonly #others: ReadonlyArray<Life>
@@ -47,7 +47,7 @@ export class Life {
 
   /** Why it is over; undefined while it is not. */
   get over(): Error | undefined {
-    return this.#over
+    return this.#over?.()
   }
 
   /**
@@ -56,10 +56,10 @@ export class Life {
    */
   get refusal(): Error | undefined {
     const closed = this.#closed
-    return closed === undefined || (this.#over === undefined && isInCourse(this)) ? undefined : closed
+    return closed === undefined || (this.#over === undefined && isInCourse(this)) ? undefined : closed()
   }
 
-  get #closed(): Error | undefined {
+  get #closed(): Reason | undefined {
     const closed = this.#over ?? this.#closing
     if (closed !== undefined) return closed
     for (const other of this.#others) if (other.#closed !== undefined) return other.#closed
@@ -86,22 +86,30 @@ export class Life {
 
   /** Ends it, and what depends on it, for a reason that each of them keeps. Later calls do nothing. */
   end(reason: Error): void {
+    this.#end(() => reason)
+  }
+
+  #end(reason: Reason): void {
     if (this.#over !== undefined) return
     this.#over = reason
     this.#leave()
     for (const idle of this.#idle) idle()
-    for (const listener of this.#listeners) listener(reason)
+    for (const listener of this.#listeners) listener(reason())
     this.#listeners.clear()
-    for (const dependent of this.#dependents) dependent.deref()?.end(reason)
+    for (const one of this.#dependents) {
+      const dependent = one.deref()
+      if (dependent !== undefined) dependent.#end(reason)
+    }
     this.#dependents.clear()
   }
 
   /**
    * Takes nothing new from now on, waits for what was begun, at most `ms` milliseconds, and ends for the reason that it was
-   * first given. Settles once it is over; while it waits it keeps the process alive, unless it is done `inBackground`.
+   * first given, which is made once somebody asks for it. Settles once it is over; while it waits it keeps the process alive,
+   * unless it is done `inBackground`.
    */
-  async drain(reason: Error, ms: number, { inBackground = false } = {}): Promise<void> {
-    this.#closing ??= reason
+  async drain(reason: () => Error, ms: number, { inBackground = false } = {}): Promise<void> {
+    this.#closing ??= once(reason)
     if (this.#over === undefined && this.#begun > 0) {
       const { promise, resolve } = Promise.withResolvers<void>()
       this.#idle.add(resolve)
@@ -111,13 +119,13 @@ export class Life {
       clearTimeout(timer)
       this.#idle.delete(resolve)
     }
-    this.end(this.#closing)
+    this.#end(this.#closing)
   }
 
   /** Calls back once with the reason of the end, at once where it is over already; gives the way to give that up. */
   onEnd(listener: (reason: Error) => void): () => void {
     if (this.#over !== undefined) {
-      listener(this.#over)
+      listener(this.#over())
       return () => {}
     }
     this.#listeners.add(listener)
@@ -168,6 +176,14 @@ export class Task {
     this.#over = true
     this.#ended()
   }
+}
+
+/** Why a life has ended: one error, each time it is asked. Most clients are given back and never asked again. */
+type Reason = () => Error
+
+const once = (make: () => Error): Reason => {
+  let made: Error | undefined
+  return () => (made ??= make())
 }
 
 const collected = new FinalizationRegistry<() => void>((leave) => leave())

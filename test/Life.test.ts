@@ -64,7 +64,7 @@ describe("a life that is drained", () => {
     const life = new Life()
     const one = life.begin()!
     const two = life.begin()!
-    const drained = life.drain(first, 60_000)
+    const drained = life.drain(() => first, 60_000)
     expect([life.refusal, life.over, life.begin()]).toEqual([first, undefined, undefined])
     one.end()
     one.end()
@@ -77,11 +77,11 @@ describe("a life that is drained", () => {
 
   it("ends at once where nothing was begun, and after its time where something never ends", async () => {
     const idle = new Life()
-    await idle.drain(first, 60_000)
+    await idle.drain(() => first, 60_000)
     expect(idle.over).toBe(first)
     const busy = new Life()
     const task = busy.begin()!
-    await busy.drain(first, 5)
+    await busy.drain(() => first, 5)
     expect([busy.over, task.over]).toEqual([first, false])
     task.end()
   })
@@ -89,10 +89,10 @@ describe("a life that is drained", () => {
   it("is ended by hand before", async () => {
     const life = new Life()
     life.begin()
-    const drained = life.drain(first, 60_000)
+    const drained = life.drain(() => first, 60_000)
     life.end(second)
     await drained
-    await life.drain(first, 60_000)
+    await life.drain(() => first, 60_000)
     expect(life.over).toBe(second)
   })
 
@@ -100,7 +100,7 @@ describe("a life that is drained", () => {
     const service = new Life()
     const binding = new Life(service, new Life())
     const task = binding.begin()!
-    const drained = service.drain(first, 60_000)
+    const drained = service.drain(() => first, 60_000)
     expect([binding.refusal, binding.over]).toEqual([first, undefined])
     task.end()
     await drained
@@ -112,7 +112,7 @@ describe("a life that is drained", () => {
     const binding = new Life(service)
     const other = new Life(service)
     const task = binding.begin()!
-    void service.drain(first, 60_000)
+    void service.drain(() => first, 60_000)
     const told = await task.run(async () => {
       await Promise.resolve()
       const inner = binding.begin()!

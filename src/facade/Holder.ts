@@ -159,20 +159,40 @@ export const pinnedMethods = [
  * one's own take a member's place while the client is made.
  */
 export const pin = <Client extends OpenAI>(client: Client, configurable: boolean): Client => {
+  const values: Record<string, unknown> = {}
   for (const name of [...pinnedMembers, ...pinnedMethods]) {
     if (!(name in client)) continue
     const own = Object.getOwnPropertyDescriptor(client, name)
     if (own !== undefined && !(own.configurable === true && "value" in own)) continue
-    Object.defineProperty(client, name, {
-      configurable,
-      enumerable: own?.enumerable ?? false,
-      get: own === undefined ? () => inherited(client, name) : () => own.value as unknown,
-      set: () => {
-        throw pinnedError(name)
-      }
-    })
+    if (own !== undefined) values[name] = own.value
+    Object.defineProperty(client, name, { configurable, enumerable: own?.enumerable ?? false, ...accessorOf(name) })
   }
+  Object.defineProperty(client, pinned, { value: Object.freeze(values) })
   return client
 }
 
-const inherited = (client: OpenAI, name: string): unknown => Reflect.get(Object.getPrototypeOf(client) as object, name)
+/** Holds the values of pinned members that are a client's own. It is found through a tracer's proxy for a client, too. */
+const pinned = Symbol("secure-openai/pinned")
+
+type Accessor = Required<Pick<PropertyDescriptor, "get" | "set">>
+
+const accessors = new Map<string, Accessor>()
+
+/** One pair of functions for all clients: with a pair of its own each would have a shape of its own, which engines pay for. */
+const accessorOf = (name: string): Accessor => {
+  const known = accessors.get(name)
+  if (known !== undefined) return known
+  const accessor: Accessor = {
+    get(this: object): unknown {
+      const values: unknown = Reflect.get(this, pinned)
+      return typeof values === "object" && values !== null && Object.hasOwn(values, name)
+        ? Reflect.get(values, name)
+        : Reflect.get(Object.getPrototypeOf(this) as object, name)
+    },
+    set(): never {
+      throw pinnedError(name)
+    }
+  }
+  accessors.set(name, accessor)
+  return accessor
+}

@@ -196,6 +196,13 @@ const claim = (kind: unknown): Heir | undefined => {
 /** Stands in the options of every secure client. A client that is made of them by hand would be somebody else's. */
 const madeKey = Symbol.for("secure-openai/client")
 
+/** The client that builds the requests of a service's users, out of their reach, and all that the service's own was when it was made. */
+interface Lent {
+  readonly maker: OpenAI
+  readonly door: Session["door"]
+  readonly state: ReadonlyArray<unknown>
+}
+
 interface Binding {
   readonly user: AgentClient
   /** True where the binding made the user, and takes it away with it. */
@@ -257,6 +264,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     readonly #maker: OpenAI | undefined
     readonly #kind: unknown
     readonly #byHand: ByHand
+    #lent: Lent | undefined
 
     constructor(options: ClientOptions & SecureOptions & { readonly [madeKey]?: true } = {}) {
       const inherited = claim(new.target)
@@ -420,7 +428,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const binding = bindings.get(this.#session)
       if (binding !== undefined) return this.#giveBack(binding, { force })
       if (force) life.end(new ClosedError())
-      await life.drain(new ClosedError(), drain)
+      await life.drain(() => new ClosedError(), drain)
       await runtime().dispose()
       await letGo?.()
     }
@@ -438,7 +446,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const leaving = service?.life.begin()
       try {
         if (force) this.unbind()
-        await life.drain(new UnboundError(), drain, { inBackground })
+        await life.drain(() => new UnboundError(), drain, { inBackground })
         if (owned && user.registered && !workspace.closed) await user.unregister()
       } finally {
         leaving?.end()
@@ -607,6 +615,17 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       return `POST ${origin}${pathname}`
     }
 
+    /** What builds the requests of this client's users: made anew where the client was changed since. */
+    #lend(): Lent {
+      const state = [...Object.values(this), ...Object.values(this["_options"])]
+      const before = this.#lent
+      if (before?.state.length === state.length && before.state.every((value, i) => Object.is(value, state[i])))
+        return before
+      const session = this.#session
+      const maker = bequeath({ kind: this.#kind, session }, () => super.withOptions({}))
+      return (this.#lent = { maker, door: doorOf(maker, session.door), state })
+    }
+
     #bind(user: AgentClient, ownsUser: boolean, drain: number): OpenAI {
       requireOpen(this.#session)
       const { workspace } = this.#session
@@ -644,7 +663,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         return refuse("not_registered", `${user.agentId} is not registered; await register() first.`)
       const service = this.#session
       const kind = this.#kind
-      const maker = bequeath({ kind, session: service }, () => super.withOptions({}))
+      const { door, maker } = this.#lend()
       const session: Session = {
         ...service,
         credentials,
@@ -652,7 +671,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         life: new Life(service.life, life),
         drain,
         service,
-        door: doorOf(maker, service.door)
+        door
       }
       bindings.set(session, { user, owned: ownsUser })
       return pin(
