@@ -160,12 +160,12 @@ export const pinnedMethods = [
  */
 export const pin = <Client extends OpenAI>(client: Client, configurable: boolean): Client => {
   const values: Record<string, unknown> = {}
-  for (const name of [...pinnedMembers, ...pinnedMethods]) {
+  for (const [name, { get, set }] of accessors) {
     if (!(name in client)) continue
     const own = Object.getOwnPropertyDescriptor(client, name)
     if (own !== undefined && !(own.configurable === true && "value" in own)) continue
     if (own !== undefined) values[name] = own.value
-    Object.defineProperty(client, name, { configurable, enumerable: own?.enumerable ?? false, ...accessorOf(name) })
+    Object.defineProperty(client, name, { configurable, enumerable: own?.enumerable ?? false, get, set })
   }
   Object.defineProperty(client, pinned, { value: Object.freeze(values) })
   return client
@@ -176,23 +176,19 @@ const pinned = Symbol("secure-openai/pinned")
 
 type Accessor = Required<Pick<PropertyDescriptor, "get" | "set">>
 
-const accessors = new Map<string, Accessor>()
-
-/** One pair of functions for all clients: with a pair of its own each would have a shape of its own, which engines pay for. */
-const accessorOf = (name: string): Accessor => {
-  const known = accessors.get(name)
-  if (known !== undefined) return known
-  const accessor: Accessor = {
-    get(this: object): unknown {
-      const values: unknown = Reflect.get(this, pinned)
-      return typeof values === "object" && values !== null && Object.hasOwn(values, name)
-        ? Reflect.get(values, name)
-        : Reflect.get(Object.getPrototypeOf(this) as object, name)
-    },
-    set(): never {
-      throw pinnedError(name)
-    }
+const accessorOf = (name: string): Accessor => ({
+  get(this: object): unknown {
+    const values: unknown = Reflect.get(this, pinned)
+    return typeof values === "object" && values !== null && Object.hasOwn(values, name)
+      ? Reflect.get(values, name)
+      : Reflect.get(Object.getPrototypeOf(this) as object, name)
+  },
+  set(): never {
+    throw pinnedError(name)
   }
-  accessors.set(name, accessor)
-  return accessor
-}
+})
+
+/** One pair of functions a member for all clients: with pairs of its own each would have a shape of its own, which engines pay for. */
+const accessors: ReadonlyArray<readonly [name: string, Accessor]> = [...pinnedMembers, ...pinnedMethods].map(
+  (name) => [name, accessorOf(name)] as const
+)
