@@ -15,7 +15,8 @@ const generate = (model: string, max: number) => ({
 const policies = [
   { policy_id: "app:assistant", resources: ["tool:assistant/**"], constraints: generate("gpt-4o-mini", 500) },
   { policy_id: "user:alice", resources: ["tool:assistant/**"], constraints: generate("gpt-4o-mini", 300) },
-  { policy_id: "app:closed", resources: ["tool:closed/nothing"] }
+  { policy_id: "app:closed", resources: ["tool:closed/nothing"] },
+  { policy_id: "app:slow", resources: ["tool:slow/**"], constraints: { rate_limit: 1 } }
 ]
 
 /** The clients that a library is given, and the cap that their policies set. */
@@ -36,6 +37,8 @@ export interface World {
   readonly alice: BoundSecureOpenAI
   readonly closed: SecureOpenAI
   readonly mallory: BoundSecureOpenAI
+  /** May ask once a minute. */
+  readonly slow: SecureOpenAI
   /** The log's records about calls. */
   readonly records: () => Promise<ReadonlyArray<{ readonly kind: string; readonly [name: string]: unknown }>>
 }
@@ -74,11 +77,13 @@ export const useWorld = (): (() => World) => {
       alice: await service.asUser(mintToken({ sub: "alice" })),
       mallory: await service.asUser(mintToken({ sub: "mallory" })),
       closed: open("closed"),
+      slow: open("slow"),
       records: async () => (await workspace.records()).filter((record) => record["call"] !== undefined)
     }
     return async () => {
       await world?.service.close({ force: true })
       await world?.closed.close()
+      await world?.slow.close()
       await workspace.close()
     }
   })

@@ -1,6 +1,7 @@
 /** `@openai/agents` is given the client: as its default, by provider, or in a model. */
 import {
   Agent,
+  ModelBehaviorError,
   OpenAIChatCompletionsModel,
   OpenAIProvider,
   OpenAIResponsesModel,
@@ -13,6 +14,7 @@ import {
 import { describe, expect, it } from "vitest"
 import { z } from "zod"
 import { PolicyDeniedError, type SecureOpenAI } from "../../src/index.ts"
+import * as Truncated from "./Truncated.ts"
 import { clients, expectCalls, expectRefused, refusedClients, useWorld } from "./World.ts"
 
 setTracingDisabled(true)
@@ -58,6 +60,26 @@ describe.each([
       expect((await run(agent, "Hello")).finalOutput).toEqual({ a: 1 })
       await expectCalls(world(), 1, cap)
     })
+  })
+
+  it("rejects an answer that the cap cut short, but for the text of a chat", async () => {
+    const isChat = name === "OpenAIChatCompletionsModel"
+    const truncated = isChat ? Truncated.chat : Truncated.response
+    const agent = new Agent({ ...about, model: model(world().service) })
+    world().provider.behave(truncated("It is"))
+    const answer = run(agent, "Hello")
+    if (isChat) expect((await answer).finalOutput).toBe("It is")
+    else await expect(answer).rejects.toBeInstanceOf(ModelBehaviorError)
+    await expectCalls(world(), 1, 500)
+    const structured = new Agent({ ...about, model: agent.model, outputType: z.object({ a: z.number() }) })
+    for (const [asked, text] of [
+      [agent, ""],
+      [structured, '{"a":']
+    ] as const) {
+      world().provider.behave(truncated(text))
+      await expect(run(asked, "Hello")).rejects.toBeInstanceOf(ModelBehaviorError)
+      expect(world().provider.hits).toHaveLength(1)
+    }
   })
 
   it.each(refusedClients)("throws the refusal of %s, and tries no other way", async (_name, who) => {

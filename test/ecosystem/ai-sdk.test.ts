@@ -1,9 +1,20 @@
 /** `@ai-sdk/openai` speaks HTTP itself; the pipeline stands behind the `fetch` that it is given. */
 import { createOpenAI } from "@ai-sdk/openai"
-import { APICallError, embedMany, generateText, Output, stepCountIs, streamText, tool } from "ai"
+import {
+  APICallError,
+  embedMany,
+  generateText,
+  NoObjectGeneratedError,
+  Output,
+  stepCountIs,
+  streamText,
+  tool
+} from "ai"
 import { describe, expect, it } from "vitest"
 import { z } from "zod"
 import { secureFetch, type SecureOpenAI } from "../../src/index.ts"
+import * as Truncated from "./Truncated.ts"
+import { waitless } from "./Waits.ts"
 import { clients, expectCalls, expectRefused, refusedClients, useWorld } from "./World.ts"
 
 const world = useWorld()
@@ -76,6 +87,21 @@ describe.each([
     expect(await world().records()).toHaveLength(2)
   })
 
+  it("gives a text that the cap cut short, and rejects an object", async () => {
+    const truncated = api === "chat completions" ? Truncated.chat : Truncated.response
+    const asking = { prompt: "Hello", model: model(world().service) }
+    world().provider.behave(truncated("It is"))
+    const { finishReason, text } = await generateText(asking)
+    expect([finishReason, text]).toEqual(["length", "It is"])
+    await expectCalls(world(), 1, 500)
+    world().provider.behave(truncated('{"a":'))
+    const rejected = generateText({ ...asking, output: Output.object({ schema: z.object({ a: z.number() }) }) })
+    expect(
+      NoObjectGeneratedError.isInstance(await rejected.then(({ output }) => output).catch((e: unknown) => e))
+    ).toBe(true)
+    expect(world().provider.hits).toHaveLength(1)
+  })
+
   it("ends the request with the caller's signal", async () => {
     world().provider.behave({ chunks: 500, every: 1 })
     const abort = new AbortController()
@@ -90,4 +116,33 @@ it.each(clients)("embeds with %s", async (_name, who) => {
   const model = openai(world()[who]).embedding("text-embedding-3-small")
   expect((await embedMany({ model, values: ["Hello"] })).embeddings).toEqual([[1, 2]])
   await expectCalls(world(), 1)
+})
+
+describe("a 429 or 503 in the AI SDK", () => {
+  const timers = /provider-utils|\/ai\//
+  const told = { status: 429, times: 1 }
+  it.each([
+    ["retry-after-ms", { ...told, headers: { "retry-after-ms": "5500" } }, 5500],
+    ["retry-after", { ...told, headers: { "retry-after": "30", "x-should-retry": "false" } }, 30_000],
+    ["no header that it takes", { ...told, headers: { "retry-after": "61" } }, 2000],
+    ["no header", { ...told, status: 503 }, 2000]
+  ])("is tried again after what it says: %s", async (_name, behaviour, ms) => {
+    world().provider.behave(behaviour)
+    using waiting = waitless(timers)
+    expect((await generateText({ model: openai(world().service)("gpt-4o"), prompt: "Hello" })).text).toBe(
+      "hi from gpt-4o-mini"
+    )
+    expect(waiting.waits).toEqual([ms])
+  })
+
+  it("of our policy is waited for, and tried twice", async () => {
+    using waiting = waitless(timers)
+    const model = openai(world().slow)("gpt-4o")
+    await generateText({ model, prompt: "Hello" })
+    const error = await generateText({ model, prompt: "Hello" }).catch((caught: unknown) => caught)
+    expect(error).toMatchObject({ lastError: { statusCode: 429 } })
+    expect(waiting.waits).toHaveLength(2)
+    for (const ms of waiting.waits) expect(ms > 4000 && ms < 60_000).toBe(true)
+    expect(world().provider.hits).toHaveLength(1)
+  })
 })

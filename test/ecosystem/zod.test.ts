@@ -1,8 +1,10 @@
 /** The SDK's own zod helpers: schemas in, parsed values out, and the schema's bytes untouched. */
+import { LengthFinishReasonError } from "openai/core/error"
 import { zodFunction, zodResponseFormat, zodResponsesFunction, zodTextFormat } from "openai/helpers/zod"
 import { describe, expect, it } from "vitest"
 import { z } from "zod"
 import { PolicyDeniedError } from "../../src/index.ts"
+import * as Truncated from "./Truncated.ts"
 import { clients, expectCalls, expectRefused, refusedClients, useWorld } from "./World.ts"
 
 const world = useWorld()
@@ -98,4 +100,45 @@ it.each(refusedClients)("each helper rejects with the refusal of %s", async (_na
   )
   await expectRefused(world())
   expect(await world().records()).toHaveLength(5)
+})
+
+describe("an answer that the cap of a policy cut short", () => {
+  const { messages, model } = chat
+  const ask = { messages, model }
+
+  it("is what create gives, and a stream without a schema", async () => {
+    const { completions } = world().service.chat
+    world().provider.behave(Truncated.chat("It is"))
+    const [choice] = (await completions.create(ask)).choices
+    expect([choice?.finish_reason, choice?.message.content]).toEqual(["length", "It is"])
+    await expectCalls(world(), 1, 500)
+    world().provider.behave(Truncated.chatStream("It is"))
+    expect(await completions.stream(ask).finalContent()).toBe("It is")
+    world().provider.behave(Truncated.response("It is"))
+    const { output_text, status } = await world().service.responses.create({ model, input: "Hello" })
+    expect([status, output_text]).toEqual(["incomplete", "It is"])
+  })
+
+  it("makes parse, runTools and a stream with a schema throw, for chats", async () => {
+    const { completions } = world().service.chat
+    world().provider.behave(Truncated.chat('{"a":'))
+    await expect(completions.parse({ ...ask, response_format })).rejects.toBeInstanceOf(LengthFinishReasonError)
+    await expectCalls(world(), 1, 500)
+    world().provider.behave(Truncated.chat("It is"))
+    await expect(completions.parse(ask)).rejects.toBeInstanceOf(LengthFinishReasonError)
+    await expect(completions.runTools({ ...ask, tools: [] }).finalContent()).rejects.toBeInstanceOf(
+      LengthFinishReasonError
+    )
+    world().provider.behave(Truncated.chatStream('{"a":'))
+    await expect(completions.stream({ ...ask, response_format }).finalContent()).rejects.toBeInstanceOf(
+      LengthFinishReasonError
+    )
+  })
+
+  it("makes parse give null, for responses", async () => {
+    world().provider.behave(Truncated.response('{"a":'))
+    const answer = await world().service.responses.parse({ model, input: "Hello", text: { format } })
+    expect([answer.status, answer.output_parsed]).toEqual(["incomplete", null])
+    await expectCalls(world(), 1, 500)
+  })
 })
