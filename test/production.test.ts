@@ -1,22 +1,22 @@
 /** docs/production.md: its programs run, and its figures are those of the code. */
+import { execFile, execFileSync, spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import { pathToFileURL } from "node:url"
+import * as Util from "node:util"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { lowBelow } from "../src/audit/FreeSpace.ts"
-import { type Health, SecureOpenAI, Workspace } from "../src/index.ts"
-
-const root = Path.resolve(import.meta.dirname, "..")
-const text = Fs.readFileSync(Path.join(root, "docs/production.md"), "utf8")
-const blockOf = (opening: string): string =>
-  new RegExp(`^\`\`\`${opening}\n(.*?)^\`\`\`$`, "msu").exec(text)?.[1] ?? expect.fail(`no block ${opening}`)
+import { segmentSize } from "../src/audit/Segment.ts"
+import { type Health, SecureOpenAI, Workspace, type WorkspaceOptions } from "../src/index.ts"
+import { mintToken, testIssuer } from "../src/testing/index.ts"
+import { check } from "./audit/logs.ts"
+import { blockOf, fileOf, files, manifest, programs, root, script, text } from "./production/page.ts"
 
 let folder = ""
 beforeAll(() => {
-  folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-production-"))
+  folder = programs()
 })
 afterAll(() => Fs.rmSync(folder, { recursive: true, force: true }))
 
@@ -26,10 +26,8 @@ interface Probe {
 
 /** Serves a client's health by the program of the page; gives what a probe gets. */
 const serve = async (client: SecureOpenAI) => {
-  const file = Path.join(folder, "healthz.ts")
-  Fs.writeFileSync(file, blockOf("ts healthz\\.ts"))
-  const { healthz } = (await import(pathToFileURL(file).href)) as Probe
-  const path = /path: (\S+),/.exec(blockOf("yaml"))?.[1] ?? ""
+  const { healthz } = (await import(pathToFileURL(Path.join(folder, "healthz.ts")).href)) as Probe
+  const { path } = manifest().spec.template.spec.containers[0].readinessProbe.httpGet
   const handler = healthz(client)
   const server = Http.createServer((request, response) =>
     request.url === path ? handler(request, response) : response.writeHead(404).end()
@@ -86,5 +84,374 @@ describe("the page", () => {
     expect(text).toContain(`less than ${lowBelow(2 ** 50) / 2 ** 20} MiB is free`)
     expect(text).toContain("less than a twentieth of a smaller disk")
     expect(lowBelow(2 ** 30)).toBe(2 ** 30 / 20)
+  })
+})
+
+const answered = (): Response =>
+  Response.json({
+    id: "chatcmpl-1",
+    object: "chat.completion",
+    created: 1,
+    model: "gpt-4o",
+    choices: [{ index: 0, message: { role: "assistant", content: "Hi" }, finish_reason: "stop", logprobs: null }],
+    usage: { prompt_tokens: 5, completion_tokens: 3, total_tokens: 8 }
+  })
+const streamed = (): Response => {
+  const chunk = (i: number) => ({
+    id: "chatcmpl-1",
+    object: "chat.completion.chunk",
+    created: 1,
+    model: "gpt-4o",
+    choices: [{ index: 0, delta: { content: "word" }, finish_reason: i === 199 ? "stop" : null }]
+  })
+  const events = Array.from({ length: 200 }, (_, i) => `data: ${JSON.stringify(chunk(i))}\n\n`)
+  return new Response(`${events.join("")}data: [DONE]\n\n`, { headers: { "content-type": "text/event-stream" } })
+}
+
+const policies = [
+  { policy_id: "app:my-app", resources: ["tool:my-app/**"] },
+  {
+    policy_id: "user:alice",
+    resources: ["tool:my-app/generate"],
+    constraints: { parameters: { "tool:my-app/generate": { max_tokens: { max: 500 } } } }
+  }
+]
+
+/** A service on a home, whose model answers at once. */
+const serviceAt = (home: string, more: Partial<WorkspaceOptions> = {}) => {
+  const workspace = new Workspace({ home, policies, issuers: testIssuer, ...more })
+  const client = new SecureOpenAI({
+    appName: "my-app",
+    apiKey: "k",
+    workspace,
+    fetch: async (url, init) => {
+      if (String(url).endsWith("/models")) return Response.json({ object: "list", data: [] })
+      return String(init?.body).includes('"stream":true') ? streamed() : answered()
+    }
+  })
+  const close = async () => {
+    await client.close()
+    await workspace.close()
+  }
+  return { client, workspace, close, [Symbol.asyncDispose]: close }
+}
+
+const chat = { model: "gpt-4o", max_tokens: 1000, messages: [{ role: "user" as const, content: "Hello" }] }
+const newHome = (): string => Fs.mkdtempSync(Path.join(folder, "home-"))
+const sizeOf = (home: string): number => Fs.statSync(Path.join(home, "audit/journal", `${"0".repeat(20)}.jsonl`)).size
+
+/** The cells of a table of the page, by its header row. */
+const table = (header: string): ReadonlyArray<ReadonlyArray<string>> => {
+  const lines = text.split("\n")
+  const at = lines.indexOf(header)
+  expect(at).toBeGreaterThan(0)
+  return lines.slice(at + 2, lines.indexOf("", at)).map((row) => row.slice(2, -2).split(" | "))
+}
+
+describe("sizes", () => {
+  const rows = table("| in the log | bytes |").map(([what = "", bytes = ""]) => [what, bytes.replace(",", "")] as const)
+
+  it("are those of the page, to a twentieth", async () => {
+    const home = newHome()
+    await using service = serviceAt(home)
+    const alice = await service.client.asUser(mintToken({ sub: "alice" }))
+    const asks: Readonly<Record<string, () => Promise<unknown>>> = {
+      "a call by the service": () => service.client.chat.completions.create(chat),
+      "a call by a user, with one edit": () => alice.chat.completions.create(chat),
+      "a stream of 200 chunks": async () => {
+        for await (const _ of await service.client.chat.completions.create({ ...chat, stream: true }));
+      },
+      "a refusal by policy": () => alice.embeddings.create({ model: "e", input: "a" }).catch(() => {}),
+      "a request that passes through (`models.list`)": () => service.client.models.list()
+    }
+    expect(rows.map(([what]) => what)).toEqual(Object.keys(asks))
+    for (const [what, bytes] of rows) {
+      await service.client.flush()
+      const before = sizeOf(home)
+      for (let i = 0; i < 10; i++) await asks[what]?.()
+      await service.client.flush()
+      const size = (sizeOf(home) - before) / 10
+      expect(Math.abs(size / Number(bytes) - 1), `${what}: ${size}`).toBeLessThan(0.05)
+    }
+  })
+
+  it("come to what it says a day", () => {
+    const [, a] = /by users is (\d+) MB a day/.exec(text) ?? []
+    expect(Math.round((Number(rows[1]?.[1]) * 86_400) / 1e6)).toBe(Number(a))
+    expect(text).toContain(`A segment is ${segmentSize / 2 ** 20} MiB`)
+  })
+
+  it.skipIf(process.platform !== "linux")("are 4 open files for a log", async () => {
+    const home = newHome()
+    await using service = serviceAt(home)
+    const before = Fs.readdirSync("/proc/self/fd").length
+    await service.client.ready()
+    const links = Fs.readdirSync("/proc/self/fd").flatMap((fd) => {
+      try {
+        return [Fs.readlinkSync(`/proc/self/fd/${fd}`)]
+      } catch {
+        return []
+      }
+    })
+    expect(text).toContain("| open files | 4 for a log, 1 to watch policies")
+    // And a socket, which has no name.
+    expect(links.filter((link) => link.startsWith(home))).toHaveLength(3)
+    expect(Fs.readdirSync("/proc/self/fd").length).toBe(before + 4)
+  })
+})
+
+describe("a backup", () => {
+  it("is intact by the page's script while the log is written, in its order, and cut in another", async () => {
+    const home = newHome()
+    await using service = serviceAt(home)
+    let isOver = false
+    const writing = (async () => {
+      while (!isOver) {
+        await service.client.chat.completions.create(chat)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    })()
+    await service.client.ready()
+    const backup = Path.join(home, "backup")
+    // The copies of a large log take a while, in which it is written and signed.
+    const slow = Path.join(home, "bin")
+    Fs.mkdirSync(slow)
+    Fs.writeFileSync(Path.join(slow, "cp"), '#!/bin/sh\nPATH=${PATH#*:}\ncp "$@"\nsleep 0.8\n', { mode: 0o755 })
+    const { stdout } = await Util.promisify(execFile)("sh", ["-e", "-c", script("backup.sh")], {
+      env: {
+        ...process.env,
+        PATH: `${slow}:${process.env["PATH"]}`,
+        SECURE_OPENAI_HOME: home,
+        BACKUP: backup,
+        NO_COLOR: "1"
+      }
+    })
+    isOver = true
+    await writing
+    expect(stdout).toContain(`${backup}/audit: intact\n`)
+
+    const log = Path.join(home, "audit")
+    const wrong = Path.join(home, "wrong")
+    Fs.cpSync(Path.join(log, "journal"), Path.join(wrong, "journal"), { recursive: true })
+    await service.client.chat.completions.create(chat)
+    await service.close()
+    for (const name of ["vkey", "checkpoint"]) Fs.copyFileSync(Path.join(log, name), Path.join(wrong, name))
+    expect((await check({ path: wrong })).problems.map(({ code }) => code)).toEqual(["too_short"])
+    expect(text).toContain("`audit verify` says `too_short` and exits with 1")
+
+    // Restored, it opens and goes on; whoever has a newer checkpoint sees it.
+    const copy = Path.join(backup, "audit")
+    const since = Fs.readFileSync(Path.join(log, "checkpoint"), "utf8")
+    const codes = async () => (await check({ path: copy, since })).problems.map(({ code }) => code)
+    expect(await codes()).toEqual(["rolled_back"])
+    await using restored = serviceAt(home, { audit: { path: copy } })
+    while (((await restored.client.health()).log.records ?? 0) <= Number(since.split("\n")[1]))
+      await Promise.all(Array.from({ length: 20 }, () => restored.client.chat.completions.create(chat)))
+    await restored.close()
+    expect(await codes()).toEqual(["forked"])
+  })
+
+  it("of a log that is retired leaves a home that begins another", async () => {
+    const home = newHome()
+    const log = Path.join(home, "audit")
+    const originAt = async () => {
+      await using service = serviceAt(home)
+      await service.client.chat.completions.create(chat)
+      return (await service.client.health()).log.origin
+    }
+    const before = await originAt()
+    execFileSync("sh", ["-e", "-c", fileOf("retire.sh")], { env: { ...process.env, SECURE_OPENAI_HOME: home } })
+    expect(Fs.existsSync(log)).toBe(false)
+    const after = await originAt()
+    expect(after).not.toBe(before)
+    const [retired = ""] = Fs.readdirSync(home).filter((name) => name.startsWith("audit-"))
+    for (const [path, origin] of [
+      [log, after],
+      [Path.join(home, retired), before]
+    ] as const)
+      expect(await check({ path })).toMatchObject({ ok: true, origin })
+  })
+})
+
+describe("a home", () => {
+  it("whose keys are lost refuses its old log until that is moved away", async () => {
+    const home = newHome()
+    await using before = serviceAt(home)
+    await before.client.ready()
+    await before.close()
+    Fs.rmSync(Path.join(home, "keys"), { recursive: true })
+    await using after = serviceAt(home)
+    await expect(after.client.ready()).rejects.toMatchObject({ message: expect.stringContaining("another log key") })
+    await after.close()
+    Fs.renameSync(Path.join(home, "audit"), Path.join(home, "old"))
+    await using anew = serviceAt(home)
+    expect(await anew.client.health()).toMatchObject({ ok: true })
+  })
+
+  // A change of mode means nothing there.
+  it.skipIf(process.platform === "win32")(
+    "that fsGroup made readable refuses its keys, and not those of a mount",
+    async () => {
+      const home = newHome()
+      const keys = Path.join(folder, "mounted")
+      {
+        await using service = serviceAt(home)
+        await service.client.ready()
+        Fs.cpSync(Path.join(home, "keys"), keys, { recursive: true })
+      }
+      // What Kubernetes does at a mount: the group may do what the owner may, and folders hand their group on.
+      for (const path of [
+        home,
+        ...Fs.readdirSync(home, { recursive: true, encoding: "utf8" }).map((name) => Path.join(home, name))
+      ])
+        Fs.chmodSync(path, Fs.statSync(path).isDirectory() ? 0o2770 : 0o660)
+      await using refused = serviceAt(home)
+      await expect(refused.client.ready()).rejects.toMatchObject({
+        message: expect.stringContaining("can be read by others")
+      })
+      await using served = serviceAt(home, { keys })
+      expect(await served.client.health()).toMatchObject({ ok: true })
+    }
+  )
+
+  it("of a function has a log for each instance", async () => {
+    const home = newHome()
+    const set = { SECURE_OPENAI_HOME: home, AUDIT_LOGS: Path.join(home, "mnt"), OPENAI_API_KEY: "k" }
+    const before = { ...process.env }
+    Object.assign(process.env, set)
+    try {
+      const { client } = (await import(pathToFileURL(Path.join(folder, "instance.ts")).href)) as {
+        client: SecureOpenAI
+      }
+      const { log, ok } = await client.health()
+      expect([ok, Path.dirname(log.path ?? "")]).toEqual([true, set.AUDIT_LOGS])
+      await client.close()
+    } finally {
+      process.env = before
+    }
+  })
+})
+
+describe("the manifests of the page", () => {
+  const { spec } = manifest()
+  const pod = spec.template.spec
+  const [container] = pod.containers
+
+  it("give each replica of the StatefulSet a home of its own, and keys that are only read", () => {
+    expect([manifest().kind, manifest().apiVersion]).toEqual(["StatefulSet", "apps/v1"])
+    expect(spec.template.metadata.labels).toEqual(spec.selector.matchLabels)
+    const volumes = [...pod.volumes, ...spec.volumeClaimTemplates.map(({ metadata }) => metadata)].map(
+      ({ name }) => name
+    )
+    expect(container.volumeMounts.map(({ name }) => name).toSorted()).toEqual(volumes.toSorted())
+    const env = new Map(container.env.map(({ name, value }) => [name, value]))
+    const mountOf = (name: string) => container.volumeMounts.find(({ mountPath }) => mountPath === env.get(name))
+    expect(mountOf("SECURE_OPENAI_HOME")?.name).toBe(spec.volumeClaimTemplates[0]?.metadata.name)
+    expect(spec.volumeClaimTemplates[0]?.spec.accessModes).toEqual(["ReadWriteOncePod"])
+    expect(mountOf("SECURE_OPENAI_KEYS")).toMatchObject({ readOnly: true })
+    expect(pod.volumes.find(({ name }) => name === mountOf("SECURE_OPENAI_KEYS")?.name)?.secret?.defaultMode).toBe(
+      0o400
+    )
+    expect(mountOf("SECURE_OPENAI_POLICIES")).toMatchObject({ readOnly: true })
+    expect(pod.securityContext).toMatchObject({
+      runAsNonRoot: true,
+      fsGroup: 1000,
+      fsGroupChangePolicy: "OnRootMismatch"
+    })
+    expect(container.command).toEqual(["node", "server.ts"])
+    expect(container.readinessProbe.httpGet.port).toBe(container.ports[0]?.containerPort)
+    expect(fileOf("server.ts")).toContain(`?? ${container.ports[0]?.containerPort})`)
+    expect(fileOf("server.ts")).toContain(`"${container.readinessProbe.httpGet.path}"`)
+  })
+
+  const patience = Number(/patience = ([\d_]+)/.exec(fileOf("server.ts"))?.[1]?.replace("_", "")) / 1000
+  const unit = fileOf("assistant.service")
+    .split("\n")
+    .flatMap((line) => (line.includes("=") ? [line.split(/=(.*)/s).slice(0, 2) as [string, string]] : []))
+  const all = (name: string) => unit.filter(([key]) => key === name).map(([, value]) => value)
+
+  it("wait longer for a process than that takes to stop", () => {
+    const { seconds } = container.lifecycle.preStop.sleep
+    expect(text).toContain(`(${seconds} + ${patience} + ${patience} s below)`)
+    expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(seconds + 2 * patience)
+    expect(Number(all("TimeoutStopSec")[0])).toBeGreaterThan(2 * patience)
+  })
+
+  it("give a unit of systemd the credentials that a folder of keys has, and a home that it may write", () => {
+    expect(all("LoadCredential").map((line) => line.split(":")[0])).toEqual(["agent.pem", "log.pem", "salt"])
+    const env = new Map(all("Environment").map((line) => line.split("=") as [string, string]))
+    expect(env.get("SECURE_OPENAI_KEYS")).toBe("%d")
+    expect(env.get("SECURE_OPENAI_HOME")).toBe(`%S/${all("StateDirectory")[0]}`)
+    expect(all("ProtectSystem")).toEqual(["strict"])
+  })
+
+  const analyze = spawnSync("systemd-analyze", ["--version"]).status === 0
+  it.skipIf(!analyze)("are a unit that systemd takes", () => {
+    const path = Path.join(folder, "assistant.service")
+    Fs.writeFileSync(path, fileOf("assistant.service").replace("/usr/bin/node", process.execPath))
+    const { status, stderr } = spawnSync("systemd-analyze", ["verify", "--man=no", path], { encoding: "utf8" })
+    expect([status, stderr.split("\n").filter((line) => line.includes("assistant.service"))]).toEqual([0, []])
+  })
+})
+
+describe("what the page says", () => {
+  const sources = new Map(
+    Fs.readdirSync(Path.join(root, "src"), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => [name, Fs.readFileSync(Path.join(root, "src", name), "utf8")])
+  )
+  const source = [...sources.values()].join("\n")
+
+  it("names variables of the environment, reasons and commands that there are", () => {
+    for (const [, name = ""] of text.matchAll(/SECURE_OPENAI_([A-Z_]*[A-Z])/gu))
+      expect(source).toMatch(new RegExp(`"SECURE_OPENAI_${name}"|(env|secret)\\("${name}"\\)`))
+    for (const reason of [
+      "held",
+      "replay_full",
+      "checkpoints_overdue",
+      "copies_overdue",
+      "clock_set_back",
+      "clock_behind"
+    ]) {
+      expect(text).toContain(`\`${reason}\``)
+      expect(source).toContain(`"${reason}"`)
+    }
+  })
+
+  it.each([
+    ["262,144", "signing/Replay.ts", "defaultCapacity = 262_144"],
+    ["`audit-64`", "audit/Journal.ts", "maximumSiblings = 64"],
+    ["| 10 s (signer", "Pipeline.ts", "options?.deadline ?? 10_000"],
+    ["default 60,000 ms", "facade/Options.ts", "otherwise = 60_000"],
+    ["each second", "audit/Lock.ts", "{ beat: 1000, old: 15_000, still: 5000 }"],
+    ["opens a sibling after 5 s", "audit/Journal.ts", "usualHolderDelay = 5000"],
+    ["5 minutes or 100,000 records", "audit/Writer.ts", "ms: 300_000, records: 100_000"],
+    ["5 minutes or 100,000 records", "audit/Copies.ts", "withinMinutes ?? 5, withinRecords: withinRecords ?? 100_000"],
+    ["30 s behind", "audit/Writer.ts", "clockTolerance = 30_000"],
+    ["back** by more than 30 s", "identity/Time.ts", "tolerance = 30_000"]
+  ])("has a figure of the code: %s", (said, file, code) => {
+    expect(text).toContain(said)
+    expect(sources.get(file)).toContain(code)
+  })
+
+  it.each(table("| on standard error | what it means |"))("has a warning of the code: %s", (said = "") => {
+    for (const [, words = ""] of said.matchAll(/`([^`]+)`/gu)) expect(source).toContain(words)
+  })
+
+  it("leads to headings that there are", () => {
+    const slugs = (page: string) =>
+      [...page.matchAll(/^#+ (.+)$/gmu)].map(([, title = ""]) =>
+        title
+          .toLowerCase()
+          .replaceAll(/[^\w\s-]/gu, "")
+          .replaceAll(" ", "-")
+      )
+    for (const [, page = "", slug = ""] of text.matchAll(/\]\(([\w-]+\.md)?#([^)]+)\)/gu))
+      expect(slugs(page === "" ? text : Fs.readFileSync(Path.join(root, "docs", page), "utf8"))).toContain(slug)
+  })
+
+  it("has no block that does not run", () => {
+    const openings = [...text.matchAll(/^```(.+)$/gmu)].map(([, opening = ""]) => opening.split(" ")[1] ?? opening)
+    expect(openings.toSorted()).toEqual([...files.keys(), "json"].toSorted())
   })
 })
