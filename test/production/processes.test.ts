@@ -104,7 +104,7 @@ const start = async (more: Readonly<Record<string, string>> = {}) => {
       async (response) => ({ status: response.status, body: await response.text() }),
       () => ({ status: 0, body: "" })
     )
-  return { child, probe, ask: () => fetch(url, { method: "POST", body: "Hello" }) }
+  return { child, port, probe, ask: () => fetch(url, { method: "POST", body: "Hello" }) }
 }
 
 const records = (log: string) =>
@@ -151,13 +151,36 @@ it("the service of the page stops on SIGTERM once what was begun has ended, and 
   await using named = here(at("data", "audit"))
   expect(await named.health()).toMatchObject({ ok: false, problems: [{ reason: "held", refuses: "everybody" }] })
 
-  provider.behave({ chunks: 20, every: 20 })
-  const answer = await first.ask()
+  const chunk = (finish_reason: string | null) => ({
+    id: "chatcmpl-1",
+    object: "chat.completion.chunk",
+    created: 1,
+    model: "gpt-4o",
+    choices: [{ index: 0, delta: { content: "word " }, finish_reason }]
+  })
+  let isOver = false
+  const events = function* () {
+    while (!isOver) yield chunk(null)
+    yield chunk("stop")
+  }
+  provider.behave({ events: events(), every: 20 })
+  const kept = Net.connect(first.port, "127.0.0.1").setEncoding("utf8")
+  let answer = ""
+  kept.on("data", (data: string) => (answer += data))
+  kept.write("POST / HTTP/1.1\r\nhost: assistant\r\ncontent-length: 5\r\n\r\nHello")
+  await until(
+    () => answer,
+    (text) => text.includes("word")
+  )
   const end = once(first.child, "exit")
   first.child.kill("SIGTERM")
-  // Connections that are kept alive are told so, new ones are not taken.
   await until(first.probe, ({ status }) => status !== 200)
-  expect((await answer.text()).trim().split("\n")).toHaveLength(21)
+  // A connection that is kept alive is told to go elsewhere, once its response is over.
+  kept.write("POST / HTTP/1.1\r\nhost: assistant\r\ncontent-length: 5\r\n\r\nAgain")
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  isOver = true
+  await once(kept, "close")
+  expect(answer).toMatch(/^HTTP\/1.1 200 .*"finish_reason":"stop".*\r\nHTTP\/1.1 503 [^]*connection: close\r\n/su)
   expect(await end).toEqual([0, null])
   expect(records("audit").slice(-2)).toMatchObject([{ kind: "outcome", result: "complete" }, { kind: "log.close" }])
   expect(Fs.readdirSync(at("data", "audit")).filter((name) => name.startsWith("lock"))).toEqual([])
