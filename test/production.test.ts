@@ -12,6 +12,7 @@ import { segmentSize } from "../src/audit/Segment.ts"
 import { type Health, SecureOpenAI, Workspace, type WorkspaceOptions } from "../src/index.ts"
 import { mintToken, testIssuer } from "../src/testing/index.ts"
 import { check } from "./audit/logs.ts"
+import { startProvider } from "./e2e/Provider.ts"
 import { blockOf, fileOf, files, manifest, programs, root, script, text } from "./production/page.ts"
 
 let folder = ""
@@ -138,7 +139,8 @@ const serviceAt = (home: string, more: Partial<WorkspaceOptions> = {}) => {
 
 const chat = { model: "gpt-4o", max_tokens: 1000, messages: [{ role: "user" as const, content: "Hello" }] }
 const newHome = (): string => Fs.mkdtempSync(Path.join(folder, "home-"))
-const sizeOf = (home: string): number => Fs.statSync(Path.join(home, "audit/journal", `${"0".repeat(20)}.jsonl`)).size
+const journalOf = (home: string): string => Path.join(home, "audit/journal", `${"0".repeat(20)}.jsonl`)
+const sizeOf = (home: string): number => Fs.statSync(journalOf(home)).size
 
 /** The cells of a table of the page, by its header row. */
 const table = (header: string): ReadonlyArray<ReadonlyArray<string>> => {
@@ -198,6 +200,34 @@ describe("sizes", () => {
     expect(links.filter((link) => link.startsWith(home))).toHaveLength(3)
     expect(Fs.readdirSync("/proc/self/fd").length).toBe(before + 4)
   })
+})
+
+it("drain cuts what is still open, and the log says what it was", async () => {
+  const provider = await startProvider()
+  const home = newHome()
+  const workspace = new Workspace({ home })
+  const client = new SecureOpenAI({ appName: "my-app", apiKey: "k", workspace, baseURL: provider.url, drain: 1 })
+  const stream = async () => {
+    for await (const _ of await client.chat.completions.create({ ...chat, stream: true }));
+  }
+  provider.behave({ chunks: 100_000, every: 10 })
+  const asked: Array<Promise<unknown>> = [stream()]
+  await client.ready()
+  await expect.poll(() => Fs.readFileSync(journalOf(home), "utf8")).toContain('"stream.open"')
+  provider.behave({ hang: true })
+  asked.push(client.chat.completions.create(chat))
+  const ended = Promise.allSettled(asked)
+  await expect.poll(() => provider.hits.length).toBe(1)
+  await client.close()
+  expect((await ended).map(({ status }) => status)).toEqual(["rejected", "rejected"])
+  await workspace.close()
+  await provider.close()
+  const results = [...Fs.readFileSync(journalOf(home), "utf8").matchAll(/"result":"(\w+)"/gu)].map(
+    ([, result]) => result
+  )
+  expect(results).toHaveLength(2)
+  for (const result of results) expect(["aborted", "abandoned"]).toContain(result)
+  expect(text).toContain("the log says `aborted` or `abandoned`")
 })
 
 describe("a backup", () => {
@@ -352,6 +382,7 @@ describe("the manifests of the page", () => {
     expect(pod.volumes.find(({ name }) => name === mountOf("SECURE_OPENAI_KEYS")?.name)?.secret?.defaultMode).toBe(
       0o400
     )
+    expect(mountOf("SECURE_OPENAI_CHECKPOINTS")).toMatchObject({ subPathExpr: "$(POD_NAME)" })
     expect(mountOf("SECURE_OPENAI_POLICIES")).toMatchObject({ readOnly: true })
     expect(pod.securityContext).toMatchObject({
       runAsNonRoot: true,
@@ -424,7 +455,7 @@ describe("what the page says", () => {
     ["| 10 s (signer", "Pipeline.ts", "options?.deadline ?? 10_000"],
     ["default 60,000 ms", "facade/Options.ts", "otherwise = 60_000"],
     ["each second", "audit/Lock.ts", "{ beat: 1000, old: 15_000, still: 5000 }"],
-    ["opens a sibling after 5 s", "audit/Journal.ts", "usualHolderDelay = 5000"],
+    ["A start watches for 5 s", "audit/Journal.ts", "usualHolderDelay = 5000"],
     ["5 minutes or 100,000 records", "audit/Writer.ts", "ms: 300_000, records: 100_000"],
     ["5 minutes or 100,000 records", "audit/Copies.ts", "withinMinutes ?? 5, withinRecords: withinRecords ?? 100_000"],
     ["30 s behind", "audit/Writer.ts", "clockTolerance = 30_000"],

@@ -60,7 +60,9 @@ export interface Manifest {
               readonly periodSeconds: number
             }
             readonly lifecycle: { readonly preStop: { readonly sleep: { readonly seconds: number } } }
-            readonly volumeMounts: ReadonlyArray<Named & { readonly mountPath: string; readonly readOnly?: boolean }>
+            readonly volumeMounts: ReadonlyArray<
+              Named & { readonly mountPath: string; readonly readOnly?: boolean; readonly subPathExpr?: string }
+            >
           }
         ]
         readonly volumes: ReadonlyArray<Named & { readonly secret?: { readonly defaultMode: number } }>
