@@ -132,6 +132,15 @@ describe("a 429 or 503 in LangChain", () => {
     expect(await attempts()).toEqual(hits === 2 ? ["hi from gpt-4o-mini", 2, 1] : [429, 1, 0])
   })
 
+  it("is read from its message, too, where no header says it", async () => {
+    using waiting = waitless(/p-retry/)
+    const message = "Rate limit reached. Please try again in 7s."
+    const fetch = async () => Response.json({ error: { message, type: "requests", code: "limit" } }, { status: 429 })
+    const model = new ChatOpenAI({ model: "gpt-4o", maxRetries: 1, apiKey: "unused", configuration: { fetch } })
+    await expect(model.invoke("Hello")).rejects.toMatchObject({ status: 429 })
+    expect(waiting.waits).toEqual([7000])
+  })
+
   it("of our policy is waited for as long as it says", async () => {
     const client = world().slow
     using waiting = waitless(/p-retry/)
@@ -140,6 +149,7 @@ describe("a 429 or 503 in LangChain", () => {
       .invoke("Hello")
       .catch((error: unknown) => error)
     expect(limited).toMatchObject({ status: 429, code: "policy_rate_limit" })
+    expect((limited as { readonly headers: Headers }).headers.get("retry-after")).toMatch(/^\d+$/)
     // The header is in whole seconds, and the window is a minute.
     expect(waiting.waits).toHaveLength(2)
     for (const ms of waiting.waits) expect(ms % 1000 === 0 && ms <= 60_000 && ms > 2000).toBe(true)
