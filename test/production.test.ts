@@ -1,8 +1,9 @@
 /** docs/production.md: its programs run, and its figures are those of the code. */
 import { execFile, execFileSync, spawnSync } from "node:child_process"
+import { once } from "node:events"
 import * as Fs from "node:fs"
 import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
+import * as Net from "node:net"
 import * as Path from "node:path"
 import { pathToFileURL } from "node:url"
 import * as Util from "node:util"
@@ -13,6 +14,7 @@ import { type Health, SecureOpenAI, Workspace, type WorkspaceOptions } from "../
 import { mintToken, testIssuer } from "../src/testing/index.ts"
 import { check } from "./audit/logs.ts"
 import { startProvider } from "./e2e/Provider.ts"
+import { useService } from "./production/Service.ts"
 import { blockOf, fileOf, files, manifest, programs, root, script, text } from "./production/page.ts"
 
 let folder = ""
@@ -35,7 +37,7 @@ const serve = async (client: SecureOpenAI) => {
   )
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   const probe = async () => {
-    const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`)
+    const response = await fetch(`http://127.0.0.1:${(server.address() as Net.AddressInfo).port}${path}`)
     return { status: response.status, body: await response.json() }
   }
   return { probe, [Symbol.asyncDispose]: async () => void server.close() }
@@ -228,6 +230,101 @@ it("drain cuts what is still open, and the log says what it was", async () => {
   expect(results).toHaveLength(2)
   for (const result of results) expect(["aborted", "abandoned"]).toContain(result)
   expect(text).toContain("the log says `aborted` or `abandoned`")
+})
+
+const service = useService()
+it("the service of the page stops on SIGTERM once what was begun has ended, and is followed on its log", async () => {
+  const { at, change, here, holder, logs, policies, records, start, until, watchesFiles } = service
+  const provider = service.provider()
+  const first = await start()
+  await until(first.probe, ({ status }) => status === 200)
+  // The next one comes while the first is still there. Its files are on a network file system, say.
+  const second = await start({ CHOKIDAR_USEPOLLING: "1" })
+  await until(second.probe, ({ status }) => status === 200)
+  expect(logs()).toEqual(["audit", "audit-2"])
+  expect([holder("audit"), holder("audit-2")]).toEqual([first.child.pid, second.child.pid])
+  if (process.platform === "linux")
+    expect([first, second].map(({ child }) => watchesFiles(child))).toEqual([true, false])
+  // And one that names the path is refused for as long.
+  await using named = here(at("data", "audit"))
+  expect(await named.health()).toMatchObject({ ok: false, problems: [{ reason: "held", refuses: "everybody" }] })
+
+  const chunk = (finish_reason: string | null) => ({
+    id: "chatcmpl-1",
+    object: "chat.completion.chunk",
+    created: 1,
+    model: "gpt-4o",
+    choices: [{ index: 0, delta: { content: "word " }, finish_reason }]
+  })
+  let isOver = false
+  const events = function* () {
+    while (!isOver) yield chunk(null)
+    yield chunk("stop")
+  }
+  provider.behave({ events: events(), every: 20 })
+  const kept = Net.connect(first.port, "127.0.0.1").setEncoding("utf8")
+  let answer = ""
+  kept.on("data", (data: string) => (answer += data))
+  kept.write("POST / HTTP/1.1\r\nhost: assistant\r\ncontent-length: 5\r\n\r\nHello")
+  await until(
+    () => answer,
+    (text) => text.includes("word")
+  )
+  const end = once(first.child, "exit")
+  first.child.kill("SIGTERM")
+  await until(first.probe, ({ status }) => status !== 200)
+  // A connection that is kept alive is told to go elsewhere, once its response is over.
+  kept.write("POST / HTTP/1.1\r\nhost: assistant\r\ncontent-length: 5\r\n\r\nAgain")
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  isOver = true
+  await once(kept, "close")
+  expect(answer).toMatch(/^HTTP\/1.1 200 .*"finish_reason":"stop".*\r\nHTTP\/1.1 503 [^]*connection: close\r\n/su)
+  expect(await end).toEqual([0, null])
+  expect(records("audit").slice(-2)).toMatchObject([{ kind: "outcome", result: "complete" }, { kind: "log.close" }])
+  expect(Fs.readdirSync(at("data", "audit")).filter((name) => name.startsWith("lock"))).toEqual([])
+  await until(
+    () => named.health(),
+    ({ ok }) => ok
+  )
+  await named.close()
+
+  const third = here()
+  expect((await third.health()).log.path).toBe(at("data", "audit"))
+  expect(logs()).toEqual(["audit", "audit-2"])
+  // While both are written.
+  const verified = await Util.promisify(execFile)(
+    "sh",
+    ["-e", "-c", script("verify.sh").replace("/checkpoints", at("checkpoints"))],
+    { env: { ...process.env, SECURE_OPENAI_HOME: at("data"), NO_COLOR: "1" } }
+  )
+  expect(verified.stdout.match(/: intact$/gmu)).toHaveLength(2)
+  await third.close()
+
+  provider.behave({})
+  expect((await second.ask()).status).toBe(200)
+  change(policies(["tool:my-app/complete"]))
+  await until(second.ask, ({ status }) => status === 403)
+  change(policies(["tool:my-app/**"]))
+  await until(second.ask, ({ status }) => status === 200)
+
+  // A second signal ends it as a process without a handler ends.
+  provider.behave({ hang: true })
+  const asked = second.ask().catch(() => {})
+  await until(
+    () => provider.hits.length,
+    (n) => n === 1
+  )
+  const killed = once(second.child, "exit")
+  second.child.kill("SIGTERM")
+  await until(second.probe, ({ status }) => status !== 200)
+  second.child.kill("SIGTERM")
+  expect(await killed).toEqual([null, "SIGTERM"])
+  await asked
+  await using next = here(at("data", "audit-2"))
+  await next.ready()
+  expect(
+    records("audit-2").filter(({ kind, result }) => kind === "log.recovered" || result === "unknown")
+  ).toMatchObject([{ open: 1 }, { kind: "outcome", result: "unknown" }])
 })
 
 describe("a backup", () => {
