@@ -49,7 +49,7 @@ const about = (record: ReadRecord): string => {
     case "refused":
       return `${who(record)} ${text(record["tool"])} by ${text(record["stage"])}: ${codes(record)} (${text(record["status"])})`
     case "refused.many":
-      return `${text(record["count"])} callers of whose token no signature was verified: ${counts(record["codes"])}${claims(record["samples"])}`
+      return `${text(record["count"])} requests whose token has no verified signature: ${counts(record["codes"])}${claims(record["samples"])}`
     case "stream.open":
       return words("status", record["status"])
     case "stream.segment":

@@ -276,6 +276,22 @@ describe("a caller", async () => {
     expect(records.map(({ kind }) => kind)).toEqual(verified.map(() => "refused"))
   })
 
+  it("is counted on the disk once flush() is through", async () => {
+    const path = temporaryFolder()
+    try {
+      const { client, workspace } = open({ home: path, audit: { path: `${path}/audit` } })
+      await client()
+        .asUser("x")
+        .catch(() => undefined)
+      await workspace.flush()
+      const found = await Array.fromAsync(readLines(`${path}/audit`))
+      expect(found.at(-1)?.record).toMatchObject({ kind: "refused.many", count: 1 })
+      await workspace.close()
+    } finally {
+      Fs.rmSync(path, { recursive: true })
+    }
+  })
+
   it("is named where its token is good, and the request is refused at the door", async () => {
     const opened = open()
     await refusedBy("a header that is not the SDK's", opened, mintToken())

@@ -271,7 +271,7 @@ describe("audit tail", () => {
   it("names the issuer of a user, and what was refused of nobody", async () => {
     const { out } = await run("tail", second.log)
     assert.match(out, new RegExp(`decision +user:alice of ${testIssuer.issuer} allow tool:app/generate`))
-    assert.match(out, /refused.many +1 callers of whose token no signature was verified: malformed 1$/m)
+    assert.match(out, /refused.many +1 requests whose token has no verified signature: malformed 1$/m)
   })
 
   it("-f goes on over all logs, one that is made meanwhile too", async () => {
@@ -386,7 +386,7 @@ describe("what tokens say of themselves", () => {
     }
     assert.include(
       (await run("tail", log)).out,
-      "2 callers of whose token no signature was verified: issuer 1, malformed 1; they name issuer x"
+      "2 requests whose token has no verified signature: issuer 1, malformed 1; they name issuer x"
     )
     const suggested = await runOf("policy", ["suggest", log])
     assert.deepStrictEqual([suggested.code, suggested.errors], [0, ""])
