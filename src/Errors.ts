@@ -93,15 +93,20 @@ export const IdentityReason = Schema.Literals([
 ])
 export type IdentityReason = typeof IdentityReason.Type
 
+/** What a token says of itself, where it says so as text; nobody signed it. */
+const Claimed = Schema.Struct({ issuer: Schema.optionalKey(Schema.String), kid: Schema.optionalKey(Schema.String) })
+
 /**
  * A credential is missing, forged, expired or cannot be checked. The message says what to set or do; it never quotes the
- * token.
+ * token. `unverified` is there where no signature of the token was verified, nor one of an earlier token of this
+ * caller: it holds what the token says of itself.
  *
  * @category errors
  */
 export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("IdentityInvalid", {
   reason: IdentityReason,
   message: Schema.String,
+  unverified: Schema.optionalKey(Claimed),
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   static {
@@ -130,13 +135,15 @@ export type UnavailableReason = typeof UnavailableReason.Type
 
 /**
  * Something that must work for a request to be let through does not: the log, the policy store, the signer, a stage that
- * threw, or the pipeline's own deadline. Nothing is sent.
+ * threw, or the pipeline's own deadline. Nothing is sent. `unverified` is there where a user's token was not looked at for it,
+ * and none of that user's was verified before.
  *
  * @category errors
  */
 export class EnforcementUnavailable extends Schema.TaggedError<EnforcementUnavailable>()("EnforcementUnavailable", {
   stage: Stage,
   reason: Schema.optionalKey(UnavailableReason),
+  unverified: Schema.optionalKey(Claimed),
   message: Schema.String,
   cause: Schema.optionalKey(Schema.Defect())
 }) {

@@ -246,9 +246,10 @@ export class Workspace {
         const identity = yield* Identity
         const { refuse } = yield* Audit
         const told = { call: newId(), tool: "identity:register", app }
+        const caller = { credentials, principal: undefined }
         return yield* identity
           .principal(credentials, app)
-          .pipe(Effect.tapError((error) => refuse({ ...told, ...refusalOf(Cause.fail(error), false) })))
+          .pipe(Effect.tapError((error) => refuse({ ...told, ...refusalOf(Cause.fail(error), caller) })))
       })
     )
   }
@@ -297,9 +298,16 @@ export class Workspace {
         const policy = yield* Policy
         const rewriting = yield* Rewriting
         const signing = yield* Signing
-        // A refusal is recorded, too; and what is judged was signed.
+        // A refusal is recorded, too, unless nobody knows whose it is; and what is judged was signed.
+        const caller = { credentials: call.credentials, principal: undefined }
+        const principal = yield* identity
+          .principal(call.credentials, call.app)
+          .pipe(
+            Effect.tapError((error) =>
+              refusalOf(Cause.fail(error), caller).unverified === undefined ? audit.serving("record") : Effect.void
+            )
+          )
         yield* audit.serving("record")
-        const principal = yield* identity.principal(call.credentials, call.app)
         if (signing.serving !== undefined) yield* signing.serving("call")
         const { decision, judge } = yield* policy.judge(call, principal)
         const foreseen = rewriting.foresee(call, decision, judge)
@@ -358,7 +366,7 @@ export class Workspace {
   passAtOnce(request: PassThrough): void {
     if (this.#closed) throw new ClosedError()
     this.#openAtOnce()
-    const refuse = (refused: Refused) => Effect.sync(() => void this.refuse(refused).catch(() => {}))
+    const refuse = (refused: Refused) => Effect.sync(() => void this.#record(refused).catch(() => {}))
     const judged = this.runtime.runSyncExit(judgePassing(request, refuse))
     if (Exit.isFailure(judged)) throw toSdkError(Cause.squash(judged.cause))
     const { observed, principal } = judged.value
@@ -401,8 +409,29 @@ export class Workspace {
     return this.#run(Effect.flatMap(Audit, (audit) => audit.records))
   }
 
-  /** Records a refusal made outside a pipeline. */
-  refuse(refused: Refused): Promise<void> {
+  /**
+   * Records a refusal made outside a pipeline, of whoever called with these credentials: a user is identified for it first, for
+   * what anybody may cause is counted with others (see {@link Audit}).
+   */
+  refuse(refused: Omit<Refused, "principal" | "unverified">, credentials: Credentials): Promise<void> {
+    if (credentials._tag !== "User") return this.#record(refused)
+    return this.#run(
+      Effect.gen(function* () {
+        const audit = yield* Audit
+        const identity = yield* Identity
+        const told = yield* Effect.match(identity.principal(credentials, refused.app), {
+          onSuccess: (principal) => ({ principal }),
+          onFailure: (error) => {
+            const { unverified } = refusalOf(Cause.fail(error), { credentials, principal: undefined })
+            return { unverified }
+          }
+        })
+        yield* audit.refuse({ ...refused, ...told })
+      })
+    )
+  }
+
+  #record(refused: Refused): Promise<void> {
     return this.#run(Effect.flatMap(Audit, (audit) => audit.refuse(refused)))
   }
 
@@ -431,7 +460,7 @@ const judgePassing = <E, R>(request: PassThrough, refuse: (refused: Refused) => 
     const policy = yield* Policy
     const { app, credentials, id: call, resource: tool } = request
     const refused = (error: PipelineError, principal?: Principal) =>
-      refuse({ call, tool, app, principal, ...refusalOf(Cause.fail(error), principal !== undefined) })
+      refuse({ call, tool, app, principal, ...refusalOf(Cause.fail(error), { credentials, principal }) })
     const principal = yield* identity.principal(credentials, app).pipe(Effect.tapError((error) => refused(error)))
     const observed = yield* policy.pass(request, principal).pipe(Effect.tapError((error) => refused(error, principal)))
     return { observed, principal }

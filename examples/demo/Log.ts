@@ -27,7 +27,7 @@ export const verified = async (home: string, index: number): Promise<void> => {
   section("Readable: what section 3 left behind")
   const show = await run(home, "audit", "show", String(index), "audit")
   assert.equal(show.code, 0)
-  assert.match(show.output, /user:alice rewrite tool:assistant\/generate/)
+  assert.match(show.output, /user:alice of \S+ rewrite tool:assistant\/generate/)
   assert.doesNotMatch(show.output, /return policy|Goods come back/)
   line("note", "The question and the answer are not in there. Their salted digests are.")
 }

@@ -16,12 +16,12 @@ export const forged = async (world: World): Promise<void> => {
   assert(error instanceof IdentityError)
   assert.equal(error.reason, "signature")
   const record = (await world.records()).at(-1)
-  assert.equal(record?.kind, "refused")
+  assert.equal(record?.kind, "refused.many")
   assert(!JSON.stringify(record).includes(changed.toString("base64url")))
   line("asked", "service.asUser(the changed token)")
   line("back", `${error.status} ${error.code}, an IdentityError with reason "${error.reason}"`)
   line("refused", error.message.replace(/^401 /, ""))
-  line("log", `record ${record.seq} tells of the attempt, without the token`)
+  line("log", `record ${record.seq} counts the attempt, with others that come within a second, without the token`)
 }
 
 /** Twenty calls each, at the same moment, through the same service. */

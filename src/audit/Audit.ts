@@ -23,11 +23,11 @@ import type { Principal } from "../Principal.ts"
 import type { Target } from "./Copies.ts"
 import { digests, makeSalts, salted } from "./Digest.ts"
 import { Disk, memoryFileSystem } from "./Disk.ts"
-import { endOf, endOfStream, pathsOf, type Refusal, refusalOf } from "./Failure.ts"
+import { endOf, endOfStream, pathsOf, type Reason, type Refusal, refusalOf } from "./Failure.ts"
 import { signCheckpointBy } from "./Checkpoint.ts"
 import { join, newOrigin } from "./Journal.ts"
 import { Frontier } from "./MerkleTree.ts"
-import type { Body, Ending, ReadRecord } from "./Record.ts"
+import type { Body, Ending, Kinds, ReadRecord } from "./Record.ts"
 import { SpaceWatch } from "./FreeSpace.ts"
 import type { LogStatus } from "./LogStatus.ts"
 import { type Ground, quantitiesOf, recordPrincipal, Trail } from "./Trail.ts"
@@ -78,7 +78,7 @@ export class Audit extends Context.Service<
     /** Notes the principal of a call under way, so that a later refusal can name it. */
     readonly identified: (identified: Identified) => void
     /**
-     * Follows a call to its end: writes its refusal, or its outcome, and follows a stream until it is complete, failed,
+     * Follows a call to its end: writes its refusal (see `refuse`), or its outcome, and follows a stream until it is complete, failed,
      * abandoned or aborted. A reply gains its receipt.
      */
     readonly observe: (call: Call) => (run: Effect.Effect<Reply, PipelineError>) => Effect.Effect<Reply, PipelineError>
@@ -88,7 +88,10 @@ export class Audit extends Context.Service<
       principal: Principal,
       observed?: Decision
     ) => Effect.Effect<(outcome: Outcome) => Effect.Effect<void>, EnforcementUnavailable>
-    /** Writes a refusal made outside a pipeline; succeeds once it is on the disk. */
+    /**
+     * Writes a refusal made outside a pipeline; succeeds once it is on the disk. One of a caller of whose token no signature was
+     * verified succeeds at once: it is counted, and written with others within a second.
+     */
     readonly refuse: (refused: Refused) => Effect.Effect<void, EnforcementUnavailable>
     /** Writes that an agent's key is in use (`key.active`), so that an outsider can verify what it signed. */
     readonly keyActive: (key: {
@@ -274,6 +277,18 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
     const say = (body: Body): Effect.Effect<void, EnforcementUnavailable> =>
       Effect.suspend(() => Effect.asVoid(Effect.fromResult(journal.append(body))))
 
+    /** Writes a refusal; one of which nobody knows whose it is is counted, and waits for nothing. */
+    const refuse = (
+      { unverified, ...reason }: Refusal,
+      about: () => Omit<Kinds["refused"], keyof Reason>
+    ): Effect.Effect<void, EnforcementUnavailable> =>
+      Effect.suspend(() => {
+        if (unverified === undefined) return write({ kind: "refused", ...about(), ...reason })
+        journal.refusals.add(unverified)
+        space.look()
+        return Effect.void
+      })
+
     const commit = (prepared: Prepared): Effect.Effect<Committed, EnforcementUnavailable> =>
       Effect.suspend(() => {
         const trail = underWay.get(prepared.call.id) ?? begin(prepared.call.id)
@@ -310,17 +325,16 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
     ): Effect.Effect<never, PipelineError> => {
       const handOn = Effect.failCause(Cause.hasDies(cause) ? Cause.fail(thrown(cause)) : cause)
       if (trail.decided) return Effect.andThen(Effect.fromResult(trail.end(endOf(cause, trail.acknowledged))), handOn)
-      const refused = write({
-        kind: "refused",
+      const { principal } = trail
+      const refused = refuse(refusalOf(cause, { credentials: call.credentials, principal }), () => ({
         call: trail.id,
         tool: call.resource,
         app: call.app,
-        principal: trail.principal === undefined ? undefined : recordPrincipal(trail.principal),
+        principal: principal && recordPrincipal(principal),
         requested: salted(ground.salts(trail.id, "requested"), call.content),
         digests,
-        asked: quantitiesOf(call, pathsOf(cause)),
-        ...refusalOf(cause, trail.principal !== undefined)
-      })
+        asked: quantitiesOf(call, pathsOf(cause))
+      }))
       return Effect.andThen(refused, handOn)
     }
 
@@ -372,12 +386,8 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
                 : Effect.void
           )
         }),
-      refuse: ({ principal, ...refused }) =>
-        write({
-          kind: "refused",
-          ...refused,
-          principal: principal === undefined ? undefined : recordPrincipal(principal)
-        }),
+      refuse: ({ app, call, principal, tool, ...refusal }) =>
+        refuse(refusal, () => ({ call, tool, app, principal: principal && recordPrincipal(principal) })),
       keyActive: (key) => write(keyRecord("agent", key)),
       keyRetired: ({ kid }) => write({ kind: "key.retired", use: "agent", kid }),
       policyActivated: ({ count, mode, previous, revision }) => {
@@ -403,11 +413,15 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         return space.known === undefined ? status : { ...status, disk: space.known }
       }),
       abandon: (call) => Effect.sync(() => void open.get(call)?.end({ result: "abandoned" })),
-      flush: Effect.callback((resume) =>
+      flush: Effect.callback((resume) => {
+        journal.refusals.write()
         journal.whenDurable((fault) => resume(fault === undefined ? Effect.void : Effect.fail(fault)))
-      ),
+      }),
       records: Effect.flatMap(
-        durable(() => Result.void),
+        durable(() => {
+          journal.refusals.write()
+          return Result.void
+        }),
         () => Effect.try({ try: journal.records, catch: asUnavailable })
       )
     })

@@ -8,12 +8,26 @@ import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import { APIConnectionTimeoutError, APIUserAbortError } from "openai"
 import type { Usage } from "../answer/Usage.ts"
+import type { Credentials } from "../Call.ts"
 import type { PipelineError, StageName } from "../Errors.ts"
 import type { Decision } from "../Decision.ts"
+import type { Principal } from "../Principal.ts"
 import type { Ending, Kinds, RecordViolation } from "./Record.ts"
+import type { Unverified } from "./Refusals.ts"
 
 /** What a `refused` record says of the reason. */
-export type Refusal = Pick<Kinds["refused"], "stage" | "code" | "status" | "violations" | "policies">
+export type Reason = Pick<Kinds["refused"], "stage" | "code" | "status" | "violations" | "policies">
+
+/** A refusal. `unverified` is there where no signature of its caller's token was verified: it is counted with others. */
+export interface Refusal extends Reason {
+  readonly unverified?: Unverified | undefined
+}
+
+/** Who is refused: how it called, and who it is, where that was known by then. */
+export interface Caller {
+  readonly credentials: Credentials
+  readonly principal: Principal | undefined
+}
 
 /** What an `outcome` record says of the end. */
 export interface End {
@@ -26,9 +40,33 @@ export interface End {
   readonly usage?: Usage | undefined
 }
 
-/** The refusal that a failure before the decision amounts to; `identified` says whether the caller was known by then. */
-export const refusalOf = (cause: Cause.Cause<PipelineError>, identified: boolean): Refusal => {
+/** The refusal that a failure before the decision amounts to. */
+export const refusalOf = (cause: Cause.Cause<PipelineError>, caller: Caller): Refusal => {
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  const reason = reasonOf(cause, error, caller.principal !== undefined)
+  return { ...reason, unverified: unverifiedOf(error, reason, caller) }
+}
+
+/**
+ * Whether, and by what, a refusal is counted with others: a user whom nothing identified is nobody. Where identity refuses, it
+ * says whether a signature was verified.
+ */
+const unverifiedOf = (
+  error: PipelineError | undefined,
+  { code }: Reason,
+  { credentials, principal }: Caller
+): Unverified | undefined => {
+  if (credentials._tag !== "User" || principal !== undefined) return undefined
+  if (
+    error !== undefined &&
+    "reason" in error &&
+    (error._tag === "IdentityInvalid" || error.reason === "clock_set_back")
+  )
+    return error.unverified && { ...error.unverified, code: error.reason }
+  return { code }
+}
+
+const reasonOf = (cause: Cause.Cause<PipelineError>, error: PipelineError | undefined, identified: boolean): Reason => {
   if (error === undefined)
     return Cause.hasDies(cause)
       ? { stage: "custom:sentence", code: "enforcement_unavailable", status: 503, violations: [] }
@@ -58,7 +96,7 @@ export const refusalOf = (cause: Cause.Cause<PipelineError>, identified: boolean
 
 const decided = (
   error: Extract<PipelineError, { readonly _tag: "PolicyDenied" | "ApprovalPending" | "PolicyRateLimited" }>
-): Pick<Refusal, "stage" | "violations" | "policies"> => ({
+): Pick<Reason, "stage" | "violations" | "policies"> => ({
   stage: stageOf(error.stage),
   violations: recordViolations(error.decision),
   policies: error.decision.policies

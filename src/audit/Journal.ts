@@ -22,6 +22,7 @@ import { type FileSystem, nodeFileSystem, removeDrafts, replace } from "./Disk.t
 import * as Lock from "./Lock.ts"
 import { Frontier } from "./MerkleTree.ts"
 import type { Body, ReadRecord } from "./Record.ts"
+import { Refusals } from "./Refusals.ts"
 import { Damaged, examine, type Found, type Head, OfAnotherKey } from "./Recovery.ts"
 import * as Renewal from "./Renewal.ts"
 import { decodeLine, linesOf, maximumSegment, maximumText, recordAt, segmentsOf } from "./Segment.ts"
@@ -59,6 +60,8 @@ export interface Journal extends Pick<Writer, "append" | "whenDurable"> {
   readonly status: () => Omit<LogStatus, "disk">
   /** Settles once a checkpoint of this process is signed, and rejects where the key cannot sign; undefined where one was at once. */
   readonly signed: Promise<void> | undefined
+  /** Counts refusals that are not worth a record each, and writes them together. */
+  readonly refusals: Pick<Refusals, "add" | "write">
   /** Called before the log closes, to say what must still be said. */
   readonly closing: Set<() => void>
   /** Every record so far, oldest first. Throws what the disk throws. */
@@ -332,8 +335,16 @@ const start = (options: JournalOptions, taken: Lock.Lock, claimant: Claimant, co
     return writer
   }
 
+  const refusals = new Refusals((body) => {
+    const taking = current()
+    if (Result.isFailure(taking.append(body))) return false
+    taking.whenDurable(() => {})
+    return true
+  }, options.now)
+
   const sayLast = (): void => {
     for (const say of closing) say()
+    refusals.end()
     closed = true
   }
 
@@ -365,6 +376,7 @@ const start = (options: JournalOptions, taken: Lock.Lock, claimant: Claimant, co
       refusal: writer.fault ?? copies.overdue() ?? writer.hindrance
     }),
     signed: first.writer.signed,
+    refusals,
     closing,
     records: () => readRecords(disk, Path.join(path, "journal")),
     close: async () => {

@@ -6,6 +6,7 @@
 import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { setTimeout } from "node:timers/promises"
 import { maximumLine, parseLine, type ReadRecord } from "./Record.ts"
 import { errorCode, openPlain } from "../Files.ts"
 import { decodeLine, linesOf, maximumSegment, type Segment, segmentsOf } from "./Segment.ts"
@@ -121,26 +122,62 @@ export async function* linesWith(path: string, words: string): AsyncGenerator<Li
   }
 }
 
+/** A line, and the folder of the log that it is of. */
+export interface LogLine {
+  readonly log: string
+  readonly line: Line
+}
+
+/** Lines of several logs, those of each in order, by the time of their records; one that is not valid stays where it is. */
+export const byTime = (logs: Iterable<readonly [log: string, lines: ReadonlyArray<Line>]>): ReadonlyArray<LogLine> =>
+  [...logs]
+    .flatMap(([log, lines]) => {
+      // A clock that was set back puts no line before the one that it follows.
+      let latest = -Infinity
+      return lines.map((line) => ({ log, line, at: (latest = Math.max(latest, line.record?.ts ?? latest)) }))
+    })
+    .sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
+    .map(({ line, log }) => ({ log, line }))
+
 /**
- * The lines from record `from` on, then each new one as it is written, across segments, until `signal` aborts. What was
- * read is not read again.
+ * The new lines of some logs as they are written, across segments, until `signal` aborts: of each log from the record on that
+ * `from` says, and of one that it does not know, which may come later, from the first. What was read is not read again. `cannotRead`
+ * says what a failure of the file system is thrown as.
  */
-export async function* followLines(path: string, from: number, signal: AbortSignal): AsyncGenerator<Line> {
-  let at = { name: "", offset: 0, index: 0 }
+export async function* followLogs(
+  logs: () => ReadonlyArray<string>,
+  from: ReadonlyMap<string, number>,
+  signal: AbortSignal,
+  cannotRead: (log: string, cause: unknown) => unknown = (_log, cause) => cause
+): AsyncGenerator<LogLine> {
+  const readers = new Map<string, () => Promise<ReadonlyArray<Line>>>()
   while (!signal.aborted) {
+    const found: Array<readonly [string, ReadonlyArray<Line>]> = []
+    for (const log of logs()) {
+      const read = readers.get(log) ?? reader(log, from.get(log) ?? 0)
+      readers.set(log, read)
+      found.push([log, await read().catch((cause: unknown) => Promise.reject(cannotRead(log, cause)))])
+    }
+    yield* byTime(found)
+    await setTimeout(followInterval, undefined, { signal }).catch(() => {})
+  }
+}
+
+/** Reads a log on: each time the lines since the last one, at first those from record `from` on. */
+const reader = (path: string, from: number): (() => Promise<ReadonlyArray<Line>>) => {
+  let at = { name: "", offset: 0, index: 0 }
+  return async () => {
+    const found: Array<Line> = []
     for (const { first, name } of await listSegments(path)) {
       if (name < at.name) continue
       if (name > at.name) at = { name, offset: 0, index: first }
       const bytes = await readRest(Path.join(path, "journal", name), at.offset)
       for (const { line } of linesOf(bytes)) {
-        if (at.index >= from) yield toLine(line, at.index)
+        if (at.index >= from) found.push(toLine(line, at.index))
         at = { name, offset: at.offset + line.length + 1, index: at.index + 1 }
       }
     }
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, followInterval)
-      signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true })
-    })
+    return found
   }
 }
 

@@ -220,6 +220,13 @@ export const verify = (jws: string, jwk: PublicJwk): Verified<ReceiptClaims> => 
     : { valid: true, claims: decoded.success }
 }
 
+/** The origin of the log that a receipt is of, as it says; nothing of it is verified. Undefined where it does not say so. */
+export const namedOrigin = (jws: string): string | undefined => {
+  const read = Jws.read(jws, type, maximumLength)
+  const origin: unknown = Result.isSuccess(read) ? read.success.claims["log"] : undefined
+  return typeof origin === "string" ? origin : undefined
+}
+
 /**
  * Verifies a receipt against the records of its log, oldest first: it is by the key that signed the call, which the log says
  * is in use at the record that the receipt names; and that record and the call's outcome say what the receipt says. Verify the

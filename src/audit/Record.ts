@@ -51,6 +51,12 @@ export interface RecordObserved {
   readonly violations: ReadonlyArray<RecordViolation>
 }
 
+/** What a token says of itself that nobody signed, each text cut to 100 bytes. */
+export interface RecordClaimed {
+  readonly iss?: string | undefined
+  readonly kid?: string | undefined
+}
+
 /** What was wrong, without its message: that can quote a prompt. */
 export interface RecordViolation {
   readonly code: string
@@ -148,6 +154,16 @@ export interface Kinds {
     readonly requested?: string | undefined
     readonly digests?: DigestRule | undefined
     readonly asked?: ReadonlyArray<RecordQuantity> | undefined
+  }
+  /** Refusals of callers of whose token no signature was verified, from one time to another: of no call, and of nobody. */
+  "refused.many": {
+    readonly from: number
+    readonly to: number
+    readonly count: number
+    /** How often each reason was given: together `count`. */
+    readonly codes: ReadonlyArray<{ readonly code: string; readonly count: number }>
+    /** The first different ones, at most 5. */
+    readonly samples: ReadonlyArray<RecordClaimed>
   }
   "stream.open": { readonly call: string; readonly decision: number; readonly status: number }
   "stream.segment": {

@@ -10,9 +10,10 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { type Note, parseNote } from "../audit/Checkpoint.ts"
 import { decodeLine, maximumText } from "../audit/Segment.ts"
-import { isFolder, orMissing, readPlain } from "../Files.ts"
+import { isFolder, readPlain } from "../Files.ts"
 import { CannotRun } from "./Ending.ts"
 import { readFile } from "./LogKey.ts"
+import { originOf } from "./LogPath.ts"
 
 /** The flag. */
 export const since = Flag.String("since").pipe(
@@ -79,11 +80,3 @@ const readCopied = (file: string): Effect.Effect<Buffer, CannotRun> =>
     try: () => readPlain(file, maximumText),
     catch: (cause) => new CannotRun({ message: cause instanceof Error ? cause.message : String(cause) })
   })
-
-/** The origin that a log's own checkpoint names. */
-const originOf = (log: string): string | undefined => {
-  const file = Path.join(log, "checkpoint")
-  const text = orMissing(() => readPlain(file, maximumText))
-  const note = text && parseNote(text.toString("utf8"))
-  return note === undefined || Result.isFailure(note) ? undefined : note.success.origin
-}

@@ -48,6 +48,8 @@ const about = (record: ReadRecord): string => {
       return `${who(record)} ${text(record["tool"])}${observed(record)}`
     case "refused":
       return `${who(record)} ${text(record["tool"])} by ${text(record["stage"])}: ${codes(record)} (${text(record["status"])})`
+    case "refused.many":
+      return `${text(record["count"])} requests whose token has no verified signature: ${counts(record["codes"])}${claims(record["samples"])}`
     case "stream.open":
       return words("status", record["status"])
     case "stream.segment":
@@ -68,7 +70,23 @@ const member = (holder: unknown, name: string): unknown =>
 
 const who = (record: ReadRecord): string => {
   const principal = record["principal"]
-  return principal === undefined ? "somebody" : `${text(member(principal, "kind"))}:${text(member(principal, "id"))}`
+  return principal === undefined
+    ? "somebody"
+    : `${text(member(principal, "kind"))}:${text(member(principal, "id"))}${optional(" of ", member(principal, "iss"))}`
+}
+
+const counts = (codes: unknown): string =>
+  Array.isArray(codes)
+    ? codes.map((each) => `${text(member(each, "code"))} ${text(member(each, "count"))}`).join(", ")
+    : "?"
+
+/** What tokens say of themselves: the issuers and the key ids that they name. */
+const claims = (samples: unknown): string => {
+  if (!Array.isArray(samples) || samples.length === 0) return ""
+  const named = samples.map((sample) =>
+    [`issuer ${text(member(sample, "iss"))}`, `kid ${text(member(sample, "kid"))}`].join(", ")
+  )
+  return `; they name ${named.join("; ")}`
 }
 
 /** What output rules found: where, and whose they are. */

@@ -7,14 +7,18 @@ import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import { prove as proveRecord } from "../audit/Proof.ts"
 import { CannotRun } from "./Ending.ts"
-import { logPath, path } from "./LogPath.ts"
-import { index } from "./show.ts"
+import { path } from "./LogPath.ts"
 import { print } from "./Output.ts"
+import { findRecord, record } from "./RecordArgument.ts"
 
 /** The command. */
-export const prove = Command.make("prove", { index, path }, ({ index, path }) =>
-  proveRecord(logPath(path), index).pipe(
-    Effect.mapError(({ message }) => new CannotRun({ message })),
+export const prove = Command.make("prove", { record, path }, ({ path, record }) =>
+  Effect.flatMap(findRecord(record, path), ({ line, log }) => proveRecord(log, line.index)).pipe(
+    Effect.mapError((error) => (error instanceof CannotRun ? error : new CannotRun({ message: error.message }))),
     Effect.flatMap((proof) => print(proof.trimEnd()))
   )
-).pipe(Command.withDescription("Prints a proof (c2sp.org/tlog-proof@v1) that a record is in the log"))
+).pipe(
+  Command.withDescription(
+    "Prints a proof (c2sp.org/tlog-proof@v1) that a record is in its log, by the record's index or the id of the call that it opened. Exits with 0, or with 2 where there is nothing to prove"
+  )
+)

@@ -10,10 +10,17 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Fs from "node:fs"
 import { readLines } from "../audit/Reader.ts"
-import { type PublicJwk, type ReceiptClaims, type Verified, verify, verifyInLog } from "../audit/Receipt.ts"
+import {
+  namedOrigin,
+  type PublicJwk,
+  type ReceiptClaims,
+  type Verified,
+  verify,
+  verifyInLog
+} from "../audit/Receipt.ts"
 import type { ReadRecord } from "../audit/Record.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
-import { logPath, path } from "./LogPath.ts"
+import { logsOfOrigin, namedLogs, path, reading, withSiblings } from "./LogPath.ts"
 import { visible } from "../Text.ts"
 import { printError, printJson } from "./Output.ts"
 
@@ -37,16 +44,10 @@ export const receipt = Command.make(
     )
   },
   Effect.fnUntraced(function* ({ json, jwk, path, receipt }) {
-    const verified = yield* Effect.tryPromise({
-      try: async (): Promise<Verified<ReceiptClaims>> => {
-        const jws = Fs.existsSync(receipt) ? Fs.readFileSync(receipt, "utf8").trim() : receipt
-        if (Option.isSome(jwk)) return byKeys(jws, JSON.parse(Fs.readFileSync(jwk.value, "utf8")))
-        const records: Array<ReadRecord> = []
-        for await (const { record } of readLines(logPath(path), 0)) if (record !== undefined) records.push(record)
-        return verifyInLog(jws, records)
-      },
-      catch: (cause) => new CannotRun({ message: cause instanceof Error ? cause.message : String(cause) })
-    })
+    const jws = yield* attempt(() => (Fs.existsSync(receipt) ? Fs.readFileSync(receipt, "utf8").trim() : receipt))
+    const verified = Option.isSome(jwk)
+      ? yield* attempt(() => byKeys(jws, JSON.parse(Fs.readFileSync(jwk.value, "utf8"))))
+      : yield* byLogs(jws, yield* namedLogs(Option.toArray(path)))
     if (!verified.valid) {
       yield* json ? printJson(verified) : printError(`The receipt does not hold: ${visible(verified.reason)}.`)
       return yield* new CheckFailed()
@@ -55,9 +56,37 @@ export const receipt = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Verifies a receipt, by a public key or by its log. Exits with 0 where it holds, 1 where it does not, 2 where it cannot be verified"
+    "Verifies a receipt, by a public key or by its log, which is looked for by its origin among the logs and their siblings. Exits with 0 where it holds, 1 where it does not, 2 where it cannot be verified: its log is not here, or cannot be read"
   )
 )
+
+const attempt = <A>(read: () => A): Effect.Effect<A, CannotRun> =>
+  Effect.try({
+    try: read,
+    catch: (cause) => new CannotRun({ message: cause instanceof Error ? cause.message : String(cause) })
+  })
+
+/** By the log that it names: one of these, or one of their siblings, which another process writes. A copy does as well. */
+const byLogs = (jws: string, logs: ReadonlyArray<string>): Effect.Effect<Verified<ReceiptClaims>, CannotRun> =>
+  Effect.gen(function* () {
+    const origin = namedOrigin(jws)
+    const all = [...new Set(logs.flatMap(withSiblings))]
+    // One that names no log holds in none, and any of them says why.
+    const own = origin === undefined ? all.slice(0, 1) : yield* logsOfOrigin(origin, all)
+    let verified: Verified<ReceiptClaims> | undefined
+    for (const log of own) {
+      const found = verifyInLog(jws, yield* reading(log, () => recordsOf(log)))
+      if (found.valid) return found
+      verified ??= found
+    }
+    return verified ?? verifyInLog(jws, [])
+  })
+
+const recordsOf = async (log: string): Promise<ReadonlyArray<ReadRecord>> => {
+  const records: Array<ReadRecord> = []
+  for await (const { record } of readLines(log)) if (record !== undefined) records.push(record)
+  return records
+}
 
 /** By the first key of a set that it holds by. */
 const byKeys = (

@@ -4,55 +4,38 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { type Line, linesWith, readLines } from "../audit/Reader.ts"
-import { CannotRun } from "./Ending.ts"
-import { logPath, path } from "./LogPath.ts"
-import { recordFields, recordLine } from "./Words.ts"
+import { path } from "./LogPath.ts"
 import { print, printJsonText } from "./Output.ts"
-
-/** The argument INDEX. */
-export const index = Argument.Int("index").pipe(Argument.withDescription("Index of a record"))
+import { findRecord, record } from "./RecordArgument.ts"
+import { recordFields, recordLine } from "./Words.ts"
 
 /** The command. */
 export const show = Command.make(
   "show",
   {
-    index,
+    record,
     path,
-    json: Flag.Boolean("json").pipe(Flag.withDescription("The records as JSON, a line each"), Flag.withDefault(false))
+    json: Flag.Boolean("json").pipe(
+      Flag.withDescription("The records as they are in the log, a line each"),
+      Flag.withDefault(false)
+    )
   },
-  Effect.fnUntraced(function* ({ index, json, path }) {
-    const log = logPath(path)
-    const found = yield* Effect.tryPromise({
-      try: () => readCall(log, index),
-      catch: (cause) => new CannotRun({ message: `The log at ${log} cannot be read: ${String(cause)}` })
-    })
-    if (found === undefined) return yield* new CannotRun({ message: `The log at ${log} has no record ${index}.` })
-    const { others, shown } = found
+  Effect.fnUntraced(function* ({ json, path, record }) {
+    const { hasSiblings, line, log, others } = yield* findRecord(record, path)
     if (json) {
-      for (const line of [shown, ...others]) yield* printJsonText(line.text)
+      for (const { text } of [line, ...others]) yield* printJsonText(text)
       return
     }
-    yield* print(recordLine(shown))
-    if (shown.record !== undefined) yield* print(recordFields(shown.record))
+    if (hasSiblings) yield* print(`In ${log}:`)
+    yield* print(recordLine(line))
+    if (line.record !== undefined) yield* print(recordFields(line.record))
     if (others.length > 0) yield* print("The same call:")
-    for (const line of others) yield* print(recordLine(line))
+    for (const other of others) yield* print(recordLine(other))
   })
-).pipe(Command.withDescription("Shows a record, and the others of its call"))
-
-const readCall = async (
-  log: string,
-  index: number
-): Promise<{ readonly shown: Line; readonly others: ReadonlyArray<Line> } | undefined> => {
-  const shown = (await readLines(log, index).next()).value
-  if (shown === undefined || shown.index !== index) return undefined
-  const call = shown.record?.["call"]
-  const others: Array<Line> = []
-  if (typeof call === "string")
-    for await (const line of linesWith(log, call))
-      if (line.index !== index && line.record?.["call"] === call) others.push(line)
-  return { shown, others }
-}
+).pipe(
+  Command.withDescription(
+    "Shows a record and the others of its call, by the record's index or the call's id. Exits with 0, or with 2 where it is not there"
+  )
+)

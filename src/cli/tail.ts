@@ -1,15 +1,18 @@
 /**
- * `secure-openai audit tail`: the last records, and with `-f` the ones to come.
+ * `secure-openai audit tail`: the last records of the logs, and with `-f` the ones to come.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { followLines, lastLines, type Line, listSegments } from "../audit/Reader.ts"
+import * as Path from "node:path"
+import { byTime, followLogs, lastLines, listSegments, type LogLine } from "../audit/Reader.ts"
+import { visible } from "../Text.ts"
 import { CannotRun } from "./Ending.ts"
-import { logPath, path } from "./LogPath.ts"
+import { cannotRead, logPaths, namedLogs, path, reading } from "./LogPath.ts"
 import { recordLine } from "./Words.ts"
 import { print, printJsonText } from "./Output.ts"
 
@@ -23,24 +26,55 @@ export const tail = Command.make(
     path,
     follow: Flag.Boolean("follow").pipe(
       Flag.withAlias("f"),
-      Flag.withDescription("Go on with each record as it is written"),
+      Flag.withDescription("Go on with each record as it is written, also of logs that are made meanwhile"),
       Flag.withDefault(false)
     ),
-    json: Flag.Boolean("json").pipe(Flag.withDescription("The records as JSON, a line each"), Flag.withDefault(false))
+    json: Flag.Boolean("json").pipe(
+      Flag.withDescription("The records as JSON, a line each; of several logs with the member log, the folder"),
+      Flag.withDefault(false)
+    )
   },
   Effect.fnUntraced(function* ({ follow, json, path }) {
-    const log = logPath(path)
-    const cannotRead = (cause: unknown) =>
-      new CannotRun({ message: `The log at ${log} cannot be read: ${String(cause)}` })
-    const show = (line: Line) => (json ? printJsonText(line.text) : print(recordLine(line)))
-    const segments = yield* Effect.tryPromise({ try: () => listSegments(log), catch: cannotRead })
-    if (segments.length === 0) return yield* new CannotRun({ message: `There is no log at ${log}.` })
-    const last = yield* Effect.tryPromise({ try: () => lastLines(log, shown), catch: cannotRead })
-    yield* Effect.forEach(last, show, { discard: true })
+    const logs = yield* namedLogs(Option.toArray(path))
+    const last = yield* Effect.forEach(logs, (log) =>
+      reading(log, async () => ({
+        log,
+        isThere: (await listSegments(log)).length > 0,
+        lines: await lastLines(log, shown)
+      }))
+    )
+    const there = last.filter(({ isThere }) => isThere)
+    if (there.length === 0) return yield* new CannotRun({ message: `There is no log at ${logs.join(", ")}.` })
+    const known = new Set(there.map(({ log }) => log))
+    const show = (line: LogLine): Effect.Effect<void> => {
+      const isOneOfSeveral = known.add(line.log).size > 1
+      return json ? printJsonText(jsonOf(line, isOneOfSeveral)) : print(wordsOf(line, isOneOfSeveral))
+    }
+    const merged = byTime(there.map(({ lines, log }) => [log, lines] as const))
+    yield* Effect.forEach(merged.slice(-shown), show, { discard: true })
     if (!follow) return
-    const next = (last.at(-1)?.index ?? -1) + 1
+    const next = new Map(there.map(({ lines, log }) => [log, (lines.at(-1)?.index ?? -1) + 1]))
+    const all = Option.isSome(path) ? () => logs : () => logPaths(path)
     yield* Stream.unwrap(
-      Effect.map(Effect.abortSignal, (signal) => Stream.fromAsyncIterable(followLines(log, next, signal), cannotRead))
+      Effect.map(Effect.abortSignal, (signal) =>
+        Stream.fromAsyncIterable(followLogs(all, next, signal, cannotRead), (error) =>
+          error instanceof CannotRun ? error : new CannotRun({ message: String(error) })
+        )
+      )
     ).pipe(Stream.runForEach(show))
   })
-).pipe(Command.withDescription("Shows the last records"))
+).pipe(
+  Command.withDescription(
+    "Shows the last records, of several logs merged by time. Exits with 0, or with 2 where there is no log, or one cannot be read"
+  )
+)
+
+const wordsOf = ({ line, log }: LogLine, isOneOfSeveral: boolean): string =>
+  `${isOneOfSeveral ? `${visible(Path.basename(log))}  ` : ""}${recordLine(line)}`
+
+/** A record as the log has it; of several logs, it says which one. A line that is no record is text then. */
+const jsonOf = ({ line, log }: LogLine, isOneOfSeveral: boolean): string => {
+  if (!isOneOfSeveral) return line.text
+  if (line.record === undefined) return JSON.stringify({ log, invalid: line.text })
+  return `{"log":${JSON.stringify(log)},${line.text.slice(1)}`
+}

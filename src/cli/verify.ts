@@ -12,22 +12,22 @@ import { verify as verifyLog } from "../audit/Verify.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
 import { type Copy, readEarlier, since } from "./Earlier.ts"
 import { key, readKeys } from "./LogKey.ts"
-import { logPaths, path } from "./LogPath.ts"
+import { namedLogs, paths } from "./LogPath.ts"
 import { visible } from "../Text.ts"
 import { reportLines } from "./Words.ts"
-import { print, printJson } from "./Output.ts"
+import { print, printError, printJson } from "./Output.ts"
 
 /** The command. */
 export const verify = Command.make(
   "verify",
   {
-    path,
+    paths,
     key: key.pipe(Flag.optional),
     since: since.pipe(Flag.optional),
     json: Flag.Boolean("json").pipe(Flag.withDescription("One JSON object a log"), Flag.withDefault(false))
   },
-  Effect.fnUntraced(function* ({ json, key, path, since }) {
-    const logs = logPaths(path)
+  Effect.fnUntraced(function* ({ json, key, paths, since }) {
+    const logs = yield* namedLogs(paths)
     const given = yield* Effect.transposeOption(Option.map(key, readKeys))
     const earlier = Option.getOrUndefined(
       yield* Effect.transposeOption(Option.map(since, (place) => readEarlier(place, logs)))
@@ -43,7 +43,10 @@ export const verify = Command.make(
         })
       )
       if (Result.isFailure(result)) {
-        failed ??= new CannotRun({ message: result.failure.message })
+        const { message } = result.failure
+        if (json) yield* printJson({ path: log, ok: false, error: message })
+        if (failed !== undefined) yield* printError(failed.message)
+        failed = new CannotRun({ message })
         continue
       }
       const report = result.success
@@ -54,12 +57,15 @@ export const verify = Command.make(
       intact = false
       yield* json ? printJson(ofNone(copy)) : print(copyLine(copy, logs))
     }
-    if (!intact) return yield* new CheckFailed()
+    if (!intact) {
+      if (failed !== undefined) yield* printError(failed.message)
+      return yield* new CheckFailed()
+    }
     if (failed !== undefined) return yield* failed
   })
 ).pipe(
   Command.withDescription(
-    "Verifies a log. Exits with 0 where it holds, 1 where it does not, 2 where it cannot be verified"
+    "Verifies logs. Exits with 0 where all of them hold, 1 where one does not, 2 where none fails but one cannot be verified"
   )
 )
 

@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import { AzureOpenAI, type ClientOptions, OpenAI, PagePromise } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { AgentClient, type AgentClientOptions, standingOf } from "../AgentClient.ts"
-import { Call, endpointOf, type Receipt } from "../Call.ts"
+import { Call, type Credentials, endpointOf, type Receipt } from "../Call.ts"
 import { currentLineage } from "../CurrentCall.ts"
 import type { Decision } from "../Decision.ts"
 import {
@@ -628,19 +628,11 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
 
     #bind(user: AgentClient, ownsUser: boolean, drain: number): OpenAI {
       requireOpen(this.#session)
-      const { workspace } = this.#session
-      const refuse = (code: BindError["code"], message: string): never => {
-        void workspace
-          .refuse({
-            call: newId(),
-            tool: "identity:register",
-            app: this.#session.app,
-            stage: "identity",
-            code,
-            status: 403,
-            violations: [{ code }]
-          })
-          .catch(() => {})
+      const service = this.#session
+      const { app, workspace } = service
+      const refuse = (code: BindError["code"], message: string, caller: Credentials = service.credentials): never => {
+        const refused = { call: newId(), tool: "identity:register", app, stage: "identity", code, status: 403 }
+        void workspace.refuse({ ...refused, violations: [{ code }] }, caller).catch(() => {})
         throw new BindError(code, message)
       }
       if (this.isBound || this.mode === "user")
@@ -660,8 +652,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
         return refuse("not_user", `${user.agentId} is an agent of type "${user.agentType}"; only a user can be bound.`)
       const { credentials, intentPolicy, life } = standing
       if (life === undefined)
-        return refuse("not_registered", `${user.agentId} is not registered; await register() first.`)
-      const service = this.#session
+        return refuse("not_registered", `${user.agentId} is not registered; await register() first.`, credentials)
       const kind = this.#kind
       const { door, maker } = this.#lend()
       const session: Session = {

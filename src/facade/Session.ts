@@ -76,7 +76,7 @@ export const sessionOf = (client: OpenAI): Session | undefined => sessions.get(c
 /** Refuses at the door, before a pipeline has begun: recorded, and thrown as a `PolicyDeniedError`. */
 export const refuseHere = async (session: Session, denied: PolicyDenied): Promise<never> => {
   const { resource, violations } = denied.decision
-  await session.workspace.refuse({
+  const refused = {
     call: newId(),
     tool: resource,
     app: session.app,
@@ -84,6 +84,7 @@ export const refuseHere = async (session: Session, denied: PolicyDenied): Promis
     code: violations[0]?.code ?? "policy_denied",
     status: 403,
     violations: violations.map(({ code }) => ({ code }))
-  })
+  }
+  await session.workspace.refuse(refused, session.credentials)
   throw toSdkError(denied)
 }

@@ -99,23 +99,23 @@ const make = (issuers: ReadonlyMap<string, Issuer>): Identity["Service"] => {
     Effect.withFiber((fiber): Effect.Effect<Principal, IdentityInvalid | EnforcementUnavailable> => {
       if (issuers.size === 0) return Effect.fail(noIssuer())
       const told = guard(timeOf(fiber.getRef(Clock.Clock)))
-      if (Result.isFailure(told)) return Effect.fail(clockSetBack(told.failure))
+      const isKnown = sessions.isPinned(credentials.token)
+      if (Result.isFailure(told)) return Effect.fail(clockSetBack(told.failure, isKnown))
       const time = told.success
       const kept = sessions.kept(credentials.token, time)
       if (kept !== undefined && kept.issuer.revoked === undefined) return asNamed(kept.principal, credentials)
-      return Effect.flatMap(
-        attempt(async () => {
-          const session = kept ?? (await sessions.open(credentials.token, time))
-          if (await isRevoked(session)) {
-            sessions.forget(credentials.token)
-            throw revoked("it is revoked. Log in again")
-          }
-          return session.principal
-        }),
-        (principal) =>
-          Effect.tap(asNamed(principal, credentials), (accepted) =>
-            Effect.sync(() => sessions.pin(credentials.token, accepted))
-          )
+      const opened = attempt(async () => {
+        const session = kept ?? (await sessions.open(credentials.token, time))
+        if (await isRevoked(session)) {
+          sessions.forget(credentials.token)
+          throw revoked("it is revoked. Log in again")
+        }
+        return session.principal
+      })
+      return Effect.flatMap(isKnown ? Effect.mapError(opened, ofSomebody) : opened, (principal) =>
+        Effect.tap(asNamed(principal, credentials), (accepted) =>
+          Effect.sync(() => sessions.pin(credentials.token, accepted))
+        )
       )
     })
   return {
@@ -146,7 +146,7 @@ const make = (issuers: ReadonlyMap<string, Issuer>): Identity["Service"] => {
       // Nobody's token is looked at.
       if (issuers.size === 0) return Effect.void
       const told = guard(timeOf(fiber.getRef(Clock.Clock)))
-      if (Result.isFailure(told)) return Effect.fail(clockSetBack(told.failure))
+      if (Result.isFailure(told)) return Effect.fail(clockSetBack(told.failure, true))
       const { steady } = told.success
       return Effect.forEach(issuers.values(), (issuer) => attempt(() => issuer.keys.ready(steady)), {
         concurrency: "unbounded",
@@ -167,7 +167,7 @@ const make = (issuers: ReadonlyMap<string, Issuer>): Identity["Service"] => {
           ...("reason" in set && { reason: set.reason })
         })),
         refusals: [
-          ...(Result.isFailure(told) ? [clockSetBack(told.failure)] : []),
+          ...(Result.isFailure(told) ? [clockSetBack(told.failure, true)] : []),
           ...sets.flatMap(({ set }) => (set.state === "unavailable" ? [set.refusal] : []))
         ]
       })
@@ -256,6 +256,8 @@ const makeSessions = (issuers: ReadonlyMap<string, Issuer>) => {
     if (!pinned.has(source)) pinned.set(source, principal)
   }
 
+  const isPinned = (source: TokenSource): boolean => pinned.has(source)
+
   const verified = async (token: string, time: Time): Promise<Session> => {
     const tokenHash = Crypto.hash("sha256", token, "base64url")
     const known = byToken.get(tokenHash)
@@ -281,7 +283,7 @@ const makeSessions = (issuers: ReadonlyMap<string, Issuer>) => {
     return session
   }
 
-  return { kept, open, forget, pin }
+  return { kept, open, forget, pin, isPinned }
 }
 
 /** In what a later principal of a token source is somebody else than the first one. */
@@ -326,6 +328,7 @@ const take = async (source: TokenSource): Promise<string> => {
     throw new IdentityInvalid({
       reason: "missing",
       message: "There is no token: the function that should get one failed. Its error is the cause.",
+      unverified: {},
       cause
     })
   }
@@ -333,7 +336,8 @@ const take = async (source: TokenSource): Promise<string> => {
     throw new IdentityInvalid({
       reason: "missing",
       message:
-        "The token is empty. Set jwtToken or iamToken to an access token; leave it out to call as the application."
+        "The token is empty. Set jwtToken or iamToken to an access token; leave it out to call as the application.",
+      unverified: {}
     })
   return token
 }
@@ -373,10 +377,15 @@ const revoked = (why: string, cause?: unknown): IdentityInvalid =>
     ...(cause !== undefined && { cause })
   })
 
-const clockSetBack = (by: number): EnforcementUnavailable =>
+/** The refusal of a token source that gave a verified token before: it is known whose it is. */
+const ofSomebody = ({ cause, message, reason }: IdentityInvalid): IdentityInvalid =>
+  new IdentityInvalid({ reason, message, ...(cause !== undefined && { cause }) })
+
+const clockSetBack = (by: number, isKnown: boolean): EnforcementUnavailable =>
   new EnforcementUnavailable({
     stage: "identity",
     reason: "clock_set_back",
+    ...(!isKnown && { unverified: {} }),
     message: `The clock of this machine was set back by ${Math.round(by / 1000)} s, so whether a token has ended cannot be told. Users are let through once the clock has caught up; if it is right now, restart this process.`
   })
 
@@ -384,7 +393,8 @@ const noIssuer = (): IdentityInvalid =>
   new IdentityInvalid({
     reason: "no_issuer",
     message:
-      "No issuer is configured, so no user's token can be verified. Set the option issuers: { issuer, audience }, or SECURE_OPENAI_ISSUER and SECURE_OPENAI_AUDIENCE."
+      "No issuer is configured, so no user's token can be verified. Set the option issuers: { issuer, audience }, or SECURE_OPENAI_ISSUER and SECURE_OPENAI_AUDIENCE.",
+    unverified: {}
   })
 
 const unsigned = (name: string): IdentityInvalid =>

@@ -56,7 +56,25 @@ export const verify = async (
   time: Time,
   passed: (check: Check) => void = () => {}
 ): Promise<Verified> => {
+  const read: Partial<Pick<Parsed, "header" | "claims">> = {}
+  const signed = await verifySignature(token, configured, time, passed, read).catch((error: unknown) => {
+    throw error instanceof IdentityInvalid ? unverified(error, read) : error
+  })
+  const expiresAt = checkClaims(signed.claims, signed.issuer, seconds(time.wall()))
+  passed("claims")
+  return { ...signed, expiresAt }
+}
+
+/** The checks up to the signature. `read` takes what the token says before that is verified. */
+const verifySignature = async (
+  token: string,
+  configured: ReadonlyMap<string, Issuer>,
+  time: Time,
+  passed: (check: Check) => void,
+  read: Partial<Pick<Parsed, "header" | "claims">>
+): Promise<Omit<Verified, "expiresAt">> => {
   const { claims, header, signature } = parse(token)
+  Object.assign(read, { claims, header })
   passed("form")
   const alg = checkHeader(header)
   passed("header")
@@ -86,9 +104,22 @@ export const verify = async (
     throw fault(cause, issuer)
   }
   passed("signature")
-  const expiresAt = checkClaims(claims, issuer, seconds(time.wall()))
-  passed("claims")
-  return { issuer, claims, expiresAt, until, degraded }
+  return { issuer, claims, until, degraded }
+}
+
+/** The refusal of a token of which no signature was verified, with what the token says of its issuer and its key. */
+const unverified = (
+  { cause, message, reason }: IdentityInvalid,
+  { claims, header }: Partial<Pick<Parsed, "header" | "claims">>
+): IdentityInvalid => {
+  const issuer = claims?.["iss"]
+  const kid = header?.["kid"]
+  return new IdentityInvalid({
+    reason,
+    message,
+    unverified: { ...(typeof issuer === "string" && { issuer }), ...(typeof kid === "string" && { kid }) },
+    ...(cause !== undefined && { cause })
+  })
 }
 
 /** True once a token that ends at `expiresAt` is over, by the rule that {@link verify} uses. */
@@ -98,10 +129,15 @@ export const isExpired = (expiresAt: number, clockTolerance: number, now: number
 const expired = (): IdentityInvalid =>
   refused("expired", "The token has expired. Get a new one, or give the token as a function that gets a new one.")
 
+/** A token as read. */
+interface Parsed {
+  readonly header: JsonObject
+  readonly claims: JsonObject
+  readonly signature: Uint8Array
+}
+
 /** The one reading of a token: canonical base64url, strict UTF-8, strict JSON. Nothing in it is verified. */
-export const parse = (
-  token: string
-): { readonly header: JsonObject; readonly claims: JsonObject; readonly signature: Uint8Array } => {
+export const parse = (token: string): Parsed => {
   if (token.length > maximumLength)
     throw refused("malformed", `The token is longer than ${maximumLength} characters; have the issuer make it smaller.`)
   const parts = token.split(".")

@@ -10,7 +10,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
 import { prove } from "../../src/audit/Proof.ts"
-import { followLines, lastLines, linesWith, readLines } from "../../src/audit/Reader.ts"
+import { followLogs, lastLines, linesWith, readLines } from "../../src/audit/Reader.ts"
 import { segmentName } from "../../src/audit/Segment.ts"
 import { verify } from "../../src/audit/Verify.ts"
 import { readEarlier } from "../../src/cli/Earlier.ts"
@@ -78,7 +78,7 @@ describe.each(impostors)("%s", (_, make, said) => {
     assert.match(await failureOf(() => Array.fromAsync(readLines(log))), said)
     assert.match(await failureOf(() => lastLines(log, 3)), said)
     assert.match(await failureOf(() => Array.fromAsync(linesWith(log, "call"))), said)
-    assert.match(await failureOf(() => followLines(log, 0, new AbortController().signal).next()), said)
+    assert.match(await failureOf(() => followLogs(() => [log], new Map(), new AbortController().signal).next()), said)
     assert.match(await failureOf(() => Effect.runPromise(prove(log, 0))), said)
     assert.throws(open, said)
   })

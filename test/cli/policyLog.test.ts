@@ -119,8 +119,11 @@ describe("secure-openai policy report", () => {
       ChildProcess.spawnSync(process.execPath, [main, "audit", ...args], { encoding: "utf8", env: { ...process.env } })
     assert.strictEqual(audit("verify", log).status, 0)
     const { stdout } = audit("tail", log)
-    assert.match(stdout, /user:bob allow tool:assistant\/generate model o1, which policy would refuse: no_policy\n/)
-    assert.match(stdout, /user:bob api:assistant\/files, which policy would refuse: resource_denied\n/)
+    assert.match(
+      stdout,
+      /user:bob of \S+ allow tool:assistant\/generate model o1, which policy would refuse: no_policy\n/
+    )
+    assert.match(stdout, /user:bob of \S+ api:assistant\/files, which policy would refuse: resource_denied\n/)
   })
 
   it("gives the same to programs", () => {

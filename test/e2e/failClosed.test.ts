@@ -113,7 +113,10 @@ describe("keys of an issuer", () => {
     const alice = user(workspace, issuer.mint())
     const error = await refused(alice, IdentityError, "identity_invalid")
     expect(error.reason).toBe("keys_unavailable")
-    expect((await workspace.records()).at(-1)).toMatchObject({ kind: "refused", stage: "identity", status: 401 })
+    expect((await workspace.records()).at(-1)).toMatchObject({
+      kind: "refused.many",
+      codes: [{ code: "keys_unavailable", count: 2 }]
+    })
     up = true
     // The back-off after the failures.
     await until(() =>

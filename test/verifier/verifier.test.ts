@@ -84,6 +84,7 @@ describe.skipIf(python === undefined)("the verifier in Python and the package's"
         "decision",
         "passthrough",
         "refused",
+        "refused.many",
         "stream.open",
         "stream.segment",
         "stream.close",
