@@ -166,7 +166,11 @@ describe("sizes", () => {
         for await (const _ of await service.client.chat.completions.create({ ...chat, stream: true }));
       },
       "a refusal by policy": () => alice.embeddings.create({ model: "e", input: "a" }).catch(() => {}),
-      "a request that passes through (`models.list`)": () => service.client.models.list()
+      "a request that passes through (`models.list`)": () => service.client.models.list(),
+      "all refusals of a second, of tokens that nobody signed": async () => {
+        await service.client.asUser("no token").catch(() => {})
+        await service.client.flush()
+      }
     }
     expect(rows.map(([what]) => what)).toEqual(Object.keys(asks))
     for (const [what, bytes] of rows) {
