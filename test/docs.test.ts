@@ -379,6 +379,8 @@ describe("docs/mapl.md", () => {
       user({ extends: "user:a" }),
       user({ attestations: ["key::params.a > 1"] }),
       user({ attestations: ["key::{amount > 1}"] }),
+      user({ attestations: [{ key: "key::{params.amount > 1}" }] }),
+      user({ attestations: [{ key: "key", resources: [] }] }),
       spec({ a: { pattern: "(?=a)" } }),
       user({ validity: { not_after: "2026-01-10T09:00:00" } }),
       user({ constraints: { rate_limit: 0 } }),

@@ -12,6 +12,7 @@ import { boundsOf, conflict, highest } from "./Conflict.ts"
 import { type Diagnostic, type Place, showPlace } from "./Diagnostic.ts"
 import { nearest, showPath, showValue } from "./Fault.ts"
 import {
+  attestationEntries,
   type AttestationNeed,
   type Bounds,
   type Document,
@@ -120,7 +121,8 @@ interface Entry {
   readonly denied: ReadonlyArray<string>
   /** Whether a resource, or a pattern as it is written, is denied. */
   readonly denies: (pattern: string) => boolean
-  /** The keys of `parameters`, of the older form, of `denied_parameters` and of `output`. */
+  readonly needs: ReadonlyArray<PlacedNeed>
+  /** The keys of `parameters`, of the older form, of `denied_parameters` and of `output`, and the scopes of attestations. */
   readonly keys: ReadonlyArray<PlacedPattern>
   readonly specs: ReadonlyMap<string, ReadonlyArray<PlacedSpec>>
 }
@@ -221,6 +223,7 @@ const maximumRemembered = 200_000
 
 const takeApart = (document: Document, ancestors: ReadonlyArray<Entry>): Entry => {
   const { constraints = {}, denied_resources: denied = [], resources = [] } = document
+  const needs = needsOf(document)
   const written: ReadonlyArray<readonly [Path, string, Readonly<Record<string, Spec>>]> = [
     ...Object.entries(constraints.parameters ?? {}).map(
       ([pattern, specs]) => [["constraints", "parameters", pattern], pattern, specs] as const
@@ -253,22 +256,23 @@ const takeApart = (document: Document, ancestors: ReadonlyArray<Entry>): Entry =
           path: ["constraints", place, pattern],
           pattern
         }))
+      ),
+      ...needs.flatMap((need) =>
+        (need.resources ?? []).map((pattern, index) => ({ path: [...need.path, "resources", index], pattern }))
       )
     ],
+    needs,
     specs
   }
 }
 
-const needsOf = ({ attestations = [] }: Document): ReadonlyArray<PlacedNeed> => {
-  const sources = isList(attestations)
-    ? attestations.map((source, index) => [source, ["attestations", index]] as const)
-    : Object.keys(attestations)
-        .filter((source) => attestations[source] === true)
-        .map((source) => [source, ["attestations", source]] as const)
-  return sources.flatMap(([source, path]) =>
-    Result.match(parseAttestation(source), { onFailure: () => [], onSuccess: (need) => [{ ...need, path }] })
+const needsOf = ({ attestations = [] }: Document): ReadonlyArray<PlacedNeed> =>
+  attestationEntries(attestations).flatMap(([at, entry]) =>
+    Result.match(parseAttestation(entry), {
+      onFailure: () => [],
+      onSuccess: (need) => [{ ...need, path: ["attestations", at] }]
+    })
   )
-}
 
 const denials = (denied: ReadonlyArray<string>): ((pattern: string) => boolean) => {
   if (denied.length === 0) return () => false
@@ -276,9 +280,6 @@ const denials = (denied: ReadonlyArray<string>): ((pattern: string) => boolean) 
   const globs = denied.filter(isGlob).map(resourcePattern)
   return (pattern) => written.has(pattern) || (!isGlob(pattern) && globs.some((matches) => matches(pattern)))
 }
-
-const isList = (attestations: NonNullable<Document["attestations"]>): attestations is ReadonlyArray<string> =>
-  Array.isArray(attestations)
 
 const metadataOf = ({ constraints }: Document, key: string) => {
   const all = constraints?.attestations
@@ -303,12 +304,12 @@ const olderForms: Check = function* ({ document: { attestations, constraints = {
       message: `parameters stand directly under ${quoted(pattern)}, an older form`,
       hint: `move it into "parameters"`
     }
-  if (attestations !== undefined && !isList(attestations))
+  if (attestations !== undefined && !Array.isArray(attestations))
     yield {
       code: "attestation_object",
       path: ["attestations"],
       message: "an object of booleans is an older form",
-      hint: `write a list: ${showValue(Object.keys(attestations).filter((key) => attestations[key] === true))}`
+      hint: `write a list: ${showValue(attestationEntries(attestations).map(([, entry]) => entry))}`
     }
 }
 
@@ -433,7 +434,7 @@ const unusedKeys = function* (entry: Entry, survey: Survey): Iterable<Warning> {
       yield {
         code: "unused_constraint",
         path,
-        message: `of ${quoted(pattern)} only the name is judged: what passes through has no parameters to bound`,
+        message: `of ${quoted(pattern)} only the name is judged: what passes through has no parameters to bound, and waits for no attestation`,
         hint: `allow or deny it by name, in "resources" or "denied_resources"`
       }
       continue
@@ -555,7 +556,7 @@ const lists: Check = function* ({ document, specs }) {
   yield* repeated(resources, ["resources"])
   yield* repeated(denied, ["denied_resources"])
   yield* sameButForCase(denied, ["denied_resources"])
-  if (isList(attestations)) yield* repeated(attestations, ["attestations"])
+  if (Array.isArray(attestations)) yield* repeated(attestations, ["attestations"])
   for (const placed of specs.values())
     for (const { bounds, listPath } of placed) yield* repeated(bounds.allowed_values ?? [], listPath)
   for (const [pattern, parameters] of Object.entries(constraints.denied_parameters ?? {}))
@@ -658,7 +659,7 @@ const attestations: Check = function* (entry, survey) {
       const other = survey.needs.get(key)
       const meant = nearest(
         key,
-        needsOf(entry.document).map((need) => need.key)
+        entry.needs.map((need) => need.key)
       )
       yield other === undefined
         ? {
@@ -715,21 +716,26 @@ const bystander = {
   principal: { ...app(""), kind: "user" as const }
 }
 
-const conditions: Check = function* ({ ancestors, document, resources }) {
+const conditions: Check = function* ({ ancestors, needs, resources }, survey) {
   // Where one resource alone is allowed, there is no other operation to be surprised.
   if ([resources, ...ancestors.map((ancestor) => ancestor.resources)].some(isOneResource)) return
-  for (const { condition, key, path, when = "" } of needsOf(document)) {
-    const [, parameter = ""] = /\b(params\.[\w.-]+)\s*(?:<|>)|(?:<|>)=?\s*params\./u.exec(when) ?? []
-    if (condition === undefined || condition(bystander) !== undefined) continue
-    const field = parameter === "" ? "the parameter" : parameter
+  for (const { condition, key, path, resources: scope, when = "" } of needs) {
+    if (condition === undefined || condition.truth(bystander) !== undefined) continue
+    // What names the operations that it is about asks nothing of others.
+    if (scope !== undefined && !scope.some((pattern) => reachesOperation(pattern, survey))) continue
+    const absent = condition.absent(bystander)
     yield {
       code: "undecided_condition",
       path,
-      message: `${quoted(key)} is needed wherever ${field} is absent: a comparison of what is not there cannot be decided`,
-      hint: `put first what other operations make false, such as params.currency IN ('EUR') AND ${when.slice(0, 60)}`
+      message: `${quoted(key)} is needed of every request without ${absent.length === 0 ? "the parameter" : absent.join(" and ")}, a chat among them: what is not there cannot be compared`,
+      hint: `say for which resources it is needed: ${JSON.stringify({ key, when: when.slice(0, 60), resources: ["tool:<app>/<name>"] })}`
     }
   }
 }
+
+/** Whether a pattern matches an operation of the API, of one app at least. */
+const reachesOperation = (pattern: string, { meet }: Survey): boolean =>
+  Object.keys(operations).some((name) => meet([pattern, `tool:*/${name}`]) === true)
 
 const isOneResource = (list: ReadonlyArray<string>): boolean => list.length === 1 && !isGlob(list[0] ?? "*")
 
@@ -762,8 +768,7 @@ const asksForModel = ({ allowed_values: list, required }: Bounds): boolean => re
 /** Requests that name no model, or let a gateway choose one, where something is said of models. */
 const models: Check = function* (entry, survey) {
   const { ancestors, document, specs } = entry
-  const reaches = (pattern: string): boolean =>
-    Object.keys(operations).some((name) => survey.meet([pattern, `tool:*/${name}`]) === true)
+  const reaches = (pattern: string): boolean => reachesOperation(pattern, survey)
   const own = (specs.get("model") ?? []).filter(({ pattern }) => reaches(pattern))
   const chain = [entry, ...ancestors].flatMap((one) => one.specs.get("model") ?? [])
   if (!chain.some(({ bounds }) => asksForModel(bounds))) {

@@ -336,10 +336,14 @@ const overLimit = (
 
 /** How many resource patterns a value has that may be a document. */
 const countPatterns = (value: unknown): number => {
-  const { constraints, denied_resources, resources } = membersOf(value)
+  const { attestations, constraints, denied_resources, resources } = membersOf(value)
+  const scopes = Array.isArray(attestations) ? attestations.map((entry) => membersOf(entry)["resources"]) : []
   const { denied_parameters, parameters, ...others } = membersOf(constraints)
   return (
-    [resources, denied_resources].reduce<number>((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 0) +
+    [resources, denied_resources, ...scopes].reduce<number>(
+      (sum, list) => sum + (Array.isArray(list) ? list.length : 0),
+      0
+    ) +
     Object.keys(membersOf(parameters)).length +
     Object.keys(membersOf(denied_parameters)).length +
     Object.keys(others).filter(isResourceKey).length

@@ -163,6 +163,17 @@ describe("secure-openai policy explain", () => {
     assert.match(run("explain", ...asBob, "--attestation", "phishing_resistant", pay).stdout, /^ALLOW {2}/)
   })
 
+  it("says which parameter is absent where something refuses because of that", () => {
+    const { stdout } = runWith({ input: `{"currency": "EUR"}` }, "explain", ...asBob, "-")
+    assert.match(stdout, /\n {2}required +amount +absent +required +team:Finance\n/)
+    assert.match(
+      stdout,
+      /\n {2}attestation_missing +phishing_resistant +params\.amount absent +params\.amount > 10000 /
+    )
+    assert.match(stdout, /params\.amount is absent, and without it it is needed\n/)
+    assert.match(stdout, /hint {2}pass amount, or log in with a passkey/)
+  })
+
   it("judges the app in its own name, and what passes through by its name", () => {
     const asApp = ["--app", "assistant", "--policies", examples]
     assert.match(run("explain", ...asApp, chat).stdout, /^ALLOW WITH 1 EDIT {2}.* for app:assistant\n/)
@@ -276,7 +287,7 @@ describe("secure-openai policy effective", () => {
     )
     assert.match(
       run("effective", ...asBob).stdout,
-      /Attestations\n {2}phishing_resistant +held already +team:Finance +where params\.currency IN/
+      /Attestations\n {2}phishing_resistant +held already +team:Finance +where params\.amount > 10000 +for tool:\*\/wire_transfer\n/
     )
   })
 

@@ -262,9 +262,9 @@ const golden: ReadonlyArray<
   ],
   [
     "duplicate_item",
-    [user({ attestations: ["k", "k"] })],
-    "user:a attestations[1]",
-    [user({ attestations: ["k", "j"] })]
+    [user({ attestations: ["k", { key: "k", resources: ["**"] }, { key: "k", resources: ["**"] }] })],
+    "user:a attestations[2]",
+    [user({ attestations: ["k", "j", { key: "k", resources: ["**"] }] })]
   ],
   [
     "no_approver",
@@ -321,6 +321,30 @@ const golden: ReadonlyArray<
     [user({ resources: ["tool:a/pay", "tool:a/x"], attestations: ["k::{NOT params.amount <= 5}"] })],
     "user:a attestations[0]",
     [user({ resources: ["tool:a/pay"], attestations: ["k::{NOT params.amount <= 5}"] })]
+  ],
+  [
+    "undecided_condition",
+    [user({ attestations: [{ key: "k", when: "params.amount > 5", resources: ["tool:my-app/**"] }] })],
+    "user:a attestations[0]",
+    [user({ attestations: [{ key: "k", when: "params.amount > 5", resources: ["tool:my-app/pay", "tool:*/*_eur"] }] })]
+  ],
+  [
+    "matches_nothing",
+    [user({ attestations: ["j", { key: "k", resources: ["tool:*/pay", "tool:*"] }] })],
+    "user:a attestations[1].resources[1]",
+    [user({ attestations: ["j", { key: "k", resources: ["tool:*/pay", "tool:**"] }] })]
+  ],
+  [
+    "unused_constraint",
+    [user({ resources: ["tool:*/x", "tool:*/y"], attestations: [{ key: "k", resources: ["tool:app/z"] }] })],
+    "user:a attestations[0].resources[0]",
+    [user({ resources: ["tool:*/x", "tool:*/y"], attestations: [{ key: "k", resources: ["tool:app/y"] }] })]
+  ],
+  [
+    "unused_constraint",
+    [user({ attestations: [{ key: "k", resources: ["api:*/files"] }] })],
+    "user:a attestations[0].resources[0]",
+    [user({ attestations: [{ key: "k", resources: ["*files*"] }] })]
   ],
   [
     "validity_over",

@@ -129,10 +129,10 @@ const judgementLines = (judgement: Judgement, now: number): ReadonlyArray<string
 const violationLines = (violations: ReadonlyArray<Violation>): ReadonlyArray<string> => [
   ...columns([
     (["violation", "parameter", "asked", "bound", "set by"] as const).map((head) => ["quiet", head] as const),
-    ...violations.map(({ actual = "", code, constraint = "", path = "", policy = "" }) => [
+    ...violations.map(({ absent, actual, code, constraint = "", path = "", policy = "" }) => [
       [code === "approval_pending" ? "warn" : "bad", code] as const,
       ["name", path] as const,
-      actual,
+      actual ?? absentOf(path, absent),
       constraint,
       policy
     ])
@@ -143,6 +143,10 @@ const violationLines = (violations: ReadonlyArray<Violation>): ReadonlyArray<str
     ...(hint === undefined ? [] : sentence(["good", "hint".padStart(code.length)], hint))
   ])
 ]
+
+/** What was asked where something is not there: of another thing than the row is about, with its name. */
+const absentOf = (path: string, absent: ReadonlyArray<string> = []): string =>
+  absent.length === 0 ? "" : absent.length === 1 && absent[0] === path ? "absent" : `${absent.join(", ")} absent`
 
 const approvalLines = (approvals: ReadonlyArray<Approval>): ReadonlyArray<string> =>
   columns([
