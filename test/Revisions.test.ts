@@ -42,7 +42,7 @@ const told = async (
     yield* Revisions.reload
   })
   await Effect.runPromise(
-    program.pipe(Effect.provide(Revisions.layer(undefined, stages)), Effect.provide(Logger.layer([logger])))
+    Effect.provide(program, Layer.provideMerge(Revisions.layer(undefined, stages), Logger.layer([logger])))
   )
   return lines.filter((line) => line.includes("Rate limits"))
 }
