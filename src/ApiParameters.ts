@@ -7,7 +7,8 @@
 import { fold } from "./CaseFolding.ts"
 import type { Json, JsonObject } from "./CanonicalJson.ts"
 import type { Violation } from "./Decision.ts"
-import { modelChoosers } from "./Operation.ts"
+import { modelChoosers, type OperationName } from "./Operation.ts"
+import sdkOperations from "./openai-operations.json" with { type: "json" }
 import sdkParameters from "./openai-parameters.json" with { type: "json" }
 
 /**
@@ -55,6 +56,13 @@ export const apiParameters: Members = {
     allowed_tools: { mode: {}, tools: allowedTool },
     tools: allowedTool
   }
+}
+
+/** The parameters at the top of each operation's requests, at any of its endpoints, as the SDK's types name them. */
+export const operationParameters: Readonly<Record<OperationName, ReadonlySet<string>>> = {
+  generate: new Set(sdkOperations.generate),
+  complete: new Set(sdkOperations.complete),
+  embed: new Set(sdkOperations.embed)
 }
 
 /** A shape with parameters that a policy names as well, `provider.order` or `x_items[].name`, where it does not know them. */

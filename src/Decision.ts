@@ -37,7 +37,8 @@ export type ViolationCode = typeof ViolationCode.Type
 
 /**
  * One thing that is wrong with a request. `path` is the dotted parameter (`max_tokens`), `policy` the document that set
- * the bound, `constraint` the bound, `actual` the value as JSON cut at 80 characters, `hint` what to do about it. A
+ * the bound, `constraint` the bound, `actual` the value as JSON cut at 80 characters, `absent` what refuses because it is
+ * not there (`max_tokens`; of a condition `params.amount` or `principal.tier`), `hint` what to do about it. A
  * stage of one's own may use a code of its own.
  */
 export const Violation = Schema.Struct({
@@ -46,6 +47,7 @@ export const Violation = Schema.Struct({
   policy: Schema.optionalKey(Schema.String),
   constraint: Schema.optionalKey(Schema.String),
   actual: Schema.optionalKey(Schema.String),
+  absent: Schema.optionalKey(Schema.Array(Schema.String)),
   message: Schema.String,
   hint: Schema.optionalKey(Schema.String)
 })

@@ -277,6 +277,7 @@ const shortened = (violation: Violation): Violation => ({
   ...(violation.path !== undefined && { path: cut(violation.path) }),
   ...(violation.constraint !== undefined && { constraint: cut(violation.constraint) }),
   ...(violation.actual !== undefined && { actual: cut(violation.actual) }),
+  ...(violation.absent !== undefined && { absent: violation.absent.map(cut) }),
   ...(violation.hint !== undefined && { hint: cut(violation.hint) })
 })
 

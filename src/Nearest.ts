@@ -16,8 +16,8 @@ export const nearest = (name: string, candidates: ReadonlyArray<string>): string
 /** A name in lower case, its words joined by `_`: `maxTokens`, `max-tokens` and `MAX_TOKENS` are one. */
 export const spelled = (name: string): string => name.replaceAll(/(?<=[a-z])(?=[A-Z])|-/gu, "_").toLowerCase()
 
-/** Levenshtein distance. */
-const editDistance = (a: string, b: string): number => {
+/** Levenshtein distance; infinite where the first text has more than 64 characters. */
+export const editDistance = (a: string, b: string): number => {
   if (a.length > 64) return Infinity
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {

@@ -25,6 +25,7 @@ export const layer = <A, E, R>(
         const audit = yield* Audit
         const policy = yield* Policy
         yield* audit.policyActivated({ ...(yield* policy.revision), mode: policy.mode })
+        yield* tellLimits([])
         if (typeof source === "string") yield* Effect.forkScoped(follow(changesOf(source)))
       })
     ),
@@ -59,7 +60,9 @@ export const reload: Effect.Effect<Revision, Configuration | EnforcementUnavaila
     yield* Effect.tapError(audit.policyActivated({ count, revision, previous, mode: policy.mode }), ({ message }) =>
       candidate.reject(message)
     )
+    const limited = yield* policy.rateLimited
     yield* candidate.activate
+    yield* tellLimits(limited)
     yield* Effect.logDebug(`The policies have changed: the set ${revision} is in force.`)
     // Who has just changed them is there to look again; at the start of an app nobody may be.
     yield* tellWarnings(yield* policy.warnings)
@@ -79,6 +82,23 @@ const follow = (changes: Stream.Stream<void, Error, Policy>): Effect.Effect<void
       Effect.logWarning(`The policies are not watched (${message}); call reload() of the workspace after a change.`)
     )
   )
+
+/**
+ * Warns that rate limits are each process's own where other processes share the home: their logs lie beside this one. `before` are
+ * the documents whose limits were in force already, of which that was told.
+ */
+const tellLimits = (before: ReadonlyArray<string>): Effect.Effect<void, never, Policy | Audit> =>
+  Effect.gen(function* () {
+    const audit = yield* Audit
+    const siblings = yield* audit.siblings
+    if (siblings.length === 0 || before.length > 0) return
+    const limited = yield* (yield* Policy).rateLimited
+    if (limited.length === 0) return
+    const { path } = yield* audit.status
+    yield* Effect.logWarning(
+      `Rate limits are counted in the memory of each process, and anew after a restart (${limited.join(", ")}). Beside the log at ${path} there ${siblings.length === 1 ? "is a log of another process" : `are logs of ${siblings.length} other processes`}, now or earlier: together they allow that many times as much. Divide the limits, or enforce them at a gateway as well.`
+    )
+  })
 
 /** How many warnings are told; a linter lists all. */
 const most = 10

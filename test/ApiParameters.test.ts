@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest"
 import { ambiguousKeys, apiParameters, type Shape, withNamed } from "../src/ApiParameters.ts"
 import { aliases, operations, quantities } from "../src/Operation.ts"
+import sdkOperations from "../src/openai-operations.json" with { type: "json" }
 import sdk from "../src/openai-parameters.json" with { type: "json" }
 import { sdkParameters } from "./openaiParameters.ts"
 
@@ -9,7 +10,7 @@ const paths = (params: object, shape?: Shape) => ambiguousKeys(params as never, 
 
 describe("the parameters of the API", () => {
   it("are those of the installed SDK's types; `node test/openaiParameters.ts` writes them", () => {
-    expect(sdk).toEqual(sdkParameters())
+    expect({ parameters: sdk, operations: sdkOperations }).toEqual(sdkParameters())
   })
   it("have what the rest of this library speaks of", () => {
     const at = (path: string) =>

@@ -1,6 +1,7 @@
 /**
  * The parameters of the protected operations as the installed SDK's types have them, walked by the TypeScript compiler. Run it to
- * write them to `src/openai-parameters.json`: `node test/openaiParameters.ts`.
+ * write them to `src/openai-parameters.json`, and which operation has which to `src/openai-operations.json`:
+ * `node test/openaiParameters.ts`.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
@@ -14,18 +15,26 @@ const root = fileURLToPath(new URL("..", import.meta.url))
 /** What the request bodies of the operations are typed as. */
 const source = `import type { OpenAI } from "openai"
 import type { ResponseCompactParams, ResponseCreateParams } from "openai/resources/beta/responses/responses"
-export type All =
+export type generate =
   | OpenAI.Chat.Completions.ChatCompletionCreateParams
   | OpenAI.Responses.ResponseCreateParams
   | OpenAI.Responses.ResponseCompactParams
   | ResponseCreateParams
   | ResponseCompactParams
-  | OpenAI.CompletionCreateParams
-  | OpenAI.EmbeddingCreateParams
+export type complete = OpenAI.CompletionCreateParams
+export type embed = OpenAI.EmbeddingCreateParams
+export type All = generate | complete | embed
 `
+const operations = ["complete", "embed", "generate"] as const
 
-/** Every parameter, merged over the operations: members by name, `open` where the types let any key stand. */
-export const sdkParameters = (): Shape => {
+/**
+ * Every parameter, merged over the operations: members by name, `open` where the types let any key stand; and the names of each
+ * operation's own.
+ */
+export const sdkParameters = (): {
+  readonly parameters: Shape
+  readonly operations: Readonly<Record<string, ReadonlyArray<string>>>
+} => {
   mkdirSync(join(root, "node_modules/.cache"), { recursive: true })
   const folder = mkdtempSync(join(root, "node_modules/.cache/types-"))
   const compilerOptions = { module: "nodenext", strict: true, noEmit: true, skipLibCheck: true, types: [] }
@@ -35,8 +44,14 @@ export const sdkParameters = (): Shape => {
   try {
     const project = api.updateSnapshot({ openProject: join(folder, "tsconfig.json") }).getProjects()[0]!
     const file = project.program.getSourceFile(join(folder, "all.ts"))!
-    const all = project.checker.getTypeAtLocation(file.statements.at(-1)!)!
-    return sorted(shapeOf(all, project.checker) ?? {})
+    const shapeAt = (index: number): Shape =>
+      sorted(shapeOf(project.checker.getTypeAtLocation(file.statements.at(index)!)!, project.checker) ?? {})
+    const [generate = {}, complete = {}, embed = {}, parameters = {}] = [-4, -3, -2, -1].map(shapeAt)
+    const shapes = { complete, embed, generate }
+    return {
+      parameters,
+      operations: Object.fromEntries(operations.map((name) => [name, Object.keys(shapes[name])]))
+    }
   } finally {
     api.close()
     rmSync(folder, { recursive: true })
@@ -83,4 +98,5 @@ const sorted = (shape: Shape): Shape =>
       )
 
 if (import.meta.main)
-  writeFileSync(join(root, "src/openai-parameters.json"), `${JSON.stringify(sdkParameters(), null, 2)}\n`)
+  for (const [name, value] of Object.entries(sdkParameters()))
+    writeFileSync(join(root, `src/openai-${name}.json`), `${JSON.stringify(value, null, 2)}\n`)

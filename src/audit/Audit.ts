@@ -25,7 +25,7 @@ import { digests, makeSalts, salted } from "./Digest.ts"
 import { Disk, memoryFileSystem } from "./Disk.ts"
 import { endOf, endOfStream, pathsOf, type Reason, type Refusal, refusalOf } from "./Failure.ts"
 import { signCheckpointBy } from "./Checkpoint.ts"
-import { join, newOrigin } from "./Journal.ts"
+import { join, newOrigin, siblingsOf } from "./Journal.ts"
 import { Frontier } from "./MerkleTree.ts"
 import type { Body, Ending, Kinds, ReadRecord } from "./Record.ts"
 import { SpaceWatch } from "./FreeSpace.ts"
@@ -124,6 +124,11 @@ export class Audit extends Context.Service<
     readonly serving: (what: "call" | "record") => Effect.Effect<void, EnforcementUnavailable>
     /** How the log stands; reads memory alone. A log that failed is opened anew soon after, in the background. */
     readonly status: Effect.Effect<LogStatus>
+    /**
+     * The other logs of the same default path, by their folders: other processes have them open, or had. None for a path that was
+     * named.
+     */
+    readonly siblings: Effect.Effect<ReadonlyArray<string>>
     /** Succeeds once every record so far is on the disk, whatever the option `durability` says. */
     readonly flush: Effect.Effect<void, EnforcementUnavailable>
     /** Every record of the log so far, oldest first: the whole log is read. */
@@ -406,6 +411,9 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
           const refusal = journal.current().fault ?? (what === "call" ? journal.hindrance() : undefined)
           return refusal === undefined ? Effect.void : Effect.fail(refusal)
         }),
+      siblings: Effect.sync(() =>
+        options.named ? [] : siblingsOf(disk, disk.makeFolder(options.path)).filter((path) => path !== journal.path)
+      ),
       status: Effect.sync(() => {
         const status = journal.status()
         if (status.refusal !== undefined) tend()

@@ -170,7 +170,7 @@ const openFirst = (options: JournalOptions, copies: Copies): Effect.Effect<Journ
   })
 
 /** The logs that are there of a default path, the first one first. */
-const siblingsOf = (disk: FileSystem, first: string): ReadonlyArray<string> => {
+export const siblingsOf = (disk: FileSystem, first: string): ReadonlyArray<string> => {
   const names = new Set(disk.list(Path.dirname(first)))
   return [
     first,

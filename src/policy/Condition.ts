@@ -23,7 +23,16 @@ export interface Facts {
 }
 
 /** A parsed condition. Pure. */
-export type Condition = (facts: Facts) => Truth
+export interface Condition {
+  readonly truth: (facts: Facts) => Truth
+  /** The parameters that it compares, by their paths below `params`. */
+  readonly parameters: ReadonlyArray<string>
+  /**
+   * What is absent and keeps the condition from being false: `params.amount`, `principal.tier`. Empty where what is there
+   * decides.
+   */
+  readonly absent: (facts: Facts) => ReadonlyArray<string>
+}
 
 /** How deep parentheses and `NOT` may nest. */
 const maximumDepth = 64
@@ -39,9 +48,13 @@ export const parse = (source: string): Result.Result<Condition, string> => {
   if (source.length > maximumLength) return Result.fail(`longer than ${maximumLength} characters`)
   try {
     const reader = new Reader(scan(source))
-    const condition = disjunction(reader, 0)
+    const { because, parameters, truth } = disjunction(reader, 0)
     reader.end()
-    return Result.succeed(condition)
+    return Result.succeed({
+      truth,
+      parameters: [...new Set(parameters)],
+      absent: (facts) => [...new Set(truth(facts) === false ? [] : because(facts, false))]
+    })
   } catch (error) {
     if (error instanceof SyntaxFault) return Result.fail(error.message)
     throw error
@@ -60,6 +73,37 @@ const or = (left: Truth, right: Truth): Truth =>
 
 const not = (truth: Truth): Truth => (truth === undefined ? undefined : !truth)
 
+/**
+ * A part of a condition. `because` names what is absent and keeps it from being `outcome`: with it, the part could be. It is
+ * asked only where the part is not `outcome`, and names nothing where what is there decides.
+ */
+interface Part {
+  readonly truth: (facts: Facts) => Truth
+  readonly parameters: ReadonlyArray<string>
+  readonly because: (facts: Facts, outcome: boolean) => ReadonlyArray<string>
+}
+
+/** Two parts joined by `AND`, which either of them makes `ending` (false), or by `OR`, which either makes true. */
+const joined = (left: Part, right: Part, ending: boolean): Part => {
+  const join = ending ? or : and
+  return {
+    truth: (facts) => join(left.truth(facts), right.truth(facts)),
+    parameters: [...left.parameters, ...right.parameters],
+    because: (facts, outcome) => {
+      const open = [left, right].filter((part) => part.truth(facts) !== outcome)
+      const reasons = open.map((part) => part.because(facts, outcome))
+      // Where one part is enough any absence matters; where both are needed, what is there may decide against it.
+      return outcome !== ending && reasons.some((names) => names.length === 0) ? [] : reasons.flat()
+    }
+  }
+}
+
+const negated = ({ because, parameters, truth }: Part): Part => ({
+  truth: (facts) => not(truth(facts)),
+  parameters,
+  because: (facts, outcome) => because(facts, !outcome)
+})
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Values
 // ---------------------------------------------------------------------------------------------------------------------
@@ -72,7 +116,20 @@ const opaque = Symbol("opaque")
 /** `undefined` is a value that is missing. */
 type Value = Scalar | typeof opaque | undefined
 
-type Operand = (facts: Facts) => Value
+interface Operand {
+  readonly value: (facts: Facts) => Value
+  /** `params.amount`, as it is written; of a literal, nothing. */
+  readonly name?: string
+  /** The parameter's path, where it is one. */
+  readonly parameter?: string
+}
+
+/** A comparison of operands. */
+const comparing = (operands: ReadonlyArray<Operand>, truth: Part["truth"]): Part => ({
+  truth,
+  parameters: operands.flatMap(({ parameter }) => parameter ?? []),
+  because: (facts) => operands.flatMap(({ name, value }) => (value(facts) === undefined ? (name ?? []) : []))
+})
 
 const scalar = (value: unknown): Value => {
   switch (typeof value) {
@@ -96,8 +153,8 @@ const reach = (holder: unknown, path: ReadonlyArray<string>): Value => {
   return scalar(value)
 }
 
-const parameter = (path: ReadonlyArray<string>): Operand => {
-  const named = parameterOf(path.join("."), operations.generate)
+const parameter = (path: string): Operand["value"] => {
+  const named = parameterOf(path, operations.generate)
   return ({ params }) => {
     const { found, misshapen } = read(named, params)
     const given = found.map((each) => (inexactIn(params, each) === undefined ? scalar(each.value) : opaque))
@@ -106,7 +163,7 @@ const parameter = (path: ReadonlyArray<string>): Operand => {
 }
 
 const ofPrincipal =
-  (path: ReadonlyArray<string>): Operand =>
+  (path: ReadonlyArray<string>): Operand["value"] =>
   ({ principal }) => {
     switch (path.join(".")) {
       case "id":
@@ -226,32 +283,21 @@ class Reader {
   }
 }
 
-const disjunction = (reader: Reader, depth: number): Condition => {
+const disjunction = (reader: Reader, depth: number): Part => {
   let condition = conjunction(reader, depth)
-  while (reader.accept("OR")) {
-    const left = condition
-    const right = conjunction(reader, depth)
-    condition = (facts) => or(left(facts), right(facts))
-  }
+  while (reader.accept("OR")) condition = joined(condition, conjunction(reader, depth), true)
   return condition
 }
 
-const conjunction = (reader: Reader, depth: number): Condition => {
+const conjunction = (reader: Reader, depth: number): Part => {
   let condition = negation(reader, depth)
-  while (reader.accept("AND")) {
-    const left = condition
-    const right = negation(reader, depth)
-    condition = (facts) => and(left(facts), right(facts))
-  }
+  while (reader.accept("AND")) condition = joined(condition, negation(reader, depth), false)
   return condition
 }
 
-const negation = (reader: Reader, depth: number): Condition => {
+const negation = (reader: Reader, depth: number): Part => {
   if (depth > maximumDepth) throw new SyntaxFault(`nested deeper than ${maximumDepth} levels`)
-  if (reader.accept("NOT")) {
-    const condition = negation(reader, depth + 1)
-    return (facts) => not(condition(facts))
-  }
+  if (reader.accept("NOT")) return negated(negation(reader, depth + 1))
   if (reader.accept("(")) {
     const condition = disjunction(reader, depth + 1)
     reader.expect(")")
@@ -266,51 +312,59 @@ const memberships: ReadonlyMap<string, (principal: Principal) => ReadonlyArray<s
   ["context.has_attestation", (principal: Principal) => principal.attestations]
 ])
 
-const membership = (reader: Reader): Condition | undefined => {
+const membership = (reader: Reader): Part | undefined => {
   const names = reader.next.kind === "word" ? memberships.get(reader.next.text) : undefined
   if (names === undefined) return undefined
   reader.take()
   reader.expect("(")
   const name = reader.string()
   reader.expect(")")
-  return ({ principal }) => names(principal).includes(name)
+  return { truth: ({ principal }) => names(principal).includes(name), parameters: [], because: () => [] }
 }
 
-const comparison = (reader: Reader): Condition => {
+const comparison = (reader: Reader): Part => {
   const left = operand(reader)
   if (reader.accept("MATCHES")) {
     const matches = valueGlob(reader.string())
-    return (facts) => {
-      const value = left(facts)
+    return comparing([left], (facts) => {
+      const value = left.value(facts)
       return value === opaque ? undefined : typeof value === "string" && matches(value)
-    }
+    })
   }
   if (reader.accept("IN")) {
     reader.expect("(")
     const members: Array<Scalar> = [reader.literal()]
     while (reader.accept(",")) members.push(reader.literal())
     reader.expect(")")
-    return (facts) => {
-      const value = left(facts)
+    return comparing([left], (facts) => {
+      const value = left.value(facts)
       return members.reduce<Truth>((found, member) => or(found, equal(value, member)), false)
-    }
+    })
   }
   const compare = reader.next.kind === "mark" ? comparisons.get(reader.next.text) : undefined
   if (compare === undefined) throw reader.fault("expected a comparison (== != < <= > >= IN MATCHES)")
   reader.take()
   const right = operand(reader)
-  return (facts) => compare(left(facts), right(facts))
+  return comparing([left, right], (facts) => compare(left.value(facts), right.value(facts)))
 }
 
 const operand = (reader: Reader): Operand => {
   if (reader.next.kind === "literal") {
     const value = reader.literal()
-    return () => value
+    return { value: () => value }
   }
-  const [root, ...path] = reader.next.kind === "word" ? reader.next.text.split(".") : []
-  const found = path.length === 0 ? undefined : root === "params" ? parameter(path) : undefined
-  const value = found ?? (path.length > 0 && root === "principal" ? ofPrincipal(path) : undefined)
-  if (value === undefined) throw reader.fault("expected params.…, principal.… or a literal")
+  const name = reader.next.kind === "word" ? reader.next.text : ""
+  const [root, ...path] = name.split(".")
+  const below = path.join(".")
+  const found =
+    path.length === 0
+      ? undefined
+      : root === "params"
+        ? { name, parameter: below, value: parameter(below) }
+        : root === "principal"
+          ? { name, value: ofPrincipal(path) }
+          : undefined
+  if (found === undefined) throw reader.fault("expected params.…, principal.… or a literal")
   reader.take()
-  return value
+  return found
 }

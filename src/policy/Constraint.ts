@@ -415,8 +415,8 @@ const checkNumber = (constraint: Constraint, path: string, value: number, findin
     const remedy = clamp(constraint, max, path, value, Math.floor)
     findings.push(broken(code, "uncounted", `a whole number from 1 to ${max.value}`, path, value, max, remedy))
   }
-  // What is below 1 may mean "no limit", and then is not below anything.
-  if (min !== undefined && value < min.value && !(isCap && value < 1)) {
+  // What is below 1 may mean "no limit"; but where a minimum alone refuses it, a maximum beside it must not let it pass.
+  if (min !== undefined && value < min.value) {
     // A cap is never raised: that would ask for more than the caller did.
     const remedy = outputTokenCaps.includes(path) ? undefined : clamp(constraint, min, path, value, Math.ceil)
     findings.push(broken("below_minimum", "below", min.value, path, value, min, remedy))

@@ -21,11 +21,12 @@ export interface Excerpt {
 }
 
 /**
- * One finding. An `error` keeps the whole set from being loaded; a `warning` does not. `path` is dotted
+ * One finding. An `error` keeps the whole set from being loaded; a `warning` is probably a mistake, and a `note` may be right as
+ * it is: what is newer than this library, or what one should know. `path` is dotted
  * (`constraints.parameters["tool:*"].mode`), `policy` the document's id where it has one, `hint` what to do about it.
  */
 export interface Diagnostic {
-  readonly severity: "error" | "warning"
+  readonly severity: "error" | "warning" | "note"
   /** A word that programs may compare: `unknown_key`, `missing_parent`, `unreachable_resource`, … */
   readonly code: string
   readonly message: string

@@ -12,6 +12,7 @@ import { isOperation, modelChoosers, type Operation, operations, otherNameOf, sp
 import { type Constraint, contradiction, fromSpec, meet, valuesMatcher } from "./Constraint.ts"
 import type { NeededAttestation, Source } from "./Finding.ts"
 import {
+  attestationEntries,
   type AttestationNeed,
   type Document,
   type Intent,
@@ -193,7 +194,13 @@ export interface Compiled {
   readonly onViolation: "rewrite" | "deny" | undefined
   readonly rateLimit: number | undefined
   readonly window: { readonly notBefore: number; readonly notAfter: number; readonly text: string } | undefined
-  readonly needs: ReadonlyArray<Omit<NeededAttestation, keyof Source>>
+  readonly needs: ReadonlyArray<Need>
+}
+
+/** A need for an attestation, and whether it is one of a resource. */
+interface Need {
+  readonly isOf: Matcher
+  readonly needed: Omit<NeededAttestation, keyof Source>
 }
 
 /** Makes a document's patterns ready to match. What it extends is its participant's parent, or one of `others`. */
@@ -241,10 +248,13 @@ const needsOf = (
   attestations: NonNullable<Document["attestations"]>,
   lineage: ReadonlyArray<Document | Intent>
 ): Compiled["needs"] => {
-  const sources = isList(attestations) ? attestations : Object.keys(attestations).filter((key) => attestations[key])
-  return sources.map((source) => {
-    const need = Result.getOrThrow(parseAttestation(source))
-    return { ...need, ...givenBy(need.key, lineage) }
+  return attestationEntries(attestations).map(([, entry]) => {
+    const need = Result.getOrThrow(parseAttestation(entry))
+    const scope = need.resources?.map(resourcePattern)
+    return {
+      isOf: scope === undefined ? () => true : (resource) => scope.some((matches) => matches(resource)),
+      needed: { ...need, ...givenBy(need.key, lineage) }
+    }
   })
 }
 
@@ -284,9 +294,6 @@ const rule = <A>(pattern: string, payload: A): Rule<A> => ({
   matches: resourcePattern(pattern),
   rule: payload
 })
-
-const isList = (attestations: NonNullable<Document["attestations"]>): attestations is ReadonlyArray<string> =>
-  Array.isArray(attestations)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Meet
@@ -371,7 +378,7 @@ const meetOnto = (
     if (rateLimit !== undefined) rateLimits.push({ ...source, limit: rateLimit, counter })
     for (const { matches, pattern, rule } of document.output)
       if (matches(resource)) output.push({ ...source, pattern, rule })
-    for (const need of document.needs) attestations.push({ ...source, ...need })
+    for (const { isOf, needed } of document.needs) if (isOf(resource)) attestations.push({ ...source, ...needed })
   }
   const { asked, cap, constraints, contradictions, index, totalTokens } = own.size === 0 ? rest : constrained(own, rest)
   return {

@@ -242,12 +242,12 @@ const checkAttestation = (needed: NeededAttestation, request: Request, findings:
   const { principal } = request
   if (principal.attestations.includes(key)) return
   // What cannot be decided is needed.
-  if (condition !== undefined && condition(request) === false) return
+  if (condition !== undefined && condition.truth(request) === false) return
   const code = approver === undefined ? "attestation_missing" : "approval_pending"
   // An approval is bound to what was asked, and that must be one thing.
   const number = approver === undefined ? undefined : inexactIn(request.params, { path: "", value: request.params })
   if (number !== undefined) findings.push(unreadable(number, { policy }))
-  findings.push({ _tag: "Unattested", code, path: key, policy, needed, principal })
+  findings.push({ _tag: "Unattested", code, path: key, policy, needed, principal, params: request.params })
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
  *
  * @since 0.2.0
  */
-import type { Json } from "../CanonicalJson.ts"
+import type { Json, JsonObject } from "../CanonicalJson.ts"
 import { isExact } from "../JsonText.ts"
 import type { Remedy, Violation, ViolationCode } from "../Decision.ts"
 import { type Principal, policyId } from "../Principal.ts"
@@ -90,6 +90,7 @@ interface Unattested {
   readonly policy: string
   readonly needed: NeededAttestation
   readonly principal: Principal
+  readonly params: JsonObject
   readonly remedy?: undefined
 }
 
@@ -195,7 +196,7 @@ const explainBroken = ({ bound, by, code, note, path, policy, relation, value }:
 const explainMissing = ({ code, lacking, path, policy }: Missing): Violation => {
   if (lacking === undefined) {
     const message = `${path} is missing; ${policy} requires it`
-    return { code, path, policy, constraint: "required", message, hint: `pass ${path}` }
+    return { code, path, policy, constraint: "required", absent: [path], message, hint: `pass ${path}` }
   }
   const { among, name, value } = lacking
   const [actual, list] = [show(value), among === undefined ? undefined : show(among)]
@@ -209,23 +210,37 @@ const explainMissing = ({ code, lacking, path, policy }: Missing): Violation => 
   }
 }
 
-const explainUnattested = ({ code, needed, path, policy, principal }: Unattested): Violation => {
-  const { approver, key, when } = needed
-  const about = { code, path, policy, ...(when !== undefined && { constraint: when }) }
+const explainUnattested = ({ code, needed, params, path, policy, principal }: Unattested): Violation => {
+  const { approver, condition, key, when } = needed
+  const absent = condition?.absent({ params, principal }) ?? []
+  const about = {
+    code,
+    path,
+    policy,
+    ...(when !== undefined && { constraint: when }),
+    ...(absent.length > 0 && { absent })
+  }
   const where = when === undefined ? "" : ` where ${when}`
+  const without =
+    absent.length === 0
+      ? ""
+      : `; ${absent.join(" and ")} ${absent.length === 1 ? "is" : "are"} absent, and without ${absent.length === 1 ? "it" : "them"} it is needed`
+  const parameters = absent.flatMap((name) => (name.startsWith("params.") ? [name.slice("params.".length)] : []))
+  const pass = parameters.length === 0 ? "" : `pass ${parameters.join(" and ")}, or `
   return approver === undefined
     ? {
         ...about,
-        message: `${policy} needs the attestation ${key}${where}, and ${policyId(principal)} does not hold it`,
-        hint:
+        message: `${policy} needs the attestation ${key}${where}, and ${policyId(principal)} does not hold it${without}`,
+        hint: `${pass}${
           key === "phishing_resistant"
             ? "log in with a passkey or a security key"
             : `obtain the attestation ${key} before the call`
+        }`
       }
     : {
         ...about,
-        message: `${policy} needs the approval ${key}${where}, given by ${approver}`,
-        hint: `ask ${approver} to approve`
+        message: `${policy} needs the approval ${key}${where}, given by ${approver}${without}`,
+        hint: `${pass}ask ${approver} to approve`
       }
 }
 

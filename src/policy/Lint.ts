@@ -5,13 +5,25 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { waysToModels } from "../Families.ts"
-import { familyResource, modelChoosers, operations, otherNameOf, outputTokenCaps } from "../Operation.ts"
+import { passedFamilies, waysToModels } from "../Families.ts"
+import { editDistance } from "../Nearest.ts"
+import {
+  familyResource,
+  isOperation,
+  modelChoosers,
+  type OperationName,
+  operations,
+  otherNameOf,
+  outputTokenCaps
+} from "../Operation.ts"
 import { app } from "../Principal.ts"
 import { boundsOf, conflict, highest } from "./Conflict.ts"
 import { type Diagnostic, type Place, showPlace } from "./Diagnostic.ts"
 import { nearest, showPath, showValue } from "./Fault.ts"
+import { isKnown, isSlip, meantBy, operationsWith } from "./KnownParameters.ts"
+import { looser, type Said } from "./Looseness.ts"
 import {
+  attestationEntries,
   type AttestationNeed,
   type Bounds,
   type Document,
@@ -20,9 +32,9 @@ import {
   parseAttestation,
   type Spec
 } from "./Mapl.ts"
-import { isAnywhere, overlap, reachable } from "./Overlap.ts"
+import { covers, isAnywhere, overlap, reachable } from "./Overlap.ts"
 import { parameter } from "./Parameter.ts"
-import { isGlob, resourcePattern } from "./Pattern.ts"
+import { isGlob, resourcePattern, valueGlob } from "./Pattern.ts"
 import type { PolicySet } from "./PolicyStore.ts"
 
 /** What a warning may be about. */
@@ -50,31 +62,81 @@ export type LintCode =
   | "models_open"
   | "model_not_required"
   | "model_left_open"
+  | "unknown_parameter"
+  | "unknown_model"
+  | "looser_than_parent"
+  | "case_differs"
+  | "rate_limit_per_process"
+
+/** The models that are known by name, for advice on lists of models; `asOf` is the day of that knowledge (`2026-11-17`). */
+export interface KnownModels {
+  readonly asOf: string
+  readonly names: ReadonlyArray<string>
+  /** Whether a name is known, dated and fine-tuned ones included. */
+  readonly knows: (name: string) => boolean
+}
+
+/** What advice is asked about: these documents alone, and of their constraints those that a resource has. */
+export interface About {
+  readonly ids: ReadonlyArray<string>
+  readonly resource: string
+}
 
 /**
- * Every warning about a set, in the order of its documents, at the time `now` (milliseconds since 1970), which tells whether
- * a validity is over.
+ * Every warning and note about a set, in the order of its documents, at the time `now` (milliseconds since 1970), which tells
+ * whether a validity is over. Without `models` nothing is said of models that are not known.
  */
-export const lint = (set: PolicySet, now: number): ReadonlyArray<Diagnostic> => {
+export const lint = (
+  set: PolicySet,
+  now: number,
+  { about, models }: { readonly about?: About | undefined; readonly models?: KnownModels | undefined } = {}
+): ReadonlyArray<Diagnostic> => {
   const survey = new Survey(set)
-  const all = [...checks, makeModelsOpen(survey)]
-  return [...set.ids()].flatMap((id) => {
+  const all = [
+    ...checks,
+    makeModelsOpen(survey),
+    ...(models === undefined ? [] : [makeUnknownModels(models)]),
+    ...(about === undefined ? [makeRateLimits()] : [])
+  ]
+  const isAbout = about === undefined ? () => true : concerns(resourcePatternsOf(about.resource))
+  return [...(about?.ids ?? set.ids())].flatMap((id) => {
     const entry = survey.entry(id)
     if (entry === undefined) return []
-    const warnings = all.flatMap((check) => [...check(entry, survey, now)])
+    const warnings = all.flatMap((check) => [...check(entry, survey, now)]).filter(isAbout)
     if (warnings.length === 0) return []
     return warnings
-      .map(({ code, hint, message, path }): Diagnostic => {
+      .map(({ code, hint, message, path, severity }): Diagnostic => {
         const place = set.locate(id, path)
-        return { severity: "warning", code, message, path: showPath(path), policy: id, hint, place }
+        return { severity: severity ?? "warning", code, message, path: showPath(path), policy: id, hint, place }
       })
       .sort((a, b) => a.place.line - b.place.line || a.place.column - b.place.column)
   })
 }
 
+/** Which patterns match a resource, under any of its names. */
+const resourcePatternsOf = (resource: string): ((pattern: string) => boolean) => {
+  const names = [resource, otherNameOf(resource)].filter((name) => name !== undefined)
+  return (pattern) => names.some(resourcePattern(pattern))
+}
+
+/** What a pattern says that does not match, though it was to. */
+const misses: ReadonlySet<LintCode> = new Set(["matches_nothing", "case_differs", "unknown_resource_type", "llm_name"])
+
+/** Whether a warning is of something that a resource has: constraints of other resources are not. */
+const concerns =
+  (matches: (pattern: string) => boolean) =>
+  ({ code, path: [root, place, pattern] }: Warning): boolean => {
+    // Ways around the resource are no matter of a request for it.
+    if (code === "models_open") return false
+    if (root !== "constraints" || place === "attestations" || misses.has(code)) return true
+    const key = typeof place === "string" && isResourceKey(place) ? place : pattern
+    return typeof key !== "string" || matches(key)
+  }
+
 type Path = ReadonlyArray<string | number>
 
 interface Warning {
+  readonly severity?: "note"
   readonly code: LintCode
   readonly path: Path
   readonly message: string
@@ -120,10 +182,44 @@ interface Entry {
   readonly denied: ReadonlyArray<string>
   /** Whether a resource, or a pattern as it is written, is denied. */
   readonly denies: (pattern: string) => boolean
-  /** The keys of `parameters`, of the older form, of `denied_parameters` and of `output`. */
+  readonly needs: ReadonlyArray<PlacedNeed>
+  /** The keys of `parameters`, of the older form, of `denied_parameters` and of `output`, and the scopes of attestations. */
   readonly keys: ReadonlyArray<PlacedPattern>
   readonly specs: ReadonlyMap<string, ReadonlyArray<PlacedSpec>>
 }
+
+/** A name, and what it is a name of. */
+interface Named {
+  readonly kind: "id" | "app" | "name" | "family"
+  readonly name: string
+}
+
+/** How a name is spelled, and by whom. */
+interface Spelling {
+  readonly name: string
+  readonly where: string
+}
+
+/** The names in a resource pattern that are spelled out: of an app, of a tool or operation, of a family. */
+const namesOf = (pattern: string): ReadonlyArray<Named> => {
+  const [, type, app = "", below = ""] = /^(tool|api):([^/]*)\/(.*)$/su.exec(pattern) ?? []
+  const last = below.slice(below.lastIndexOf("/") + 1)
+  return [
+    { kind: "app" as const, name: app },
+    { kind: type === "api" ? ("family" as const) : ("name" as const), name: last }
+  ].filter(({ name }) => name !== "" && !isGlob(name))
+}
+
+/** Every resource pattern of a document. */
+const patternsOf = ({ attestations = [], constraints = {}, denied_resources = [], resources = [] }: Document) => [
+  ...resources,
+  ...denied_resources,
+  ...Object.keys(constraints.parameters ?? {}),
+  ...Object.keys(constraints.denied_parameters ?? {}),
+  ...Object.keys(constraints.output ?? {}),
+  ...Object.keys(constraints).filter(isResourceKey),
+  ...attestationEntries(attestations).flatMap(([, entry]) => (typeof entry === "string" ? [] : (entry.resources ?? [])))
+]
 
 /** What is known of the set as a whole. Documents that others extend are taken apart once. */
 class Survey {
@@ -135,20 +231,42 @@ class Survey {
   readonly parents = new Set<string>()
   /** By key, the first document that needs an attestation. */
   readonly needs = new Map<string, string>()
+  /** How names are spelled, by what they are names of and their small letters. */
+  readonly spellings = new Map<string, Spelling>()
   /** The documents whose metadata of a key says how a need is met: `JSON.stringify([id, key])`. */
   readonly metadataUsed = new Set<string>()
 
   constructor(set: PolicySet) {
     this.set = set
+    for (const name of Object.keys(operations)) this.#spell({ kind: "name", name, where: "the API" })
+    for (const name of familyNames) this.#spell({ kind: "family", name, where: "the API" })
     for (const id of set.ids()) {
       const document = this.find(id)
       if (document === undefined) continue
       if (document.extends !== undefined) this.parents.add(document.extends)
+      this.#spell({ kind: "id", name: id, where: id })
+      if (id.startsWith("app:")) this.#spell({ kind: "app", name: id.slice("app:".length), where: id })
       for (const { key } of needsOf(document)) {
         if (!this.needs.has(key)) this.needs.set(key, id)
         this.#useMetadata(document, key)
       }
     }
+    // After the ids, which are what callers and apps are called by.
+    for (const id of set.ids()) {
+      const document = this.find(id)
+      for (const pattern of document === undefined ? [] : patternsOf(document))
+        for (const named of namesOf(pattern)) this.#spell({ ...named, where: id })
+    }
+  }
+
+  /** The first spelling of a name, and where it stands. */
+  spelling({ kind, name }: Named): Spelling | undefined {
+    return this.spellings.get(`${kind} ${name.toLowerCase()}`)
+  }
+
+  #spell({ kind, name, where }: Named & Pick<Spelling, "where">): void {
+    const key = `${kind} ${name.toLowerCase()}`
+    if (!this.spellings.has(key) && this.spellings.size < maximumRemembered) this.spellings.set(key, { name, where })
   }
 
   /** A document; a set may read it anew each time it is asked. */
@@ -216,11 +334,17 @@ class Survey {
   }
 }
 
+/** The families whose names the library knows. */
+const familyNames: ReadonlyArray<string> = [
+  ...new Set([...passedFamilies, ...waysToModels.map(({ family }) => family)])
+]
+
 /** How many documents and answers are kept while a set is gone through. */
 const maximumRemembered = 200_000
 
 const takeApart = (document: Document, ancestors: ReadonlyArray<Entry>): Entry => {
   const { constraints = {}, denied_resources: denied = [], resources = [] } = document
+  const needs = needsOf(document)
   const written: ReadonlyArray<readonly [Path, string, Readonly<Record<string, Spec>>]> = [
     ...Object.entries(constraints.parameters ?? {}).map(
       ([pattern, specs]) => [["constraints", "parameters", pattern], pattern, specs] as const
@@ -253,22 +377,23 @@ const takeApart = (document: Document, ancestors: ReadonlyArray<Entry>): Entry =
           path: ["constraints", place, pattern],
           pattern
         }))
+      ),
+      ...needs.flatMap((need) =>
+        (need.resources ?? []).map((pattern, index) => ({ path: [...need.path, "resources", index], pattern }))
       )
     ],
+    needs,
     specs
   }
 }
 
-const needsOf = ({ attestations = [] }: Document): ReadonlyArray<PlacedNeed> => {
-  const sources = isList(attestations)
-    ? attestations.map((source, index) => [source, ["attestations", index]] as const)
-    : Object.keys(attestations)
-        .filter((source) => attestations[source] === true)
-        .map((source) => [source, ["attestations", source]] as const)
-  return sources.flatMap(([source, path]) =>
-    Result.match(parseAttestation(source), { onFailure: () => [], onSuccess: (need) => [{ ...need, path }] })
+const needsOf = ({ attestations = [] }: Document): ReadonlyArray<PlacedNeed> =>
+  attestationEntries(attestations).flatMap(([at, entry]) =>
+    Result.match(parseAttestation(entry), {
+      onFailure: () => [],
+      onSuccess: (need) => [{ ...need, path: ["attestations", at] }]
+    })
   )
-}
 
 const denials = (denied: ReadonlyArray<string>): ((pattern: string) => boolean) => {
   if (denied.length === 0) return () => false
@@ -276,9 +401,6 @@ const denials = (denied: ReadonlyArray<string>): ((pattern: string) => boolean) 
   const globs = denied.filter(isGlob).map(resourcePattern)
   return (pattern) => written.has(pattern) || (!isGlob(pattern) && globs.some((matches) => matches(pattern)))
 }
-
-const isList = (attestations: NonNullable<Document["attestations"]>): attestations is ReadonlyArray<string> =>
-  Array.isArray(attestations)
 
 const metadataOf = ({ constraints }: Document, key: string) => {
   const all = constraints?.attestations
@@ -303,12 +425,12 @@ const olderForms: Check = function* ({ document: { attestations, constraints = {
       message: `parameters stand directly under ${quoted(pattern)}, an older form`,
       hint: `move it into "parameters"`
     }
-  if (attestations !== undefined && !isList(attestations))
+  if (attestations !== undefined && !Array.isArray(attestations))
     yield {
       code: "attestation_object",
       path: ["attestations"],
       message: "an object of booleans is an older form",
-      hint: `write a list: ${showValue(Object.keys(attestations).filter((key) => attestations[key] === true))}`
+      hint: `write a list: ${showValue(attestationEntries(attestations).map(([, entry]) => entry))}`
     }
 }
 
@@ -433,7 +555,7 @@ const unusedKeys = function* (entry: Entry, survey: Survey): Iterable<Warning> {
       yield {
         code: "unused_constraint",
         path,
-        message: `of ${quoted(pattern)} only the name is judged: what passes through has no parameters to bound`,
+        message: `of ${quoted(pattern)} only the name is judged: what passes through has no parameters to bound, and waits for no attestation`,
         hint: `allow or deny it by name, in "resources" or "denied_resources"`
       }
       continue
@@ -555,7 +677,7 @@ const lists: Check = function* ({ document, specs }) {
   yield* repeated(resources, ["resources"])
   yield* repeated(denied, ["denied_resources"])
   yield* sameButForCase(denied, ["denied_resources"])
-  if (isList(attestations)) yield* repeated(attestations, ["attestations"])
+  if (Array.isArray(attestations)) yield* repeated(attestations, ["attestations"])
   for (const placed of specs.values())
     for (const { bounds, listPath } of placed) yield* repeated(bounds.allowed_values ?? [], listPath)
   for (const [pattern, parameters] of Object.entries(constraints.denied_parameters ?? {}))
@@ -658,7 +780,7 @@ const attestations: Check = function* (entry, survey) {
       const other = survey.needs.get(key)
       const meant = nearest(
         key,
-        needsOf(entry.document).map((need) => need.key)
+        entry.needs.map((need) => need.key)
       )
       yield other === undefined
         ? {
@@ -715,21 +837,28 @@ const bystander = {
   principal: { ...app(""), kind: "user" as const }
 }
 
-const conditions: Check = function* ({ ancestors, document, resources }) {
+const conditions: Check = function* ({ ancestors, needs, resources }, survey) {
   // Where one resource alone is allowed, there is no other operation to be surprised.
   if ([resources, ...ancestors.map((ancestor) => ancestor.resources)].some(isOneResource)) return
-  for (const { condition, key, path, when = "" } of needsOf(document)) {
-    const [, parameter = ""] = /\b(params\.[\w.-]+)\s*(?:<|>)|(?:<|>)=?\s*params\./u.exec(when) ?? []
-    if (condition === undefined || condition(bystander) !== undefined) continue
-    const field = parameter === "" ? "the parameter" : parameter
+  for (const { condition, key, path, resources: scope, when = "" } of needs) {
+    if (condition === undefined || condition.truth(bystander) !== undefined) continue
+    // What names the operations that it is about asks nothing of others.
+    const isNamed = (pattern: string): boolean =>
+      onlyOperation(pattern) !== undefined || !reachesOperation(pattern, survey)
+    if (scope?.every(isNamed) === true) continue
+    const absent = condition.absent(bystander)
     yield {
       code: "undecided_condition",
       path,
-      message: `${quoted(key)} is needed wherever ${field} is absent: a comparison of what is not there cannot be decided`,
-      hint: `put first what other operations make false, such as params.currency IN ('EUR') AND ${when.slice(0, 60)}`
+      message: `${quoted(key)} is needed of every request without ${absent.length === 0 ? "the parameter" : absent.join(" and ")}, a chat among them: what is not there cannot be compared`,
+      hint: `say for which resources it is needed: ${JSON.stringify({ key, when: when.slice(0, 60), resources: ["tool:<app>/<name>"] })}`
     }
   }
 }
+
+/** Whether a pattern matches an operation of the API, of one app at least. */
+const reachesOperation = (pattern: string, { meet }: Survey): boolean =>
+  Object.keys(operations).some((name) => meet([pattern, `tool:*/${name}`]) === true)
 
 const isOneResource = (list: ReadonlyArray<string>): boolean => list.length === 1 && !isGlob(list[0] ?? "*")
 
@@ -762,8 +891,7 @@ const asksForModel = ({ allowed_values: list, required }: Bounds): boolean => re
 /** Requests that name no model, or let a gateway choose one, where something is said of models. */
 const models: Check = function* (entry, survey) {
   const { ancestors, document, specs } = entry
-  const reaches = (pattern: string): boolean =>
-    Object.keys(operations).some((name) => survey.meet([pattern, `tool:*/${name}`]) === true)
+  const reaches = (pattern: string): boolean => reachesOperation(pattern, survey)
   const own = (specs.get("model") ?? []).filter(({ pattern }) => reaches(pattern))
   const chain = [entry, ...ancestors].flatMap((one) => one.specs.get("model") ?? [])
   if (!chain.some(({ bounds }) => asksForModel(bounds))) {
@@ -894,11 +1022,369 @@ const meets = (pattern: string, { names }: Way, { meet }: Survey): boolean =>
     isAnywhere(pattern) ? resourcePattern(pattern)(name.replace("*", "")) : meet([pattern, name]) !== false
   )
 
+// ---------------------------------------------------------------------------------------------------------------------
+// Parameters
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The operation that every resource of a pattern is; `undefined` where some are tools, or of several. */
+const onlyOperation = (pattern: string): OperationName | undefined => {
+  const last = pattern.slice(pattern.lastIndexOf("/") + 1)
+  return !isAnywhere(pattern) && pattern.includes("/") && isOperation(last) && scheme.exec(pattern)?.[1] !== "api"
+    ? last
+    : undefined
+}
+
+/** The operations that a document lets a pattern reach, and whether it reaches tools as well. */
+const reachedBy = (
+  pattern: string,
+  entry: Entry,
+  survey: Survey
+): { readonly names: ReadonlyArray<OperationName>; readonly tools: boolean } => {
+  const only = onlyOperation(pattern)
+  if (only !== undefined) return { names: [only], tools: false }
+  const names = Object.values(operations)
+    .map(({ name }) => name)
+    .filter((name) => survey.meet([pattern, `tool:*/${name}`]) === true)
+  // Where a list of resources names operations alone, no pattern reaches more.
+  const listed = listsOf(entry)
+    .map((list) => list.map(onlyOperation))
+    .find((list) => list.every((name) => name !== undefined))
+  return listed === undefined
+    ? { names, tools: true }
+    : { names: names.filter((name) => listed.includes(name)), tools: false }
+}
+
+/** How many characters a name has at least that is taken for a slip: beside the API's own parameters, and beside any. */
+const tellingLength = { alone: 6, besideTools: 8 }
+
+/** Parameters that no request can have. */
+const parameters: Check = function* (entry, survey) {
+  const { document, needs, specs } = entry
+  for (const placed of specs.values())
+    for (const { name, path, pattern } of placed) yield* unknownParameter(name, path, [pattern], entry, survey)
+  for (const [pattern, denied] of Object.entries(document.constraints?.denied_parameters ?? {}))
+    for (const name of Object.keys(denied))
+      yield* unknownParameter(name, ["constraints", "denied_parameters", pattern, name], [pattern], entry, survey)
+  for (const { condition, path, resources = ["**"] } of needs)
+    for (const name of condition?.parameters ?? []) yield* unknownParameter(name, path, resources, entry, survey)
+}
+
+const unknownParameter = function* (
+  name: string,
+  path: Path,
+  patterns: ReadonlyArray<string>,
+  entry: Entry,
+  survey: Survey
+): Iterable<Warning> {
+  const reached = patterns.map((pattern) => reachedBy(pattern, entry, survey))
+  const names = [...new Set(reached.flatMap((one) => one.names))]
+  if (names.length === 0 || names.some((one) => isKnown(name, one))) return
+  const besideTools = reached.some(({ tools }) => tools)
+  const meant = names.map((one) => meantBy(name, one)).find((one) => one !== undefined)
+  const slip = meant !== undefined && isSlip(name, meant, tellingLength[besideTools ? "besideTools" : "alone"])
+  if (besideTools && !slip) return
+  const elsewhere = operationsWith(name)
+  const of = names.map((one) => operations[one].telemetry.replace("_", " ")).join(" or ")
+  yield {
+    ...(!slip && elsewhere.length === 0 && { severity: "note" }),
+    code: "unknown_parameter",
+    path,
+    message: `the API has no parameter ${quoted(name)} of a ${of}: a bound on it restricts nothing`,
+    hint:
+      meant !== undefined
+        ? `did you mean ${quoted(meant)}?${slip ? "" : " A server of your own may know it."}`
+        : elsewhere.length > 0
+          ? `it belongs under ${elsewhere.map((one) => quoted(`tool:*/${one}`)).join(" or ")}`
+          : "leave it, if the server that is called knows it, or if it is newer than this library"
+  }
+}
+
+/** Models that the catalogue does not know: slips, and what is newer or of another provider, of which one only is told. */
+const makeUnknownModels = (known: KnownModels): Check => {
+  const slips = new Map<string, string | undefined>()
+  const slipOf = (name: string): string | undefined => {
+    if (!slips.has(name) && slips.size < maximumSlips) slips.set(name, nearModel(name, known))
+    return slips.get(name)
+  }
+  const isKnownModel = (name: string): boolean => {
+    if (!isGlob(name)) return known.knows(name)
+    const matches = valueGlob(name)
+    return known.names.some((one) => matches(one))
+  }
+  return function* ({ document, specs }, survey) {
+    const lists: ReadonlyArray<readonly [Path, ReadonlyArray<readonly [Path, unknown]>]> = [
+      ...(specs.get("model") ?? [])
+        .filter(({ pattern }) => reachesOperation(pattern, survey))
+        .map(({ bounds: { allowed_values: list = [], downgrade = {} }, listPath, path }) => {
+          const values = list.map((value, index) => [[...listPath, index], value] as const)
+          const targets = Object.entries(downgrade).flatMap(([from, to]) => [
+            ...(from === "*" ? [] : [[[...path, "downgrade", from], from] as const]),
+            ...(list.includes(to) ? [] : [[[...path, "downgrade", from], to] as const])
+          ])
+          return [path, [...values, ...targets]] as const
+        }),
+      ...Object.entries(document.constraints?.denied_parameters ?? {})
+        .filter(([pattern, denied]) => denied["model"] !== undefined && reachesOperation(pattern, survey))
+        .map(([pattern, { model = [] }]) => {
+          const path = ["constraints", "denied_parameters", pattern, "model"]
+          return [path, model.map((value, index) => [[...path, index], value] as const)] as const
+        })
+    ]
+    for (const [path, values] of lists) {
+      const strange: Array<string> = []
+      for (const [at, name] of values) {
+        if (typeof name !== "string" || isKnownModel(name)) continue
+        const meant = slipOf(name)
+        if (meant === undefined) strange.push(name)
+        else
+          yield {
+            code: "unknown_model",
+            path: at,
+            message: `no model is called ${quoted(name)} in the catalogue of ${known.asOf}`,
+            hint: `did you mean ${quoted(meant)}?`
+          }
+      }
+      if (strange.length > 0)
+        yield {
+          severity: "note",
+          code: "unknown_model",
+          path,
+          message: `the catalogue of ${known.asOf} does not know ${showValue(strange)}`,
+          hint: "leave it, if the model is newer, of another provider or a deployment of your own: no model takes its place by rank"
+        }
+    }
+  }
+}
+
+/** For so many names a near one is looked for. */
+const maximumSlips = 1000
+
+/** The known model that was meant: other digits make another model, and so does a part more (`gpt-4o-eu` of `gpt-4o`). */
+const nearModel = (name: string, { names }: KnownModels): string | undefined => {
+  const star = name.indexOf("*")
+  const own = star === -1 ? name : name.slice(0, star)
+  const among = star === -1 ? names : [...new Set(names.map((one) => one.slice(0, own.length)))]
+  const digits = (text: string): string => text.replaceAll(/\D/gu, "")
+  const [best] = among
+    .filter((one) => digits(one) === digits(own) && !one.startsWith(`${own}-`) && !own.startsWith(`${one}-`))
+    .map((one) => ({ one, distance: editDistance(own.toLowerCase(), one.toLowerCase()) }))
+    .filter(({ distance }) => distance <= 2)
+    .sort((a, b) => a.distance - b.distance)
+  return best === undefined || own.length < tellingLength.alone - 1 ? undefined : best.one + name.slice(own.length)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What a child only seems to loosen
+// ---------------------------------------------------------------------------------------------------------------------
+
+const standing = (place: Place): string => (place.line === 0 ? "" : ` (${showPlace(place)})`)
+
+const saidBy = ({ bounds, canonical }: PlacedSpec, { document }: Entry): Said => ({
+  bounds,
+  denies: (bounds.on_violation ?? document.on_violation) === "deny",
+  asks: canonical === "model" ? asksForModel(bounds) : bounds.required === true
+})
+
+const looseBounds: Check = function* (entry, survey) {
+  const { ancestors, document, needs, specs } = entry
+  if (ancestors.length === 0) return
+  const loose = (path: Path, what: string, says: string, owner: Entry, parent: string): Warning => ({
+    code: "looser_than_parent",
+    path,
+    message: `${what} ${says} never holds: ${owner.id} says ${parent}, and a child only narrows`,
+    hint: `take it out, or change ${owner.id}`
+  })
+  for (const placed of specs.values()) {
+    let compared = 0
+    for (const spec of placed) {
+      const told = new Set<string>()
+      for (const owner of ancestors)
+        for (const other of owner.specs.get(spec.canonical) ?? []) {
+          if (++compared > maximumCompared) break
+          if (!covers(other.pattern, spec.pattern) || conflict(spec.bounds, other.bounds) !== undefined) continue
+          for (const { parent, path, says } of looser(saidBy(spec, entry), saidBy(other, owner))) {
+            if (told.has(path.join())) continue
+            told.add(path.join())
+            const [field, ...below] = path
+            const at = field === "allowed_values" ? [...spec.listPath, ...below] : [...spec.path, ...path]
+            yield loose(at, spec.name, says, owner, `${parent}${standing(survey.set.locate(owner.id, other.path))}`)
+          }
+        }
+    }
+  }
+  const rate = document.constraints?.rate_limit
+  const slower = ancestors.find(({ document: { constraints } }) => (constraints?.rate_limit ?? Infinity) < (rate ?? 0))
+  if (rate !== undefined && slower !== undefined)
+    yield loose(
+      ["constraints", "rate_limit"],
+      "a rate of",
+      `${rate} calls a minute`,
+      slower,
+      `${slower.document.constraints?.rate_limit}`
+    )
+  yield* looseValidity(entry, loose)
+  for (const [pattern, rule] of Object.entries(document.constraints?.output ?? {}))
+    for (const owner of ancestors)
+      for (const [wide, other] of Object.entries(owner.document.constraints?.output ?? {})) {
+        if (!covers(wide, pattern)) continue
+        const path = ["constraints", "output", pattern]
+        if ((rule.max_characters ?? 0) > (other.max_characters ?? Infinity))
+          yield loose(
+            [...path, "max_characters"],
+            "a length of",
+            `${rule.max_characters} characters`,
+            owner,
+            `at most ${other.max_characters}`
+          )
+        if (rule.on_response === "record" && other.on_response === "deny")
+          yield loose([...path, "on_response"], "on_response", `"record"`, owner, `"deny"`)
+      }
+  for (const { key, path, resources, when } of needs) {
+    if (resources === undefined && when === undefined) continue
+    const owner = ancestors.find((ancestor) =>
+      ancestor.needs.some(
+        (need) =>
+          need.key === key &&
+          need.when === undefined &&
+          (need.resources === undefined ||
+            resources?.every((pattern) => need.resources?.some((wide) => covers(wide, pattern))))
+      )
+    )
+    if (owner !== undefined)
+      yield loose(path, `that ${key} is needed`, "only here", owner, "that it is always needed of these resources")
+  }
+}
+
+const looseValidity = function* (
+  { ancestors, document }: Entry,
+  loose: (path: Path, what: string, says: string, owner: Entry, parent: string) => Warning
+): Iterable<Warning> {
+  for (const [field, day, sign] of [
+    ["not_before", "first", -1],
+    ["not_after", "last", 1]
+  ] as const) {
+    const written = document.validity?.[field]
+    const own = written === undefined ? undefined : instant(written, day)
+    if (own === undefined) continue
+    const owner = ancestors.find((ancestor) => {
+      const other = ancestor.document.validity?.[field]
+      const at = other === undefined ? undefined : instant(other, day)
+      return at !== undefined && (own - at) * sign > 0
+    })
+    if (owner !== undefined)
+      yield loose(["validity", field], field, `${written}`, owner, `${owner.document.validity?.[field]}`)
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Case
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** Names that differ from a document's, or from the API's, in case only. */
+const spelling: Check = function* (entry, survey) {
+  const { denied, document, id, keys, needs, resources } = entry
+  const first = survey.spelling({ kind: "id", name: id })
+  if (first !== undefined && first.name !== id)
+    yield {
+      code: "case_differs",
+      path: ["policy_id"],
+      message: `${quoted(id)} and ${quoted(first.name)} differ in case only, and a caller has one of the two ids`,
+      hint: "case counts: write it as the token or the app does, and keep one"
+    }
+  const listed = new Set(resources.map((resource) => resource.toLowerCase()))
+  const placed = [
+    ...resources.map((pattern, index) => ({ pattern, path: ["resources", index] })),
+    // What differs from a resource of the same document is told where the two are compared.
+    ...denied.flatMap((pattern, index) =>
+      listed.has(pattern.toLowerCase()) ? [] : [{ pattern, path: ["denied_resources", index] }]
+    ),
+    ...keys
+  ]
+  for (const { path, pattern } of placed)
+    for (const named of namesOf(pattern)) {
+      const usual = survey.spelling(named)
+      if (usual === undefined || usual.name === named.name) continue
+      yield {
+        code: "case_differs",
+        path,
+        message: `${quoted(pattern)} says ${quoted(named.name)} where ${usual.where} says ${quoted(usual.name)}, and matches only what is spelled its way`,
+        hint: `case counts: did you mean ${quoted(respelled(pattern, named, usual.name))}?`
+      }
+    }
+  const roles = needs.flatMap(({ path, when = "" }) =>
+    [...when.matchAll(/\bprincipal\.has_(role|group)\(\s*'([^'\\]*)'/gu)].map(([, kind, name]) => ({
+      path,
+      name: `${kind}:${name}`
+    }))
+  )
+  const approvers = Object.entries(document.constraints?.attestations ?? {}).flatMap(([key, metadata]) =>
+    metadata.approval_criteria === undefined
+      ? []
+      : [{ path: ["constraints", "attestations", key, "approval_criteria"], name: metadata.approval_criteria }]
+  )
+  for (const { name, path } of [...roles, ...approvers]) {
+    const usual = survey.spelling({ kind: "id", name })
+    if (usual !== undefined && !survey.set.has(name))
+      yield {
+        code: "case_differs",
+        path,
+        message: `${quoted(name)} differs from the document ${quoted(usual.name)} in case only`,
+        hint: `case counts: did you mean ${quoted(usual.name)}?`
+      }
+  }
+}
+
+/** A pattern with a name in it spelled otherwise. */
+const respelled = (pattern: string, { kind, name }: Named, as: string): string => {
+  const at = kind === "app" ? pattern.indexOf(":") + 1 : pattern.length - name.length
+  return pattern.slice(0, at) + as + pattern.slice(at + name.length)
+}
+
+/** An id that a caller or service has, and the document's that differs from it in case only. */
+export interface Lookalike {
+  readonly id: string
+  readonly document: string
+}
+
+/** Of ids without a document, those that have one but for their case. */
+export const lookalikes = (set: PolicySet, ids: ReadonlyArray<string>): ReadonlyArray<Lookalike> => {
+  const missing = new Map(ids.filter((id) => !set.has(id)).map((id) => [id.toLowerCase(), id]))
+  if (missing.size === 0) return []
+  return [...set.ids()].flatMap((document) => {
+    const id = missing.get(document.toLowerCase())
+    return id === undefined ? [] : [{ id, document }]
+  })
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Rate limits
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** That limits hold for each process, once a set. */
+const makeRateLimits = (): Check => {
+  let isTold = false
+  return function* ({ document }) {
+    if (isTold || document.constraints?.rate_limit === undefined) return
+    isTold = true
+    yield {
+      severity: "note",
+      code: "rate_limit_per_process",
+      path: ["constraints", "rate_limit"],
+      message:
+        "calls are counted in the memory of each process: several processes allow as many times as much, and a restart counts anew",
+      hint: "divide the limit by the number of processes, or enforce it at a gateway as well"
+    }
+  }
+}
+
 const checks: ReadonlyArray<Check> = [
   id,
+  spelling,
   olderForms,
   patterns,
   bounds,
+  looseBounds,
+  parameters,
   lists,
   outputs,
   effect,

@@ -192,20 +192,59 @@ const DeniedParameters = Schema.Record(
 const attestationFault = (source: string): true | string =>
   Result.match(parseAttestation(source), { onFailure: (reason) => reason, onSuccess: () => true })
 
+/**
+ * A need for an attestation in its long form (mapl §6), which may be of some resources alone.
+ *
+ * @category schemas
+ */
+export const ScopedAttestation = Schema.Struct({
+  key: text('The attestation. Example: "second_signature".').check(
+    check((key: string) => key.trim() !== "" || "names no attestation", { minLength: 1 }),
+    check((key: string) => !key.includes("::") || 'the condition stands beside the key, under "when"', {
+      pattern: "^(?:(?!::)[\\s\\S])*$"
+    })
+  ),
+  when: optional(
+    text('When it is needed: a condition. Without one it is always needed. Example: "params.amount > 1000".').check(
+      check((when: string) =>
+        Result.match(parseCondition(when), {
+          onFailure: (reason) => `the condition cannot be read: ${reason}`,
+          onSuccess: () => true
+        })
+      )
+    )
+  ),
+  resources: optional(
+    patterns("What it is needed for. Absent: all that is asked for under the document.", ["tool:*/pay"]).check(
+      check((list) => list.length > 0 || 'must name a resource; without "resources" all are meant', { minItems: 1 })
+    )
+  )
+}).annotate({
+  title: "Scoped attestation",
+  description: "An attestation that is needed for some resources.",
+  expected: `an object such as {"key": "second_signature", "resources": ["tool:*/pay"]}`
+})
+export type ScopedAttestation = typeof ScopedAttestation.Type
+
 /** `key`, or `key::{…}`; what stands in the braces is beyond a regular expression. */
 const attestationForm = String.raw`^(?:(?:(?!::)[\s\S])+|(?:(?!::\{)[\s\S])+::\{[\s\S]*\})$`
 
 const Attestations = Schema.Union([
-  Schema.Array(Schema.String.check(check(attestationFault, { pattern: attestationForm }))).annotate({
-    description: "The attestations that are needed."
-  }),
+  Schema.Array(
+    Schema.Union([
+      Schema.String.annotate({
+        description: '"key", or "key::{condition}": needed for every resource, where the condition holds.'
+      }).check(check(attestationFault, { pattern: attestationForm })),
+      ScopedAttestation
+    ]).annotate({ expected: `"key", "key::{condition}", or {"key": "…", "resources": ["tool:*/pay"]}` })
+  ).annotate({ description: "The attestations that are needed." }),
   Schema.Record(Schema.String, Schema.Boolean)
     .annotate({ description: "The older form: attestations by key, true where needed. Write a list instead." })
     .check(keys(attestationFault, attestationForm))
 ]).annotate({
   title: "Attestations",
   description:
-    'Proofs that are needed before a call: "key", or "key::{condition}" where the condition says when. Example: "phishing_resistant::{params.currency == \'EUR\' AND params.amount > 100}".',
+    'Proofs that are needed before a call: "key", or "key::{condition}" where the condition says when, or an object that says for which resources. Example: {"key": "second_signature", "when": "params.amount > 100", "resources": ["tool:*/pay"]}.',
   expected: `a list of attestations, such as ["phishing_resistant"]`
 })
 
@@ -506,10 +545,12 @@ export const parseIntent = (value: unknown): Result.Result<Intent, string> => {
   const decoded = Result.mapError(decodeIntent(plain.success), (error) => invalid(faultsOf(plain.success)(error)))
   return Result.filterOrFail(
     decoded,
-    (intent) => misplacedNames(intent).length === 0,
-    (intent) => invalid(misplacedNames(intent))
+    (intent) => misplaced(intent).length === 0,
+    (intent) => invalid(misplaced(intent))
   )
 }
+
+const misplaced = (intent: Intent): ReadonlyArray<Fault> => [...misplacedNames(intent), ...misplacedScopes(intent)]
 
 /**
  * Names that stand where a resource pattern belongs. A set of policies is linted for what matches nothing; nobody lints an
@@ -526,6 +567,24 @@ const misplacedNames = ({ constraints = {} }: Intent): ReadonlyArray<Fault> =>
       }))
   )
 
+/** The same of what an attestation is scoped to. */
+const misplacedScopes = ({ attestations = [] }: Intent): ReadonlyArray<Fault> =>
+  Array.isArray(attestations)
+    ? attestations.flatMap((entry: string | ScopedAttestation, index) =>
+        (typeof entry === "string" ? [] : (entry.resources ?? [])).flatMap((pattern, at) =>
+          /[:*]/u.test(pattern)
+            ? []
+            : [
+                {
+                  path: ["attestations", index, "resources", at],
+                  reason: `names no resource: write ${JSON.stringify(`tool:*/${pattern}`)}`,
+                  unknownKey: false
+                }
+              ]
+        )
+      )
+    : []
+
 const strictly = { errors: "all", onExcessProperty: "error" } as const
 const decodeDocument = Schema.decodeUnknownResult(Document, strictly)
 const decodeIntent = Schema.decodeUnknownResult(Intent, strictly)
@@ -537,17 +596,19 @@ const faultsOf =
 
 /** Where a condition breaks: {@link parseCondition} names the character. */
 const excerptOf = ({ path, reason }: Fault, root: unknown): { readonly excerpt?: Excerpt } => {
-  const at = Number(/^the condition of .* at character (\d+)/su.exec(reason)?.[1])
+  const at = Number(/^the condition (?:of .*|cannot) .* at character (\d+)/su.exec(reason)?.[1])
   const last = path.at(-1)
   const value = valueAt(root, path)
   const source = typeof value === "string" ? value : typeof last === "string" ? last : ""
-  return Number.isNaN(at) ? {} : { excerpt: { text: source.slice(source.indexOf("::{") + 3, -1), at } }
+  if (Number.isNaN(at)) return {}
+  return { excerpt: { text: last === "when" ? source : source.slice(source.indexOf("::{") + 3, -1), at } }
 }
 
 /** The keys that may stand where `path` leads. */
 const keysAt = (path: ReadonlyArray<PropertyKey>): ReadonlyArray<string> => {
   if (path.length === 0) return Object.keys(Document.fields)
   if (path[0] === "validity") return Object.keys(Validity.fields)
+  if (path[0] === "attestations") return Object.keys(ScopedAttestation.fields)
   if (path.length === 1) return Object.keys(Constraints.schema.fields)
   if (path[1] === "output") return Object.keys(path.includes("denied") ? SoughtPattern.fields : OutputRule.fields)
   return Object.keys(path[1] === "attestations" ? AttestationMetadata.fields : Bounds.fields)
@@ -577,28 +638,45 @@ export const compileRegex = (source: string): Result.Result<RE2JS, string> => {
   }
 }
 
-/** An entry of `attestations`; without a condition it is always needed. */
+/** An entry of `attestations`; without a condition it is always needed, without `resources` for all of them. */
 export interface AttestationNeed {
   readonly key: string
   /** The condition's text. */
   readonly when: string | undefined
   readonly condition: Condition | undefined
+  readonly resources: ReadonlyArray<string> | undefined
 }
 
-/** Reads `key` or `key::{condition}`. */
-export const parseAttestation = (source: string): Result.Result<AttestationNeed, string> => {
+/** The entries of `attestations` that ask for something, of either form, and their keys or indices there. */
+export const attestationEntries = (
+  attestations: NonNullable<Document["attestations"]>
+): ReadonlyArray<readonly [at: number | string, entry: string | ScopedAttestation]> =>
+  Array.isArray(attestations)
+    ? attestations.map((entry: string | ScopedAttestation, index) => [index, entry] as const)
+    : Object.entries(attestations).flatMap(([source, needed]) => (needed === true ? [[source, source] as const] : []))
+
+/** Reads `key`, `key::{condition}`, or the long form. */
+export const parseAttestation = (source: string | ScopedAttestation): Result.Result<AttestationNeed, string> => {
+  if (typeof source === "string") return parseText(source)
+  const { key, resources, when } = source
+  return when === undefined
+    ? Result.succeed({ key, when, condition: undefined, resources })
+    : Result.map(parseCondition(when), (condition) => ({ key, when, condition, resources }))
+}
+
+const parseText = (source: string): Result.Result<AttestationNeed, string> => {
   const split = source.indexOf("::{")
   const key = split === -1 ? source : source.slice(0, split)
   if (key.trim() === "") return Result.fail("names no attestation")
   if (split === -1)
     return source.includes("::")
       ? Result.fail("a condition stands in braces: key::{params.amount > 100}")
-      : Result.succeed({ key, when: undefined, condition: undefined })
+      : Result.succeed({ key, when: undefined, condition: undefined, resources: undefined })
   if (!source.endsWith("}")) return Result.fail("the condition does not end with }")
   const when = source.slice(split + 3, -1)
   return Result.mapBoth(parseCondition(when), {
     onFailure: (reason) => `the condition of ${key} cannot be read: ${reason}`,
-    onSuccess: (condition) => ({ key, when, condition })
+    onSuccess: (condition) => ({ key, when, condition, resources: undefined })
   })
 }
 

@@ -5,6 +5,8 @@
  * @since 0.2.0
  */
 
+import { resourcePattern } from "./Pattern.ts"
+
 const segment = Symbol("*")
 const anything = Symbol("**")
 type Token = string | typeof segment | typeof anything
@@ -69,6 +71,24 @@ export const reachable = (
   const met = patterns.length < 2 ? true : meet(patterns)
   return met === true ? search(patterns, 0) : met
 }
+
+/**
+ * Whether `wide` matches every resource that `narrow` matches. Tried on what `narrow` stands for with characters that no pattern
+ * has in the place of its stars, many segments and none among them.
+ */
+export const covers = (wide: string, narrow: string): boolean => {
+  if (wide === narrow) return true
+  const read = tokens(narrow)
+  const matches = resourcePattern(wide)
+  return ["", unheard, Array.from({ length: 9 }, () => unheard).join("/")].every((any) =>
+    ["", unheard].every((part) =>
+      matches(read.map((token) => (token === anything ? any : token === segment ? part : token)).join(""))
+    )
+  )
+}
+
+/** Of Unicode's private use. */
+const unheard = "\uE000"
 
 /** How many patterns of lists are tried before a question counts as too large. */
 const maximumTries = 2_000

@@ -116,6 +116,11 @@ export class Policy extends Context.Service<
     readonly revision: Effect.Effect<Revision>
     /** The same, and what became of the last change. */
     readonly status: Effect.Effect<PolicyStatus>
+    /**
+     * The ids of the first documents with a rate limit that is enforced, up to ten: none where policies are observed. Of a larger
+     * set the first 10,000 documents are looked at.
+     */
+    readonly rateLimited: Effect.Effect<ReadonlyArray<string>>
     /** What looks wrong in it, a line each; of a set of over 10,000 documents nothing is said. */
     readonly warnings: Effect.Effect<ReadonlyArray<string>>
     /** Whether the policies hold or are observed. */
@@ -159,6 +164,7 @@ interface Rulebook extends Revision {
   /** True where documents were configured, and not only the one that stands in for them. */
   readonly isConfigured: boolean
   readonly warnings: (now: number) => ReadonlyArray<string>
+  readonly rateLimited: () => ReadonlyArray<string>
 }
 
 /** How many documents are linted while an app waits; the command lints any number. */
@@ -166,8 +172,27 @@ const mostLinted = 10_000
 
 const rulebook = (set: PolicySet | undefined): Rulebook => {
   const { count, revision } = set ?? empty
-  const warnings = (now: number) => (set === undefined || count > mostLinted ? [] : lint(set, now).map(showDiagnostic))
-  return { count, revision, find: makeFind(set), isConfigured: set !== undefined, warnings }
+  const warnings = (now: number) =>
+    set === undefined || count > mostLinted
+      ? []
+      : lint(set, now)
+          .filter(({ severity }) => severity !== "note")
+          .map(showDiagnostic)
+  const rateLimited = () => (set === undefined ? [] : limitedIn(set))
+  return { count, revision, find: makeFind(set), isConfigured: set !== undefined, warnings, rateLimited }
+}
+
+/** How many documents with a limit are named. */
+const mostNamed = 10
+
+const limitedIn = (set: PolicySet): ReadonlyArray<string> => {
+  const limited: Array<string> = []
+  let looked = 0
+  for (const id of set.ids()) {
+    if (++looked > mostLinted || limited.length === mostNamed) break
+    if (set.find(id)?.constraints?.rate_limit !== undefined) limited.push(id)
+  }
+  return limited
 }
 
 const make = (
@@ -241,6 +266,7 @@ const make = (
   return Policy.of({
     mode,
     revision: Effect.sync(() => ({ revision: current.revision, count: current.count })),
+    rateLimited: Effect.sync(() => (mode === "observe" ? [] : current.rateLimited())),
     warnings: Effect.map(Clock.currentTimeMillis, (now) => current.warnings(now)),
 
     status: Effect.sync(() => ({

@@ -12,7 +12,7 @@ import * as Path from "node:path"
 import { maximumDepth, snapshot } from "../CanonicalJson.ts"
 import { Configuration } from "../Errors.ts"
 import { type Diagnostic, type Place, showDiagnostic, showPlace } from "./Diagnostic.ts"
-import { type Fault, showPath } from "./Fault.ts"
+import { type Fault, nearest, showPath } from "./Fault.ts"
 import { IdIndex } from "./IdIndex.ts"
 import { type Document, isResourceKey, parse } from "./Mapl.ts"
 import { type Flaw, lastAtMost, PolicyFile } from "./PolicyFile.ts"
@@ -336,10 +336,14 @@ const overLimit = (
 
 /** How many resource patterns a value has that may be a document. */
 const countPatterns = (value: unknown): number => {
-  const { constraints, denied_resources, resources } = membersOf(value)
+  const { attestations, constraints, denied_resources, resources } = membersOf(value)
+  const scopes = Array.isArray(attestations) ? attestations.map((entry) => membersOf(entry)["resources"]) : []
   const { denied_parameters, parameters, ...others } = membersOf(constraints)
   return (
-    [resources, denied_resources].reduce<number>((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 0) +
+    [resources, denied_resources, ...scopes].reduce<number>(
+      (sum, list) => sum + (Array.isArray(list) ? list.length : 0),
+      0
+    ) +
     Object.keys(membersOf(parameters)).length +
     Object.keys(membersOf(denied_parameters)).length +
     Object.keys(others).filter(isResourceKey).length
@@ -385,15 +389,21 @@ const faulty = (fault: Fault, value: unknown, file: PolicyFile, index: number): 
   }
 }
 
+/** Among so many ids at most a near one is looked for. */
+const mostCompared = 10_000
+
 const missingParents = (tree: Tree): ReadonlyArray<Diagnostic> => {
   const { ids, names, parents } = tree
   const isMissing = Array.from(names.ids(), (id) => ids.number(id) === -1)
   if (!isMissing.includes(true)) return []
+  const known = ids.size > mostCompared ? [] : [...ids.ids()]
   return parents.flatMap((name, number) => {
     if (name === -1 || !isMissing[name]) return []
     const id = ids.id(number)
     const message = `${id} extends ${names.id(name)}, which is not among the policies`
-    return [{ ...wrong("missing_parent", id, locate(tree, id, ["extends"])), message }]
+    const meant = nearest(names.id(name), known)
+    const hint = meant === undefined || meant === id ? undefined : `did you mean ${JSON.stringify(meant)}?`
+    return [{ ...wrong("missing_parent", id, locate(tree, id, ["extends"])), message, hint }]
   })
 }
 

@@ -6,6 +6,7 @@
  */
 import * as Result from "effect/Result"
 import { maximumName } from "../Name.ts"
+import { parse as parseCondition } from "./Condition.ts"
 import { instant, parseAttestation } from "./Mapl.ts"
 
 /** How many members a value has, all objects in it counted; `NaN` where it is not known to be right. */
@@ -105,7 +106,18 @@ const parameters = record((path) => (path === "model" ? specOfModel : isParamete
 
 const denied = record((path) => (isParameter(path) ? list(scalar) : undefined))
 
-const need: Shape = (value) => known(typeof value === "string" && Result.isSuccess(parseAttestation(value)))
+const isCondition = (when: string): boolean => Result.isSuccess(parseCondition(when))
+
+const scopedNeed = struct({
+  key: (value) => known(typeof value === "string" && value.trim() !== "" && !value.includes("::")),
+  when: (value) => known(typeof value === "string" && isCondition(value)),
+  resources: (value) => (Array.isArray(value) && value.length > 0 ? list(nonEmpty)(value) : NaN)
+})
+
+const need: Shape = (value) => {
+  if (typeof value === "string") return known(Result.isSuccess(parseAttestation(value)))
+  return isObject(value) && Object.hasOwn(value, "key") ? scopedNeed(value) : NaN
+}
 
 const metadata = struct({
   approval_criteria: nonEmpty,

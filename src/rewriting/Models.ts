@@ -237,6 +237,13 @@ export const lookup = (catalogue: Catalogue, name: string): Model | undefined =>
   return models.get(base) ?? snapshotOf(models, base)
 }
 
+/** Whether a catalogue knows a name: a model, a snapshot or a fine-tuned one, also with a gateway's prefix (`openai/gpt-4o`). */
+export const isKnownModel = (catalogue: Catalogue, name: string): boolean =>
+  (lookup(catalogue, name) ?? lookup(catalogue, unrouted(name))) !== undefined
+
+/** The names that requests call a catalogue's models by. */
+export const modelNames = (catalogue: Catalogue): ReadonlyArray<string> => [...indexOf(catalogue).keys()]
+
 /** A gateway puts who serves a model before its name: `openai/gpt-6.2-sol`. */
 const unrouted = (name: string): string => name.slice(name.lastIndexOf("/") + 1)
 

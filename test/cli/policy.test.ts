@@ -60,7 +60,17 @@ describe("secure-openai policy lint", () => {
   it("finds nothing in good policies, and exits with 0", () => {
     assert.deepStrictEqual(run("lint", examples, "--deny-warnings"), {
       status: 0,
-      stdout: `0 errors, 0 warnings in 6 policies of ${examples}\n`,
+      stdout: [
+        `${examples}/company.json:7:5  note  rate_limit_per_process  company:Acme`,
+        `  calls are counted in the memory of each process: several processes allow as many times as much, and a restart counts anew`,
+        `  at constraints.rate_limit`,
+        `  7 |     "rate_limit": 600,`,
+        `    |     ^`,
+        `  hint  divide the limit by the number of processes, or enforce it at a gateway as well`,
+        ``,
+        `0 errors, 0 warnings, 1 note in 6 policies of ${examples}`,
+        ``
+      ].join("\n"),
       stderr: ""
     })
   })
@@ -163,6 +173,17 @@ describe("secure-openai policy explain", () => {
     assert.match(run("explain", ...asBob, "--attestation", "phishing_resistant", pay).stdout, /^ALLOW {2}/)
   })
 
+  it("says which parameter is absent where something refuses because of that", () => {
+    const { stdout } = runWith({ input: `{"currency": "EUR"}` }, "explain", ...asBob, "-")
+    assert.match(stdout, /\n {2}required +amount +absent +required +team:Finance\n/)
+    assert.match(
+      stdout,
+      /\n {2}attestation_missing +phishing_resistant +params\.amount absent +params\.amount > 10000 /
+    )
+    assert.match(stdout, /params\.amount is absent, and without it it is needed\n/)
+    assert.match(stdout, /hint {2}pass amount, or log in with a passkey/)
+  })
+
   it("judges the app in its own name, and what passes through by its name", () => {
     const asApp = ["--app", "assistant", "--policies", examples]
     assert.match(run("explain", ...asApp, chat).stdout, /^ALLOW WITH 1 EDIT {2}.* for app:assistant\n/)
@@ -179,6 +200,30 @@ describe("secure-openai policy explain", () => {
     const { stdout } = runWith({ input: `{"model":"gpt-4o-mini","messages":[]}` }, "explain", ...carol, "-")
     assert.include(stdout, "took part  team:Support, company:Acme, app:assistant")
     assert.match(stdout, /max_tokens +absent +→ +1000 +team:Support/)
+  })
+
+  it("gives a linter's hints for the documents that took part, and for one that differs in case", () => {
+    const parameters = { "tool:my-app/generate": { max_token: { max: 5 } }, "tool:my-app/pay": { amout: { max: 5 } } }
+    const file = write("hinted.json", [
+      { policy_id: "company:Acme", resources: ["tool:my-app/**"], constraints: { rate_limit: 5 } },
+      { policy_id: "team:Lab", extends: "company:Acme", constraints: { parameters } },
+      { policy_id: "user:bob", constraints: { parameters } }
+    ])
+    const asked = ["--policies", file, "--user", "Bob", "--team", "Lab", "--app", "my-app", chat]
+    const { stdout } = run("explain", ...asked)
+    assert.match(stdout, /took part +team:Lab, company:Acme\n/)
+    assert.match(stdout, /\n {2}no document is for user:Bob, and user:bob differs from it in case only\n/)
+    assert.match(stdout, /hinted\.json:\d+:\d+ {2}warning {2}unknown_parameter {2}team:Lab\n/)
+    assert.match(stdout, /\n {2}hint {2}did you mean "max_tokens"\?\n$/)
+    assert.notMatch(stdout, /amout|rate_limit_per_process/)
+    const { hints } = JSON.parse(run("explain", ...asked, "--json").stdout)
+    assert.deepStrictEqual(
+      hints.map(({ code, policy }: { readonly code: string; readonly policy: string }) => [code, policy]),
+      [
+        ["case_differs", "user:bob"],
+        ["unknown_parameter", "team:Lab"]
+      ]
+    )
   })
 
   it("says what a downgrade leaves out", () => {
@@ -276,7 +321,7 @@ describe("secure-openai policy effective", () => {
     )
     assert.match(
       run("effective", ...asBob).stdout,
-      /Attestations\n {2}phishing_resistant +held already +team:Finance +where params\.currency IN/
+      /Attestations\n {2}phishing_resistant +held already +team:Finance +where params\.amount > 10000 +for tool:\*\/wire_transfer\n/
     )
   })
 

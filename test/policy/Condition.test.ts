@@ -13,7 +13,66 @@ const ana = user("ana", {
 })
 
 const truth = (condition: string, params: JsonObject = {}): Truth =>
-  Result.getOrThrow(parse(condition))({ params, principal: ana })
+  Result.getOrThrow(parse(condition)).truth({ params, principal: ana })
+
+describe("what is absent from a condition", () => {
+  it.each<readonly [string, JsonObject, ReadonlyArray<string>]>([
+    ["params.amount > 100", {}, ["params.amount"]],
+    ["params.amount > 100", { amount: null }, ["params.amount"]],
+    ["params.amount > 100", { amount: "9" }, []],
+    ["params.amount > 100", { amount: 9 }, []],
+    ["params.to != 'a'", {}, ["params.to"]],
+    ["NOT params.to == 'a'", {}, ["params.to"]],
+    ["params.to == 'a'", {}, []],
+    ["params.a > params.b", {}, ["params.a", "params.b"]],
+    ["params.a > params.b", { a: 1 }, ["params.b"]],
+    ["principal.tier > 1", {}, ["principal.tier"]],
+    ["principal.level > 1", {}, []],
+    ["params.a > 1 AND params.b > 1", { a: 2 }, ["params.b"]],
+    ["params.a > 1 AND params.b > 1", { b: 0 }, []],
+    ["params.a > 1 OR params.b > 1", { b: 0 }, ["params.a"]],
+    ["params.a > 1 OR params.b > 1", {}, ["params.a", "params.b"]],
+    // What is there decides, whatever the other one would be.
+    ["params.a > 1 OR params.b > 1", { b: 2 }, []],
+    ["NOT (params.a > 1 AND params.b > 1)", { b: 0 }, []],
+    ["NOT (params.a > 1 OR params.b > 1)", { b: 0 }, ["params.a"]],
+    ["(params.a > 1 OR principal.has_role('analyst')) AND params.c MATCHES '*'", { c: "x" }, []],
+    ["NOT params.c IN (1, 2) AND params.c MATCHES '*'", { c: "x" }, []]
+  ])("%s, of %j", (source, params, absent) => {
+    assert.deepStrictEqual(Result.getOrThrow(parse(source)).absent({ params, principal: ana }), absent)
+  })
+
+  it("is what would have to be there for the condition to be false", () => {
+    const sources = ["params.a > 1", "params.b == 2", "params.c != 1", "NOT params.b < 3", "principal.has_role('x')"]
+    const values = [undefined, 0, 1, 2, 3]
+    const given = values.flatMap((a) => values.flatMap((b) => values.map((c) => ({ a, b, c }))))
+    const plain = (params: object): JsonObject => JSON.parse(JSON.stringify(params))
+    let named = 0
+    for (const left of sources)
+      for (const right of sources)
+        for (const source of [`${left} AND ${right}`, `${left} OR ${right}`, `NOT (${left} OR ${right})`]) {
+          const { absent, truth } = Result.getOrThrow(parse(source))
+          for (const params of given.filter((_, index) => index % 7 === 0)) {
+            const names = absent({ params: plain(params), principal: ana }).map((name) => name.slice(-1))
+            // With other values in the place of what is absent, the condition can be false exactly where something is named.
+            const couldBeFalse = given
+              .map((more) => plain({ ...more, ...plain(params) }))
+              .some((more) => truth({ params: more, principal: ana }) === false)
+            const isFalse = truth({ params: plain(params), principal: ana }) === false
+            if (names.length > 0) named++
+            assert.strictEqual(names.length > 0, couldBeFalse && !isFalse, `${source} ${JSON.stringify(params)}`)
+          }
+        }
+    assert.isAbove(named, 100)
+  })
+
+  it("and the parameters that it names are told", () => {
+    const { parameters } = Result.getOrThrow(
+      parse("params.a.b > 1 AND (1 < params.c OR NOT params.a.b == 2) AND principal.id == 'x'")
+    )
+    assert.deepStrictEqual(parameters, ["a.b", "c"])
+  })
+})
 
 describe("a condition", () => {
   const cases: ReadonlyArray<[condition: string, params: JsonObject, truth: Truth]> = [

@@ -4,14 +4,23 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { Diagnostic } from "../../src/policy/Diagnostic.ts"
-import { lint, type LintCode } from "../../src/policy/Lint.ts"
+import { lint, type LintCode, lookalikes } from "../../src/policy/Lint.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 import { diagnose, type PolicySource } from "../../src/policy/PolicyStore.ts"
+import { isKnownModel, modelNames, Models, openai } from "../../src/rewriting/Models.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 const now = Date.parse("2026-01-15T12:00:00Z")
 
-const warningsOf = (source: PolicySource): ReadonlyArray<Diagnostic> => lint(Result.getOrThrow(diagnose(source)), now)
+const known = { asOf: Models.asOf, names: modelNames(openai), knows: (name: string) => isKnownModel(openai, name) }
+
+const warningsOf = (source: PolicySource): ReadonlyArray<Diagnostic> =>
+  lint(Result.getOrThrow(diagnose(source)), now, { models: known }).filter(({ severity }) => severity !== "note")
+
+const notesOf = (...documents: ReadonlyArray<Document>): ReadonlyArray<string> =>
+  lint(Result.getOrThrow(diagnose(documents)), now, { models: known }).flatMap(({ code, path, policy, severity }) =>
+    severity === "note" ? [`${code} ${policy} ${path}`] : []
+  )
 
 const codesOf = (...documents: ReadonlyArray<Document>): ReadonlyArray<string> =>
   warningsOf(documents).map(({ code, path, policy }) => `${code} ${policy} ${path}`)
@@ -24,6 +33,8 @@ const output = (rule: object) => ({ constraints: { output: { "tool:*/generate": 
 const specs = (parameters: Readonly<Record<string, unknown>>, pattern = "tool:*/x"): Body =>
   ({ constraints: { parameters: { [pattern]: parameters } } }) as Body
 const child = (more: Body): Document => user({ extends: "team:T", ...more })
+
+const required = { parameters: { "tool:*/generate": { model: { required: true } } } }
 
 /** The smallest documents that trigger a warning, what is said and where, and their nearest neighbours that do not. */
 const golden: ReadonlyArray<
@@ -246,7 +257,7 @@ const golden: ReadonlyArray<
     "duplicate_item",
     [user({ resources: ["tool:a/x", "tool:a/x"] })],
     "user:a resources[1]",
-    [user({ resources: ["tool:a/x", "tool:a/X"] })]
+    [user({ resources: ["tool:a/x", "tool:a/y"] })]
   ],
   [
     "duplicate_item",
@@ -262,9 +273,9 @@ const golden: ReadonlyArray<
   ],
   [
     "duplicate_item",
-    [user({ attestations: ["k", "k"] })],
-    "user:a attestations[1]",
-    [user({ attestations: ["k", "j"] })]
+    [user({ attestations: ["k", { key: "k", resources: ["**"] }, { key: "k", resources: ["**"] }] })],
+    "user:a attestations[2]",
+    [user({ attestations: ["k", "j", { key: "k", resources: ["**"] }] })]
   ],
   [
     "no_approver",
@@ -323,6 +334,30 @@ const golden: ReadonlyArray<
     [user({ resources: ["tool:a/pay"], attestations: ["k::{NOT params.amount <= 5}"] })]
   ],
   [
+    "undecided_condition",
+    [user({ attestations: [{ key: "k", when: "params.amount > 5", resources: ["tool:my-app/**"] }] })],
+    "user:a attestations[0]",
+    [user({ attestations: [{ key: "k", when: "params.amount > 5", resources: ["tool:my-app/pay", "tool:*/*_eur"] }] })]
+  ],
+  [
+    "matches_nothing",
+    [user({ attestations: ["j", { key: "k", resources: ["tool:*/pay", "tool:*"] }] })],
+    "user:a attestations[1].resources[1]",
+    [user({ attestations: ["j", { key: "k", resources: ["tool:*/pay", "tool:**"] }] })]
+  ],
+  [
+    "unused_constraint",
+    [user({ resources: ["tool:*/x", "tool:*/y"], attestations: [{ key: "k", resources: ["tool:app/z"] }] })],
+    "user:a attestations[0].resources[0]",
+    [user({ resources: ["tool:*/x", "tool:*/y"], attestations: [{ key: "k", resources: ["tool:app/y"] }] })]
+  ],
+  [
+    "unused_constraint",
+    [user({ attestations: [{ key: "k", resources: ["api:*/files"] }] })],
+    "user:a attestations[0].resources[0]",
+    [user({ attestations: [{ key: "k", resources: ["*files*"] }] })]
+  ],
+  [
     "validity_over",
     [user({ validity: { not_after: "2026-01-14" } })],
     "user:a validity.not_after",
@@ -370,6 +405,203 @@ const golden: ReadonlyArray<
     [user(specs({ model: ["gpt-4o"], provider: {} }, "tool:*/pay"))]
   ],
   [
+    "unknown_parameter",
+    [user(specs({ max_token: { max: 5 }, temprature: { max: 1 } }, "tool:*/generate"))],
+    [
+      `user:a constraints.parameters["tool:*/generate"].max_token`,
+      `user:a constraints.parameters["tool:*/generate"].temprature`
+    ],
+    [user(specs({ max_tokens: { max: 5 }, temperature: { max: 1 }, total_tokens: { max: 9 } }, "tool:*/generate"))]
+  ],
+  [
+    "unknown_parameter",
+    [user(specs({ "tools[].function.nmae": ["a"] }, "tool:my-app/generate"))],
+    `user:a constraints.parameters["tool:my-app/generate"]["tools[].function.nmae"]`,
+    [user(specs({ "tools[].function.name": ["a"], "metadata.nmae": ["a"] }, "tool:my-app/generate"))]
+  ],
+  [
+    "unknown_parameter",
+    [user({ constraints: { denied_parameters: { "tool:*/generate": { mesages: ["*x*"] } } } })],
+    `user:a constraints.denied_parameters["tool:*/generate"].mesages`,
+    [user({ constraints: { denied_parameters: { "tool:*/send": { mesages: ["*x*"] } } } })]
+  ],
+  [
+    "unknown_parameter",
+    [user(specs({ max_token: { max: 5 } }, "tool:**"))],
+    `user:a constraints.parameters["tool:**"].max_token`,
+    // A tool may have such arguments.
+    [user(specs({ message: { max_length: 5 }, top_k: { max: 5 }, amount: { max: 5 } }, "tool:**"))]
+  ],
+  [
+    "unknown_parameter",
+    [
+      user({
+        resources: ["tool:a/generate", "tool:*/embed"],
+        ...specs({ modle: ["gpt-4o"], temperture: { max: 1 } }, "tool:**")
+      })
+    ],
+    `user:a constraints.parameters["tool:**"].temperture`,
+    [user({ resources: ["tool:a/generate"], ...specs({ temperature: { max: 1 } }, "tool:**") })]
+  ],
+  [
+    "unknown_parameter",
+    [user(specs({ max_tokens: { max: 5 }, messages: { max_items: 5 } }, "tool:*/embed"))],
+    [
+      `user:a constraints.parameters["tool:*/embed"].max_tokens`,
+      `user:a constraints.parameters["tool:*/embed"].messages`
+    ],
+    [user(specs({ input: { max_length: 5 }, model: ["text-embedding-3-small"] }, "tool:*/embed"))]
+  ],
+  [
+    "unknown_parameter",
+    [user({ attestations: [{ key: "k", when: "params.max_token > 5", resources: ["tool:*/generate"] }] })],
+    "user:a attestations[0]",
+    [user({ attestations: [{ key: "k", when: "params.amount > 5", resources: ["tool:*/pay"] }] })]
+  ],
+  [
+    "unknown_model",
+    [user(specs({ model: ["gpt-4o-mni", "gpt-4o"] }, "tool:*/embed"))],
+    `user:a constraints.parameters["tool:*/embed"].model[0]`,
+    [user(specs({ model: ["gpt-4o-mini", "gpt-4o"] }, "tool:*/embed"))]
+  ],
+  [
+    "unknown_model",
+    [user(specs({ model: { allowed_values: ["gpt-4o"], downgrade: { "gpt-4o-mni": "gpt-4o" } } }, "tool:*/embed"))],
+    `user:a constraints.parameters["tool:*/embed"].model.downgrade["gpt-4o-mni"]`,
+    [user(specs({ model: { allowed_values: ["gpt-4o"], downgrade: { "*": "gpt-4o" } } }, "tool:*/embed"))]
+  ],
+  [
+    "unknown_model",
+    [user({ constraints: { denied_parameters: { "tool:*/generate": { model: ["gpt-4o-mni"] } }, ...required } })],
+    `user:a constraints.denied_parameters["tool:*/generate"].model[0]`,
+    [user({ constraints: { denied_parameters: { "tool:*/generate": { model: ["gpt-4o-mini"] } }, ...required } })]
+  ],
+  [
+    "looser_than_parent",
+    [
+      team(specs({ max_tokens: { max: 400 } }, "tool:*/generate")),
+      child(specs({ max_completion_tokens: { max: 500 } }, "tool:a/generate"))
+    ],
+    `user:a constraints.parameters["tool:a/generate"].max_completion_tokens.max`,
+    [
+      team(specs({ max_tokens: { max: 400 } }, "tool:a/generate")),
+      child(specs({ max_tokens: { max: 500 } }, "tool:*/generate"))
+    ]
+  ],
+  [
+    "looser_than_parent",
+    [team(specs({ word: ["a", "b*"] })), child(specs({ word: ["a", "c", "bc"] }))],
+    `user:a constraints.parameters["tool:*/x"].word[1]`,
+    [team(specs({ word: ["a", "b*"] })), child(specs({ word: ["a", "bc"] }))]
+  ],
+  [
+    "looser_than_parent",
+    [
+      { policy_id: "company:C", ...specs({ word: { allowed_values: ["a", "b"], required: true } }, "tool:**") },
+      team({ extends: "company:C" }),
+      child(specs({ word: { allowed_values: ["b", "c"], required: false } }))
+    ],
+    [
+      `user:a constraints.parameters["tool:*/x"].word.allowed_values[1]`,
+      `user:a constraints.parameters["tool:*/x"].word.required`
+    ],
+    [
+      { policy_id: "company:C", ...specs({ word: { allowed_values: ["a", "b"], required: true } }, "tool:**") },
+      team({ extends: "company:C" }),
+      child(specs({ word: { allowed_values: ["b"], required: true } }))
+    ]
+  ],
+  [
+    "looser_than_parent",
+    [
+      team({ on_violation: "deny", ...specs({ n: { max: 5 } }) }),
+      child(specs({ n: { max: 4, on_violation: "rewrite" } }))
+    ],
+    `user:a constraints.parameters["tool:*/x"].n.on_violation`,
+    [team(specs({ n: { max: 5 } })), child(specs({ n: { max: 4, on_violation: "rewrite" } }))]
+  ],
+  [
+    "looser_than_parent",
+    [team({ constraints: { rate_limit: 5 } }), child({ constraints: { rate_limit: 6 } })],
+    "user:a constraints.rate_limit",
+    [team({ constraints: { rate_limit: 5 } }), child({ constraints: { rate_limit: 5 } })]
+  ],
+  [
+    "looser_than_parent",
+    [
+      team({ validity: { not_before: "2026-01-02", not_after: "2026-06-30" } }),
+      child({ validity: { not_before: "2026-01-01", not_after: "2026-07-01" } })
+    ],
+    ["user:a validity.not_before", "user:a validity.not_after"],
+    [
+      team({ validity: { not_before: "2026-01-02", not_after: "2026-06-30" } }),
+      child({ validity: { not_before: "2026-01-03", not_after: "2026-06-29" } })
+    ]
+  ],
+  [
+    "looser_than_parent",
+    [
+      team(output({ max_characters: 5, on_response: "deny" })),
+      child(output({ max_characters: 6, on_response: "record" }))
+    ],
+    [
+      `user:a constraints.output["tool:*/generate"].max_characters`,
+      `user:a constraints.output["tool:*/generate"].on_response`
+    ],
+    [team(output({ max_characters: 5 })), child(output({ max_characters: 5, on_response: "record" }))]
+  ],
+  [
+    "looser_than_parent",
+    [team({ attestations: ["k"] }), child({ attestations: [{ key: "k", resources: ["tool:*/pay"] }] })],
+    "user:a attestations[0]",
+    [
+      team({ attestations: [{ key: "k", resources: ["tool:*/send"] }, "j::{params.n == 1}"] }),
+      child({ attestations: [{ key: "k", resources: ["tool:*/pay"] }, "j"] })
+    ]
+  ],
+  [
+    "case_differs",
+    [user({ resources: ["**"] }), { policy_id: "user:A", resources: ["**"] }],
+    "user:A policy_id",
+    [user({ resources: ["**"] }), { policy_id: "user:b", resources: ["**"] }]
+  ],
+  [
+    "case_differs",
+    [user({ resources: ["tool:My-App/x"] }), { policy_id: "app:my-app", resources: ["tool:my-app/**"] }],
+    "user:a resources[0]",
+    [user({ resources: ["tool:my-app/x"] }), { policy_id: "app:my-app", resources: ["tool:my-app/**"] }]
+  ],
+  [
+    "case_differs",
+    [user({ resources: ["tool:*/Generate"], denied_resources: ["api:*/Files"] })],
+    ["user:a resources[0]", "user:a denied_resources[0]"],
+    [user({ resources: ["tool:*/generate"], denied_resources: ["api:*/files"] })]
+  ],
+  [
+    "case_differs",
+    [team({ resources: ["tool:a/pay"] }), user(specs({ amount: { max: 5 } }, "tool:*/Pay"))],
+    `user:a constraints.parameters["tool:*/Pay"]`,
+    [team({ resources: ["tool:a/pay"] }), user(specs({ amount: { max: 5 } }, "tool:*/pay"))]
+  ],
+  [
+    "case_differs",
+    [
+      { policy_id: "role:boss", resources: ["**"] },
+      user({
+        attestations: ["k::{NOT principal.has_role('Boss')}", "j"],
+        constraints: { attestations: { j: { approval_criteria: "role:Boss" } } }
+      })
+    ],
+    ["user:a attestations[0]", "user:a constraints.attestations.j.approval_criteria"],
+    [
+      { policy_id: "role:boss", resources: ["**"] },
+      user({
+        attestations: ["k::{NOT principal.has_role('boss')}", "j"],
+        constraints: { attestations: { j: { approval_criteria: "role:boss" } } }
+      })
+    ]
+  ],
+  [
     "models_open",
     [user({ denied_resources: ["*batch*", "*secret*"], ...specs({ model: ["a"] }, "tool:*/generate") })],
     `user:a constraints.parameters["tool:*/generate"].model`,
@@ -379,6 +611,112 @@ const golden: ReadonlyArray<
     ]
   ]
 ]
+
+/** The same of notes. */
+const goldenNotes: ReadonlyArray<
+  readonly [LintCode, bad: ReadonlyArray<Document>, said: ReadonlyArray<string>, good: ReadonlyArray<Document>]
+> = [
+  [
+    "unknown_parameter",
+    // What servers of one's own know, and what may be newer than this library.
+    [user(specs({ top_k: { max: 5 }, guided_json: { required: true } }, "tool:*/generate"))],
+    [
+      `user:a constraints.parameters["tool:*/generate"].top_k`,
+      `user:a constraints.parameters["tool:*/generate"].guided_json`
+    ],
+    [user(specs({ top_k: { max: 5 } }, "tool:*/*"))]
+  ],
+  [
+    "unknown_model",
+    [user(specs({ model: ["gpt-4o", "gpt-9", "llama-3"] }, "tool:*/embed"))],
+    [`user:a constraints.parameters["tool:*/embed"].model`],
+    [user(specs({ model: ["gpt-4o", "gpt-9"] }, "tool:*/rate_model"))]
+  ],
+  [
+    "rate_limit_per_process",
+    [team({ constraints: { rate_limit: 9 } }), child({ constraints: { rate_limit: 5 } })],
+    ["team:T constraints.rate_limit"],
+    [team({ denied_resources: ["*x*"] })]
+  ]
+]
+
+describe("notes", () => {
+  it.each(goldenNotes)("%s of %j", (code, bad, said, good) => {
+    assert.deepStrictEqual(
+      notesOf(...bad),
+      said.map((each) => `${code} ${each}`)
+    )
+    assert.deepStrictEqual(codesOf(...bad), [])
+    assert.deepStrictEqual(notesOf(...good), [])
+  })
+
+  it("say the catalogue's date, and what is known is told of no day", () => {
+    const [note] = lint(Result.getOrThrow(diagnose([user(specs({ model: ["gpt-9"] }, "tool:*/embed"))])), now, {
+      models: known
+    })
+    assert.include(note?.message, `the catalogue of ${Models.asOf} does not know ["gpt-9"]`)
+    const right = ["gpt-4o", "gpt-4o-2024-08-06", "ft:gpt-4o-mini:org::id", "openai/gpt-4o", "gpt-4*", "*-mini", "*"]
+    assert.deepStrictEqual(notesOf(user(specs({ model: right }, "tool:*/embed"))), [])
+  })
+})
+
+describe("slips in names of models", () => {
+  const meant = (name: string) =>
+    warningsOf(user(specs({ model: [name] }, "tool:*/embed"))).map(({ hint }) =>
+      hint?.replace(/^did you mean (.*)\?$/u, "$1")
+    )
+
+  it.each([
+    ["gpt-4o-mni", "gpt-4o-mini"],
+    ["GPT-4o", "gpt-4o"],
+    ["gpt4o", "gpt-4o"],
+    ["gtp-4o*", "gpt-4o*"],
+    ["text-embeding-3-small", "text-embedding-3-small"]
+  ])("%s is told to be %s", (name, other) => {
+    assert.deepStrictEqual(meant(name), [JSON.stringify(other)])
+  })
+
+  it.each(["gpt-9o", "gpt-4o-eu", "o9-mini", "my-deployment", "llama-3", "gpt-4o-2031-01-01", "x9*"])(
+    "%s may be a model of its own",
+    (name) => {
+      assert.deepStrictEqual(meant(name), [])
+    }
+  )
+})
+
+describe("advice about a request", () => {
+  it("is of the documents in play, and of what the resource has", () => {
+    const set = Result.getOrThrow(
+      diagnose([
+        team({ constraints: { rate_limit: 5 }, ...specs({ max_tokens: { max: 5 } }, "tool:*/generate") }),
+        child({
+          constraints: {
+            parameters: {
+              "tool:*/generate": { max_token: { max: 5 } },
+              "tool:*/embed": { dimension: { max: 5 } },
+              "tool:*/Generate": { n: { max: 5 } }
+            }
+          }
+        }),
+        { policy_id: "user:b", ...specs({ max_token: { max: 5 } }, "tool:*/generate") }
+      ])
+    )
+    const about = (resource: string, ...ids: ReadonlyArray<string>) =>
+      lint(set, now, { about: { ids, resource } }).map(({ code, policy }) => `${policy} ${code}`)
+    assert.deepStrictEqual(about("tool:a/generate", "user:a", "team:T"), [
+      "user:a case_differs",
+      "user:a unknown_parameter"
+    ])
+    assert.deepStrictEqual(about("tool:a/embed", "user:b"), [])
+    assert.deepStrictEqual(about("tool:a/embed", "user:a"), ["user:a case_differs", "user:a unknown_parameter"])
+  })
+
+  it("finds the document that an id differs from in case only", () => {
+    const set = Result.getOrThrow(diagnose([team({ resources: ["**"] }), user({ resources: ["**"] })]))
+    assert.deepStrictEqual(lookalikes(set, ["user:A", "team:T", "role:x"]), [{ id: "user:A", document: "user:a" }])
+    assert.deepStrictEqual(lookalikes(set, []), [])
+  })
+})
 
 describe("lint", () => {
   for (const [code, bad, said, good] of golden) {
@@ -417,9 +755,14 @@ describe("lint", () => {
       no_effect: true,
       models_open: true,
       model_not_required: true,
-      model_left_open: true
+      model_left_open: true,
+      unknown_parameter: true,
+      unknown_model: true,
+      looser_than_parent: true,
+      case_differs: true,
+      rate_limit_per_process: true
     }
-    assert.sameMembers([...new Set(golden.map(([code]) => code))], Object.keys(codes))
+    assert.sameMembers([...new Set([...golden, ...goldenNotes].map(([code]) => code))], Object.keys(codes))
   })
 
   it("says what to do about each", () => {

@@ -71,6 +71,28 @@ describe("a policy", () => {
       { policy_id: "x", attestations: ["k::{params.a =}"] },
       /condition of k cannot be read/
     ],
+    ["an attestation of a number", { policy_id: "x", attestations: [5] }, /attestations\[0\]: expected "key"/],
+    [
+      "an attestation with an unknown key",
+      { policy_id: "x", attestations: [{ key: "k", resource: ["**"] }] },
+      /attestations\[0\]: unknown key "resource"; .*"?resources"?/
+    ],
+    ["an attestation without a key", { policy_id: "x", attestations: [{ resources: ["**"] }] }, /key: missing key/],
+    [
+      "an attestation of no resource",
+      { policy_id: "x", attestations: [{ key: "k", resources: [] }] },
+      /attestations\[0\]\.resources: must name a resource/
+    ],
+    [
+      "a condition in the key",
+      { policy_id: "x", attestations: [{ key: "k::{params.a > 1}" }] },
+      /attestations\[0\]\.key: the condition stands beside the key, under "when"/
+    ],
+    [
+      "a condition beside a key that cannot be read",
+      { policy_id: "x", attestations: [{ key: "k", when: "params.a =" }] },
+      /attestations\[0\]\.when: the condition cannot be read/
+    ],
     ["a condition without braces", { policy_id: "x", attestations: ["k::params.a"] }, /stands in braces/],
     ["a time without offset", { policy_id: "x", validity: { not_before: "2026-01-10T09:00:00" } }, /offset/],
     ["a day that is none", { policy_id: "x", validity: { not_after: "2026-02-30" } }, /ISO-8601/],
@@ -175,6 +197,7 @@ describe("a policy", () => {
     assert.deepStrictEqual(excerpts({ policy_id: "x", attestations: ["k::{params.a = 5}"] }), [excerpt])
     assert.deepStrictEqual(excerpts({ policy_id: "x", attestations: { "k::{params.a = 5}": true } }), [excerpt])
     assert.deepStrictEqual(excerpts({ policy_id: "x", attestations: ["k::params.a"] }), [undefined])
+    assert.deepStrictEqual(excerpts({ policy_id: "x", attestations: [{ key: "k", when: "params.a = 5" }] }), [excerpt])
   })
 
   it("may name its schema", () => {
@@ -200,6 +223,12 @@ describe("an intent", () => {
     assert.match(message(inside), /unknown key "maximum"/)
     assert.match(message({ constraints: { parameters: { n: { range: [1, 2] } } } }), /names no resource/)
     assert.strictEqual(message({ constraints: { parameters: { "*": { n: { max: 1 } } } } }), "")
+    const needing = (...resources: ReadonlyArray<string>) => ({ attestations: ["k", { key: "k", resources }] })
+    assert.match(
+      message(needing("tool:*/pay", "pay")),
+      /attestations\[1\]\.resources\[1\]: names no resource: write "tool:\*\/pay"/
+    )
+    assert.strictEqual(message(needing("tool:*/pay")), "")
   })
 
   it("is refused where it is wrong otherwise", () => {

@@ -117,6 +117,8 @@ describe("policies do not load", () => {
   it("with a parent that is missing, and name both ends", () => {
     const path = write("a.json", `{ "policy_id": "user:hal",\n  "extends": "team:nowhere" }`)
     assert.include(failure(folder), `${path}:2:3: user:hal extends team:nowhere, which is not among the policies`)
+    const slip = failure([{ policy_id: "team:Lab" }, { policy_id: "user:hal", extends: "team:lab" }])
+    assert.include(slip, `user:hal extends team:lab, which is not among the policies; did you mean "team:Lab"?`)
   })
 
   it("with a cycle, and name both ends", () => {

@@ -57,6 +57,11 @@ describe("mapl.schema.json", () => {
     { policy_id: "x", on_violation: "refuse" },
     { policy_id: "x", attestations: ["key::params.a"] },
     { policy_id: "x", attestations: { key: "yes" } },
+    { policy_id: "x", attestations: [{ resources: ["**"] }] },
+    { policy_id: "x", attestations: [{ key: "", resources: ["**"] }] },
+    { policy_id: "x", attestations: [{ key: "a::b" }] },
+    { policy_id: "x", attestations: [{ key: "k", resources: [] }] },
+    { policy_id: "x", attestations: [{ key: "k", resource: ["**"] }] },
     { policy_id: "x", validity: { not_after: "2026-01-10T09:00:00" } },
     { policy_id: "x", validity: { until: "2026-01-10" } },
     { policy_id: "x", constraints: { rate_limit: 0 } },
@@ -125,6 +130,15 @@ describe("an editor that knows $schema", () => {
       `{ "policy_id": "user:a", "constraints": { "parameters": { "tool:*/generate": { ${text} } } } }`
     assert.includeMembers(await complete(inside(`"|"`)), ["model", "max_tokens"])
     assert.includeMembers(await complete(inside(`"n": { "|" }`)), ["max", "allowed_values", "required"])
+  })
+
+  it("completes the long form of an attestation", async () => {
+    assert.includeMembers(await complete(`{ "policy_id": "user:a", "attestations": [{ "|" }] }`), [
+      "key",
+      "when",
+      "resources"
+    ])
+    assert.deepStrictEqual(await marks(`{ "policy_id": "a", "attestations": ["k", { "key": "k" }] }`), [])
   })
 
   it("offers the values of a choice, and examples", async () => {

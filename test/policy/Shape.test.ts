@@ -45,7 +45,7 @@ const whole = {
       }
     }
   },
-  attestations: ["boss", "key::{params.amount > 100}"],
+  attestations: ["boss", "key::{params.amount > 100}", { key: "key", when: "params.a == 1", resources: ["tool:*"] }],
   validity: { not_before: "2026-01-10", not_after: "2026-01-11T09:00:00Z" },
   on_violation: "rewrite"
 }

@@ -6,7 +6,7 @@
  */
 import { preparsePolicySet, statefulIsAuthorized } from "@cedar-policy/cedar-wasm/nodejs"
 import type { Json } from "../../src/CanonicalJson.ts"
-import type { Document, Intent, Spec } from "../../src/policy/Mapl.ts"
+import type { Document, Intent, ScopedAttestation, Spec } from "../../src/policy/Mapl.ts"
 import type { Asked } from "./oracle.ts"
 import { Random } from "./random.ts"
 import { principal } from "./states.ts"
@@ -53,7 +53,15 @@ const document = (random: Random): Intent => ({
   ...(random.chance(0.2) && { denied_resources: random.some(patterns.slice(grants.length), 0.2) }),
   ...(random.chance(0.1) && { validity: { not_before: "2026-01-01T00:00:00Z", not_after: "2026-01-02T00:00:00Z" } }),
   ...(random.chance(0.2) && {
-    attestations: [random.pick(["key", "key::{params.amount > 3}", "key::{NOT principal.has_role('analyst')}"])]
+    attestations: [
+      random.pick<string | ScopedAttestation>([
+        "key",
+        "key::{params.amount > 3}",
+        "key::{NOT principal.has_role('analyst')}",
+        { key: "key", when: "params.amount > 3", resources: [random.pick(patterns), random.pick(patterns)] },
+        { key: "key", resources: [random.pick(patterns)] }
+      ])
+    ]
   }),
   constraints: {
     parameters: Object.fromEntries(random.some(patterns, 0.15).map((pattern) => [pattern, specs(random)])),
@@ -186,10 +194,11 @@ const policiesOf = (id: string, one: Intent): ReadonlyArray<string> => {
       forbid(`(${matches(pattern)}) && context has word && (${isOne("word", word)})`),
       forbid(`(${matches(pattern)}) && context has tags && ${text(tags)}.containsAny(context.tags)`)
     ]),
-    ...(Array.isArray(attestations) ? attestations : []).map((need: string) => {
-      const condition = conditions[/\{(.*)\}$/.exec(need)?.[1] ?? ""]
-      if (condition === undefined) throw new Error(`${need} has no translation`)
-      return `forbid${scope} when { ${condition} } unless { context.attestations.contains("key") };`
+    ...(Array.isArray(attestations) ? attestations : []).map((need: string | ScopedAttestation) => {
+      const { resources = ["**"], when = "" } = typeof need === "string" ? { when: /\{(.*)\}$/.exec(need)?.[1] } : need
+      const condition = conditions[when]
+      if (condition === undefined) throw new Error(`${when} has no translation`)
+      return `forbid${scope} when { (${matchesAny(resources)}) && (${condition}) } unless { context.attestations.contains("key") };`
     })
   ]
 }

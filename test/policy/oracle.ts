@@ -5,7 +5,7 @@
  */
 import type { Json, JsonObject } from "../../src/CanonicalJson.ts"
 import type { Principal } from "../../src/Principal.ts"
-import type { Bounds, Document, Intent } from "../../src/policy/Mapl.ts"
+import type { Bounds, Document, Intent, ScopedAttestation } from "../../src/policy/Mapl.ts"
 
 /** A request, and who makes it of whom. */
 export interface Asked {
@@ -720,7 +720,7 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
         if (isUnread)
           if (refuses(about)) codes.add(value < 1 ? "below_minimum" : "wrong_type")
           else changes.push({ path, to: [Math.floor(high)] })
-        if (value < low && !(isCap && value < 1))
+        if (value < low)
           // Nobody is given more tokens than they asked for.
           if (refuses(about) || isCapName) codes.add("below_minimum")
           else changes.push({ path, to: [whole ? Math.ceil(low) : low] })
@@ -833,11 +833,19 @@ const judge = (participants: ReadonlyArray<Participant>, refusals: ReadonlyArray
 
   for (const { document, parents } of participants) {
     const { attestations = [] } = document
-    const needs: ReadonlyArray<string> = Array.isArray(attestations)
+    const needs: ReadonlyArray<string | ScopedAttestation> = Array.isArray(attestations)
       ? attestations
       : Object.entries(attestations).flatMap(([need, needed]) => (needed ? [need] : []))
     for (const need of needs) {
-      const [, key = need, condition] = /^(.*?)::\{(.*)\}$/.exec(need) ?? []
+      const [, written = need, stated] = typeof need === "string" ? (/^(.*?)::\{(.*)\}$/.exec(need) ?? []) : []
+      const {
+        key,
+        resources = ["**"],
+        when: condition
+      }: ScopedAttestation = typeof written === "string"
+        ? { key: written, ...(stated !== undefined && { when: stated }) }
+        : written
+      if (!resources.some((pattern) => matchesResource(pattern, resource))) continue
       if (condition !== undefined && truthOf(condition, asked) === false) continue
       if (principal.attestations.includes(key)) continue
       const approver = [document, ...parents].find(

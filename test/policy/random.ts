@@ -4,7 +4,7 @@
  */
 import type { Json, JsonObject } from "../../src/CanonicalJson.ts"
 import type { Principal } from "../../src/Principal.ts"
-import type { Document, Intent, Spec } from "../../src/policy/Mapl.ts"
+import type { Document, Intent, ScopedAttestation, Spec } from "../../src/policy/Mapl.ts"
 import type { Asked } from "./oracle.ts"
 import { principal } from "./states.ts"
 
@@ -240,9 +240,20 @@ export const condition = (random: Random, depth = 2): string => {
   }
 }
 
+/** The long form of a need, mostly for some resources only. */
+const scoped = (random: Random, source: string): ScopedAttestation => {
+  const [key = "", when] = source.split(/::\{(.*)\}$/su)
+  return {
+    key,
+    ...(when !== undefined && { when }),
+    ...(random.chance(0.8) && { resources: [random.pick(patterns), ...random.some(patterns, 0.1)] })
+  }
+}
+
 const needs = (random: Random): NonNullable<Intent["attestations"]> => {
   const keys = random.some(proofs, 0.4).map((key) => (random.chance(0.2) ? key : `${key}::{${condition(random)}}`))
-  return random.chance(0.15) ? Object.fromEntries(keys.map((key) => [key, random.chance(0.7)])) : keys
+  if (random.chance(0.15)) return Object.fromEntries(keys.map((key) => [key, random.chance(0.7)]))
+  return keys.map((source) => (random.chance(0.4) ? scoped(random, source) : source))
 }
 
 const metadata = (random: Random) =>

@@ -4,15 +4,26 @@
  * @since 0.2.0
  */
 import { type Diagnostic, showDiagnostic, showFrame, showPlace } from "../../policy/Diagnostic.ts"
+import type { KnownModels } from "../../policy/Lint.ts"
+import { isKnownModel, modelNames, Models, openai } from "../../rewriting/Models.ts"
 import { visible } from "../../Text.ts"
 import { say, sentence } from "./Page.ts"
+
+/** The models that a linter knows by name. */
+export const knownModels: KnownModels = {
+  asOf: Models.asOf,
+  names: modelNames(openai),
+  knows: (name) => isKnownModel(openai, name)
+}
+
+const tones = { error: "bad", warning: "warn", note: "quiet" } as const
 
 /** A finding in a few lines: where, what, the line with a caret, and what to do. */
 export const findingLines = (finding: Diagnostic): ReadonlyArray<string> => {
   const { code, hint, message, path, place, policy, severity } = finding
   const about = [code, ...(policy === undefined ? [] : [policy])].join("  ")
   return [
-    `${say("title", showPlace(place))}  ${say(severity === "error" ? "bad" : "warn", severity)}  ${say("quiet", about)}`,
+    `${say("title", showPlace(place))}  ${say(tones[severity], severity)}  ${say("quiet", about)}`,
     ...sentence("", message),
     ...(path === "" ? [] : [`  ${say("quiet", `at ${path}`)}`]),
     ...showFrame(finding).map(

@@ -84,9 +84,10 @@ const summaryOf = (rules: Rules, set: PolicySet, principal: string, now: number)
     policy
   })),
   rate_limits: rules.rateLimits.map(({ limit, policy }) => ({ limit, policy })),
-  attestations: rules.attestations.map(({ approver, key, policy, when }) => ({
+  attestations: rules.attestations.map(({ approver, key, policy, resources, when }) => ({
     key,
     ...(when !== undefined && { when }),
+    ...(resources !== undefined && { resources }),
     ...(approver !== undefined && { approver }),
     policy
   })),
@@ -161,11 +162,12 @@ const summaryLines = (summary: Summary): ReadonlyArray<string> => {
     ),
     ...section(
       "Attestations",
-      summary.attestations.map(({ approver, key, policy, when }) => [
+      summary.attestations.map(({ approver, key, policy, resources, when }) => [
         ["name", key],
         approver === undefined ? "held already" : `given by ${approver}`,
         policy,
-        when === undefined ? "always" : `where ${when}`
+        when === undefined ? "always" : `where ${when}`,
+        resources === undefined ? "" : `for ${listed(resources)}`
       ])
     ),
     ...section("Answers, for which all of these hold", summary.output.flatMap(outputRows)),

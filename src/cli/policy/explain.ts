@@ -11,10 +11,15 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { parseStrictObject } from "../../CanonicalJson.ts"
 import type { Approval, Edit, Violation } from "../../Decision.ts"
+import type { Diagnostic } from "../../policy/Diagnostic.ts"
 import { showValue } from "../../policy/Fault.ts"
+import { lint, lookalikes } from "../../policy/Lint.ts"
 import { instant } from "../../policy/Mapl.ts"
+import type { PolicySet } from "../../policy/PolicyStore.ts"
+import { policyId } from "../../Principal.ts"
 import { Models } from "../../rewriting/Models.ts"
 import { CannotRun, CheckFailed } from "../Ending.ts"
+import { findingJson, findingLines, knownModels } from "./Findings.ts"
 import { cannotUse, readJson } from "./JsonFile.ts"
 import { type Judgement, makeJudge } from "./Judgement.ts"
 import { columns, count, listed, say, sentence, type Tone } from "./Page.ts"
@@ -70,13 +75,16 @@ export const explain = Command.make(
     const models = yield* Models
     const principal = { ...caller, attestations: [...caller.attestations, ...attestation] }
     const judgement = makeJudge(set, models)({ principal, app: who.app, operation, params, intents: [], now })
-    yield* json ? printJson(judgement, 2) : print(judgementLines(judgement, now).join("\n"))
+    const hints = hintsOf(set, judgement, [policyId(principal), ...principal.documents, `app:${who.app}`], now)
+    yield* json
+      ? printJson({ ...judgement, ...(hints.length > 0 && { hints: hints.map(findingJson) }) }, 2)
+      : print([...judgementLines(judgement, now), ...hints.flatMap((hint) => ["", ...findingLines(hint)])].join("\n"))
     if (exitCode && judgement.verdict !== "allow") return yield* new CheckFailed()
   }, Effect.provide(Models.layer))
 ).pipe(
   Command.withShortDescription("Say what becomes of a request, and why"),
   Command.withDescription(
-    "Judges a request as an app would, rewriting included, and says who took part, what is wrong and what is changed. Rate limits are not counted. Exits with 0 where it could decide, 2 where it could not."
+    "Judges a request as an app would, rewriting included, and says who took part, what is wrong and what is changed, with what a linter says of these documents. Rate limits are not counted. Exits with 0 where it could decide, 2 where it could not."
   ),
   Command.withExamples([
     {
@@ -89,6 +97,25 @@ export const explain = Command.make(
     }
   ])
 )
+
+/** What a linter says of the documents that took part, and of documents that differ in case only from those that were asked for. */
+const hintsOf = (
+  set: PolicySet,
+  { policies, resource }: Judgement,
+  ids: ReadonlyArray<string>,
+  now: number
+): ReadonlyArray<Diagnostic> => [
+  ...lookalikes(set, ids).map(({ document, id }): Diagnostic => ({
+    severity: "warning",
+    code: "case_differs",
+    message: `no document is for ${id}, and ${document} differs from it in case only`,
+    path: "policy_id",
+    policy: document,
+    hint: "case counts: write it as the token or the app does",
+    place: set.locate(document, ["policy_id"])
+  })),
+  ...lint(set, now, { models: knownModels, about: { ids: policies.filter((id) => set.has(id)), resource } })
+]
 
 /** The instant that a flag names, or now. */
 export const timeOf = (at: Option.Option<string>): Effect.Effect<number, CannotRun> =>
@@ -129,10 +156,10 @@ const judgementLines = (judgement: Judgement, now: number): ReadonlyArray<string
 const violationLines = (violations: ReadonlyArray<Violation>): ReadonlyArray<string> => [
   ...columns([
     (["violation", "parameter", "asked", "bound", "set by"] as const).map((head) => ["quiet", head] as const),
-    ...violations.map(({ actual = "", code, constraint = "", path = "", policy = "" }) => [
+    ...violations.map(({ absent, actual, code, constraint = "", path = "", policy = "" }) => [
       [code === "approval_pending" ? "warn" : "bad", code] as const,
       ["name", path] as const,
-      actual,
+      actual ?? absentOf(path, absent),
       constraint,
       policy
     ])
@@ -143,6 +170,10 @@ const violationLines = (violations: ReadonlyArray<Violation>): ReadonlyArray<str
     ...(hint === undefined ? [] : sentence(["good", "hint".padStart(code.length)], hint))
   ])
 ]
+
+/** What was asked where something is not there: of another thing than the row is about, with its name. */
+const absentOf = (path: string, absent: ReadonlyArray<string> = []): string =>
+  absent.length === 0 ? "" : absent.length === 1 && absent[0] === path ? "absent" : `${absent.join(", ")} absent`
 
 const approvalLines = (approvals: ReadonlyArray<Approval>): ReadonlyArray<string> =>
   columns([

@@ -11,7 +11,7 @@ import * as Flag from "effect/cli/Flag"
 import type { Diagnostic } from "../../policy/Diagnostic.ts"
 import { lint as lintPolicies } from "../../policy/Lint.ts"
 import { CheckFailed } from "../Ending.ts"
-import { findingJson, findingLines } from "./Findings.ts"
+import { findingJson, findingLines, knownModels } from "./Findings.ts"
 import { count, say } from "./Page.ts"
 import { json, path, policyPath, readPolicies } from "./PolicyPath.ts"
 import { print, printJson } from "../Output.ts"
@@ -38,15 +38,23 @@ export const lint = Command.make(
     const source = yield* policyPath(path)
     const read = yield* readPolicies(source)
     const now = yield* Clock.currentTimeMillis
-    const findings = Result.isSuccess(read) ? lintPolicies(read.success, now) : read.failure.toSorted(byPlace)
-    const errors = findings.filter(({ severity }) => severity === "error").length
-    const warnings = findings.length - errors
+    const findings = Result.isSuccess(read)
+      ? lintPolicies(read.success, now, { models: knownModels })
+      : read.failure.toSorted(byPlace)
+    const countOf = (severity: Diagnostic["severity"]): number =>
+      findings.filter((finding) => finding.severity === severity).length
+    const [errors, warnings, notes] = [countOf("error"), countOf("warning"), countOf("note")]
     const policies = Result.isSuccess(read) ? read.success.count : undefined
-    if (json) yield* printJson({ path: source, policies, errors, warnings, findings: findings.map(findingJson) }, 2)
+    if (json)
+      yield* printJson({ path: source, policies, errors, warnings, notes, findings: findings.map(findingJson) }, 2)
     else {
       for (const finding of findings.slice(0, shown)) yield* print(`${findingLines(finding).join("\n")}\n`)
       if (findings.length > shown) yield* print(`and ${findings.length - shown} more (--json lists them)\n`)
-      const found = `${count(errors, "error")}, ${count(warnings, "warning")}`
+      const found = [
+        count(errors, "error"),
+        count(warnings, "warning"),
+        ...(notes === 0 ? [] : [count(notes, "note")])
+      ].join(", ")
       const among = policies === undefined ? ` in ${source}` : ` in ${count(policies, "policy")} of ${source}`
       yield* print(`${say(errors > 0 ? "bad" : warnings > 0 ? "warn" : "good", found)}${among}`)
     }
@@ -55,7 +63,7 @@ export const lint = Command.make(
 ).pipe(
   Command.withShortDescription("Find what is wrong with policies, and what looks wrong"),
   Command.withDescription(
-    "Reads policies as an app would, and says what keeps them from loading, what matches nothing, what can never be allowed, and what leaves no value. Exits with 0 where nothing is wrong, 1 on errors, 2 where the policies cannot be read."
+    "Reads policies as an app would, and says what keeps them from loading, what matches nothing, what can never be allowed, what leaves no value, and names that were probably meant otherwise. A note may be right as it is, such as a model that is newer than the catalogue. Exits with 0 where nothing is wrong, 1 on errors, 2 where the policies cannot be read."
   ),
   Command.withExamples([
     { command: "secure-openai policy lint", description: "The policies of SECURE_OPENAI_POLICIES, else of ./policies" },
