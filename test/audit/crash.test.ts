@@ -11,7 +11,7 @@ import { check, temporaryFolder } from "./logs.ts"
 const writer = Path.join(import.meta.dirname, "writer.ts")
 
 /** The deep tests kill ten thousand. */
-const kills = 16
+const kills = 12
 
 const folders: Array<string> = []
 const newLog = (): string => {

@@ -106,9 +106,9 @@ describe.skipIf(python === undefined)("the verifier in Python and the package's"
   })
 
   const changes: ReadonlyArray<readonly [what: string, atLeast: number, step: number, () => Iterable<Case>]> = [
-    ["fields that were changed", 500, 3, () => fields("recovered", log("recovered"))],
-    ["records that were moved", 150, 2, () => order("recovered", log("recovered"))],
-    ["records that were moved over segments", 100, 2, () => order("segments, open call", log("segments, open call"))],
+    ["fields that were changed", 500, 5, () => fields("recovered", log("recovered"))],
+    ["records that were moved", 150, 5, () => order("recovered", log("recovered"))],
+    ["records that were moved over segments", 100, 3, () => order("segments, open call", log("segments, open call"))],
     [
       "bytes that were cut off or added",
       50,
@@ -121,11 +121,11 @@ describe.skipIf(python === undefined)("the verifier in Python and the package's"
       1,
       () => ["segments", "segments, live", "recovered"].flatMap((name) => [...folders(name, log(name))])
     ],
-    ["spellings of a line", 150, 2, () => ["recovered"].flatMap((name) => [...spellings(name, log(name))])],
+    ["spellings of a line", 150, 3, () => ["recovered"].flatMap((name) => [...spellings(name, log(name))])],
     [
       "checkpoints and keys",
       150,
-      2,
+      3,
       () => ["recovered", "segments, live", "empty"].flatMap((name) => [...notes(name, log(name), foreign(name))])
     ],
     [
@@ -141,12 +141,12 @@ describe.skipIf(python === undefined)("the verifier in Python and the package's"
       () => ["recovered", "twice", "empty"].flatMap((name) => [...rotation(name, log(name))])
     ],
     ["calls that make no sense", 60, 1, () => ["empty", "recovered"].flatMap((name) => [...sense(name, log(name))])],
-    ["each byte", 700, 3, () => flips("empty", log("empty"))],
+    ["each byte", 700, 5, () => flips("empty", log("empty"))],
     // The deep tests change each byte of it.
     [
       "bytes here and there of hundreds of records",
       300,
-      3,
+      5,
       () => flips("hundreds", log("hundreds"), 101, 211, textOf(log("hundreds").files, "vkey"))
     ]
   ]
