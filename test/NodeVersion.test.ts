@@ -41,6 +41,6 @@ describe("the version of Node", () => {
       { node: "20.0.0", bun: "1.4.0" },
       { node: "20.0.0", deno: "2.9.0" }
     ])
-      assert.strictEqual(await imported("index.ts", versions), "loaded")
+      assert.strictEqual(await imported("NodeVersion.ts", versions), "loaded")
   })
 })

@@ -26,6 +26,7 @@ import { Models } from "../src/rewriting/Models.ts"
 import { Rewriting } from "../src/rewriting/Rewriting.ts"
 import { Invocation, mintToken, testClient, testIssuer } from "../src/testing/index.ts"
 import { signed } from "./policy/states.ts"
+import { runSync } from "./cli/Command.ts"
 
 const root = Path.resolve(import.meta.dirname, "..")
 
@@ -250,19 +251,18 @@ describe("docs/policies.md", () => {
     assert.deepStrictEqual(stdout.trimEnd().split("\n"), said)
   })
 
-  it("shows what its commands print", async () => {
-    const main = `${process.execPath} ${Path.join(root, "src/cli/main.ts")}`
+  it("shows what its commands print", () => {
+    const env = { ...process.env, NO_COLOR: "1", SECURE_OPENAI_HOME: "", SECURE_OPENAI_POLICIES: "" }
     const commands = guide.blocks
       .filter(({ language }) => language === "console")
       .flatMap(({ text }) => text.split(/^\$ /mu).slice(1))
     assert.isAtLeast(commands.length, 6)
     for (const shown of commands) {
       const [command = "", ...expected] = shown.trimEnd().split("\n")
-      const { stdout } = await Util.promisify(execFile)("sh", ["-c", command.replace("npx secure-openai", main)], {
-        cwd: folder,
-        env: { ...process.env, NO_COLOR: "1", SECURE_OPENAI_HOME: "", SECURE_OPENAI_POLICIES: "" }
-      })
-      const printed = stdout.trimEnd().split("\n")
+      const [, said = "", file] = /^npx secure-openai ([^'"|<>]+?)(?: > (\S+))?$/u.exec(command) ?? assert.fail(command)
+      const { stdout } = runSync(said.split(" "), { cwd: folder, env })
+      if (file !== undefined) Fs.writeFileSync(Path.join(folder, file), stdout)
+      const printed = file === undefined ? stdout.trimEnd().split("\n") : [""]
       assert.strictEqual(printed.length, expected.join("\n") === "" ? 1 : expected.length, stdout)
       expected.forEach((line, i) => {
         const parts = line.split("…").map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/gu, String.raw`\$&`))

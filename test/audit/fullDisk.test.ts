@@ -114,16 +114,20 @@ describe("a call under way when the log fails", () => {
     failing((audit, disk) =>
       Effect.gen(function* () {
         let reply: (value: ReturnType<typeof answer>) => void = () => {}
+        const begun = Promise.withResolvers<void>()
         const first = chat()
         const late = chat()
         const running = yield* Effect.forkChild(
           runCall(
             audit,
             first,
-            Effect.callback((resume) => void (reply = (value) => resume(Effect.succeed(value))))
+            Effect.callback((resume) => {
+              reply = (value) => resume(Effect.succeed(value))
+              begun.resolve()
+            })
           )
         )
-        yield* wait(20)
+        yield* Effect.promise(() => begun.promise)
         disk.failAt(disk.asked.length, "ENOSPC")
         const refusal = yield* refused(runCall(audit, late))
         assert.include(refusal.message, "ENOSPC")

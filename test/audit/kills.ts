@@ -15,6 +15,16 @@ const writer = Path.join(import.meta.dirname, "writer.ts")
 /** How often one log is killed before the next one is begun. */
 const killsOfLog = 10
 
+/** A writer that ends by itself. */
+const close = (path: string, cache: string): void => {
+  const env = { ...process.env, NODE_COMPILE_CACHE: cache }
+  const { status, stderr } = ChildProcess.spawnSync(process.execPath, [writer, path, "close", "1"], {
+    env,
+    timeout: 60_000
+  })
+  assert.strictEqual(status, 0, stderr.toString())
+}
+
 /** What was killed, and what had been acknowledged by then. */
 export interface Kills {
   kills: number
@@ -66,16 +76,21 @@ const kill = (
     })
   })
 
-/** Kills writers `count` times, one after the other. Throws where a log does not hold. */
+/**
+ * Kills writers `count` times, one after the other. Throws where a log does not hold. They read what the first of all, which
+ * is not killed, has compiled: one that is killed leaves nothing.
+ */
 export const killWriters = async (count: number, seed: number): Promise<Kills> => {
   const report: Kills = { kills: 0, early: 0, acknowledged: 0, torn: 0, unknown: 0 }
   const home = temporaryFolder()
   const chance = chanceOf(seed)
+  const cache = Path.join(home, "cache")
   try {
+    close(Path.join(home, "first", "audit"), cache)
     for (let log = 0; report.kills < count; log++)
       await killLog(
         Path.join(home, String(log), "audit"),
-        Path.join(home, "cache"),
+        cache,
         Math.min(killsOfLog, count - report.kills),
         chance.next,
         report
@@ -109,8 +124,7 @@ const killLog = async (
     assertThere(linesOf(path), acknowledged)
     copies.push(Fs.readFileSync(Path.join(path, "checkpoint"), "utf8"))
   }
-  const { status, stderr } = ChildProcess.spawnSync(process.execPath, [writer, path, "close", "1"], { timeout: 60_000 })
-  assert.strictEqual(status, 0, stderr.toString())
+  close(path, cache)
   for (const since of copies)
     assert.deepInclude(await check({ path, since }), { ok: true, open: 0, unsigned: 0, problems: [] })
   const lines = linesOf(path)

@@ -1,13 +1,11 @@
 import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
-import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { text } from "node:stream/consumers"
 import { makeIssuer } from "../../src/testing/Tokens.ts"
 import { temporaryFolder } from "../audit/logs.ts"
 import { audience, startProvider } from "../identity/provider.ts"
+import { run as runCommand } from "./Command.ts"
 
-const main = Path.join(import.meta.dirname, "../../src/cli/main.ts")
 const home = temporaryFolder()
 afterAll(() => Fs.rmSync(home, { recursive: true, force: true }))
 
@@ -19,21 +17,13 @@ const claims = { roles: [["realm_access", "roles"]], company: "https://example.c
 Fs.writeFileSync(file, JSON.stringify([{ ...issuer.options, claims }]))
 
 const run = async (args: ReadonlyArray<string>, input = "", env: object = {}) => {
-  const command = ChildProcess.spawn(process.execPath, [main, "identity", "explain", ...args], {
-    env: { PATH: process.env["PATH"], NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"], NO_COLOR: "1", ...env },
-    timeout: 120_000
-  })
-  command.stdin.end(input)
-  const [stdout, stderr, status] = await Promise.all([
-    text(command.stdout),
-    text(command.stderr),
-    new Promise<number | null>((ended) => command.on("close", ended))
-  ])
+  const ended = await runCommand(["identity", "explain", ...args], { env: { NO_COLOR: "1", ...env }, input })
+  const { stderr, stdout } = ended
   for (const part of [...args, input.trim()]
     .filter((word) => word.startsWith("eyJ"))
     .flatMap((word) => word.split(".")))
     assert.notInclude(`${stdout}${stderr}`, part, "prints no part of the token")
-  return { status, stderr, stdout }
+  return ended
 }
 
 const token = issuer.mint({

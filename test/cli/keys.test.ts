@@ -10,24 +10,21 @@ import * as MockInvocation from "../../src/testing/MockInvocation.ts"
 import { Pipeline, Workspace } from "../../src/index.ts"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
+import { run as runCommand } from "./Command.ts"
 
 /** Other libraries under that name sign no Ed25519 from files. */
 const hasOpenssl = String(ChildProcess.spawnSync("openssl", ["version"]).stdout).startsWith("OpenSSL 3")
 
-const main = Path.join(import.meta.dirname, "../../src/cli/main.ts")
 let home = ""
 beforeEach(() => {
   home = Path.join(Fs.mkdtempSync(Path.join(Os.tmpdir(), "keys-cli-")), "home")
 })
 afterEach(() => Fs.rmSync(Path.dirname(home), { recursive: true }))
 
-const run = (...args: ReadonlyArray<string>): Promise<{ code: number; out: string; err: string }> =>
-  new Promise((resolve) => {
-    const env = { ...process.env, SECURE_OPENAI_HOME: home }
-    ChildProcess.execFile(process.execPath, [main, ...args], { env }, (error, out, err) =>
-      resolve({ code: error === null ? 0 : Number(error.code), out, err })
-    )
-  })
+const run = async (...args: ReadonlyArray<string>) => {
+  const { status, stderr, stdout } = await runCommand(args, { env: { ...process.env, SECURE_OPENAI_HOME: home } })
+  return { code: status, out: stdout, err: stderr }
+}
 
 /** What the last process of an app would publish. */
 let published: PublicKeys

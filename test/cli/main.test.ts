@@ -6,8 +6,8 @@ import type { Target } from "../../src/audit/Copies.ts"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
 import type * as Journal from "../../src/audit/Journal.ts"
 import { durable, key, makeCalls, openJournal, temporaryFolder } from "../audit/logs.ts"
+import { main, runSync } from "./Command.ts"
 
-const main = Path.join(import.meta.dirname, "../../src/cli/main.ts")
 const home = temporaryFolder()
 const log = Path.join(home, "audit")
 afterAll(() => Fs.rmSync(home, { recursive: true, force: true }))
@@ -26,14 +26,8 @@ beforeAll(async () => {
   }
 })
 
-const run = (...args: ReadonlyArray<string>) => {
-  const { status, stderr, stdout } = ChildProcess.spawnSync(process.execPath, [main, ...args], {
-    env: { ...process.env, SECURE_OPENAI_HOME: home, NO_COLOR: "1" },
-    encoding: "utf8",
-    timeout: 20_000
-  })
-  return { status, stderr, stdout }
-}
+const run = (...args: ReadonlyArray<string>) =>
+  runSync(args, { env: { ...process.env, SECURE_OPENAI_HOME: home, NO_COLOR: "1" } })
 
 const changed = (name: string): string => {
   const path = Path.join(home, name)

@@ -6,18 +6,10 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
-import * as CliOutput from "effect/cli/CliOutput"
-import * as Command from "effect/cli/Command"
-import * as NodeChildProcessSpawner from "@effect/platform-node-shared/NodeChildProcessSpawner"
-import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
-import * as NodePath from "@effect/platform-node-shared/NodePath"
-import * as NodeStdio from "@effect/platform-node-shared/NodeStdio"
-import * as NodeTerminal from "@effect/platform-node-shared/NodeTerminal"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { nodeFileSystem } from "../../src/audit/Disk.ts"
-import { presenter, reported, root } from "../../src/cli/Root.ts"
+import { run as runCommand } from "../../src/cli/Program.ts"
 import { generate } from "../../src/Keys.ts"
 import { unseen } from "../../src/Text.ts"
 import { testIssuer } from "../../src/testing/index.ts"
@@ -35,29 +27,12 @@ const write = (name: string, content: string): string => {
   return at(name)
 }
 
-const platform = NodeChildProcessSpawner.layer.pipe(
-  Layer.provideMerge(
-    Layer.mergeAll(
-      NodeFileSystem.layer,
-      NodePath.layer,
-      NodeTerminal.layer,
-      NodeStdio.layer,
-      CliOutput.layerPresenter(presenter)
-    )
-  )
-)
-
 /** What a command prints, and its error. */
 const run = async (...args: ReadonlyArray<string>): Promise<{ readonly out: string; readonly failed: unknown }> => {
   const lines: Array<string> = []
   const take = (...said: ReadonlyArray<unknown>) => void lines.push(said.map(String).join(" "))
   const console = { ...globalThis.console, log: take, error: take }
-  const exit = await Command.runWith(root, { version: "0" })(args).pipe(
-    reported,
-    Effect.provideService(Console.Console, console),
-    Effect.provide(platform),
-    Effect.runPromiseExit
-  )
+  const exit = await runCommand(args).pipe(Effect.provideService(Console.Console, console), Effect.runPromiseExit)
   return { out: lines.join("\n"), failed: Exit.isFailure(exit) ? exit.cause : undefined }
 }
 

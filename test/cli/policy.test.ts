@@ -4,9 +4,9 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Util from "node:util"
+import { main, runSync } from "./Command.ts"
 
 const root = Path.join(import.meta.dirname, "../..")
-const main = Path.join(root, "src/cli/main.ts")
 const examples = Path.join(root, "examples/policies")
 const home = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-policy-"))
 afterAll(() => Fs.rmSync(home, { recursive: true, force: true }))
@@ -20,16 +20,8 @@ interface Options {
 const outside = /^(CI|COLORTERM|FORCE_COLOR|GITHUB_ACTIONS|NO_COLOR|NODE_DISABLE_COLORS|SECURE_OPENAI_.*|TERM)$/u
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !outside.test(name)))
 
-const runWith = ({ env = {}, input = "" }: Options, ...args: ReadonlyArray<string>) => {
-  const { status, stderr, stdout } = ChildProcess.spawnSync(process.execPath, [main, "policy", ...args], {
-    cwd: home,
-    env: { ...environment, ...env },
-    encoding: "utf8",
-    input,
-    timeout: 20_000
-  })
-  return { status, stderr, stdout }
-}
+const runWith = ({ env = {}, input = "" }: Options, ...args: ReadonlyArray<string>) =>
+  runSync(["policy", ...args], { cwd: home, env: { ...environment, ...env }, input })
 
 const run = (...args: ReadonlyArray<string>) => runWith({}, ...args)
 

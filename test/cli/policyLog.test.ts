@@ -1,15 +1,14 @@
 /** The commands that read a log: an app runs over a real socket and observes its policies; then the commands are asked. */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Pipeline, Refusal, SecureOpenAI } from "../../src/index.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
 import { temporaryFolder } from "../audit/logs.ts"
 import { type Provider, startProvider } from "../e2e/Provider.ts"
+import { runSync } from "./Command.ts"
 
-const main = Path.join(import.meta.dirname, "../../src/cli/main.ts")
 const folder = temporaryFolder()
 const log = Path.join(folder, "audit")
 const at = (name: string) => Path.join(folder, name)
@@ -90,15 +89,8 @@ afterAll(async () => {
   Fs.rmSync(folder, { recursive: true, force: true })
 })
 
-const run = (...args: ReadonlyArray<string>) => {
-  const { status, stderr, stdout } = ChildProcess.spawnSync(process.execPath, [main, "policy", ...args], {
-    env: { ...process.env, SECURE_OPENAI_HOME: folder, NO_COLOR: "1" },
-    cwd: folder,
-    encoding: "utf8",
-    timeout: 20_000
-  })
-  return { status, stderr, stdout }
-}
+const run = (...args: ReadonlyArray<string>) =>
+  runSync(["policy", ...args], { cwd: folder, env: { ...process.env, SECURE_OPENAI_HOME: folder, NO_COLOR: "1" } })
 
 describe("secure-openai policy report", () => {
   it("lists what observed policies would have refused or changed, calls alike in one line", () => {
@@ -115,8 +107,7 @@ describe("secure-openai policy report", () => {
   })
 
   it("reads a log that holds, in which each call says what was observed", () => {
-    const audit = (...args: ReadonlyArray<string>) =>
-      ChildProcess.spawnSync(process.execPath, [main, "audit", ...args], { encoding: "utf8", env: { ...process.env } })
+    const audit = (...args: ReadonlyArray<string>) => runSync(["audit", ...args])
     assert.strictEqual(audit("verify", log).status, 0)
     const { stdout } = audit("tail", log)
     assert.match(

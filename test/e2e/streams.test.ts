@@ -261,10 +261,10 @@ describe("a stream", () => {
   }, 60_000)
 })
 
-it("two thousand streams that end in every way leave nothing behind", async () => {
-  const report = await soak({ streams: 2000, seed: 1 })
+it("five hundred streams that end in every way leave nothing behind", async () => {
+  const report = await soak({ streams: 500, seed: 1 })
   expect(report.wrong).toEqual([])
   expect(report.left).toEqual({ connections: 0, exchanges: 0, turns: 0, streams: 0, fibers: 0, open: 0 })
   expect(report.growth).toBeLessThan(8 * 1024 * 1024)
-  expect([...report.ways.values()].every((count) => count > 50)).toBe(true)
+  expect([...report.ways.values()].every((count) => count > 12)).toBe(true)
 }, 120_000)

@@ -1,23 +1,25 @@
 /**
  * What a user gets: packs the library, installs the tarball with its peers into the folder `app` beside this file, and there
  * type-checks programs under each module format, and runs them as ES modules and as CommonJS, on the oldest Node, in worker
- * threads, under Jest, on Bun and on Deno. `npm run check:package`.
+ * threads, under Jest, on Bun and on Deno, and in containers that share a home; and runs the frameworks' handlers, Next's too
+ * (`frameworks.ts`). `npm run check:package`.
  */
 import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { promisify } from "node:util"
+import { contend, noNamespaces } from "./containers.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 const project = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-package-"))
 
 /** Runs a command and gives what it printed; throws with all that it said where it fails, or takes too long. */
 const runIn =
-  (cwd: string) =>
+  (cwd: string, timeout = 300_000) =>
   async (command: string, ...args: ReadonlyArray<string>): Promise<string> => {
     const env = { ...process.env, NO_COLOR: "1" }
-    const running = promisify(execFile)(command, args, { cwd, env, encoding: "utf8", timeout: 300_000 })
+    const running = promisify(execFile)(command, args, { cwd, env, encoding: "utf8", timeout })
     running.child.stdin?.end()
     return running.then(
       ({ stdout }) => stdout,
@@ -27,6 +29,8 @@ const runIn =
     )
   }
 const runHere = runIn(root)
+/** Next is installed and builds an app: minutes, on a machine that is busy. */
+const runLong = runIn(root, 900_000)
 const run = runIn(project)
 
 /** A program of a package of the project, by its path below `node_modules`. */
@@ -176,6 +180,24 @@ const command: ReadonlyArray<Check> = [
   }
 ]
 
+const containers: Check = {
+  name: "containers on one home",
+  check: async () => {
+    const verify = (home: string) =>
+      run("env", `SECURE_OPENAI_HOME=${home}`, installed(".bin/secure-openai"), "audit", "verify", "--json")
+    if (noNamespaces !== undefined) return console.error(`SKIPPED: containers on one home. ${noNamespaces}`)
+    console.log(`     ${await contend(project, verify)}`)
+  }
+}
+
+const frameworks = (tarball: string): Check => ({
+  name: "frameworks",
+  check: async () => {
+    const said = await runLong(process.execPath, Path.join(import.meta.dirname, "frameworks.ts"), tarball)
+    console.log(said.trimEnd().replace(/^/gmu, "     "))
+  }
+})
+
 /** Runs the checks, two at a time; gives the names of those that failed. */
 const runAll = async (checks: ReadonlyArray<Check>): Promise<ReadonlyArray<string>> => {
   const failed: Array<string> = []
@@ -198,7 +220,7 @@ const runAll = async (checks: ReadonlyArray<Check>): Promise<ReadonlyArray<strin
 
 try {
   const tarball = await install()
-  const failed = await runAll([...types, ...packaging(tarball), ...calls, ...command])
+  const failed = await runAll([frameworks(tarball), containers, ...types, ...packaging(tarball), ...calls, ...command])
   if (failed.length > 0) throw new Error(`The tarball fails: ${failed.join("; ")}`)
   console.log("The tarball installs, type-checks and runs in each module format.")
 } finally {

@@ -1,6 +1,7 @@
 /**
  * The handlers of `docs/frameworks.md` as a reader has them: type-checked in an empty project against the packed library, and
- * the one for Next run by a real Next. `node test/package/frameworks.ts`, after `npm run build`; needs the registry for Next.
+ * the one for Next run by a real Next. `node test/package/frameworks.ts <tarball>`, or after `npm run build` without one; needs
+ * the registry for Next.
  */
 import * as ChildProcess from "node:child_process"
 import { once } from "node:events"
@@ -41,6 +42,18 @@ const require = (holds: boolean, what: string) => {
   if (!holds) throw new Error(what)
 }
 
+/** The library as it is built. */
+const pack = (): string => {
+  const packed = ChildProcess.execFileSync(
+    "npm",
+    ["pack", "--json", "--ignore-scripts", "--pack-destination", project],
+    { cwd: root, encoding: "utf8" }
+  )
+  const tarball = /"filename": "([^"]+)"/.exec(packed)?.[1]
+  if (tarball === undefined) throw new Error(`npm pack gave no tarball: ${packed}`)
+  return Path.join(project, tarball)
+}
+
 const provider = await startProvider()
 const issuer = makeIssuer("https://login.acme.test", "my-app")
 const jwks = Http.createServer((_request, response) =>
@@ -53,13 +66,7 @@ try {
   const { devDependencies } = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")) as {
     readonly devDependencies: Readonly<Record<string, string>>
   }
-  const packed = ChildProcess.execFileSync(
-    "npm",
-    ["pack", "--json", "--ignore-scripts", "--pack-destination", project],
-    { cwd: root, encoding: "utf8" }
-  )
-  const tarball = /"filename": "([^"]+)"/.exec(packed)?.[1]
-  if (tarball === undefined) throw new Error(`npm pack gave no tarball: ${packed}`)
+  const tarball = process.argv[2] ?? pack()
   write("package.json", JSON.stringify({ name: "empty", private: true, type: "module" }))
   const others = ["effect", "openai", "typescript", "@types/node", "hono", "express", "@types/express", "fastify"].map(
     (name) => `${name}@${devDependencies[name] ?? ""}`
@@ -71,7 +78,7 @@ try {
       "--prefer-offline",
       "--no-audit",
       "--no-fund",
-      `./${tarball}`,
+      tarball,
       ...others,
       `next@${next}`,
       `react@${react}`,

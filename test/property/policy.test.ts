@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { compare, rare, requestsPerSet, type Tally } from "../policy/rounds.ts"
 
 /** The deep tests take ten million others. */
-const pairs = 40_000
+const pairs = 16_000
 const chunks = 2
 
 describe("policy decides as the naive evaluator does", () => {

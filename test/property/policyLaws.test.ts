@@ -7,6 +7,7 @@ import type { Document, Intent } from "../../src/policy/Mapl.ts"
 import { parameter } from "../../src/policy/Parameter.ts"
 import { likeness, lookup, openai } from "../../src/rewriting/Models.ts"
 import { rewrite } from "../../src/rewriting/Rewrite.ts"
+import { depth } from "../depth.ts"
 import type { Asked } from "../policy/oracle.ts"
 import { bounds, document, list, Random, request, type World, world } from "../policy/random.ts"
 import { configured, decided, type System } from "../policy/system.ts"
@@ -16,7 +17,7 @@ const models = {
   like: (name: string) => likeness(openai, name)
 }
 
-const sets = 600
+const sets = depth(150, 600)
 const requestsPerSet = 5
 
 /** Policies, and what somebody asks under them. */

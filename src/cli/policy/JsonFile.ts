@@ -10,6 +10,7 @@ import * as Fs from "node:fs"
 import type { Place } from "../../policy/Diagnostic.ts"
 import { parseTree, startOf } from "../../policy/JsonTree.ts"
 import { CannotRun } from "../Ending.ts"
+import { StandardInput } from "../Input.ts"
 import { plainLines } from "./Findings.ts"
 
 /** A parsed file. `locate` says where a part of it stands. */
@@ -22,11 +23,11 @@ export interface JsonFile {
 
 /** Reads a file, or standard input where it is `-`. */
 export const readJson = (file: string): Effect.Effect<JsonFile, CannotRun> =>
-  Effect.suspend(() => {
+  Effect.flatMap(StandardInput, (standardInput) => {
     const name = file === "-" ? "standard input" : file
     let text: string
     try {
-      text = Fs.readFileSync(file === "-" ? 0 : file, "utf8").replace(/^\uFEFF/u, "")
+      text = (file === "-" ? standardInput() : Fs.readFileSync(file, "utf8")).replace(/^\uFEFF/u, "")
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
       return Effect.fail(new CannotRun({ message: `${name} cannot be read: ${reason}` }))

@@ -149,6 +149,18 @@ describe("any text, any literals, any cuts", () => {
       if (match !== undefined) assert.isAtMost(said(free).length, match[0], about)
     }
   })
+
+  it("lets go nothing of a match that is as long as hold_back, wherever it is cut", () => {
+    const [before, match] = ["The word is ", "s123456789abcdet"]
+    const rule = rulesOf({ denied: [{ pattern: "s[0-9a-e]{14}t" }], hold_back: match.length })
+    for (let first = 1; first < match.length; first++)
+      for (let second = first; second < match.length; second++) {
+        const parts = [before + match.slice(0, first), match.slice(first, second), `${match.slice(second)}.`]
+        const { free, refused } = run(rule, [...parts.map((content) => chunk({ content })), over()])
+        assert.isDefined(refused, parts.join("|"))
+        assert.isTrue(before.startsWith(said(free)), `${parts.join("|")} lets go ${said(free)}`)
+      }
+  })
 })
 
 // ---------------------------------------------------------------------------------------------------------------------
