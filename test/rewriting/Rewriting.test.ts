@@ -572,8 +572,9 @@ describe("a cap", () => {
         for (const spelling of ["max_tokens", "max_completion_tokens"]) {
           const call = chat({ model: "gpt-4", [spelling]: asked })
           assert.deepStrictEqual(yield* edits({ max_tokens }, call), { [spelling]: 100 })
-          if (asked < 1)
-            assert.deepStrictEqual(yield* edits({ max_tokens: { range: [50, 100] } }, call), { [spelling]: 100 })
+          // A minimum alone refuses it, and one bound more must not let it pass.
+          const bounded = { max_tokens: { range: [50, 100] as [number, number] } }
+          assert.include((yield* refusal(bounded, call)).codes, "below_minimum")
           const denying = { max_tokens: { ...max_tokens, on_violation: "deny" as const } }
           assert.deepStrictEqual((yield* refusal(denying, call)).codes, [code])
           // Without a maximum nothing is known of it.

@@ -61,7 +61,7 @@ describe("a large integer goes out as it was written", () => {
   it("beside members that policy edits", async () => {
     const l = lab()
     const body = `{"model":"gpt-5-pro", "max_tokens": 9000,"tools":${tools},"messages":[ ],"seed":${large},"top_p":1.0}`
-    arrives(`{"model":"gpt-4o-mini","max_tokens": 500,"tools":${tools},"messages":[ ],"seed":${large},"top_p":1.0}`)(
+    arrives(`{"model":"gpt-4o-mini", "max_tokens": 500,"tools":${tools},"messages":[ ],"seed":${large},"top_p":1.0}`)(
       await attempt(l, await l.as("alice"), raw(body))
     )
   })
@@ -321,6 +321,6 @@ describe("a tool that the model calls with such a number", () => {
       ]
     })
     await runner.done()
-    expect(got).toEqual([`{"id": ${large},"amount": 5}`])
+    expect(got).toEqual([`{"id": ${large}, "amount": 5}`])
   })
 })
