@@ -30,8 +30,12 @@ export const rememberChunk = (chunk: unknown, receipt: Receipt): void => {
 /** The receipt of an answer, if it has one. */
 export const receiptOf = (answer: unknown): Receipt | undefined => {
   if (typeof answer !== "object" || answer === null) return undefined
-  return byObject.get(answer) ?? byId.get(idOf(answer) ?? "")
+  const receipt = byObject.get(answer)
+  if (receipt !== undefined) return receipt
+  const id = idOf(answer)
+  return id === undefined ? undefined : byId.get(id)
 }
 
+/** An empty id is none: Azure's first chunk has one, as those of some other servers. */
 const idOf = (answer: object): string | undefined =>
-  "id" in answer && typeof answer.id === "string" ? answer.id : undefined
+  "id" in answer && typeof answer.id === "string" && answer.id !== "" ? answer.id : undefined

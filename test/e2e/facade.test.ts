@@ -292,6 +292,17 @@ describe("policy acts", () => {
     expect(SecureOpenAI.receipt(final)?.verdict).toBe("allow")
     expect(SecureOpenAI.receipt({})).toBeUndefined()
   })
+
+  it("finds no receipt by an empty id, as Azure's first chunk has one", async () => {
+    const { client } = make({ intentPolicy: {} })
+    const first = { id: "", object: "chat.completion.chunk", model: "", choices: [], prompt_filter_results: [] }
+    const last = { ...first, choices: [{ index: 0, delta: { content: "Hi" }, finish_reason: "stop" }] }
+    provider.behave({ events: [first, last].map((chunk) => JSON.stringify(chunk)) })
+    const stream = await client.chat.completions.create({ model: "gpt-4", messages: user("x"), stream: true })
+    await Array.fromAsync(stream)
+    expect(SecureOpenAI.receipt(stream)?.verdict).toBe("allow")
+    for (const other of [{}, { id: "" }, new Response()]) expect(SecureOpenAI.receipt(other)).toBeUndefined()
+  })
 })
 
 describe("what is decided is what is sent", () => {
