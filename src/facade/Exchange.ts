@@ -83,6 +83,8 @@ export class Exchange implements TurnOwner {
   /** What may be sent: method and URL as they were judged. */
   #method = ""
   #url = ""
+  /** True once a request of a family was recorded, until it is sent. */
+  #isPassed = false
   #interrupted: Error | undefined
   #client: OpenAI | undefined
   #controller: AbortController | undefined
@@ -183,6 +185,7 @@ export class Exchange implements TurnOwner {
     if (fault !== undefined) return this.#refuse(resource, fault)
     if (target._tag === "Family") {
       await this.#pass(target, resource, added)
+      this.#isPassed = true
       return built
     }
     const { [textKey]: text } = options as Marked
@@ -444,16 +447,18 @@ export class Exchange implements TurnOwner {
   }
 
   /** One HTTP request, as the guard sends it: what was judged and nothing else. */
-  async send(fetch: typeof globalThis.fetch, input: string | URL | Request, given: RequestInit): Promise<Response> {
+  async send(fetch: typeof globalThis.fetch, url: string, given: RequestInit): Promise<Response> {
     this.#attempts++
     if (this.#life.over !== undefined) throw this.#stop(this.#life.over)
     const init = this.#unseal(given)
     const turn = this.#turn
     const asBuilt =
-      String(input) === this.#url && [given, init].every(({ method = "GET" }) => method.toUpperCase() === this.#method)
+      url === this.#url && [given, init].every(({ method = "GET" }) => method.toUpperCase() === this.#method)
     if (turn === undefined) {
-      if (!asBuilt) throw this.#stop(changed())
-      const response = fetch(input, init).then((r) => (r.ok ? r : this.#remember(r)))
+      // What was recorded as it left leaves once.
+      if (!asBuilt || (this.#alone && !this.#isPassed)) throw this.#stop(changed())
+      this.#isPassed = false
+      const response = fetch(url, init).then((r) => (r.ok ? r : this.#remember(r)))
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
     // A permit ends with its call.
@@ -461,9 +466,9 @@ export class Exchange implements TurnOwner {
     if (!isDecided) throw this.#stop(changed())
     const transport = leanTransport(fetch, turn.committed?.content)
     const sent = { ...init, signal: this.#attempt(init.signal) }
-    const first = await transport(input, sent)
+    const first = await transport(url, sent)
     if (!isRedirect(first)) return this.#remember(first)
-    return this.#remember(await followHome(transport, first, this.#url, sent, (url) => this.#isSame(turn.call, url)))
+    return this.#remember(await followHome(transport, first, this.#url, sent, (next) => this.#isSame(turn.call, next)))
   }
 
   /** True where a redirect leads to the same operation, at a place where the caller's requests may go. */

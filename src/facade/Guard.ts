@@ -30,17 +30,20 @@ export const guard = (given: Fetch, owner: object, byHand: ByHand): Fetch => {
   if (before?.byHand === byHand) return given
   const fetch = before?.owner === owner ? before.fetch : given
   const door = async (...[input, init = {}]: Parameters<Fetch>): Promise<Response> => {
+    // Read once: what is judged is what is sent, whatever an object answers when it is asked again.
+    const given = input instanceof Request ? input.url : String(input)
     const exchange = Exchange.ofRequest(init)
     // A permit of another client opens nothing here.
-    if (exchange?.isOf(owner) === true) return exchange.send(fetch, input, init)
-    const made = input instanceof Request ? { ...membersOf(input), ...init } : init
-    const url = input instanceof Request ? input.url : String(input)
+    if (exchange?.isOf(owner) === true) return exchange.send(fetch, given, init)
+    const url = URL.parse(given)
     // What has no host leaves nothing: the SDK tries out a fetch on one.
-    if (!/^https?:/i.test(url)) return fetch(input, init)
-    const permitted = await byHand({ ...made }, url)
+    if (url !== null && hostless.has(url.protocol)) return fetch(given, init)
+    const made = input instanceof Request ? { ...membersOf(input), ...init } : init
+    const href = url?.href ?? given
+    const permitted = await byHand({ ...made }, href)
     const alone = Exchange.ofRequest(permitted)
     if (alone === undefined) throw new TypeError("a request that was judged has no permit")
-    return alone.send(fetch, url, permitted)
+    return alone.send(fetch, href, permitted)
   }
   // The SDK looks at what else a fetch has: its Response, for one.
   const proxy = new Proxy(fetch, {
@@ -52,6 +55,9 @@ export const guard = (given: Fetch, owner: object, byHand: ByHand): Fetch => {
   guarded.set(proxy, { fetch, owner, byHand })
   return proxy
 }
+
+/** Schemes whose URLs name no host. */
+const hostless: ReadonlySet<string> = new Set(["about:", "blob:", "data:"])
 
 const membersOf = ({ body, headers, method, signal }: Request): RequestInit => ({
   method,

@@ -88,6 +88,18 @@ const queryOf = (
   return { ...own, ...given }
 }
 
+/** A copy of a request's options that whoever made them has no part in: what is judged of them is what the SDK reads. */
+export const settled = (options: RequestOptions): RequestOptions => {
+  const given = { ...options }
+  const { __security } = given
+  if (__security !== undefined)
+    given.__security = {
+      bearerAuth: Boolean(__security.bearerAuth),
+      adminAPIKeyAuth: Boolean(__security.adminAPIKeyAuth)
+    }
+  return given
+}
+
 /**
  * Why an option of one request is not for a user; undefined where none is. A protected request's answer is read by the classes
  * of ours alone, `readers`.

@@ -45,11 +45,11 @@ import {
   workspaceOptions
 } from "./Options.ts"
 import { doorOf } from "./Door.ts"
-import { headersOf } from "./HeaderEntries.ts"
+import { entriesOf, headersOf } from "./HeaderEntries.ts"
 import { type BuiltRequest, Exchange, type RequestOptions } from "./Exchange.ts"
 import { defaultFetch } from "./transport/Transport.ts"
 import { type ByHand, guard, unguarded } from "./Guard.ts"
-import { pin, wantedOf } from "./Holder.ts"
+import { pin, settled, wantedOf } from "./Holder.ts"
 import { openSession } from "./Opening.ts"
 import { receiptOf } from "./Receipts.ts"
 import { judgeRunners } from "./Runners.ts"
@@ -495,8 +495,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       byHand?: RequestInit
     ): Promise<BuiltRequest> {
       const maker: OpenAI = this.#maker ?? this
-      // Whoever made the options may answer another thing each time: what is judged is what is built.
-      const given = { ...options }
+      const given = settled(options)
       const before = { ...given }
       building.set(given, new Map())
       const made = await super.buildRequest.call(maker, given, retry)
@@ -617,7 +616,15 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
 
     /** What builds the requests of this client's users: made anew where the client was changed since. */
     #lend(): Lent {
-      const state = [...Object.values(this), ...Object.values(this["_options"])]
+      const options = this["_options"]
+      const { defaultHeaders, defaultQuery = {} } = options
+      const state = [
+        ...Object.values(this),
+        ...Object.values(options),
+        // These may be changed in their place.
+        ...entriesOf(defaultHeaders).flat(),
+        ...Object.entries(defaultQuery).flat()
+      ]
       const before = this.#lent
       if (before?.state.length === state.length && before.state.every((value, i) => Object.is(value, state[i])))
         return before

@@ -58,7 +58,10 @@ const ofMakers = new WeakMap<OpenAI, ReadonlySet<string>>()
 /** A request as it was judged, and what the SDK carries to the door in its place. */
 export interface Sealed {
   readonly init: RequestInit & { readonly headers: Headers }
-  readonly carried: RequestInit & { readonly headers: CarriedHeaders }
+  /** The SDK and hooks of a class of one's own may change its members. */
+  readonly carried: RequestInit
+  /** What {@link carried} was handed out with. */
+  readonly headers: CarriedHeaders
 }
 
 /** A header's name in lower case and its value. */
@@ -158,9 +161,11 @@ export const seal = (req: Request, maker: OpenAI): Sealed => {
   const own = serviceHeaders(maker)
   const rows: Array<Row> = []
   for (const row of req.headers) if (!own.has(row[0])) rows.push(row)
+  const headers = new CarriedHeaders(rows)
   return {
     init: { ...(maker.fetchOptions as RequestInit | undefined), ...kept, headers: req.headers },
-    carried: { ...kept, headers: new CarriedHeaders(rows) }
+    carried: { ...kept, headers },
+    headers
   }
 }
 
@@ -169,12 +174,11 @@ export const seal = (req: Request, maker: OpenAI): Sealed => {
  * that anyone may set. Otherwise the name of what was changed on the way.
  */
 export const unseal = (
-  { carried, init }: Sealed,
+  { headers, init }: Sealed,
   arrived: RequestInit,
   mayBeSet: (header: string) => boolean
 ): { readonly init: RequestInit } | { readonly changed: string } => {
-  if (arrived.body !== carried.body) return { changed: "the body" }
-  const { headers } = carried
+  if (arrived.body !== init.body) return { changed: "the body" }
   const differing =
     arrived.headers === headers && !headers.isChanged
       ? nothing

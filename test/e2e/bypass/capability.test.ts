@@ -148,6 +148,24 @@ const innerMethods = Object.getOwnPropertyNames(OpenAI.prototype).filter((name) 
   return typeof value === "function" && name !== "constructor"
 })
 
+/** What is one URL at first, and another one when it is asked again. */
+const urlsThatChange: ReadonlyArray<readonly [string, (at: number, first: string, then: string) => unknown]> = [
+  ["an object", (at, first, then) => ({ toString: turning(at, first, then) })],
+  ["an array", (at, first, then) => Object.assign([then], { toString: turning(at, first, then) })],
+  ["a Request", (at, first, then) => Object.assign(new Request(then), { toString: turning(at, first, then) })]
+]
+const turning = (at: number, first: string, then: string): (() => string) => {
+  let looks = 0
+  return () => (looks++ < at ? first : then)
+}
+
+const postedByHand = (c: OpenAI, url: string): unknown =>
+  (members(c)["fetch"] as Fetch)(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(over)
+  })
+
 const tries: ReadonlyArray<readonly [string, Try]> = [
   ["all that can be read", read((c) => c)],
   ["apiKey read", read((c) => [c.apiKey, c.adminAPIKey])],
@@ -343,6 +361,48 @@ const tries: ReadonlyArray<readonly [string, Try]> = [
         }
       }
       return c.request(options as never)
+    }
+  ]),
+  ...[1, 2, 3, 4].flatMap((at) =>
+    urlsThatChange.map(([what, changing]): readonly [string, Try] => [
+      `a permit with ${what} that is another URL from look ${at} on`,
+      async (c) => {
+        const { req, url } = await c.buildRequest({ method: "get", path: "/models" })
+        await (members(c)["fetch"] as Fetch)(changing(at, url, `${elsewhereURL}/models`) as never, req)
+      }
+    ])
+  ),
+  [
+    "a family's permit for a URL that becomes an operation's",
+    async (c, l) => {
+      const { req, url } = await c.buildRequest({ method: "post", path: "/moderations", body: over })
+      const to = `${l.provider.url}/chat/completions`
+      for (const [, changing] of urlsThatChange)
+        await (members(c)["fetch"] as Fetch)(changing(1, url, to) as never, req).catch(() => {})
+    }
+  ],
+  ...[" ", "\t", "\u0000"].map((before): readonly [string, Try] => [
+    `its fetch with a URL after ${JSON.stringify(before)}`,
+    (c, l) => postedByHand(c, `${before}${l.provider.url}/chat/completions`)
+  ]),
+  [
+    "its fetch with a URL whose scheme is broken by a line's end",
+    (c, l) => postedByHand(c, `${l.provider.url}/chat/completions`.replace("ht", "ht\n"))
+  ],
+  ...[1, "yes", {}].map((given): readonly [string, Try] => [
+    `the administrator's key asked for by ${JSON.stringify(given)}`,
+    (c) => c.request({ method: "get", path: "/models", __security: { adminAPIKeyAuth: given as never } })
+  ]),
+  ...Array.from({ length: 8 }, (_, at): readonly [string, Try] => [
+    `the administrator's key asked for at look ${at} only`,
+    (c) => {
+      let looks = 0
+      const __security = {
+        get adminAPIKeyAuth() {
+          return looks++ === at
+        }
+      }
+      return c.request({ method: "get", path: "/models", __security })
     }
   ])
 ]
@@ -632,6 +692,57 @@ describe("classes of one's own and of the SDK", () => {
     }
     await both(lab().make(Derived as never, { ...own, fetch: answering }))
     expect(sent[1]).toMatchObject({ headers: { traceparent: "00-1" } })
+  })
+  it.each([
+    ["Headers", (given: Headers) => new Headers([...given, ["traceparent", "00-1"]])],
+    ["a record", (given: Headers) => ({ ...Object.fromEntries(given), traceparent: "00-1" })]
+  ])("a hook that puts %s in the headers' place", async (_name, put) => {
+    class Hooked extends SecureOpenAI {
+      protected override async prepareRequest(request: RequestInit): Promise<void> {
+        request.headers = put(request.headers as Headers)
+      }
+    }
+    const l = lab()
+    const alice = await l.make(Hooked as never, { ...own }).asUser(mintToken({ sub: "alice" }))
+    await alice.chat.completions.create(over)
+    expect(l.provider.hits.map(({ headers }) => [headers["traceparent"], headers.authorization])).toEqual([
+      ["00-1", `Bearer ${key}`]
+    ])
+  })
+  it("a hook that puts another header, or another body, in its place is told so, and nothing is sent", async () => {
+    for (const change of [{ headers: { "x-account": "mine" } }, { body: "{}" }]) {
+      class Hooked extends SecureOpenAI {
+        protected override async prepareRequest(request: RequestInit): Promise<void> {
+          Object.assign(request, change)
+        }
+      }
+      const l = lab()
+      const alice = await l.make(Hooked as never, { ...own }).asUser(mintToken({ sub: "alice" }))
+      await expect(alice.chat.completions.create(over)).rejects.toThrow(/changed after it was decided on/)
+      expect(l.provider.hits).toEqual([])
+    }
+  })
+  it("a request of a family that was judged by itself is sent once", async () => {
+    const l = lab()
+    const alice = await l.make(SecureOpenAI as never, { ...own }).asUser(mintToken({ sub: "alice" }))
+    const { req, url } = await alice.buildRequest({ method: "get", path: "/models" })
+    await (members(alice)["fetch"] as Fetch)(url, req)
+    await expect((members(alice)["fetch"] as Fetch)(url, req)).rejects.toThrow(/changed after/)
+    expect(l.provider.hits).toHaveLength(1)
+  })
+  it("default headers and a default query that are changed in their place reach users who are bound later", async () => {
+    const l = lab()
+    const [defaultHeaders, defaultQuery] = [{ "x-region": "eu" }, { tenant: "a" }]
+    const service = l.make(SecureOpenAI as never, { ...own, defaultHeaders, defaultQuery })
+    const ask = async () => (await service.asUser(mintToken({ sub: "alice" }))).chat.completions.create(over)
+    await ask()
+    defaultHeaders["x-region"] = "us"
+    defaultQuery.tenant = "b"
+    await ask()
+    expect(l.provider.hits.map(({ headers, path }) => [headers["x-region"], path])).toEqual([
+      ["eu", "/chat/completions?tenant=a"],
+      ["us", "/chat/completions?tenant=b"]
+    ])
   })
   it("a header that a class sets once a user's request was judged is not sent, unless anyone may set it", async () => {
     class Late extends SecureOpenAI {
