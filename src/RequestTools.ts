@@ -306,10 +306,9 @@ const readInside = (holder: Located, shape: Members, inside: Inside, draft: Draf
 
 const readMember = (holder: Located, name: string, shape: Members, inside: Inside, draft: Draft): void => {
   const known = Object.hasOwn(shape, name) ? shape[name] : undefined
-  if (known === "open") return
-  const member = below(holder, name)
-  const { value } = member
-  if (value === null) return
+  const value = isObject(holder.value) ? memberOf(holder.value, name) : null
+  if (value === null || known === "open" || (typeof value !== "object" && isNoTool(name, value, known))) return
+  const member = { path: holder.path === "" ? name : `${holder.path}.${name}`, value }
   if (name === "tools")
     readBrought(member, below(holder, "type").value === "mcp_list_tools" ? "mcp" : undefined, inside, draft)
   else if (name === "functions") readBrought(member, "function", inside, draft)
@@ -318,10 +317,21 @@ const readMember = (holder: Located, name: string, shape: Members, inside: Insid
   else if (isArray(value)) readElements(member, known ?? {}, known === undefined ? undefined : name, inside, draft)
 }
 
+/** True for a member that is no object and no list, and that brings no tools by its name. */
+const isNoTool = (name: string, value: Json, known: unknown): boolean =>
+  name !== "tools" && name !== "functions" && (known !== undefined || !speaksOfTools(name, value))
+
 const readElements = (list: Located, shape: Members, name: string | undefined, inside: Inside, draft: Draft): void => {
-  for (const element of elementsOf(list))
-    if (isObject(element.value)) readObject(element, shape, name, inside, draft)
-    else if (isArray(element.value)) readElements(element, shape, name, inside, draft)
+  if (!isArray(list.value)) return
+  // A list of a million texts needs no paths.
+  const elements = list.value
+  for (let index = 0; index < elements.length; index++) {
+    const value = elements[index]
+    if (typeof value !== "object" || value === null) continue
+    const element = { path: `${list.path}[${index}]`, value }
+    if (isObject(value)) readObject(element, shape, name, inside, draft)
+    else readElements(element, shape, name, inside, draft)
+  }
 }
 
 /** An object below a member that the API knows by `name`, or below one that it does not know. */
