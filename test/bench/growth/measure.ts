@@ -39,7 +39,13 @@ const secure = async (): Promise<OpenAI> => {
         policy_id: "user:alice",
         resources: ["tool:bench/**"],
         constraints: {
-          parameters: { "tool:*/generate": { model: ["gpt-4o-mini", "gpt-4o"], max_tokens: { max: 4000 } } }
+          parameters: {
+            "tool:*/generate": {
+              model: ["gpt-4o-mini", "gpt-4o"],
+              max_tokens: { max: 4000 },
+              "tools[].function.name": ["get_*"]
+            }
+          }
         }
       }
     ]

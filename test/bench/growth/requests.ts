@@ -65,6 +65,7 @@ export const requests: ReadonlyArray<Case<never>> = [
   body("text of quotes and line breaks", (n) => text('"a"\n'.repeat(n / 7))),
   body("text beyond ASCII", (n) => text("Größe, 東京, 😀 ".repeat(n / 27))),
   body("small objects", (n) => ({ metadata: { points: parts(n, 24, (i) => ({ y: i, x: i, id: 7 })) }, ...text("Hi") })),
+  body("many texts", (n) => ({ x: parts(n, 12, (i) => `text ${i}`), ...text("Hi") })),
   embedding("large integers", (n) => parts(n, 20, (i) => 2 ** 62 + i * 4096)),
   embedding("fractions", (n) => parts(n, 21, (i) => i / 7))
 ] as unknown as ReadonlyArray<Case<never>>
