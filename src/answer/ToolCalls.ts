@@ -726,6 +726,41 @@ export class GrowingItems {
   }
 }
 
+/** True for a chunk of text alone, as most are: none of its members holds anything, or has a name that a call's has. */
+const isTextChunk = (chunk: Fields): boolean => {
+  for (const name in chunk) {
+    const value = chunk[name]
+    if (name !== "choices") {
+      if (!isBare(value) || !chunkMembers.has(name)) return false
+      continue
+    }
+    if (!Array.isArray(value)) return false
+    for (const choice of value) if (!isFields(choice) || !isTextChoice(choice)) return false
+  }
+  return true
+}
+
+const isTextChoice = (choice: Fields): boolean => {
+  for (const name in choice) {
+    const value = choice[name]
+    if (name !== "delta") {
+      if (!isBare(value) || !choiceMembers.has(name)) return false
+      continue
+    }
+    if (!isFields(value)) return false
+    for (const member in value) if (!isBare(value[member]) || !deltaMembers.has(member)) return false
+  }
+  return true
+}
+
+const isBare = (value: unknown): boolean => typeof value !== "object" || value === null
+
+const chunkMembers: ReadonlySet<string> = new Set(
+  "id object created model system_fingerprint service_tier obfuscation usage".split(" ")
+)
+const choiceMembers: ReadonlySet<string> = new Set("index finish_reason logprobs text".split(" "))
+const deltaMembers: ReadonlySet<string> = new Set("role content refusal".split(" "))
+
 /**
  * Gathers the tools that a stream asks for, each once: of all choices of a chat completion, or of a response. A call is often told
  * several times: by its deltas, by an event of its own, and by the answer as a whole.
@@ -741,7 +776,7 @@ export class StreamedToolCalls {
 
   /** Takes in a chunk, or an event. */
   add(chunk: unknown): void {
-    if (!isFields(chunk)) return
+    if (!isFields(chunk) || isTextChunk(chunk)) return
     const { choices, type } = chunk
     const list = choicesOf(choices)
     const isEvent = typeof type === "string"
@@ -837,11 +872,14 @@ const none: ReadonlyArray<string> = []
 export const toolCallIdsOf = (answer: unknown): ReadonlyArray<string> => {
   if (!isFields(answer)) return none
   const { choices, item, output } = answer
-  if (Array.isArray(choices))
-    return choices.flatMap((choice: unknown) => {
+  if (Array.isArray(choices)) {
+    let ids: Array<string> | undefined
+    for (const choice of choices) {
       const calls = memberOf(memberOf(choice, "message") ?? memberOf(choice, "delta"), "tool_calls")
-      return Array.isArray(calls) ? calls.flatMap((call) => idOf(call, "id")) : none
-    })
+      if (Array.isArray(calls)) for (const call of calls) (ids ??= []).push(...idOf(call, "id"))
+    }
+    return ids ?? none
+  }
   if (Array.isArray(output)) return output.flatMap((one) => idOf(one, "call_id"))
   return item === undefined ? none : idOf(item, "call_id")
 }
