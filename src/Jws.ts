@@ -58,6 +58,12 @@ export const read = (jws: unknown, typ: JwsType, maximumLength: number): Result.
   return Result.succeed({ kid, claims, signed, digest: sha256(signed), signature })
 }
 
+/** Whether a text has the shape of a compact JWS, whatever it says: three parts, the first of which is a JSON object. */
+export const isCompact = (text: string): boolean => {
+  const [header = "", ...others] = text.split(".")
+  return others.length === 2 && parsePart(header) !== undefined
+}
+
 const headers = new WeakMap<object, Map<string, string>>()
 
 const headerOf = (key: { readonly kid: string }, typ: JwsType): string => {

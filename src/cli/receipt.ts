@@ -19,7 +19,9 @@ import {
   verifyInLog
 } from "../audit/Receipt.ts"
 import type { ReadRecord } from "../audit/Record.ts"
+import { isCompact } from "../Jws.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
+import { standardInput } from "./Input.ts"
 import { logsOfOrigin, namedLogs, path, reading, withSiblings } from "./LogPath.ts"
 import { visible } from "../Text.ts"
 import { printError, printJson } from "./Output.ts"
@@ -29,7 +31,7 @@ export const receipt = Command.make(
   "receipt",
   {
     receipt: Argument.String("receipt").pipe(
-      Argument.withDescription("The receipt, a compact JWS, or a file that holds it")
+      Argument.withDescription("The receipt, a compact JWS, or a file that holds it, or - for standard input")
     ),
     path,
     jwk: Flag.String("jwk").pipe(
@@ -44,7 +46,7 @@ export const receipt = Command.make(
     )
   },
   Effect.fnUntraced(function* ({ json, jwk, path, receipt }) {
-    const jws = yield* attempt(() => (Fs.existsSync(receipt) ? Fs.readFileSync(receipt, "utf8").trim() : receipt))
+    const jws = yield* given(receipt)
     const verified = Option.isSome(jwk)
       ? yield* attempt(() => byKeys(jws, JSON.parse(Fs.readFileSync(jwk.value, "utf8"))))
       : yield* byLogs(jws, yield* namedLogs(Option.toArray(path)))
@@ -56,9 +58,21 @@ export const receipt = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Verifies a receipt, by a public key or by its log, which is looked for by its origin among the logs and their siblings. Exits with 0 where it holds, 1 where it does not, 2 where it cannot be verified: its log is not here, or cannot be read"
+    "Verifies a receipt, by a public key or by its log, which is looked for by its origin among the logs and their siblings. Exits with 0 where it holds, 1 where it does not, 2 where it cannot be verified: there is no such file, or its log is not here, or cannot be read"
   )
 )
+
+/** The receipt itself, wherever it stands. A name of no file is told apart from a receipt that was forged. */
+const given = (receipt: string): Effect.Effect<string, CannotRun> => {
+  if (receipt === "-") return Effect.map(standardInput, (text) => text.trim())
+  if (Fs.existsSync(receipt)) return attempt(() => Fs.readFileSync(receipt, "utf8").trim())
+  if (isCompact(receipt)) return Effect.succeed(receipt)
+  return Effect.fail(
+    new CannotRun({
+      message: `${visible(receipt)} is neither a file nor a receipt: there is no such file, and a receipt is a compact JWS.`
+    })
+  )
+}
 
 const attempt = <A>(read: () => A): Effect.Effect<A, CannotRun> =>
   Effect.try({

@@ -24,6 +24,7 @@ import { nodeFileSystem } from "../../src/audit/Disk.ts"
 import { checkProof } from "../../src/audit/Proof.ts"
 import { byTime, type Line } from "../../src/audit/Reader.ts"
 import { CannotRun, CheckFailed } from "../../src/cli/Ending.ts"
+import { StandardInput } from "../../src/cli/Input.ts"
 import { presenter, reported, root } from "../../src/cli/Root.ts"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
@@ -43,7 +44,7 @@ const platform = NodeChildProcessSpawner.layer.pipe(
   )
 )
 
-const begin = (command: "audit" | "policy", args: ReadonlyArray<string>) => {
+const begin = (command: "audit" | "policy", args: ReadonlyArray<string>, input = "") => {
   const out: Array<string> = []
   const errors: Array<string> = []
   const to =
@@ -54,6 +55,7 @@ const begin = (command: "audit" | "policy", args: ReadonlyArray<string>) => {
   const effect = Command.runWith(root, { version: "0" })([command, ...args]).pipe(
     reported,
     Effect.provideService(Console.Console, console),
+    Effect.provideService(StandardInput, () => input),
     Effect.provide(platform)
   )
   return { effect, errors, out }
@@ -69,8 +71,8 @@ const codeOf = (exit: Exit.Exit<unknown, unknown>): number => {
 
 const run = (...args: ReadonlyArray<string>) => runOf("audit", args)
 
-const runOf = async (command: "audit" | "policy", args: ReadonlyArray<string>) => {
-  const { effect, errors, out } = begin(command, args)
+const runOf = async (command: "audit" | "policy", args: ReadonlyArray<string>, input?: string) => {
+  const { effect, errors, out } = begin(command, args, input)
   const code = codeOf(await Effect.runPromiseExit(effect))
   return { code, out: out.join("\n"), errors: errors.join("\n") }
 }
@@ -166,7 +168,30 @@ describe("audit receipt", () => {
       const forged = [header, Buffer.from(JSON.stringify(changed)).toString("base64url"), signature].join(".")
       assert.strictEqual((await run("receipt", forged)).code, 1)
     }
-    assert.strictEqual((await run("receipt", "no receipt")).code, 1)
+    const file = at("garbage.jws")
+    Fs.writeFileSync(file, "no receipt")
+    assert.strictEqual((await run("receipt", file)).code, 1)
+    Fs.rmSync(file)
+  })
+
+  it.each([["missing-file.jws"], ["missing.file.jws"], ["no receipt"], [""]])(
+    "that is neither a file nor a receipt is no forged one: %j",
+    async (name) => {
+      for (const more of [[], ["--json"], ["--jwk", "/nowhere"]]) {
+        const { code, errors, out } = await run("receipt", name, ...more)
+        assert.deepStrictEqual([code, out], [2, ""])
+        assert.include(errors, "is neither a file nor a receipt: there is no such file")
+      }
+    }
+  )
+
+  it("is read from standard input by -", async () => {
+    for (const [text, expected] of [
+      [`${first.receipt}\n`, 0],
+      [`${first.receipt}x\n`, 1],
+      ["no receipt", 1]
+    ] as const)
+      assert.strictEqual((await runOf("audit", ["receipt", "-"], text)).code, expected)
   })
 
   it("is found where another log of the home cannot be read", async () => {

@@ -19,7 +19,7 @@ import * as Jwt from "../../identity/Jwt.ts"
 import { Preset } from "../../identity/Provider.ts"
 import { timeOf } from "../../identity/Time.ts"
 import { CannotRun, CheckFailed } from "../Ending.ts"
-import { StandardInput } from "../Input.ts"
+import { standardInput } from "../Input.ts"
 import { type Cell, columns, listed, say, sentence } from "../policy/Page.ts"
 import { json } from "../policy/PolicyPath.ts"
 import { print, printJson } from "../Output.ts"
@@ -132,10 +132,6 @@ const issuersIn = (file: string): ReadonlyArray<IssuerOptions> => {
   }
   throw new Error(`${file} names no issuer.`)
 }
-
-const standardInput = Effect.flatMap(StandardInput, (read) =>
-  Effect.try({ try: read, catch: () => new CannotRun({ message: "Standard input cannot be read." }) })
-)
 
 const explained = (token: string, configured: ReadonlyMap<string, Issuer>): Effect.Effect<Explanation> =>
   Effect.withFiber((fiber) => {
