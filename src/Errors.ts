@@ -363,7 +363,8 @@ export class IdentityError extends AuthenticationError {
 
 /**
  * The log, the policy store or the signer is unavailable, or the pipeline's deadline passed: 503
- * `enforcement_unavailable`. Nothing was let through.
+ * `enforcement_unavailable`. Nothing was let through. `reason` names the state where it lasts; it is undefined where it was the
+ * fault of this call alone.
  *
  * @category SDK errors
  */
@@ -371,8 +372,10 @@ export class EnforcementUnavailableError extends InternalServerError {
   static {
     acrossCopies(this, "EnforcementUnavailableError")
   }
-  constructor(message: string, cause?: unknown) {
+  readonly reason: UnavailableReason | undefined
+  constructor(message: string, cause?: unknown, reason?: UnavailableReason) {
     super(503, body("enforcement_unavailable", message), undefined, new Headers())
+    this.reason = reason
     if (cause !== undefined) this.cause = cause
   }
 }
@@ -451,7 +454,8 @@ export const toSdkError = (error: unknown): unknown => {
   if (error instanceof PolicyRateLimited)
     return new PolicyRateLimitError(error.decision, error.message, error.retryAfter)
   if (error instanceof IdentityInvalid) return new IdentityError(error.reason, error.message)
-  if (error instanceof EnforcementUnavailable) return new EnforcementUnavailableError(error.message, error.cause)
+  if (error instanceof EnforcementUnavailable)
+    return new EnforcementUnavailableError(error.message, error.cause, error.reason)
   if (error instanceof Configuration)
     return new ConfigurationError(error.message, error.cause === undefined ? undefined : { cause: error.cause })
   return error

@@ -87,11 +87,18 @@ describe("toSdkError", () => {
       assert.include(error.message, part)
   })
 
-  it("keeps the reason of an identity, and when to try again", () => {
+  it("keeps the reason of an identity and of what is unavailable, and when to try again", () => {
     for (const reason of Errors.IdentityReason.literals) {
       const error = Errors.toSdkError(new Errors.IdentityInvalid({ reason, message }))
       assert.strictEqual(error instanceof Errors.IdentityError && error.reason, reason)
     }
+    for (const reason of Errors.UnavailableReason.literals) {
+      const error = Errors.toSdkError(new Errors.EnforcementUnavailable({ stage: "audit", reason, message }))
+      assert.strictEqual(error instanceof Errors.EnforcementUnavailableError && error.reason, reason)
+    }
+    const once = Errors.toSdkError(new Errors.EnforcementUnavailable({ stage: "audit", message }))
+    assert.instanceOf(once, Errors.EnforcementUnavailableError)
+    assert.isUndefined(once.reason)
     const limited = Errors.toSdkError(new Errors.PolicyRateLimited({ decision, stage, retryAfter: 1500, message }))
     assert.instanceOf(limited, Errors.PolicyRateLimitError)
     assert.strictEqual(limited.retryAfter, 1500)

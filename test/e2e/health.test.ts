@@ -100,11 +100,12 @@ const until = async (what: () => boolean | Promise<boolean>): Promise<void> => {
 const refusalOf = (run: Promise<unknown>) =>
   run.then(
     () => undefined,
-    ({ code, message }: Error & { code?: string }) => said(code, message)
+    ({ code, message, reason }: Error & { code?: string; reason?: string }) => said(code, reason, message)
   )
 /** Without the status that the SDK puts before it, and the time of the moment. */
-const said = (code: string | undefined, message: string) => ({
+const said = (code: string | undefined, reason: string | undefined, message: string) => ({
   code,
+  reason,
   message: message.replace(/^\d{3} /, "").replace(/(?<=clock says )\S+/, "now")
 })
 
@@ -120,7 +121,7 @@ const answersOf = async (client: SecureOpenAI, call: () => Promise<unknown> = ()
     call: called,
     ready: await refusalOf(client.ready()),
     can: await refusalOf(client.can("generate", params)),
-    health: problem && said(problem.code, problem.message)
+    health: problem && said(problem.code, problem.reason, problem.message)
   }
 }
 const well = { call: undefined, ready: undefined, can: undefined, health: undefined }
