@@ -550,6 +550,19 @@ describe("what the page says", () => {
     }
   })
 
+  it("says that a restart ends clock_set_back, and not clock_behind", () => {
+    const words = text.replaceAll(/\s+/gu, " ")
+    expect(words).toMatch(/a restart ends `clock_set_back`\. It does not end `clock_behind`:[^.]*passed that time\./u)
+    expect(words).toMatch(/another audit path; or stop the process and move the log's folder away/u)
+    expect(words).toMatch(
+      /`clock_set_back`, which ends with a restart[^.]*\. [^.]*`clock_behind` follows, which no restart ends/u
+    )
+    for (const page of ["identity.md", "threat-model.md"])
+      expect(Fs.readFileSync(Path.join(root, "docs", page), "utf8")).toMatch(
+        /restart\s+does not help where the log took records|or after a restart; where the log has records of a later time/u
+      )
+  })
+
   it.each([
     ["262,144", "signing/Replay.ts", "defaultCapacity = 262_144"],
     ["`audit-64`", "audit/Journal.ts", "maximumSiblings = 64"],

@@ -197,7 +197,7 @@ export class Writer {
       (this.#latest - now > clockTolerance
         ? hindered(
             "clock_behind",
-            `The clock says ${timeText(now)}, and the log at ${this.#path} has a record of ${timeText(this.#latest)}; no call is let through. Set the clock right; if the record's time was wrong, give this process another audit path.`
+            `The clock says ${timeText(now)}, and the log at ${this.#path} has a record of ${timeText(this.#latest)}; no call is let through. Set the clock right; if it is right now, a restart does not help: calls are let through once it has passed that time. Sooner with another audit path, or once this process was stopped and that folder moved away, to be kept as evidence.`
           )
         : undefined)
     )

@@ -386,7 +386,7 @@ const clockSetBack = (by: number, isKnown: boolean): EnforcementUnavailable =>
     stage: "identity",
     reason: "clock_set_back",
     ...(!isKnown && { unverified: {} }),
-    message: `The clock of this machine was set back by ${Math.round(by / 1000)} s, so whether a token has ended cannot be told. Users are let through once the clock has caught up; if it is right now, restart this process.`
+    message: `The clock of this machine was set back by ${Math.round(by / 1000)} s, so whether a token has ended cannot be told. Users are let through once the clock has caught up; if it is right now, restart this process. Where the log took records at the wrong time, every call then waits for that time too (clock_behind), or the log gets another audit path.`
   })
 
 const noIssuer = (): IdentityInvalid =>

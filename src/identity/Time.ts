@@ -24,7 +24,7 @@ export const tolerance = 30_000
 
 /**
  * Gives the time that counts, or fails with by how many ms the wall clock was set back: the end of a token cannot be told
- * until the clock has caught up (or after a restart).
+ * until the clock has caught up (or after a restart, which knows of no earlier time).
  *
  * A wall clock that was set forward, as after a sleep of the machine, ends tokens sooner and never later, so it counts at once.
  * The steady clock may have stood still meanwhile (Linux stops CLOCK_MONOTONIC in a suspended machine), so from then on it

@@ -76,10 +76,36 @@ it.each([
     const error = await Promise.resolve(call()).catch((e: unknown) => e)
     expect(error).toBeInstanceOf(EnforcementUnavailableError)
     expect(String(error)).toContain("Set the clock right")
+    expect(String(error)).toMatch(
+      /a restart does not help: .* once it has passed that time.*another audit path, or .* that folder moved away/
+    )
   }
   expect(provider.hits).toHaveLength(0)
   const records = await workspace.records()
   expect(records.filter(({ kind }) => kind === "refused").length).toBeGreaterThanOrEqual(2)
+})
+
+it("was ahead while the log was written: another audit path and a folder that was moved away let calls through, a restart does not", async () => {
+  const path = Path.join(home, "audit")
+  const keys = await Effect.runPromise(
+    Effect.provide(Effect.flatMap(Keys, Effect.succeed), Keys.layerDirectory(Path.join(home, "keys")))
+  )
+  if (!("sign" in keys.log)) throw new Error("a key of the home signs at once")
+  const earlier = journalAt(() => Date.now() + 3_600_000, keys.log)
+  await new Promise((resolve) => earlier.whenDurable(resolve))
+  await earlier.close()
+  const ask = async (audit?: { readonly path: string }) => {
+    await using workspace = new Workspace({ home, ...(audit && { audit }) })
+    await using client = clientOf(workspace)
+    return client.chat.completions.create({ model: "gpt-4", messages: [] }).then(
+      () => "answered",
+      (error: unknown) => (error instanceof EnforcementUnavailableError ? error.reason : error)
+    )
+  }
+  expect([await ask(), await ask()]).toEqual(["clock_behind", "clock_behind"])
+  expect(await ask({ path: Path.join(home, "other") })).toBe("answered")
+  Fs.renameSync(path, `${path}.evidence`)
+  expect(await ask()).toBe("answered")
 })
 
 it("is faked by a test: calls go on, and the log keeps the real time", async () => {
