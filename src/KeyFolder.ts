@@ -60,7 +60,7 @@ export const openMounted = (directory: string, given: GivenKeys): Opened => {
 export const openWith = (directory: string | undefined, given: GivenKeys): Opened => {
   if (directory === undefined) {
     const { agent = newKey(), log = newKey(), salt = Uint8Array.from(Crypto.randomBytes(32)) } = given
-    return checked("this process", { agent, log, nextLog: undefined, salt, ended: [] })
+    return checked("this process", { agent, log, nextLog: undefined, salt, ended: [] }, given)
   }
   makeFolders(directory)
   requireFolder(directory)
@@ -96,15 +96,28 @@ const gathered = (directory: string, given: GivenKeys, ended: ReadonlyArray<KeyE
   const next = at(directory, "log", ".next")
   const nextText = given.log === undefined ? textOf(next) : undefined
   const nextLog = nextText === undefined ? undefined : privateKey(next, nextText)
-  return checked(directory, { agent, log, nextLog, salt, ended })
+  return checked(directory, { agent, log, nextLog, salt, ended }, given)
+}
+
+/** Where the agent key, the log key and its next one came from: an option, or a file of the folder. */
+const sources = (place: string, hasNext: boolean, given: GivenKeys): ReadonlyArray<string> => [
+  given.agent === undefined ? at(place, "agent") : "keys.agent (SECURE_OPENAI_AGENT_JWK)",
+  given.log === undefined ? at(place, "log") : "keys.log (SECURE_OPENAI_LOG_JWK)",
+  ...(hasNext ? [at(place, "log", ".next")] : [])
+]
+
+/** The sources of the first key that is there twice. */
+const twice = (names: ReadonlyArray<string>, parts: ReadonlyArray<string>): string => {
+  const second = parts.findIndex((part, index) => parts.indexOf(part) < index)
+  return [parts.indexOf(parts[second] ?? ""), second].map((index) => names[index]).join(" and ")
 }
 
 /** The keys, where each has one purpose and none has ended. */
-const checked = (place: string, { agent, ended, log, nextLog, salt }: Opened): Opened => {
+const checked = (place: string, { agent, ended, log, nextLog, salt }: Opened, given: GivenKeys): Opened => {
   const parts = [agent, log, ...(nextLog === undefined ? [] : [nextLog])].map(publicPart)
   if (new Set(parts).size < parts.length)
     throw new Configuration({
-      message: `Two keys of ${place} are one. A key has one purpose: put another in the place of one of them.`
+      message: `${twice(sources(place, parts.length > 2, given), parts)} are one key. A key has one purpose: put another in the place of one of them.`
     })
   const current = { agent: thumbprint(publicPart(agent)), log: thumbprint(publicPart(log)), salt: saltId(salt) }
   const back = ended.find(({ kid, use }) => kid === current[use])

@@ -271,7 +271,11 @@ describe("keys that are given by their values", () => {
     ["a key of another kind", { agent: JSON.stringify({ ...agent, crv: "X25519" }) }, /is not the JSON/],
     ["the public part of another", { agent: JSON.stringify({ ...agent, x: log.x }) }, /public part \(x\) that is not/],
     ["a short salt", { salt: "AAAA" }, /keys.salt .*32 bytes/],
-    ["one key for two purposes", { agent: JSON.stringify(agent), log: JSON.stringify(agent) }, /one purpose/]
+    [
+      "one key for two purposes",
+      { agent: JSON.stringify(agent), log: JSON.stringify(agent) },
+      /^keys\.agent \(SECURE_OPENAI_AGENT_JWK\) and keys\.log \(SECURE_OPENAI_LOG_JWK\) are one key\. A key has one purpose/
+    ]
   ])("are refused: %s, and no message holds them", async (_, options, message) => {
     const error = await Effect.runPromise(Effect.flip(keys(options)))
     assert.match(error.message, message)

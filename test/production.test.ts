@@ -167,7 +167,7 @@ describe("sizes", () => {
       },
       "a refusal by policy": () => alice.embeddings.create({ model: "e", input: "a" }).catch(() => {}),
       "a request that passes through (`models.list`)": () => service.client.models.list(),
-      "all refusals of a second, of tokens that nobody signed (2,500 at most)": async () => {
+      "all refusals of a second, of tokens that nobody signed (2,500 bytes at most)": async () => {
         await service.client.asUser("no token").catch(() => {})
         await service.client.flush()
       }

@@ -389,7 +389,7 @@ const Constraints = Schema.StructWithRest(
       Schema.Record(Schema.String, AttestationMetadata).annotate({
         title: "How attestations are obtained",
         description: 'By key, who approves. Example: {"second_signature": {"approval_criteria": "role:treasurer"}}.',
-        expected: `metadata by key, such as {"second_signature": {"approval_criteria": "role:treasurer"}}`
+        expected: `metadata by key, such as {"second_signature": {"approval_criteria": "role:treasurer"}} (a list of the attestations that are needed belongs at the top of the document)`
       })
     ),
     output: optional(

@@ -77,6 +77,11 @@ describe("a policy", () => {
       { policy_id: "x", attestations: [{ key: "k", resource: ["**"] }] },
       /attestations\[0\]: unknown key "resource"; .*"?resources"?/
     ],
+    [
+      "attestations that are needed, in the place of how they are obtained",
+      { policy_id: "x", constraints: { attestations: ["k"] } },
+      /constraints\.attestations: expected metadata by key, .*a list .* belongs at the top of the document/
+    ],
     ["an attestation without a key", { policy_id: "x", attestations: [{ resources: ["**"] }] }, /key: missing key/],
     [
       "an attestation of no resource",
