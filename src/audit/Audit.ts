@@ -206,6 +206,7 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         )
       )
     })
+    let wasFull = false
     space.look()
 
     let tending: NodeJS.Timeout | undefined
@@ -417,7 +418,11 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       status: Effect.sync(() => {
         const status = journal.status()
         if (status.refusal !== undefined) tend()
-        space.look()
+        // The figure of before a write found the disk full does not stand beside that.
+        const isFull = status.refusal?.reason === "disk_full"
+        if (isFull && !wasFull) space.lookAnew()
+        else space.look()
+        wasFull = isFull
         return space.known === undefined ? status : { ...status, disk: space.known }
       }),
       abandon: (call) => Effect.sync(() => void open.get(call)?.end({ result: "abandoned" })),

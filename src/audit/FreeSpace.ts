@@ -33,6 +33,9 @@ export class SpaceWatch {
   readonly #elapsed: () => number
   #asked = -Infinity
   #isAsking = false
+  #wasLow = false
+  /** Counts what was forgotten: an answer to a question from before is of no use. */
+  #round = 0
   #known: FreeSpace | undefined
 
   /** `becameLow` is called once an episode; `time` is that of a steady clock, in ms. */
@@ -55,17 +58,29 @@ export class SpaceWatch {
     if (space === undefined || this.#isAsking || at - this.#asked < askedEvery) return
     this.#asked = at
     this.#isAsking = true
+    const round = this.#round
     space(this.#path, (_error, found) => {
+      if (round !== this.#round) return
       this.#isAsking = false
       // Why it cannot tell, the next write says.
       if (found !== undefined) this.#take(found)
     })
   }
 
+  /** Asks at once, and forgets what was told before: a write has just found the disk full. */
+  lookAnew(): void {
+    this.#known = undefined
+    this.#isAsking = false
+    this.#asked = -Infinity
+    this.#round++
+    this.look()
+  }
+
   #take({ free, total }: Space): void {
-    const wasLow = this.#known?.low === true
+    const wasLow = this.#wasLow
     const low = free < lowBelow(total) * (wasLow ? isOverAt : 1)
     this.#known = { free, total, low }
+    this.#wasLow = low
     if (low && !wasLow) this.#becameLow({ free, total })
   }
 }

@@ -86,4 +86,26 @@ describe("the file system is asked", () => {
     watch.look()
     expect(asked()).toBe(3)
   })
+
+  it("at once where a write has found the disk full: neither what was told before nor a late answer stays", () => {
+    const held: Array<() => void> = []
+    let free = 900 * mebibyte
+    const { asked, warned, watch } = watchOf(() => ({ free, total: 1_000_000 * mebibyte }), held)
+    watch.look()
+    held.pop()?.()
+    expect(watch.known).toMatchObject({ free })
+    time += 1000
+    watch.look()
+    const late = held.pop()
+    free = 0
+    watch.lookAnew()
+    expect([watch.known, asked()]).toEqual([undefined, 3])
+    late?.()
+    expect(watch.known).toBeUndefined()
+    held.pop()?.()
+    expect(watch.known).toMatchObject({ free: 0, low: true })
+    watch.lookAnew()
+    held.pop()?.()
+    expect(warned).toEqual([0])
+  })
 })

@@ -491,6 +491,25 @@ describe("health()", () => {
     expect(health.disk!.total).toBeGreaterThan(health.disk!.free)
   })
 
+  it("shows no free space of before a write found the disk full", async () => {
+    const disk = new FaultyDisk()
+    const workspace = workspaceOn(disk)
+    const client = clientOf(workspace)
+    await ask(client)
+    await until(async () => (await workspace.health()).disk !== undefined)
+    disk.room = { ...disk.room, free: 0 }
+    disk.before = (operation) => {
+      if (/^(write|sync|rename|create|truncate)/.test(disk.asked[operation] ?? ""))
+        throw Object.assign(new Error("ENOSPC: made by the test"), { code: "ENOSPC" })
+    }
+    await refusalOf(ask(client))
+    const health = await workspace.health()
+    expect(health.problems).toMatchObject([{ reason: "disk_full" }])
+    expect(health.disk?.free ?? 0).toBe(0)
+    await until(async () => (await workspace.health()).disk?.low === true)
+    disk.before = () => {}
+  })
+
   it("of a log in memory tells no disk, and writes nothing", async () => {
     const workspace = opens(new Workspace({ audit: "memory" }))
     const first = await workspace.health()
