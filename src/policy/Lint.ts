@@ -66,6 +66,7 @@ export type LintCode =
   | "unknown_model"
   | "looser_than_parent"
   | "case_differs"
+  | "operation_misspelt"
   | "rate_limit_per_process"
 
 /** The models that are known by name, for advice on lists of models; `asOf` is the day of that knowledge (`2026-11-17`). */
@@ -120,7 +121,13 @@ const resourcePatternsOf = (resource: string): ((pattern: string) => boolean) =>
 }
 
 /** What a pattern says that does not match, though it was to. */
-const misses: ReadonlySet<LintCode> = new Set(["matches_nothing", "case_differs", "unknown_resource_type", "llm_name"])
+const misses: ReadonlySet<LintCode> = new Set([
+  "matches_nothing",
+  "case_differs",
+  "unknown_resource_type",
+  "llm_name",
+  "operation_misspelt"
+])
 
 /** Whether a warning is of something that a resource has: constraints of other resources are not. */
 const concerns =
@@ -1334,6 +1341,38 @@ const spelling: Check = function* (entry, survey) {
   }
 }
 
+/** Names of tools that are a slip away from an operation's. A tool may have any name, so these are notes. */
+const misspeltOperations: Check = function* ({ denied, keys, resources }) {
+  const placed = [
+    ...resources.map((pattern, index) => ({ pattern, path: ["resources", index] })),
+    ...denied.map((pattern, index) => ({ pattern, path: ["denied_resources", index] })),
+    ...keys
+  ]
+  for (const { path, pattern } of placed)
+    for (const named of namesOf(pattern)) {
+      const meant = named.kind === "name" ? nearOperation(named.name.toLowerCase()) : undefined
+      if (meant === undefined) continue
+      yield {
+        severity: "note",
+        code: "operation_misspelt",
+        path,
+        message: `${quoted(pattern)} names a tool ${quoted(named.name)}, and the operation of the API is ${quoted(meant)}`,
+        hint: `did you mean ${quoted(respelled(pattern, named, meant))}?`
+      }
+    }
+}
+
+/** The operation that a name is one letter away from, or two neighbours that changed places; undefined for its own name. */
+const nearOperation = (name: string): string | undefined =>
+  isOperation(name)
+    ? undefined
+    : Object.keys(operations).find((operation) => {
+        const distance = editDistance(name, operation)
+        return distance <= 1 || (distance === 2 && sortedLetters(name) === sortedLetters(operation))
+      })
+
+const sortedLetters = (text: string): string => [...text].sort().join("")
+
 /** A pattern with a name in it spelled otherwise. */
 const respelled = (pattern: string, { kind, name }: Named, as: string): string => {
   const at = kind === "app" ? pattern.indexOf(":") + 1 : pattern.length - name.length
@@ -1380,6 +1419,7 @@ const makeRateLimits = (): Check => {
 const checks: ReadonlyArray<Check> = [
   id,
   spelling,
+  misspeltOperations,
   olderForms,
   patterns,
   bounds,

@@ -637,6 +637,36 @@ const goldenNotes: ReadonlyArray<
     [team({ constraints: { rate_limit: 9 } }), child({ constraints: { rate_limit: 5 } })],
     ["team:T constraints.rate_limit"],
     [team({ denied_resources: ["*x*"] })]
+  ],
+  [
+    "operation_misspelt",
+    [
+      user({
+        resources: ["tool:my-app/genrate", "tool:*/embeds", "tool:*/**"],
+        denied_resources: ["tool:*/compelte"],
+        attestations: [{ key: "k", resources: ["tool:*/generat"] }],
+        ...specs({ amount: { max: 5 } }, "tool:my-app/genrate")
+      })
+    ],
+    [
+      "user:a resources[0]",
+      "user:a resources[1]",
+      "user:a denied_resources[0]",
+      `user:a constraints.parameters["tool:my-app/genrate"]`,
+      "user:a attestations[0].resources[0]"
+    ],
+    [
+      user({
+        resources: [
+          "tool:*/generate",
+          "tool:*/regenerate",
+          "tool:*/compute",
+          "tool:*/gen*",
+          "api:*/embed2",
+          "tool:genrate/x"
+        ]
+      })
+    ]
   ]
 ]
 
@@ -711,6 +741,16 @@ describe("advice about a request", () => {
     assert.deepStrictEqual(about("tool:a/embed", "user:a"), ["user:a case_differs", "user:a unknown_parameter"])
   })
 
+  it("asks about an operation that is misspelt, also where a request is of the right one", () => {
+    const set = Result.getOrThrow(diagnose([user(specs({ amount: { max: 5 } }, "tool:my-app/genrate"))]))
+    const [note] = lint(set, now, { about: { ids: ["user:a"], resource: "tool:my-app/generate" } })
+    assert.deepInclude(note, {
+      severity: "note",
+      code: "operation_misspelt",
+      hint: 'did you mean "tool:my-app/generate"?'
+    })
+  })
+
   it("finds the document that an id differs from in case only", () => {
     const set = Result.getOrThrow(diagnose([team({ resources: ["**"] }), user({ resources: ["**"] })]))
     assert.deepStrictEqual(lookalikes(set, ["user:A", "team:T", "role:x"]), [{ id: "user:A", document: "user:a" }])
@@ -760,7 +800,8 @@ describe("lint", () => {
       unknown_model: true,
       looser_than_parent: true,
       case_differs: true,
-      rate_limit_per_process: true
+      rate_limit_per_process: true,
+      operation_misspelt: true
     }
     assert.sameMembers([...new Set([...golden, ...goldenNotes].map(([code]) => code))], Object.keys(codes))
   })
