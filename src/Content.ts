@@ -17,6 +17,7 @@ export class Content {
   readonly text: string
   #bytes: Buffer | undefined
   #digest: Buffer | undefined
+  #mayBeInexact: boolean | undefined
   #inexact: ReadonlyMap<string, string> | undefined
   #inexactMembers: ReadonlyMap<string, string> | undefined
 
@@ -49,13 +50,17 @@ export class Content {
 
   /** Of JSON: its numbers that readers take for different ones, by their paths, as they are written. */
   get inexact(): ReadonlyMap<string, string> {
-    return (this.#inexact ??= longNumber.test(this.text) ? inexactNumbers(this.bytes) : none)
+    return (this.#inexact ??= this.#hasLongNumber ? inexactNumbers(this.bytes) : none)
   }
 
   /** The one at a path, if it is one. What is asked of members of the whole does not look inside of them. */
   inexactAt(path: string): string | undefined {
     if (/[.[]/u.test(path)) return this.inexact.get(path)
-    return (this.#inexactMembers ??= longNumber.test(this.text) ? inexactMembers(this.bytes) : none).get(path)
+    return (this.#inexactMembers ??= this.#hasLongNumber ? inexactMembers(this.bytes) : none).get(path)
+  }
+
+  get #hasLongNumber(): boolean {
+    return (this.#mayBeInexact ??= longNumber.test(this.text))
   }
 
   /** True where what is made of the text would hold up the event loop. */

@@ -727,33 +727,27 @@ export class GrowingItems {
 }
 
 /** True for a chunk of text alone, as most are: none of its members holds anything, or has a name that a call's has. */
-const isTextChunk = (chunk: Fields): boolean => {
-  for (const name in chunk) {
-    const value = chunk[name]
-    if (name !== "choices") {
-      if (!isBare(value) || !chunkMembers.has(name)) return false
-      continue
-    }
-    if (!Array.isArray(value)) return false
-    for (const choice of value) if (!isFields(choice) || !isTextChoice(choice)) return false
+const isTextChunk = (chunk: unknown): boolean =>
+  hasOnly(chunk, chunkMembers, "choices", (choices) => Array.isArray(choices) && choices.every(isTextChoice))
+
+const isTextChoice = (choice: unknown): boolean =>
+  hasOnly(choice, choiceMembers, "delta", (delta) => hasOnly(delta, deltaMembers))
+
+/** True for an object of these members alone, none of which holds anything but `inner`, which is judged by itself. */
+const hasOnly = (
+  value: unknown,
+  names: ReadonlySet<string>,
+  inner?: string,
+  isInner: (member: unknown) => boolean = () => false
+): boolean => {
+  if (!isFields(value)) return false
+  for (const name in value) {
+    const member = value[name]
+    if (name === inner ? !isInner(member) : !names.has(name) || (typeof member === "object" && member !== null))
+      return false
   }
   return true
 }
-
-const isTextChoice = (choice: Fields): boolean => {
-  for (const name in choice) {
-    const value = choice[name]
-    if (name !== "delta") {
-      if (!isBare(value) || !choiceMembers.has(name)) return false
-      continue
-    }
-    if (!isFields(value)) return false
-    for (const member in value) if (!isBare(value[member]) || !deltaMembers.has(member)) return false
-  }
-  return true
-}
-
-const isBare = (value: unknown): boolean => typeof value !== "object" || value === null
 
 const chunkMembers: ReadonlySet<string> = new Set(
   "id object created model system_fingerprint service_tier obfuscation usage".split(" ")

@@ -18,7 +18,8 @@ import * as Command from "effect/cli/Command"
 import { CheckFailed } from "./Ending.ts"
 import { presenter, reported, root } from "./Root.ts"
 
-const platform = NodeChildProcessSpawner.layer.pipe(
+/** What the command needs of Node: files, paths, processes, and the streams of this process. */
+export const platform = NodeChildProcessSpawner.layer.pipe(
   Layer.provideMerge(
     Layer.mergeAll(
       NodeFileSystem.layer,

@@ -142,11 +142,12 @@ const pickModel = (
     return serves ? taken(name) : undefined
   }
   const own = Object.hasOwn(downgrade, from) ? downgrade[from] : downgrade["*"]
-  if (own !== undefined && literals.includes(own)) {
-    const picked = served(own)
+  const order = asked === undefined ? literals : inOrder(literals, asked, find)
+  for (const name of own !== undefined && literals.includes(own) ? [own, ...order] : order) {
+    const picked = served(name)
     if (picked !== undefined) return picked
   }
-  return first(asked === undefined ? literals : inOrder(literals, asked, find), served)
+  return undefined
 }
 
 /** Of these models those that may take another's place, the best first. */
@@ -160,14 +161,6 @@ const inOrder = (names: ReadonlyArray<string>, asked: Model, find: Known["find"]
     })
     .sort((a, b) => b.rank - a.rank || b.sibling - a.sibling)
     .map(({ name }) => name)
-
-const first = <A, B>(many: ReadonlyArray<A>, look: (one: A) => B | undefined): B | undefined => {
-  for (const one of many) {
-    const found = look(one)
-    if (found !== undefined) return found
-  }
-  return undefined
-}
 
 const textOf = ({ code, path, policy }: Violation): string => JSON.stringify([code, path, policy])
 

@@ -3,18 +3,11 @@
  * ends stands for its exit code.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import * as NodeChildProcessSpawner from "@effect/platform-node-shared/NodeChildProcessSpawner"
-import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
-import * as NodePath from "@effect/platform-node-shared/NodePath"
-import * as NodeStdio from "@effect/platform-node-shared/NodeStdio"
-import * as NodeTerminal from "@effect/platform-node-shared/NodeTerminal"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
-import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -25,24 +18,13 @@ import { checkProof } from "../../src/audit/Proof.ts"
 import { byTime, type Line } from "../../src/audit/Reader.ts"
 import { CannotRun, CheckFailed } from "../../src/cli/Ending.ts"
 import { StandardInput } from "../../src/cli/Input.ts"
-import { presenter, reported, root } from "../../src/cli/Root.ts"
+import { platform } from "../../src/cli/Program.ts"
+import { reported, root } from "../../src/cli/Root.ts"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
 import { unseen } from "../../src/Text.ts"
 import { key, makeCalls, openJournal, temporaryFolder } from "../audit/logs.ts"
 import { startProvider } from "../e2e/Provider.ts"
-
-const platform = NodeChildProcessSpawner.layer.pipe(
-  Layer.provideMerge(
-    Layer.mergeAll(
-      NodeFileSystem.layer,
-      NodePath.layer,
-      NodeTerminal.layer,
-      NodeStdio.layer,
-      CliOutput.layerPresenter(presenter)
-    )
-  )
-)
 
 const begin = (command: "audit" | "policy", args: ReadonlyArray<string>, input = "") => {
   const out: Array<string> = []

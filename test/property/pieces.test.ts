@@ -3,19 +3,10 @@
  * judged as one, and comes out in the provider's order.
  */
 import { assert, describe, it } from "@effect/vitest"
-import type { OutputRules } from "../../src/Call.ts"
 import { OutputJudge } from "../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../src/invocation/output/StreamGate.ts"
 import { Random } from "../policy/random.ts"
-import { type Json, recorded, request } from "./recordedAnswers.ts"
-
-const denied = "Project Heron"
-const source = { policy: "app:lab", rule: "denied" }
-const rules: OutputRules = {
-  denied: [{ ...source, sought: denied, holdBack: denied.length - 1 }],
-  maxCharacters: undefined,
-  onResponse: { ...source, does: "deny" }
-}
+import { denied, type Json, recorded, request, rules } from "./recordedAnswers.ts"
 
 const isJson = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
 

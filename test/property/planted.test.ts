@@ -4,19 +4,11 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { StreamedToolCalls, toolCallsOf } from "../../src/answer/ToolCalls.ts"
-import type { OutputRules } from "../../src/Call.ts"
 import { judgeAnswer } from "../../src/invocation/output/AnswerGate.ts"
 import { OutputJudge } from "../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../src/invocation/output/StreamGate.ts"
-import { type Json, recorded, request } from "./recordedAnswers.ts"
+import { denied, type Json, recorded, request, rules } from "./recordedAnswers.ts"
 
-const denied = "Project Heron"
-const source = { policy: "app:lab", rule: "denied" }
-const rules: OutputRules = {
-  denied: [{ ...source, sought: denied, holdBack: denied.length - 1 }],
-  maxCharacters: undefined,
-  onResponse: { ...source, does: "deny" }
-}
 const judge = (): OutputJudge =>
   new OutputJudge(rules, {
     models: ["gpt-4o"],

@@ -2,6 +2,8 @@
  * Answers as the API sends them, with every member that it has: chat completions, text completions and responses, whole and as
  * chunks or events. The texts are of our own.
  */
+import type { OutputRules } from "../../src/Call.ts"
+
 export type Json = Record<string, unknown>
 
 /** The request that all of them answer: responses repeat parts of it. */
@@ -353,6 +355,15 @@ const events: ReadonlyArray<Json> = (() => {
   tell("completed", { response: responseOf(items.slice(0, 3), "completed", { usage: responseUsage }) })
   return all
 })()
+
+/** A text that no answer may hold, and the rules that say so. */
+export const denied = "Project Heron"
+const source = { policy: "app:lab", rule: "denied" }
+export const rules: OutputRules = {
+  denied: [{ ...source, sought: denied, holdBack: denied.length - 1 }],
+  maxCharacters: undefined,
+  onResponse: { ...source, does: "deny" }
+}
 
 /** An answer of one of the APIs: whole, and as its stream tells one. */
 export interface Recorded {
