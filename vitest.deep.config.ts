@@ -8,7 +8,7 @@ const shards = 2
 
 /** The tests that ask `test/depth.ts`. */
 const inPart = [
-  "test/audit/Proof.test.ts",
+  "test/audit/proof/Proof.test.ts",
   "test/property/policyExhaustive.test.ts",
   "test/property/policyLaws.test.ts",
   "test/verifier/verifier.test.ts"

@@ -4,14 +4,14 @@
  *
  * @since 0.1.0
  */
-import "./NodeVersion.ts"
+import "./base/NodeVersion.ts"
 export {
   AgentClient,
   type AgentClientOptions,
   type InvokeChunk,
   type InvokeOptions,
   type InvokeResult
-} from "./AgentClient.ts"
+} from "./agents/AgentClient.ts"
 export { Audit } from "./audit/Audit.ts"
 export type { ReadRecord } from "./audit/Record.ts"
 export {
@@ -26,10 +26,10 @@ export {
   type Prepared,
   Reply,
   type Signed
-} from "./Call.ts"
-export type { Deployment, Deployments } from "./Deployment.ts"
-export type { Json, JsonObject } from "./CanonicalJson.ts"
-export type { Approval, Decision, Edit, Violation } from "./Decision.ts"
+} from "./call/Call.ts"
+export type { Deployment, Deployments } from "./call/Deployment.ts"
+export type { Json, JsonObject } from "./base/Json.ts"
+export type { Approval, Decision, Edit, Violation } from "./call/Decision.ts"
 export {
   ApprovalPending,
   ApprovalPendingError,
@@ -51,7 +51,7 @@ export {
   ProviderFailed,
   Refusal,
   UnboundError
-} from "./Errors.ts"
+} from "./call/Errors.ts"
 export {
   type BoundSecureOpenAI,
   type PipelineLayer,
@@ -74,26 +74,26 @@ export {
   type Revoked,
   type WithinOptions
 } from "./identity/Identity.ts"
-export type { Health, LogHealth, Problem } from "./Health.ts"
+export type { Health, LogHealth, Problem } from "./workspace/Health.ts"
 export type { CopyStatus } from "./audit/LogStatus.ts"
-export type { FreeSpace } from "./audit/FreeSpace.ts"
+export type { FreeSpace } from "./audit/folder/FreeSpace.ts"
 export { Invocation } from "./invocation/Invocation.ts"
-export type { KeyOptions, Secret } from "./KeyOptions.ts"
-export { type AnyKey, Keys, type RemoteKey, type SigningKey } from "./Keys.ts"
-export type { PublicJwk, ReceiptClaims, Verified } from "./audit/Receipt.ts"
-export { KeyHistory, type KeyState } from "./audit/KeyHistory.ts"
-export { Prompt, type PromptProof, Receipt } from "./Proof.ts"
-export { type RemoteSigner, Signer, type Signers } from "./Signer.ts"
-export { Pipeline, type Sentence, type Stage, type Stages } from "./Pipeline.ts"
+export type { KeyOptions, Secret } from "./keys/KeyOptions.ts"
+export { type AnyKey, Keys, type RemoteKey, type SigningKey } from "./keys/Keys.ts"
+export type { PublicJwk, ReceiptClaims, Verified } from "./audit/proof/Receipt.ts"
+export { KeyHistory, type KeyState } from "./audit/proof/KeyHistory.ts"
+export { Prompt, type PromptProof, Receipt } from "./workspace/Proof.ts"
+export { type RemoteSigner, Signer, type Signers } from "./keys/Signer.ts"
+export { Pipeline, type Sentence, type Stage, type Stages } from "./workspace/Pipeline.ts"
 export type { Limits, ParameterLimits } from "./policy/Limits.ts"
 export type { Document as PolicyDocument } from "./policy/Mapl.ts"
 export { Policy, type PolicyMode, type PolicyStatus, type Revision } from "./policy/Policy.ts"
-export type { Principal } from "./Principal.ts"
-export type { PublicKeys, PublishedKey } from "./PublicKeys.ts"
+export type { Principal } from "./call/Principal.ts"
+export type { PublicKeys, PublishedKey } from "./workspace/PublicKeys.ts"
 export { type Catalogue, type CatalogueRow, Models } from "./rewriting/Models.ts"
 export { Rewriting } from "./rewriting/Rewriting.ts"
 export { Directory } from "./signing/Directory.ts"
 export { Replay } from "./signing/Replay.ts"
 export { Signing } from "./signing/Signing.ts"
-export { Workspace, type WorkspaceServices } from "./Workspace.ts"
-export type { AuditPlace, WorkspaceOptions } from "./WorkspaceOptions.ts"
+export { Workspace, type WorkspaceServices } from "./workspace/Workspace.ts"
+export type { AuditPlace, WorkspaceOptions } from "./workspace/WorkspaceOptions.ts"

@@ -1,6 +1,6 @@
 /**
  * The parameters of the protected operations as the installed SDK's types have them, walked by the TypeScript compiler. Run it to
- * write them to `src/openai-parameters.json`, and which operation has which to `src/openai-operations.json`:
+ * write them to `src/call/openai-parameters.json`, and which operation has which to `src/call/openai-operations.json`:
  * `node test/openaiParameters.ts`.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"

@@ -12,8 +12,8 @@ import {
   IdentityError,
   PolicyDeniedError,
   PolicyRateLimitError
-} from "../Errors.ts"
-import { otherCopy } from "../Shared.ts"
+} from "../call/Errors.ts"
+import { otherCopy } from "../base/Shared.ts"
 
 /** What a secure client refuses with. */
 export type Refused = PolicyDeniedError | PolicyRateLimitError | IdentityError | EnforcementUnavailableError

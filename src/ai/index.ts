@@ -6,7 +6,7 @@
  *
  * @since 0.2.0
  */
-import "../NodeVersion.ts"
+import "../base/NodeVersion.ts"
 export { refusalOf, type Refused } from "./Failure.ts"
 export { layerEmbedding } from "./Embedding.ts"
 export { type ChatParams, layer, make, Params } from "./Model.ts"

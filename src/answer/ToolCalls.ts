@@ -9,7 +9,8 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
+import { parseStrictObject } from "../base/CanonicalJson.ts"
+import type { JsonObject } from "../base/Json.ts"
 import { choicesOf, type Fields, indexKey, isFields, itemsOf, memberOf, textOf } from "./Fields.ts"
 
 /** A tool that a model asked for. */

@@ -6,7 +6,7 @@
  */
 import * as Redacted from "effect/Redacted"
 import * as Crypto from "node:crypto"
-import { type Content, spell } from "../Content.ts"
+import { type Content, spell } from "../base/Content.ts"
 
 /** SHA-256 (FIPS 180-4) of bytes, or of a text's UTF-8, 32 bytes. */
 export const sha256 = (data: string | Uint8Array): Uint8Array =>

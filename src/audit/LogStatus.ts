@@ -4,8 +4,8 @@
  *
  * @since 0.2.0
  */
-import type { EnforcementUnavailable } from "../Errors.ts"
-import type { FreeSpace } from "./FreeSpace.ts"
+import type { EnforcementUnavailable } from "../call/Errors.ts"
+import type { FreeSpace } from "./folder/FreeSpace.ts"
 
 /** How a log stands. */
 export interface LogStatus {

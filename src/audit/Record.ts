@@ -6,7 +6,7 @@
  */
 import * as Result from "effect/Result"
 import type { Usage } from "../answer/Usage.ts"
-import { canonicalize } from "../CanonicalJson.ts"
+import { canonicalize } from "../base/CanonicalJson.ts"
 
 // Whatever somebody puts in their place later: the log stays what it is.
 const { parse, stringify } = JSON

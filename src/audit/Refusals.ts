@@ -5,7 +5,7 @@
  *
  * @since 0.2.0
  */
-import { now as present } from "../EventLoop.ts"
+import { now as present } from "../base/EventLoop.ts"
 import type { Body, Kinds, RecordClaimed } from "./Record.ts"
 
 /** A refusal to count: why, and what the token says of itself, which nobody signed. */

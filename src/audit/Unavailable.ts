@@ -3,8 +3,8 @@
  *
  * @since 0.2.0
  */
-import { EnforcementUnavailable, type UnavailableReason } from "../Errors.ts"
-import { errorCode } from "../Files.ts"
+import { EnforcementUnavailable, type UnavailableReason } from "../call/Errors.ts"
+import { errorCode } from "../base/Files.ts"
 
 /** The refusal of every call that the log would have to take in. */
 export const unavailable = (message: string, cause?: unknown): EnforcementUnavailable =>

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Flag from "effect/cli/Flag"
 import * as Fs from "node:fs"
-import { parseVerifierKey, parseVerifierKeys, type VerifierKey } from "../audit/Checkpoint.ts"
+import { parseVerifierKey, parseVerifierKeys, type VerifierKey } from "../audit/proof/Checkpoint.ts"
 import { CannotRun } from "./Ending.ts"
 
 /** The flag. */

@@ -8,7 +8,7 @@ import * as Console from "effect/Console"
 import type * as Effect from "effect/Effect"
 import process from "node:process"
 import { styleText } from "node:util"
-import { visibleLines } from "../Text.ts"
+import { visibleLines } from "../base/Text.ts"
 
 /** Prints lines for people. On a terminal, the colours that `styleText` made stay. */
 export const print = (text: string): Effect.Effect<void> =>

@@ -3,10 +3,10 @@
  *
  * @since 0.1.0
  */
-import type { Line } from "../audit/Reader.ts"
+import type { Line } from "../audit/folder/Reader.ts"
 import type { ReadRecord } from "../audit/Record.ts"
-import type { Problem, Report } from "../audit/Verify.ts"
-import { visible } from "../Text.ts"
+import type { Problem, Report } from "../audit/proof/Verify.ts"
+import { visible } from "../base/Text.ts"
 
 /** `2026-11-23 06:53:19.123Z` */
 export const time = (ms: number): string => {

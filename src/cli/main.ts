@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import "../NodeVersion.ts"
+import "../base/NodeVersion.ts"
 import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
 import { exitCode, run } from "./Program.ts"
 

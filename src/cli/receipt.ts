@@ -9,7 +9,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Fs from "node:fs"
-import { readLines } from "../audit/Reader.ts"
+import { readLines } from "../audit/folder/Reader.ts"
 import {
   namedOrigin,
   type PublicJwk,
@@ -17,13 +17,13 @@ import {
   type Verified,
   verify,
   verifyInLog
-} from "../audit/Receipt.ts"
+} from "../audit/proof/Receipt.ts"
 import type { ReadRecord } from "../audit/Record.ts"
-import { isCompact } from "../Jws.ts"
+import { isCompact } from "../keys/Jws.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
 import { standardInput } from "./Input.ts"
 import { logsOfOrigin, namedLogs, path, reading, withSiblings } from "./LogPath.ts"
-import { visible } from "../Text.ts"
+import { visible } from "../base/Text.ts"
 import { printError, printJson } from "./Output.ts"
 
 /** The command. */

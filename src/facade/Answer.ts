@@ -7,10 +7,10 @@
  */
 import { APIError, type OpenAI } from "openai"
 import { APIPromise } from "openai/api-promise"
-import type { Receipt } from "../Call.ts"
+import type { Receipt } from "../call/Call.ts"
 import { frameOf, isHandedOn, sentinelOf } from "../invocation/ReceivedEvents.ts"
 import { rememberReceipt } from "./Receipts.ts"
-import { bodiless } from "./transport/Head.ts"
+import { bodiless } from "../http/transport/Head.ts"
 
 /** What the SDK knows of a response. */
 export type ResponseProps = Awaited<ConstructorParameters<typeof APIPromise>[1]>

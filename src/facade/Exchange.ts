@@ -16,35 +16,37 @@ import { APIError, APIUserAbortError, type OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
-import { Call, type Committed, type Lineage, type Meta, Reply } from "../Call.ts"
-import { isLarge } from "../Content.ts"
-import { currentLineage } from "../CurrentCall.ts"
-import type { Violation } from "../Decision.ts"
-import { ConfigurationError, EnforcementUnavailableError, PolicyDenied, ProviderFailed, refusal } from "../Errors.ts"
-import { anotherTurn } from "../EventLoop.ts"
+import { Call, type Committed, type Lineage, type Meta, Reply } from "../call/Call.ts"
+import { isLarge } from "../base/Content.ts"
+import { currentLineage } from "../call/CurrentCall.ts"
+import type { Violation } from "../call/Decision.ts"
+import {
+  ConfigurationError,
+  EnforcementUnavailableError,
+  PolicyDenied,
+  ProviderFailed,
+  refusal
+} from "../call/Errors.ts"
+import { anotherTurn } from "../base/EventLoop.ts"
 import * as Admission from "../http/Admission.ts"
-import { newId } from "../Id.ts"
+import { newId } from "../base/Id.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
-import { Life, type Task } from "../Life.ts"
+import { Life, type Task } from "../base/Life.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
-import { classify, type OperationName, type Target, urlOf } from "../Operation.ts"
+import { classify, type OperationName, type Target, urlOf } from "../call/Operation.ts"
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
 import { rememberErrorResponse } from "./ErrorResponses.ts"
 import { foreignOption, mayBeSet } from "./Holder.ts"
-import type { Message } from "../Workspace.ts"
+import type { BuiltRequest, RequestOptions } from "./Options.ts"
+import type { Message } from "../workspace/Workspace.ts"
 import { rememberAsked } from "./Asked.ts"
 import { refuseHere, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
-import { followHome, isRedirect } from "./transport/Redirect.ts"
-import { leanTransport } from "./transport/Transport.ts"
+import { followHome, isRedirect } from "../http/transport/Redirect.ts"
+import { leanTransport } from "../http/transport/Transport.ts"
 import { makeTokens } from "./Tokens.ts"
 import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
 import { noApiKey, seal, type Sealed, unseal } from "./Upstream.ts"
-
-/** Options of one request, as the SDK's `request()` takes them. */
-export type RequestOptions = Awaited<Parameters<OpenAI["request"]>[0]>
-/** What the SDK's `buildRequest()` makes of them. */
-export type BuiltRequest = Awaited<ReturnType<OpenAI["buildRequest"]>>
 
 /** A call that arrived from another agent: in whose name, with which envelope. */
 export type Inbound = Pick<Message, "credentials" | "intents" | "invocation" | "chain" | "behalf" | "parent" | "life">

@@ -6,11 +6,11 @@
  * @since 0.2.0
  */
 import type { ClientOptions, OpenAI } from "openai"
-import { ConfigurationError } from "../Errors.ts"
+import { ConfigurationError } from "../call/Errors.ts"
 import type { Fault } from "../http/Admission.ts"
 import { isOpen } from "../http/RequestHeaders.ts"
 import type { Door } from "./Door.ts"
-import type { RequestOptions } from "./Exchange.ts"
+import type { RequestOptions } from "./Options.ts"
 import { entriesOf, type HeaderEntry } from "./HeaderEntries.ts"
 import { serviceHeaders } from "./Upstream.ts"
 

@@ -6,13 +6,19 @@
 import type * as Layer from "effect/Layer"
 import process from "node:process"
 import { AzureOpenAI, type ClientOptions, OpenAI } from "openai"
-import type { IntentPolicy } from "../Call.ts"
-import type { Deployments } from "../Deployment.ts"
-import { ConfigurationError } from "../Errors.ts"
-import type { Pipeline, Stage } from "../Pipeline.ts"
-import type { Workspace } from "../Workspace.ts"
-import type { WorkspaceOptions } from "../WorkspaceOptions.ts"
-import { unknownOption } from "../UnknownOption.ts"
+import type { IntentPolicy } from "../call/Call.ts"
+import type { Deployments } from "../call/Deployment.ts"
+import { ConfigurationError } from "../call/Errors.ts"
+import type { Pipeline, Stage } from "../workspace/Pipeline.ts"
+import type { Workspace } from "../workspace/Workspace.ts"
+import type { WorkspaceOptions } from "../workspace/WorkspaceOptions.ts"
+import { unknownOption } from "../call/UnknownOption.ts"
+
+/** Options of one request, as the SDK's `request()` takes them. */
+export type RequestOptions = Awaited<Parameters<OpenAI["request"]>[0]>
+
+/** What the SDK's `buildRequest()` makes of them. */
+export type BuiltRequest = Awaited<ReturnType<OpenAI["buildRequest"]>>
 
 /** What a secure client takes besides the SDK's own options. */
 export interface SecureOptions {

@@ -5,8 +5,8 @@
  * @since 0.2.0
  */
 import process from "node:process"
-import { Workspace } from "../Workspace.ts"
-import type { WorkspaceOptions } from "../WorkspaceOptions.ts"
+import { Workspace } from "../workspace/Workspace.ts"
+import type { WorkspaceOptions } from "../workspace/WorkspaceOptions.ts"
 
 /** A workspace that others may use too; it closes when the last of them has let it go. */
 export interface OwnWorkspace {

@@ -4,8 +4,8 @@
  *
  * @since 0.1.0
  */
-import type { Receipt } from "../Call.ts"
-import { shared } from "../Shared.ts"
+import type { Receipt } from "../call/Call.ts"
+import { shared } from "../base/Shared.ts"
 
 /** How many streams are remembered by id, the latest: each takes some 3 KB. */
 const remembered = 2000

@@ -10,10 +10,10 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { AzureOpenAI, type ClientOptions, OpenAI, PagePromise } from "openai"
 import type { APIPromise } from "openai/api-promise"
-import { AgentClient, type AgentClientOptions, standingOf } from "../AgentClient.ts"
-import { Call, type Credentials, endpointOf, type Receipt } from "../Call.ts"
-import { currentLineage } from "../CurrentCall.ts"
-import type { Decision } from "../Decision.ts"
+import { AgentClient, type AgentClientOptions, standingOf } from "../agents/AgentClient.ts"
+import { Call, type Credentials, endpointOf, type Receipt } from "../call/Call.ts"
+import { currentLineage } from "../call/CurrentCall.ts"
+import type { Decision } from "../call/Decision.ts"
 import {
   BindError,
   ClosedError,
@@ -23,17 +23,17 @@ import {
   refusal,
   toSdkError,
   UnboundError
-} from "../Errors.ts"
-import { scheduler } from "../EventLoop.ts"
-import { type Health, withProblem } from "../Health.ts"
-import { newId } from "../Id.ts"
-import { Life } from "../Life.ts"
+} from "../call/Errors.ts"
+import { scheduler } from "../base/EventLoop.ts"
+import { type Health, withProblem } from "../workspace/Health.ts"
+import { newId } from "../base/Id.ts"
+import { Life } from "../base/Life.ts"
 import { Invocation } from "../invocation/Invocation.ts"
-import { requireName } from "../Name.ts"
-import { endpointFor, familyResource, isOperation, type OperationName, operations } from "../Operation.ts"
-import { Pipeline } from "../Pipeline.ts"
+import { requireName } from "../call/Name.ts"
+import { endpointFor, familyResource, isOperation, type OperationName, operations } from "../call/Operation.ts"
+import { Pipeline } from "../workspace/Pipeline.ts"
 import type { Limits } from "../policy/Limits.ts"
-import { type Service, Workspace, type WorkspaceServices } from "../Workspace.ts"
+import { type Service, Workspace, type WorkspaceServices } from "../workspace/Workspace.ts"
 import { answerPromise, type ResponseProps } from "./Answer.ts"
 import {
   divide,
@@ -42,12 +42,14 @@ import {
   ourOptions,
   requireDrain,
   type SecureOptions,
-  workspaceOptions
+  workspaceOptions,
+  type BuiltRequest,
+  type RequestOptions
 } from "./Options.ts"
 import { doorOf } from "./Door.ts"
 import { entriesOf, headersOf } from "./HeaderEntries.ts"
-import { type BuiltRequest, Exchange, type RequestOptions } from "./Exchange.ts"
-import { defaultFetch } from "./transport/Transport.ts"
+import { Exchange } from "./Exchange.ts"
+import { defaultFetch } from "../http/transport/Transport.ts"
 import { type ByHand, guard, unguarded } from "./Guard.ts"
 import { pin, settled, wantedOf } from "./Holder.ts"
 import { openSession } from "./Opening.ts"
@@ -56,11 +58,11 @@ import { judgeRunners } from "./Runners.ts"
 import { serviceOf } from "./Serving.ts"
 import { holdSeries } from "./Series.ts"
 import { during, rememberSession, refuseHere, requireOpen, type Session } from "./Session.ts"
-import { markCopy, otherCopy } from "../Shared.ts"
+import { markCopy, otherCopy } from "../base/Shared.ts"
 import { requirePrompts, type ToolHandler, type ToolOptions } from "./Tool.ts"
 import { answerToolCall, judgeTools, type ToolCall, type ToolMessage } from "./Tools.ts"
 import { noApiKey, withoutCloudCredentials, withoutCredentials } from "./Upstream.ts"
-import type { JsonObject } from "../CanonicalJson.ts"
+import type { JsonObject } from "../base/Json.ts"
 
 /** What a secure client can do besides the SDK's own. */
 export interface SecureMembers {

@@ -4,8 +4,8 @@
  * @since 0.2.0
  */
 import type { OpenAI } from "openai"
-import { isOperation, urlOf } from "../Operation.ts"
-import type { Message, Service } from "../Workspace.ts"
+import { isOperation, urlOf } from "../call/Operation.ts"
+import type { Message, Service } from "../workspace/Workspace.ts"
 import { inboundOptions } from "./Exchange.ts"
 import type { Session } from "./Session.ts"
 import { runTool } from "./Tools.ts"

@@ -6,14 +6,14 @@
  */
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type { OpenAI } from "openai"
-import type { Credentials, IntentPolicy } from "../Call.ts"
+import type { Credentials, IntentPolicy } from "../call/Call.ts"
 import type { Door } from "./Door.ts"
-import { type PolicyDenied, toSdkError } from "../Errors.ts"
-import { newId } from "../Id.ts"
-import type { Deployments } from "../Deployment.ts"
-import type { Life } from "../Life.ts"
-import type { Pipeline } from "../Pipeline.ts"
-import type { Workspace } from "../Workspace.ts"
+import { type PolicyDenied, toSdkError } from "../call/Errors.ts"
+import { newId } from "../base/Id.ts"
+import type { Deployments } from "../call/Deployment.ts"
+import type { Life } from "../base/Life.ts"
+import type { Pipeline } from "../workspace/Pipeline.ts"
+import type { Workspace } from "../workspace/Workspace.ts"
 import type { RegisteredTool } from "./Tool.ts"
 
 /** The part of a client that is ours; the rest is the SDK's. */

@@ -3,11 +3,11 @@
  *
  * @since 0.1.0
  */
-import type { Call } from "../Call.ts"
-import type { JsonObject } from "../CanonicalJson.ts"
-import { ConfigurationError } from "../Errors.ts"
-import type { Principal } from "../Principal.ts"
-import { unknownOption } from "../UnknownOption.ts"
+import type { Call } from "../call/Call.ts"
+import type { JsonObject } from "../base/Json.ts"
+import { ConfigurationError } from "../call/Errors.ts"
+import type { Principal } from "../call/Principal.ts"
+import { unknownOption } from "../call/UnknownOption.ts"
 
 /** What a tool's handler is told besides its arguments. */
 export interface ToolContext {

@@ -10,13 +10,14 @@ import * as Result from "effect/Result"
 import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
 import { argumentsOf, toolCallOf } from "../answer/ToolCalls.ts"
-import { Call, type CallOptions, type Committed, type Lineage, type Receipt, Reply } from "../Call.ts"
-import { contentOf, edited, type JsonObject, parseStrictObject } from "../CanonicalJson.ts"
-import { Content } from "../Content.ts"
-import { askedInCourse, inCourseOf, stepsInCourseOf } from "../CurrentCall.ts"
-import type { Violation } from "../Decision.ts"
-import { scheduler } from "../EventLoop.ts"
-import type { Life } from "../Life.ts"
+import { Call, type CallOptions, type Committed, type Lineage, type Receipt, Reply } from "../call/Call.ts"
+import { contentOf, edited, parseStrictObject } from "../base/CanonicalJson.ts"
+import type { JsonObject } from "../base/Json.ts"
+import { Content } from "../base/Content.ts"
+import { askedInCourse, inCourseOf, stepsInCourseOf } from "../call/CurrentCall.ts"
+import type { Violation } from "../call/Decision.ts"
+import { scheduler } from "../base/EventLoop.ts"
+import type { Life } from "../base/Life.ts"
 import {
   inWords,
   type PipelineError,
@@ -25,9 +26,9 @@ import {
   ProviderFailed,
   refusal,
   toSdkError
-} from "../Errors.ts"
-import { toolResource } from "../Operation.ts"
-import { Pipeline } from "../Pipeline.ts"
+} from "../call/Errors.ts"
+import { toolResource } from "../call/Operation.ts"
+import { Pipeline } from "../workspace/Pipeline.ts"
 import { askedBy } from "./Asked.ts"
 import { rememberReceipt } from "./Receipts.ts"
 import type { ToolHandler } from "./Tool.ts"

@@ -5,8 +5,9 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { type JsonObject, parseContent } from "../CanonicalJson.ts"
-import { Content } from "../Content.ts"
+import { parseContent } from "../base/CanonicalJson.ts"
+import type { JsonObject } from "../base/Json.ts"
+import { Content } from "../base/Content.ts"
 import {
   classify,
   endpointAt,
@@ -15,8 +16,8 @@ import {
   type Target,
   toolResource,
   withoutSlashes
-} from "../Operation.ts"
-import { foreignQuery, type RequestQuery } from "../Query.ts"
+} from "../call/Operation.ts"
+import { foreignQuery, type RequestQuery } from "../call/Query.ts"
 import { addedTo, foreignIn, type HeaderSettings, isForHost, misread, reroutedBy } from "./RequestHeaders.ts"
 import { type QuerySettings, readQuery } from "./RequestQuery.ts"
 

@@ -4,7 +4,7 @@
  *
  * @since 0.2.0
  */
-import type { RequestQuery } from "../Query.ts"
+import type { RequestQuery } from "../call/Query.ts"
 
 /** Parameters by name, each with its values in order. */
 export type QueryValues = ReadonlyMap<string, ReadonlyArray<string>>

@@ -6,10 +6,10 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { JsonObject } from "../CanonicalJson.ts"
-import { IdentityInvalid } from "../Errors.ts"
-import type { Principal } from "../Principal.ts"
-import { isName, maximumName, namelessness } from "../Name.ts"
+import type { JsonObject } from "../base/Json.ts"
+import { IdentityInvalid } from "../call/Errors.ts"
+import type { Principal } from "../call/Principal.ts"
+import { isName, maximumName, namelessness } from "../call/Name.ts"
 import { Preset, providers } from "./Provider.ts"
 import { type Field, fields, ownerOf, type Place } from "./Within.ts"
 

@@ -5,8 +5,8 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { JsonObject } from "../CanonicalJson.ts"
-import { Configuration } from "../Errors.ts"
+import type { JsonObject } from "../base/Json.ts"
+import { Configuration } from "../call/Errors.ts"
 import * as Claims from "./Claims.ts"
 import { type Algorithm, algorithms } from "./Jwk.ts"
 import * as Jwks from "./Jwks.ts"

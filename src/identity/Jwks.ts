@@ -6,8 +6,8 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { parseExactObject } from "../CanonicalJson.ts"
-import { Configuration, IdentityInvalid } from "../Errors.ts"
+import { parseExactObject } from "../base/CanonicalJson.ts"
+import { Configuration, IdentityInvalid } from "../call/Errors.ts"
 import { type Algorithm, vet, type VettedKey } from "./Jwk.ts"
 
 /**

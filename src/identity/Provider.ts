@@ -5,7 +5,7 @@
  * @since 0.2.0
  */
 import * as Schema from "effect/Schema"
-import type { JsonObject } from "../CanonicalJson.ts"
+import type { JsonObject } from "../base/Json.ts"
 import type { Field } from "./Within.ts"
 
 /** Identity providers whose tokens are known. */

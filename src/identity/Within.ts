@@ -6,7 +6,7 @@
  * @since 0.2.0
  */
 import * as Schema from "effect/Schema"
-import { isName, nameFault } from "../Name.ts"
+import { isName, nameFault } from "../call/Name.ts"
 
 /** The fields that a token gives names for, the widest first. */
 export const fields = ["company", "bu", "team", "user", "roles", "groups"] as const

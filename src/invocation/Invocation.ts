@@ -8,8 +8,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ClientOptions } from "openai"
-import type { Committed, Reply } from "../Call.ts"
-import { Configuration, type PipelineError } from "../Errors.ts"
+import type { Committed, Reply } from "../call/Call.ts"
+import { Configuration, type PipelineError } from "../call/Errors.ts"
 import { sender } from "./OpenAiSender.ts"
 
 /**

@@ -6,9 +6,9 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { APIError, type ClientOptions, OpenAI } from "openai"
-import { type Committed, type Meta, Reply } from "../Call.ts"
-import { EnforcementUnavailable, type PipelineError, ProviderFailed } from "../Errors.ts"
-import { endpointAt, isOperation, operations, withoutSlashes } from "../Operation.ts"
+import { type Committed, type Meta, Reply } from "../call/Call.ts"
+import { EnforcementUnavailable, type PipelineError, ProviderFailed } from "../call/Errors.ts"
+import { endpointAt, isOperation, operations, withoutSlashes } from "../call/Operation.ts"
 import { ChunkStream } from "./Sse.ts"
 
 /** Counts the HTTP requests of one call; travels in its fetch options. */

@@ -3,11 +3,11 @@
  *
  * @since 0.2.0
  */
-import { ambiguousKeys, apiParameters, type Shape, withNamed } from "../ApiParameters.ts"
-import type { Call } from "../Call.ts"
-import type { Violation } from "../Decision.ts"
-import { isOperation } from "../Operation.ts"
-import { foreignQuery } from "../Query.ts"
+import { ambiguousKeys, apiParameters, type Shape, withNamed } from "../call/ApiParameters.ts"
+import type { Call } from "../call/Call.ts"
+import type { Violation } from "../call/Decision.ts"
+import { isOperation } from "../call/Operation.ts"
+import { foreignQuery } from "../call/Query.ts"
 import type { Rules } from "./EffectivePolicy.ts"
 
 /**

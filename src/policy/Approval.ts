@@ -4,9 +4,10 @@
  * @since 0.2.0
  */
 import * as Crypto from "node:crypto"
-import { canonicalize, type JsonObject } from "../CanonicalJson.ts"
-import type { Approval } from "../Decision.ts"
-import { policyId, type Principal } from "../Principal.ts"
+import { canonicalize } from "../base/CanonicalJson.ts"
+import type { JsonObject } from "../base/Json.ts"
+import type { Approval } from "../call/Decision.ts"
+import { policyId, type Principal } from "../call/Principal.ts"
 import type { NeededAttestation } from "./Finding.ts"
 
 /** The approval of one request: of its very params where it serves once, of the resource where it serves longer. */

@@ -6,7 +6,7 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { ViolationCode } from "../Decision.ts"
+import { ViolationCode } from "../call/Decision.ts"
 import { type Fault, faultsOf } from "./Fault.ts"
 import { instant } from "./Mapl.ts"
 

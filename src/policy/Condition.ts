@@ -5,10 +5,10 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import type { JsonObject } from "../CanonicalJson.ts"
-import { isExact } from "../JsonText.ts"
-import { operations } from "../Operation.ts"
-import type { Principal } from "../Principal.ts"
+import type { JsonObject } from "../base/Json.ts"
+import { isExact } from "../base/JsonText.ts"
+import { operations } from "../call/Operation.ts"
+import type { Principal } from "../call/Principal.ts"
 import { inexactIn } from "./Inexact.ts"
 import { parameter as parameterOf, read } from "./Parameter.ts"
 import { valueGlob } from "./Pattern.ts"

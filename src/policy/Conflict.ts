@@ -4,7 +4,8 @@
  *
  * @since 0.2.0
  */
-import { canonicalize, type Json } from "../CanonicalJson.ts"
+import { canonicalize } from "../base/CanonicalJson.ts"
+import type { Json } from "../base/Json.ts"
 import { showValue } from "./Fault.ts"
 import type { Bounds, Spec } from "./Mapl.ts"
 import { globsMeet, isGlob } from "./Pattern.ts"

@@ -9,7 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
-import { lease } from "../Shared.ts"
+import { lease } from "../base/Shared.ts"
 
 /** What was taken, and until when (ms since 1970) it is held against the limit. */
 interface Counter {

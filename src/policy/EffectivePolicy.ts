@@ -6,9 +6,16 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import type { Json } from "../CanonicalJson.ts"
-import type { Violation } from "../Decision.ts"
-import { isOperation, modelChoosers, type Operation, operations, otherNameOf, spelledWithin } from "../Operation.ts"
+import type { Json } from "../base/Json.ts"
+import type { Violation } from "../call/Decision.ts"
+import {
+  isOperation,
+  modelChoosers,
+  type Operation,
+  operations,
+  otherNameOf,
+  spelledWithin
+} from "../call/Operation.ts"
 import { type Constraint, contradiction, fromSpec, meet, valuesMatcher } from "./Constraint.ts"
 import type { NeededAttestation, Source } from "./Finding.ts"
 import {
@@ -22,7 +29,6 @@ import {
   parseAttestation,
   type Spec
 } from "./Mapl.ts"
-import type { PlacedOutputRule } from "./Output.ts"
 import { isCapped, type Parameter, parameter } from "./Parameter.ts"
 import { type Matcher, resourcePattern } from "./Pattern.ts"
 
@@ -63,6 +69,12 @@ export interface Window extends Source {
 export interface RateLimit extends Source {
   readonly limit: number
   readonly counter: string
+}
+
+/** An output rule where it stands: the document's, under a resource pattern. */
+export interface PlacedOutputRule extends Source {
+  readonly pattern: string
+  readonly rule: OutputRule
 }
 
 /**

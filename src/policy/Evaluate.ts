@@ -4,12 +4,12 @@
  *
  * @since 0.1.0
  */
-import type { Json, JsonObject } from "../CanonicalJson.ts"
-import { type Approval, type Decision, maximumViolations, type Remedy, type Violation } from "../Decision.ts"
-import { readingsOf } from "../JsonEscapes.ts"
-import { type FamilyUse, mustBeNamed, passedFamilies } from "../Families.ts"
-import { isTokenCount, operations } from "../Operation.ts"
-import { type Principal, policyId } from "../Principal.ts"
+import type { Json, JsonObject } from "../base/Json.ts"
+import { type Approval, type Decision, maximumViolations, type Remedy, type Violation } from "../call/Decision.ts"
+import { readingsOf } from "../base/JsonEscapes.ts"
+import { type FamilyUse, mustBeNamed, passedFamilies } from "../call/Families.ts"
+import { isTokenCount, operations } from "../call/Operation.ts"
+import { type Principal, policyId } from "../call/Principal.ts"
 import { approvalOf } from "./Approval.ts"
 import { type Bound, broken, check, type Constraint, isGiven, meet } from "./Constraint.ts"
 import type { ClosedMembers, DeniedValues, Rules, Window } from "./EffectivePolicy.ts"

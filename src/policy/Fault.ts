@@ -4,7 +4,7 @@
  *
  * @since 0.2.0
  */
-import { nearest as nearestName, spelled } from "../Nearest.ts"
+import { nearest as nearestName, spelled } from "../base/Nearest.ts"
 import type * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
 import * as SchemaIssue from "effect/SchemaIssue"

@@ -4,10 +4,10 @@
  *
  * @since 0.2.0
  */
-import type { Json, JsonObject } from "../CanonicalJson.ts"
-import { isExact } from "../JsonText.ts"
-import type { Remedy, Violation, ViolationCode } from "../Decision.ts"
-import { type Principal, policyId } from "../Principal.ts"
+import type { Json, JsonObject } from "../base/Json.ts"
+import { isExact } from "../base/JsonText.ts"
+import type { Remedy, Violation, ViolationCode } from "../call/Decision.ts"
+import { type Principal, policyId } from "../call/Principal.ts"
 import type { Inexact } from "./Inexact.ts"
 import type { AttestationNeed } from "./Mapl.ts"
 

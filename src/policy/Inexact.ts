@@ -5,8 +5,9 @@
  *
  * @since 0.2.0
  */
-import { contentOf, type Json, type JsonObject } from "../CanonicalJson.ts"
-import { isExact } from "../JsonText.ts"
+import { contentOf } from "../base/CanonicalJson.ts"
+import type { Json, JsonObject } from "../base/Json.ts"
+import { isExact } from "../base/JsonText.ts"
 import type { Found } from "./Parameter.ts"
 
 /** A number that is not exact, where it stands, and how it is written there. */

@@ -4,9 +4,9 @@
  *
  * @since 0.2.0
  */
-import { apiParameters, operationParameters, type Shape } from "../ApiParameters.ts"
-import { editDistance, spelled } from "../Nearest.ts"
-import { modelChoosers, type OperationName, operations, spellingsOf } from "../Operation.ts"
+import { apiParameters, operationParameters, type Shape } from "../call/ApiParameters.ts"
+import { editDistance, spelled } from "../base/Nearest.ts"
+import { modelChoosers, type OperationName, operations, spellingsOf } from "../call/Operation.ts"
 import { nearest } from "./Fault.ts"
 import { isCapped } from "./Parameter.ts"
 

@@ -4,8 +4,8 @@
  *
  * @since 0.2.0
  */
-import type { Json } from "../CanonicalJson.ts"
-import type { Violation } from "../Decision.ts"
+import type { Json } from "../base/Json.ts"
+import type { Violation } from "../call/Decision.ts"
 import { type Constraint, effectiveValues } from "./Constraint.ts"
 import type { Rules } from "./EffectivePolicy.ts"
 import { evaluateResource } from "./Evaluate.ts"

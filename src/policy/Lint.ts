@@ -5,8 +5,8 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { passedFamilies, waysToModels } from "../Families.ts"
-import { editDistance } from "../Nearest.ts"
+import { passedFamilies, waysToModels } from "../call/Families.ts"
+import { editDistance } from "../base/Nearest.ts"
 import {
   familyResource,
   isOperation,
@@ -15,8 +15,8 @@ import {
   operations,
   otherNameOf,
   outputTokenCaps
-} from "../Operation.ts"
-import { app } from "../Principal.ts"
+} from "../call/Operation.ts"
+import { app } from "../call/Principal.ts"
 import { boundsOf, conflict, highest } from "./Conflict.ts"
 import { type Diagnostic, type Place, showPlace } from "./Diagnostic.ts"
 import { nearest, showPath, showValue } from "./Fault.ts"

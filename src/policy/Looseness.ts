@@ -5,7 +5,8 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { canonicalize, type Json } from "../CanonicalJson.ts"
+import { canonicalize } from "../base/CanonicalJson.ts"
+import type { Json } from "../base/Json.ts"
 import { highest, lowest } from "./Conflict.ts"
 import { showValue } from "./Fault.ts"
 import { type Bounds, compileRegex } from "./Mapl.ts"

@@ -6,21 +6,14 @@
  */
 import * as Result from "effect/Result"
 import { LRUCache } from "lru-cache"
-import type { DeniedText, OutputRules } from "../Call.ts"
-import type { JsonObject } from "../CanonicalJson.ts"
-import { isSameModel, modelChoosers } from "../Operation.ts"
+import type { DeniedText, OutputRules } from "../call/Call.ts"
+import type { JsonObject } from "../base/Json.ts"
+import { isSameModel, modelChoosers } from "../call/Operation.ts"
 import type { Allowed } from "./Constraint.ts"
-import type { Rules } from "./EffectivePolicy.ts"
+import type { PlacedOutputRule, Rules } from "./EffectivePolicy.ts"
 import { showPath } from "./Fault.ts"
-import type { Source } from "./Finding.ts"
-import { compileRegex, type OutputRule } from "./Mapl.ts"
+import { compileRegex } from "./Mapl.ts"
 import { valueAt } from "./Parameter.ts"
-
-/** An output rule where it stands: the document's, under a resource pattern. */
-export interface PlacedOutputRule extends Source {
-  readonly pattern: string
-  readonly rule: OutputRule
-}
 
 /**
  * What is asked of the answer to a request; `undefined` where nothing is. Where a request that policy lets go on has no model

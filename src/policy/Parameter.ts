@@ -5,10 +5,9 @@
  * @since 0.1.0
  */
 import { LRUCache } from "lru-cache"
-import type { Json, JsonObject } from "../CanonicalJson.ts"
-import { isArray, isObject } from "../Json.ts"
-import { type Operation, outputTokenCaps, spellingsOf } from "../Operation.ts"
-import { type Located, type RequestTool, type RequestTools, toolsOf } from "../RequestTools.ts"
+import { isArray, isObject, type Json, type JsonObject } from "../base/Json.ts"
+import { type Operation, outputTokenCaps, spellingsOf } from "../call/Operation.ts"
+import { type Located, type RequestTool, type RequestTools, toolsOf } from "../call/RequestTools.ts"
 import type { RequestText } from "./RequestTexts.ts"
 
 /**

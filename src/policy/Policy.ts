@@ -20,8 +20,8 @@ import {
   type PassThrough,
   type Permit,
   type Signed
-} from "../Call.ts"
-import type { Decision, Violation } from "../Decision.ts"
+} from "../call/Call.ts"
+import type { Decision, Violation } from "../call/Decision.ts"
 import {
   bounded,
   describe,
@@ -31,9 +31,9 @@ import {
   type PolicyDenied,
   policyDenied,
   PolicyRateLimited
-} from "../Errors.ts"
-import { toolResource } from "../Operation.ts"
-import { identityOf, type Principal, policyId } from "../Principal.ts"
+} from "../call/Errors.ts"
+import { toolResource } from "../call/Operation.ts"
+import { identityOf, type Principal, policyId } from "../call/Principal.ts"
 import { ambiguities } from "./Ambiguity.ts"
 import type { EffectivePolicy, RateLimit, Rules } from "./EffectivePolicy.ts"
 import { decide, evaluate, evaluateFamily, judge, undecided, verdictOf } from "./Evaluate.ts"

@@ -4,9 +4,8 @@
  *
  * @since 0.2.0
  */
-import type { Json, JsonObject } from "../CanonicalJson.ts"
-import { isArray, isObject } from "../Json.ts"
-import { itemLists, toolsOf } from "../RequestTools.ts"
+import { isArray, isObject, type Json, type JsonObject } from "../base/Json.ts"
+import { itemLists, toolsOf } from "../call/RequestTools.ts"
 
 /**
  * A text and where it stands.

@@ -5,7 +5,7 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { maximumName } from "../Name.ts"
+import { maximumName } from "../call/Name.ts"
 import { parse as parseCondition } from "./Condition.ts"
 import { instant, parseAttestation } from "./Mapl.ts"
 

@@ -4,10 +4,10 @@
  *
  * @since 0.2.0
  */
-import type { JsonObject } from "../CanonicalJson.ts"
-import { type FamilyUse, mustBeNamed } from "../Families.ts"
-import { isOperation, outputTokenCaps, quantities } from "../Operation.ts"
-import { type Principal, policyId } from "../Principal.ts"
+import type { JsonObject } from "../base/Json.ts"
+import { type FamilyUse, mustBeNamed } from "../call/Families.ts"
+import { isOperation, outputTokenCaps, quantities } from "../call/Operation.ts"
+import { type Principal, policyId } from "../call/Principal.ts"
 import type { Bounds, Document, Spec } from "./Mapl.ts"
 import { isGlob } from "./Pattern.ts"
 

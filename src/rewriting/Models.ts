@@ -10,8 +10,8 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import { Configuration } from "../Errors.ts"
-import { operations, outputTokenCaps } from "../Operation.ts"
+import { Configuration } from "../call/Errors.ts"
+import { operations, outputTokenCaps } from "../call/Operation.ts"
 import rows from "./openai-models.json" with { type: "json" }
 
 /** What a model is for. A model never takes the place of one of another modality. */

@@ -3,9 +3,8 @@
  *
  * @since 0.2.0
  */
-import type { Json, JsonObject } from "../CanonicalJson.ts"
-import { isArray, isObject } from "../Json.ts"
-import { itemLists, type Located, type RequestTool, toolsOf } from "../RequestTools.ts"
+import { isArray, isObject, type Json, type JsonObject } from "../base/Json.ts"
+import { itemLists, type Located, type RequestTool, toolsOf } from "../call/RequestTools.ts"
 import type { Model, Parameters } from "./Models.ts"
 
 /**

@@ -5,9 +5,9 @@
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
-import { Configuration } from "../Errors.ts"
-import { thumbprint } from "../Keys.ts"
-import type { Principal } from "../Principal.ts"
+import { Configuration } from "../call/Errors.ts"
+import { thumbprint } from "../keys/Keys.ts"
+import type { Principal } from "../call/Principal.ts"
 
 /** A registered agent. An agent of kind `user` has the principal that its token gave. */
 export interface Agent {

@@ -6,11 +6,12 @@
  */
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
-import type { Call } from "../Call.ts"
-import { canonicalize, type Json, type JsonObject, snapshot } from "../CanonicalJson.ts"
-import type { Content } from "../Content.ts"
-import { canonicalOf, elementsOf, type Member, membersOf } from "../JsonText.ts"
-import { endpointAt, isOperation, operations } from "../Operation.ts"
+import type { Call } from "../call/Call.ts"
+import { canonicalize, snapshot } from "../base/CanonicalJson.ts"
+import type { Json, JsonObject } from "../base/Json.ts"
+import type { Content } from "../base/Content.ts"
+import { canonicalOf, elementsOf, type Member, membersOf } from "../base/JsonText.ts"
+import { endpointAt, isOperation, operations } from "../call/Operation.ts"
 
 /** A list of more elements than this (a token array, say) has one digest, not one each. */
 export const maximumElements = 128

@@ -7,8 +7,8 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { EnforcementUnavailable } from "../Errors.ts"
-import { lease } from "../Shared.ts"
+import { EnforcementUnavailable } from "../call/Errors.ts"
+import { lease } from "../base/Shared.ts"
 import * as Envelope from "./Envelope.ts"
 
 /** What an envelope is remembered by. */

@@ -4,8 +4,8 @@
  *
  * @since 0.2.0
  */
-import type { JsonObject } from "../CanonicalJson.ts"
-import { endpointAt, type Endpoint, isOperation, operations } from "../Operation.ts"
+import type { JsonObject } from "../base/Json.ts"
+import { endpointAt, type Endpoint, isOperation, operations } from "../call/Operation.ts"
 
 /** A text, or a tool that the model asks for. */
 export type Said = string | { readonly tool: string; readonly arguments: JsonObject }

@@ -5,9 +5,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Identified } from "../Call.ts"
+import { Identified } from "../call/Call.ts"
 import { Identity } from "../identity/Identity.ts"
-import { app, type Principal } from "../Principal.ts"
+import { app, type Principal } from "../call/Principal.ts"
 
 /** Every caller is `principal`; fields that are left out are empty. Default: the call's own app. */
 export const layer = (principal?: Partial<Principal>): Layer.Layer<Identity> => {

@@ -6,9 +6,9 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { type Committed, Reply } from "../Call.ts"
-import type { JsonObject } from "../CanonicalJson.ts"
-import { EnforcementUnavailable, type PipelineError, ProviderFailed } from "../Errors.ts"
+import { type Committed, Reply } from "../call/Call.ts"
+import type { JsonObject } from "../base/Json.ts"
+import { EnforcementUnavailable, type PipelineError, ProviderFailed } from "../call/Errors.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { chunks, type Said, whole } from "./MockAnswers.ts"
 

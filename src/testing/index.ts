@@ -4,8 +4,8 @@
  *
  * @since 0.1.0
  */
-import "../NodeVersion.ts"
-export { Committed, Decided, Identified, Prepared, Signed } from "../Call.ts"
+import "../base/NodeVersion.ts"
+export { Committed, Decided, Identified, Prepared, Signed } from "../call/Call.ts"
 export * as Audit from "./MockAudit.ts"
 export * as Identity from "./MockIdentity.ts"
 export * as Invocation from "./MockInvocation.ts"

@@ -8,9 +8,9 @@ import { compactVerify, importJWK } from "jose"
 import * as Crypto from "node:crypto"
 import { APIUserAbortError, RateLimitError } from "openai"
 import { Audit } from "../../src/audit/Audit.ts"
-import { Disk, memoryFileSystem } from "../../src/audit/Disk.ts"
+import { Disk, memoryFileSystem } from "../../src/audit/folder/Disk.ts"
 import type { ReadRecord } from "../../src/audit/Record.ts"
-import { Call, type Committed, Identified, Reply } from "../../src/Call.ts"
+import { Call, type Committed, Identified, Reply } from "../../src/call/Call.ts"
 import {
   ApprovalPending,
   Configuration,
@@ -21,8 +21,8 @@ import {
   PolicyRateLimited,
   ProviderFailed,
   refusal
-} from "../../src/Errors.ts"
-import { Keys } from "../../src/Keys.ts"
+} from "../../src/call/Errors.ts"
+import { Keys } from "../../src/keys/Keys.ts"
 import {
   aboutCalls,
   alice,

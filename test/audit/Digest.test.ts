@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Redacted from "effect/Redacted"
 import * as Crypto from "node:crypto"
-import { Content } from "../../src/Content.ts"
+import { Content } from "../../src/base/Content.ts"
 import { Chain, makeSalts, salted } from "../../src/audit/Digest.ts"
 
 describe("Digest", () => {

@@ -4,7 +4,7 @@
  * not synced, any part may be there, and a write may be torn. After a failed sync what it was about reads well and is lost.
  */
 import * as Path from "node:path"
-import type { Claim, Done, File, FileSystem, Pulse, Space } from "../../src/audit/Disk.ts"
+import type { Claim, Done, File, FileSystem, Pulse, Space } from "../../src/audit/folder/Disk.ts"
 
 /** `EIO` once, `ENOSPC` until the disk is well again, or half of a write and then `EIO`. */
 export type Fault = "EIO" | "ENOSPC" | "torn"

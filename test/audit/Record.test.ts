@@ -3,7 +3,7 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { encode, type LogRecord, maximumLine, parseLine } from "../../src/audit/Record.ts"
-import { canonicalize } from "../../src/CanonicalJson.ts"
+import { canonicalize } from "../../src/base/CanonicalJson.ts"
 
 const head = { v: 1, seq: 7, id: "i", ts: 1, boot: "b" } as const
 

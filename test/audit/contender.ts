@@ -8,9 +8,9 @@
 import * as Effect from "effect/Effect"
 import * as Path from "node:path"
 import * as Readline from "node:readline"
-import { nodeFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
-import { Keys } from "../../src/Keys.ts"
+import { nodeFileSystem } from "../../src/audit/folder/Disk.ts"
+import * as Journal from "../../src/audit/folder/Journal.ts"
+import { Keys } from "../../src/keys/Keys.ts"
 import type { Ask } from "./contenders.ts"
 import { makeCall } from "./faults.ts"
 

@@ -5,9 +5,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import type { Done, File, FileSystem } from "../../src/audit/Disk.ts"
-import type { Journal } from "../../src/audit/Journal.ts"
-import { EnforcementUnavailable } from "../../src/Errors.ts"
+import type { Done, File, FileSystem } from "../../src/audit/folder/Disk.ts"
+import type { Journal } from "../../src/audit/folder/Journal.ts"
+import { EnforcementUnavailable } from "../../src/call/Errors.ts"
 import { type Fault, FaultyDisk } from "./FaultyDisk.ts"
 import { type Acknowledged, assertWhole, begin, chanceOf, inspect, makeCall, pause, reopen, script } from "./faults.ts"
 
@@ -166,13 +166,16 @@ describe("a disk that fails", () => {
     }
     // Whoever else here has Node's file system only reads; the copies are not the log.
     const folder = Path.join(import.meta.dirname, "../../src/audit")
+    const textOf = (name: string) => Fs.readFileSync(Path.join(folder, name), "utf8")
     assert.deepStrictEqual(
-      Fs.readdirSync(folder).filter((name) => Fs.readFileSync(Path.join(folder, name), "utf8").includes("node:fs")),
-      ["Copies.ts", "Disk.ts", "LifeSign.ts", "Reader.ts", "Verify.ts"]
+      Fs.readdirSync(folder, { recursive: true, encoding: "utf8" })
+        .filter((name) => name.endsWith(".ts") && textOf(name).includes("node:fs"))
+        .sort(),
+      ["folder/Copies.ts", "folder/Disk.ts", "folder/LifeSign.ts", "folder/Reader.ts", "proof/Verify.ts"]
     )
-    for (const name of ["Reader.ts", "Verify.ts"])
+    for (const name of ["folder/Reader.ts", "proof/Verify.ts"])
       assert.notMatch(
-        Fs.readFileSync(Path.join(folder, name), "utf8"),
+        textOf(name),
         /Fs\.(promises\.)?(write|append|open|rename|unlink|rm|mkdir|link|copy|truncate|createWrite)/,
         name
       )

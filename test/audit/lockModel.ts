@@ -3,10 +3,10 @@
  * any order, with processes that die between any two of them.
  */
 import * as Effect from "effect/Effect"
-import type { Claim } from "../../src/audit/Disk.ts"
-import type { Intent, Sign } from "../../src/audit/LifeSign.ts"
-import * as Lock from "../../src/audit/Lock.ts"
-import * as Renewal from "../../src/audit/Renewal.ts"
+import type { Claim } from "../../src/audit/folder/Disk.ts"
+import type { Intent, Sign } from "../../src/audit/folder/LifeSign.ts"
+import * as Lock from "../../src/audit/folder/Lock.ts"
+import * as Renewal from "../../src/audit/folder/Renewal.ts"
 import { chanceOf } from "./faults.ts"
 
 /** A folder, with a log in it, that several processes reach; each thing that one asks of it happens when the test says so. */

@@ -5,11 +5,11 @@ import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { type File, type FileSystem, memoryFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
+import { type File, type FileSystem, memoryFileSystem } from "../../src/audit/folder/Disk.ts"
+import * as Journal from "../../src/audit/folder/Journal.ts"
 import type { Body } from "../../src/audit/Record.ts"
-import { type Report, verify, type VerifyOptions } from "../../src/audit/Verify.ts"
-import { generate, type SigningKey } from "../../src/Keys.ts"
+import { type Report, verify, type VerifyOptions } from "../../src/audit/proof/Verify.ts"
+import { generate, type SigningKey } from "../../src/keys/Keys.ts"
 
 export const key: SigningKey<"log"> = generate("log")
 

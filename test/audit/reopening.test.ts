@@ -3,12 +3,12 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type { File, FileSystem } from "../../src/audit/Disk.ts"
+import type { File, FileSystem } from "../../src/audit/folder/Disk.ts"
 import { Audit } from "../../src/audit/Audit.ts"
 import type { Body } from "../../src/audit/Record.ts"
 import { chat, runCall, withLayer } from "./calls.ts"
 import { FaultyDisk } from "./FaultyDisk.ts"
-import type { Journal } from "../../src/audit/Journal.ts"
+import type { Journal } from "../../src/audit/folder/Journal.ts"
 import { type Acknowledged, assertWhole, begin, makeCall, pause, script } from "./faults.ts"
 import { joinJournal, key, openJournal, openLog, temporaryFolder } from "./logs.ts"
 

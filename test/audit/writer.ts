@@ -13,8 +13,8 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
 import * as Path from "node:path"
 import { Audit } from "../../src/audit/Audit.ts"
-import { Reply } from "../../src/Call.ts"
-import { Keys } from "../../src/Keys.ts"
+import { Reply } from "../../src/call/Call.ts"
+import { Keys } from "../../src/keys/Keys.ts"
 import { chat, runCall } from "./calls.ts"
 
 const [path = "", mode = "close", count = "5"] = process.argv.slice(2)

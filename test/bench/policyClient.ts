@@ -3,7 +3,7 @@ import { preparsePolicySet, statefulIsAuthorized } from "@cedar-policy/cedar-was
 import { type Enforcer, newEnforcer, newModelFromString, StringAdapter } from "casbin"
 import * as Result from "effect/Result"
 import * as Fs from "node:fs"
-import type { Principal } from "../../src/Principal.ts"
+import type { Principal } from "../../src/call/Principal.ts"
 import { decide, judge, verdictOf } from "../../src/policy/Evaluate.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 import { makeFind } from "../../src/policy/Participants.ts"

@@ -1,6 +1,6 @@
 /** The documents and requests of the policy benchmark: a company, its teams, their users, and a service. */
 import * as Fs from "node:fs"
-import type { JsonObject } from "../../src/CanonicalJson.ts"
+import type { JsonObject } from "../../src/base/Json.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 
 export const resource = "tool:my-app/generate"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { callerOf, callerWords } from "../../src/cli/policy/LoggedCalls.ts"
-import { app, type Principal } from "../../src/Principal.ts"
+import { app, type Principal } from "../../src/call/Principal.ts"
 
 const alice = (issuer: string): Principal => ({ ...app("alice"), kind: "user", issuer })
 const rows = (...callers: ReadonlyArray<Principal>) => callers.map((caller) => ({ what: callerOf(caller) }))

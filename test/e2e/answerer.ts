@@ -3,7 +3,7 @@
  * `node answerer.ts <kind> <flush|none>`, with `SECURE_OPENAI_HOME`. No socket; the log is a real one.
  */
 import * as Layer from "effect/Layer"
-import { Pipeline } from "../../src/Pipeline.ts"
+import { Pipeline } from "../../src/workspace/Pipeline.ts"
 import { SecureOpenAI } from "../../src/index.ts"
 import { Invocation } from "../../src/testing/index.ts"
 import { kinds } from "./answerKinds.ts"

@@ -2,7 +2,7 @@
 import type { OpenAI } from "openai"
 import { describe, expect, it } from "vitest"
 import { PolicyDeniedError, secureFetch, SecureOpenAI, type WorkspaceOptions } from "../../src/index.ts"
-import { verifyInLog } from "../../src/audit/Receipt.ts"
+import { verifyInLog } from "../../src/audit/proof/Receipt.ts"
 import { openProvider } from "./fixture.ts"
 
 const { openClient, openWorkspace } = await openProvider()

@@ -29,8 +29,8 @@ import {
   Signing,
   Workspace
 } from "../../src/index.ts"
-import { Disk } from "../../src/audit/Disk.ts"
-import { Keys } from "../../src/Keys.ts"
+import { Disk } from "../../src/audit/folder/Disk.ts"
+import { Keys } from "../../src/keys/Keys.ts"
 import { makeIssuer, mintToken, testIssuer } from "../../src/testing/Tokens.ts"
 import { FaultyDisk } from "../audit/FaultyDisk.ts"
 import { openProvider } from "./fixture.ts"

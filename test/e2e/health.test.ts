@@ -12,9 +12,9 @@ import type { AddressInfo } from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
-import { Disk, type FileSystem, nodeFileSystem } from "../../src/audit/Disk.ts"
-import * as Journal from "../../src/audit/Journal.ts"
-import type * as EventLoop from "../../src/EventLoop.ts"
+import { Disk, type FileSystem, nodeFileSystem } from "../../src/audit/folder/Disk.ts"
+import * as Journal from "../../src/audit/folder/Journal.ts"
+import type * as EventLoop from "../../src/base/EventLoop.ts"
 import {
   AgentClient,
   ClosedError,
@@ -28,15 +28,15 @@ import {
   Signing,
   Workspace
 } from "../../src/index.ts"
-import { generate, Keys } from "../../src/Keys.ts"
+import { generate, Keys } from "../../src/keys/Keys.ts"
 import { makeIssuer } from "../../src/testing/Tokens.ts"
-import type { WorkspaceOptions } from "../../src/WorkspaceOptions.ts"
+import type { WorkspaceOptions } from "../../src/workspace/WorkspaceOptions.ts"
 import { FaultyDisk } from "../audit/FaultyDisk.ts"
 import { openProvider } from "./fixture.ts"
 
 /** What our own clocks are ahead of the machine's, in ms: the log takes no time from a faked date. */
 const skew = vi.hoisted(() => ({ ms: 0, elapsed: 0 }))
-vi.mock("../../src/EventLoop.ts", async (original) => {
+vi.mock("../../src/base/EventLoop.ts", async (original) => {
   const actual = await original<typeof EventLoop>()
   return { ...actual, now: () => actual.now() + skew.ms, elapsed: () => actual.elapsed() + skew.elapsed }
 })

@@ -9,7 +9,7 @@ import {
   type SecureOptions,
   type Workspace
 } from "../../src/index.ts"
-import type { Message } from "../../src/Workspace.ts"
+import type { Message } from "../../src/workspace/Workspace.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
 import { openProvider } from "./fixture.ts"
 

@@ -7,9 +7,9 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
-import { parseNote, parseVerifierKeys } from "../../src/audit/Checkpoint.ts"
-import { verify } from "../../src/audit/Verify.ts"
-import { Keys, thumbprint } from "../../src/Keys.ts"
+import { parseNote, parseVerifierKeys } from "../../src/audit/proof/Checkpoint.ts"
+import { verify } from "../../src/audit/proof/Verify.ts"
+import { Keys, thumbprint } from "../../src/keys/Keys.ts"
 import {
   AgentClient,
   ConfigurationError,

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net"
 import * as Zlib from "node:zlib"
 import type { OpenAI } from "openai"
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
-import { defaultFetch, leanTransport } from "../../src/facade/transport/Transport.ts"
+import { defaultFetch, leanTransport } from "../../src/http/transport/Transport.ts"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
 
 /** A server that answers as the test says, and counts its connections. */

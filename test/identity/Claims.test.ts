@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { JsonObject } from "../../src/CanonicalJson.ts"
-import { IdentityInvalid } from "../../src/Errors.ts"
+import type { JsonObject } from "../../src/base/Json.ts"
+import { IdentityInvalid } from "../../src/call/Errors.ts"
 import * as Claims from "../../src/identity/Claims.ts"
 
 const credential = { issuer: "https://id.example", expiresAt: 100, tokenHash: "hash" }

@@ -1,7 +1,7 @@
 import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
 import { exportJWK, generateKeyPair } from "jose"
 import * as Http from "node:http"
-import { IdentityInvalid } from "../../src/Errors.ts"
+import { IdentityInvalid } from "../../src/call/Errors.ts"
 import * as Jwks from "../../src/identity/Jwks.ts"
 import * as Claims from "../../src/identity/Claims.ts"
 import * as Issuer from "../../src/identity/Issuer.ts"

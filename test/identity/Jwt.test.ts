@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { generateKeyPair, SignJWT } from "jose"
 import * as Crypto from "node:crypto"
-import { Configuration, IdentityInvalid, type IdentityReason } from "../../src/Errors.ts"
+import { Configuration, IdentityInvalid, type IdentityReason } from "../../src/call/Errors.ts"
 import * as Issuer from "../../src/identity/Issuer.ts"
 import * as Jwt from "../../src/identity/Jwt.ts"
 import { makeIssuer } from "../../src/testing/Tokens.ts"

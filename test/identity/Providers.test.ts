@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { IdentityInvalid } from "../../src/Errors.ts"
+import { IdentityInvalid } from "../../src/call/Errors.ts"
 import * as Claims from "../../src/identity/Claims.ts"
 import { issuers, type IssuerOptions } from "../../src/identity/Issuer.ts"
 import * as Jwt from "../../src/identity/Jwt.ts"

@@ -1,6 +1,6 @@
 /** Single-byte mutations of valid tokens: random, by seed, half of them within the base64url alphabet. */
 import { Result } from "effect"
-import { IdentityInvalid } from "../../src/Errors.ts"
+import { IdentityInvalid } from "../../src/call/Errors.ts"
 import { issuers } from "../../src/identity/Issuer.ts"
 import * as Jwt from "../../src/identity/Jwt.ts"
 import { makeSigner, now } from "./tokens.ts"

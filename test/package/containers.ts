@@ -7,7 +7,7 @@ import { once } from "node:events"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { createInterface } from "node:readline"
-import { leafHash } from "../../src/audit/MerkleTree.ts"
+import { leafHash } from "../../src/audit/proof/MerkleTree.ts"
 import { linesOf } from "../audit/kills.ts"
 
 const namespaces = ["--pid", "--fork", "--mount-proc", "--kill-child"]

@@ -1,13 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
-import { canonicalize, type JsonObject } from "../../src/CanonicalJson.ts"
-import type { Approval } from "../../src/Decision.ts"
+import { canonicalize } from "../../src/base/CanonicalJson.ts"
+import type { JsonObject } from "../../src/base/Json.ts"
+import type { Approval } from "../../src/call/Decision.ts"
 import { decide } from "../../src/policy/Evaluate.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 import { makeFind } from "../../src/policy/Participants.ts"
 import { load } from "../../src/policy/PolicyStore.ts"
-import type { Principal } from "../../src/Principal.ts"
+import type { Principal } from "../../src/call/Principal.ts"
 import { user } from "./states.ts"
 
 type Metadata = NonNullable<NonNullable<Document["constraints"]>["attestations"]>[string]

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import type { JsonObject } from "../../src/CanonicalJson.ts"
+import type { JsonObject } from "../../src/base/Json.ts"
 import { parse, type Truth } from "../../src/policy/Condition.ts"
 import { user } from "./states.ts"
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import type { Json } from "../../src/CanonicalJson.ts"
+import type { Json } from "../../src/base/Json.ts"
 import { boundsOf, conflict } from "../../src/policy/Conflict.ts"
 import { decide } from "../../src/policy/Evaluate.ts"
 import type { Document, Spec } from "../../src/policy/Mapl.ts"

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { aliases, modelChoosers, operations, quantities } from "../../src/Operation.ts"
+import { aliases, modelChoosers, operations, quantities } from "../../src/call/Operation.ts"
 import { isKnown, isSlip, meantBy, operationsWith } from "../../src/policy/KnownParameters.ts"
 
 describe("a parameter of an operation", () => {

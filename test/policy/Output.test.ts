@@ -1,8 +1,8 @@
 /** The meet of output rules: whoever set them, all of them hold. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import type { IntentPolicy, OutputRules } from "../../src/Call.ts"
-import type { JsonObject } from "../../src/CanonicalJson.ts"
+import type { IntentPolicy, OutputRules } from "../../src/call/Call.ts"
+import type { JsonObject } from "../../src/base/Json.ts"
 import type { Document, OutputRule } from "../../src/policy/Mapl.ts"
 import { outputOf } from "../../src/policy/Output.ts"
 import { makeFind } from "../../src/policy/Participants.ts"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { JsonObject } from "../../src/CanonicalJson.ts"
-import { operations } from "../../src/Operation.ts"
+import type { JsonObject } from "../../src/base/Json.ts"
+import { operations } from "../../src/call/Operation.ts"
 import { parameter, read } from "../../src/policy/Parameter.ts"
 
 const reading = (name: string, params: JsonObject, operation = operations.generate) => {

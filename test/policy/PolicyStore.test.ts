@@ -5,7 +5,7 @@ import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import type { Json } from "../../src/CanonicalJson.ts"
+import type { Json } from "../../src/base/Json.ts"
 import { empty, load, type PolicySource } from "../../src/policy/PolicyStore.ts"
 
 let folder = ""

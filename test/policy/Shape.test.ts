@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import type { Json } from "../../src/CanonicalJson.ts"
+import type { Json } from "../../src/base/Json.ts"
 import { parse } from "../../src/policy/Mapl.ts"
 import { countMembers, ordinary } from "../../src/policy/Shape.ts"
 import suite from "./cases.json" with { type: "json" }

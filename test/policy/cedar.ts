@@ -5,7 +5,7 @@
  * parent of another, and every policy is scoped `principal in Doc::"…"`.
  */
 import { preparsePolicySet, statefulIsAuthorized } from "@cedar-policy/cedar-wasm/nodejs"
-import type { Json } from "../../src/CanonicalJson.ts"
+import type { Json } from "../../src/base/Json.ts"
 import type { Document, Intent, ScopedAttestation, Spec } from "../../src/policy/Mapl.ts"
 import type { Asked } from "./oracle.ts"
 import { Random } from "./random.ts"

@@ -3,8 +3,8 @@
  * nothing ahead of time, matches with regular expressions, and reads conditions by cutting their text. Of `src` it takes
  * types only.
  */
-import type { Json, JsonObject } from "../../src/CanonicalJson.ts"
-import type { Principal } from "../../src/Principal.ts"
+import type { Json, JsonObject } from "../../src/base/Json.ts"
+import type { Principal } from "../../src/call/Principal.ts"
 import type { Bounds, Document, Intent, ScopedAttestation } from "../../src/policy/Mapl.ts"
 
 /** A request, and who makes it of whom. */

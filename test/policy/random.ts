@@ -2,8 +2,8 @@
  * Random policies and requests, from a seed: small alphabets, so that they meet often, and mild documents, so that not
  * everything is refused.
  */
-import type { Json, JsonObject } from "../../src/CanonicalJson.ts"
-import type { Principal } from "../../src/Principal.ts"
+import type { Json, JsonObject } from "../../src/base/Json.ts"
+import type { Principal } from "../../src/call/Principal.ts"
 import type { Document, Intent, ScopedAttestation, Spec } from "../../src/policy/Mapl.ts"
 import type { Asked } from "./oracle.ts"
 import { principal } from "./states.ts"

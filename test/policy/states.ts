@@ -1,6 +1,6 @@
 /** Calls as the stages before policy leave them. */
-import { Call, type CallOptions, Identified, type IntentPolicy, Signed } from "../../src/Call.ts"
-import type { Principal } from "../../src/Principal.ts"
+import { Call, type CallOptions, Identified, type IntentPolicy, Signed } from "../../src/call/Call.ts"
+import type { Principal } from "../../src/call/Principal.ts"
 
 export const principal = (kind: Principal["kind"], id: string, more: Partial<Principal> = {}): Principal => ({
   kind,

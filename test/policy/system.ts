@@ -1,6 +1,6 @@
 /** The evaluator under test, by the way that a request takes, and the comparison of what it says with the naive one's. */
 import * as Result from "effect/Result"
-import type { Decision, Remedy } from "../../src/Decision.ts"
+import type { Decision, Remedy } from "../../src/call/Decision.ts"
 import { EffectivePolicy, type Rules } from "../../src/policy/EffectivePolicy.ts"
 import { decide } from "../../src/policy/Evaluate.ts"
 import type { Document, Intent } from "../../src/policy/Mapl.ts"

@@ -9,14 +9,13 @@ import { isDeepStrictEqual } from "node:util"
 import {
   canonicalize,
   edited,
-  type Json,
-  type JsonObject,
   maximumDepth,
   parseExactObject,
   parseStrictObject
-} from "../../src/CanonicalJson.ts"
-import { Content } from "../../src/Content.ts"
-import { canonicalOf, elementsOf, isExact, membersOf, textAt } from "../../src/JsonText.ts"
+} from "../../src/base/CanonicalJson.ts"
+import type { Json, JsonObject } from "../../src/base/Json.ts"
+import { Content } from "../../src/base/Content.ts"
+import { canonicalOf, elementsOf, isExact, membersOf, textAt } from "../../src/base/JsonText.ts"
 import { Random } from "../policy/random.ts"
 
 /** True for a number that a reader of decimals and one of doubles take for the same, which is no integer of 2^53 or more. */

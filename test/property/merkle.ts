@@ -13,7 +13,7 @@ import {
   rootOf,
   verifyConsistency,
   verifyInclusion
-} from "../../src/audit/MerkleTree.ts"
+} from "../../src/audit/proof/MerkleTree.ts"
 
 type Hash = Uint8Array
 

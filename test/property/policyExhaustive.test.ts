@@ -3,8 +3,8 @@
  * an expectation in closed form. Where chance would have to be lucky, nothing is left to it.
  */
 import { assert, describe, it } from "@effect/vitest"
-import type { Json } from "../../src/CanonicalJson.ts"
-import type { Decision } from "../../src/Decision.ts"
+import type { Json } from "../../src/base/Json.ts"
+import type { Decision } from "../../src/call/Decision.ts"
 import type { Document, Intent } from "../../src/policy/Mapl.ts"
 import { depth, oneIn } from "../depth.ts"
 import { type Asked, oracleAmong } from "../policy/oracle.ts"

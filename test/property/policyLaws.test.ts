@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Call } from "../../src/Call.ts"
-import type { Decision } from "../../src/Decision.ts"
+import { Call } from "../../src/call/Call.ts"
+import type { Decision } from "../../src/call/Decision.ts"
 import { type Constraint, fromSpec, meet } from "../../src/policy/Constraint.ts"
 import { decide, evaluate } from "../../src/policy/Evaluate.ts"
 import type { Document, Intent } from "../../src/policy/Mapl.ts"

@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
-import { Call, Decided, type Permit } from "../../src/Call.ts"
+import { Call, Decided, type Permit } from "../../src/call/Call.ts"
 import { readBody } from "../../src/http/Admission.ts"
 import { Policy } from "../../src/policy/Policy.ts"
 import { Models } from "../../src/rewriting/Models.ts"

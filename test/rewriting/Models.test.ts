@@ -6,7 +6,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Url from "node:url"
 import * as Util from "node:util"
-import { operations, outputTokenCaps } from "../../src/Operation.ts"
+import { operations, outputTokenCaps } from "../../src/call/Operation.ts"
 import {
   capsOf,
   type Catalogue,
@@ -18,7 +18,7 @@ import {
 } from "../../src/rewriting/Models.ts"
 import { membersOf } from "../sdkTypes.ts"
 import { modelNames } from "./sdk.ts"
-import { hostedTypes, namedTypes } from "../../src/RequestTools.ts"
+import { hostedTypes, namedTypes } from "../../src/call/RequestTools.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 const find = (name: string) => lookup(openai, name)

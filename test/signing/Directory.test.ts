@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { Configuration } from "../../src/Errors.ts"
-import { generate, thumbprint } from "../../src/Keys.ts"
-import { app } from "../../src/Principal.ts"
+import { Configuration } from "../../src/call/Errors.ts"
+import { generate, thumbprint } from "../../src/keys/Keys.ts"
+import { app } from "../../src/call/Principal.ts"
 import { type Agent, Directory } from "../../src/signing/Directory.ts"
 
 const { kid, publicKey } = generate()

@@ -1,10 +1,10 @@
 /**
  * What somebody can do to a log: with its folder alone, and with the key that signs it. Each case is a log with a change.
  */
-import { parseNote, signCheckpoint } from "../../src/audit/Checkpoint.ts"
-import { leafHash, rootOf } from "../../src/audit/MerkleTree.ts"
-import { canonicalize } from "../../src/CanonicalJson.ts"
-import { generate } from "../../src/Keys.ts"
+import { parseNote, signCheckpoint } from "../../src/audit/proof/Checkpoint.ts"
+import { leafHash, rootOf } from "../../src/audit/proof/MerkleTree.ts"
+import { canonicalize } from "../../src/base/CanonicalJson.ts"
+import { generate } from "../../src/keys/Keys.ts"
 import {
   changed,
   type Files,

@@ -9,9 +9,9 @@ import * as Path from "node:path"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import { formatVerifierKey, parseVerifierKeys, verifierKey } from "../../audit/Checkpoint.ts"
-import { maximumText } from "../../audit/Segment.ts"
-import { readPlain } from "../../Files.ts"
+import { formatVerifierKey, parseVerifierKeys, verifierKey } from "../../audit/proof/Checkpoint.ts"
+import { maximumText } from "../../audit/folder/Segment.ts"
+import { readPlain } from "../../base/Files.ts"
 import { CannotRun } from "../Ending.ts"
 
 /** The flag `--home`. */

@@ -9,10 +9,10 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Crypto from "node:crypto"
-import * as KeyFolder from "../../KeyFolder.ts"
+import * as KeyFolder from "../../keys/KeyFolder.ts"
 import { CannotRun } from "../Ending.ts"
 import { attempt, home, homeOf, keysOf, logsOf, vkeysOf } from "./Home.ts"
-import { published } from "../../PublicKeys.ts"
+import { published } from "../../workspace/PublicKeys.ts"
 import { print, printJson } from "../Output.ts"
 
 /** The command. */

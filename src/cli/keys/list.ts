@@ -6,9 +6,9 @@
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as KeyFolder from "../../KeyFolder.ts"
+import * as KeyFolder from "../../keys/KeyFolder.ts"
 import { attempt, home, homeOf, keysOf } from "./Home.ts"
-import { visible } from "../../Text.ts"
+import { visible } from "../../base/Text.ts"
 import { print, printJson } from "../Output.ts"
 
 /** The command. */

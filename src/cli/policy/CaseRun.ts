@@ -5,11 +5,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { canonicalize, type JsonObject } from "../../CanonicalJson.ts"
+import { canonicalize } from "../../base/CanonicalJson.ts"
+import type { JsonObject } from "../../base/Json.ts"
 import type { Case, Cases } from "../../policy/Cases.ts"
 import { type Document, instant } from "../../policy/Mapl.ts"
 import { diagnose, type PolicySet } from "../../policy/PolicyStore.ts"
-import { agent, app, type Principal } from "../../Principal.ts"
+import { agent, app, type Principal } from "../../call/Principal.ts"
 import type { Judge, Judgement } from "./Judgement.ts"
 import { userOf } from "./Who.ts"
 

@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import { canonicalize } from "../../CanonicalJson.ts"
+import { canonicalize } from "../../base/CanonicalJson.ts"
 import type { PolicySet } from "../../policy/PolicyStore.ts"
 import { type Caller, callerOf, type LoggedCall } from "./LoggedCalls.ts"
 import type { Replayed } from "./Replay.ts"

@@ -6,7 +6,7 @@
 import { type Diagnostic, showDiagnostic, showFrame, showPlace } from "../../policy/Diagnostic.ts"
 import type { KnownModels } from "../../policy/Lint.ts"
 import { isKnownModel, modelNames, Models, openai } from "../../rewriting/Models.ts"
-import { visible } from "../../Text.ts"
+import { visible } from "../../base/Text.ts"
 import { say, sentence } from "./Page.ts"
 
 /** The models that a linter knows by name. */

@@ -5,16 +5,16 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { Call, type IntentPolicy } from "../../Call.ts"
-import type { JsonObject } from "../../CanonicalJson.ts"
-import type { Approval, Decision, Edit, Violation } from "../../Decision.ts"
-import type { FamilyUse } from "../../Families.ts"
-import { toolResource } from "../../Operation.ts"
+import { Call, type IntentPolicy } from "../../call/Call.ts"
+import type { JsonObject } from "../../base/Json.ts"
+import type { Approval, Decision, Edit, Violation } from "../../call/Decision.ts"
+import type { FamilyUse } from "../../call/Families.ts"
+import { toolResource } from "../../call/Operation.ts"
 import { decisionOf, evaluateFamily, judge as findingsOf, undecided } from "../../policy/Evaluate.ts"
 import { explain, type Finding } from "../../policy/Finding.ts"
 import { makeFind } from "../../policy/Participants.ts"
 import type { PolicySet } from "../../policy/PolicyStore.ts"
-import { type Principal, policyId } from "../../Principal.ts"
+import { type Principal, policyId } from "../../call/Principal.ts"
 import type { Models } from "../../rewriting/Models.ts"
 import { plan } from "../../rewriting/Rewrite.ts"
 

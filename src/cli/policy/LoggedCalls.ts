@@ -6,11 +6,11 @@
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { readLines } from "../../audit/Reader.ts"
-import type { Json, JsonObject } from "../../CanonicalJson.ts"
-import type { FamilyUse } from "../../Families.ts"
-import { familyUseAt } from "../../Operation.ts"
-import { type Principal, policyId } from "../../Principal.ts"
+import { readLines } from "../../audit/folder/Reader.ts"
+import type { Json, JsonObject } from "../../base/Json.ts"
+import type { FamilyUse } from "../../call/Families.ts"
+import { familyUseAt } from "../../call/Operation.ts"
+import { type Principal, policyId } from "../../call/Principal.ts"
 
 const optional = Schema.optionalKey
 const Texts = Schema.Array(Schema.String)

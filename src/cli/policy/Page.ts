@@ -6,7 +6,7 @@
  */
 import * as CliOutput from "effect/cli/CliOutput"
 import { styleText } from "node:util"
-import { visible } from "../../Text.ts"
+import { visible } from "../../base/Text.ts"
 
 /** How a word is meant. */
 export type Tone = "good" | "bad" | "warn" | "quiet" | "title" | "name" | "plain"

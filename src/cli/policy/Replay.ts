@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import { isOperation, quantities } from "../../Operation.ts"
+import { isOperation, quantities } from "../../call/Operation.ts"
 import { makeFind } from "../../policy/Participants.ts"
 import type { PolicySet } from "../../policy/PolicyStore.ts"
 import type { Models } from "../../rewriting/Models.ts"

@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import type { Edit, Violation } from "../../Decision.ts"
+import type { Edit, Violation } from "../../call/Decision.ts"
 
 /** Calls that are alike. */
 export interface Tallied<A> {

@@ -6,9 +6,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Flag from "effect/cli/Flag"
-import type { JsonObject } from "../../CanonicalJson.ts"
+import type { JsonObject } from "../../base/Json.ts"
 import { mapping, principal as ofClaims } from "../../identity/Claims.ts"
-import { agent, app, type Principal } from "../../Principal.ts"
+import { agent, app, type Principal } from "../../call/Principal.ts"
 import { CannotRun } from "../Ending.ts"
 
 const repeated = (name: string, description: string) =>

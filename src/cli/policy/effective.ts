@@ -5,8 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
-import type { Violation } from "../../Decision.ts"
-import { policyId } from "../../Principal.ts"
+import type { Violation } from "../../call/Decision.ts"
+import { policyId } from "../../call/Principal.ts"
 import { type Constraint, effectiveValues } from "../../policy/Constraint.ts"
 import { showPlace } from "../../policy/Diagnostic.ts"
 import type { Rules } from "../../policy/EffectivePolicy.ts"

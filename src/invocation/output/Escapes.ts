@@ -3,8 +3,8 @@
  *
  * @since 0.2.0
  */
-import type { DeniedText } from "../../Call.ts"
-import { decode, levels } from "../../JsonEscapes.ts"
+import type { DeniedText } from "../../call/Call.ts"
+import { decode, levels } from "../../base/JsonEscapes.ts"
 import type { TextWindow } from "./DeniedTexts.ts"
 
 /** The text that a list of bytes spells (UTF-8), after those that `utf8` has seen; undefined of anything else. */

@@ -12,17 +12,17 @@ import * as Stream from "effect/Stream"
 import { createParser } from "eventsource-parser"
 import { APIError } from "openai"
 import { isFields } from "../../answer/Fields.ts"
-import { type Committed, type Judge, type JudgedAnswer, type OutputRules, Reply } from "../../Call.ts"
-import type { Violation } from "../../Decision.ts"
+import { type Committed, type Judge, type JudgedAnswer, type OutputRules, Reply } from "../../call/Call.ts"
+import type { Violation } from "../../call/Decision.ts"
 import {
   EnforcementUnavailable,
   type PipelineError,
   type PolicyDenied,
   policyDenied,
   ProviderFailed
-} from "../../Errors.ts"
-import { countMembers } from "../../JsonText.ts"
-import { isOperation } from "../../Operation.ts"
+} from "../../call/Errors.ts"
+import { countMembers } from "../../base/JsonText.ts"
+import { isOperation } from "../../call/Operation.ts"
 import { judgeAnswer, judgeError, judgeHeaders, judgeToolAnswer } from "./AnswerGate.ts"
 import { OutputJudge } from "./OutputJudge.ts"
 import { StreamGate } from "./StreamGate.ts"

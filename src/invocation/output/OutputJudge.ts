@@ -8,10 +8,10 @@
  */
 import { type Fields, isFields } from "../../answer/Fields.ts"
 import type { ToolCall } from "../../answer/ToolCalls.ts"
-import type { Judge, OutputRule, OutputRules } from "../../Call.ts"
-import type { Violation } from "../../Decision.ts"
-import { readingsOf } from "../../JsonEscapes.ts"
-import { isSameModel } from "../../Operation.ts"
+import type { Judge, OutputRule, OutputRules } from "../../call/Call.ts"
+import type { Violation } from "../../call/Decision.ts"
+import { readingsOf } from "../../base/JsonEscapes.ts"
+import { isSameModel } from "../../call/Operation.ts"
 import { type DeniedTexts, deniedTexts } from "./DeniedTexts.ts"
 
 /** What an answer is judged against, besides the rules. */

@@ -1,7 +1,7 @@
 /** Requests of a growing size: `n` is in bytes of the body, or in characters of a path. */
 import * as Crypto from "node:crypto"
 import type { OpenAI } from "openai"
-import { classify } from "../../../src/Operation.ts"
+import { classify } from "../../../src/call/Operation.ts"
 import type { Case } from "./Case.ts"
 
 type Body = Parameters<OpenAI["chat"]["completions"]["create"]>[0]

@@ -24,7 +24,7 @@ import {
   Workspace,
   type WorkspaceOptions
 } from "../../../src/index.ts"
-import { thumbprint } from "../../../src/Keys.ts"
+import { thumbprint } from "../../../src/keys/Keys.ts"
 import { attempt, type Attempt, kinds, policies, refused, useLab } from "./lab.ts"
 
 const lab = useLab()

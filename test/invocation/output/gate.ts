@@ -1,10 +1,10 @@
 /** Rules of a document, and what the gate of a stream lets go under them. */
 import * as Result from "effect/Result"
-import type { OutputRules } from "../../../src/Call.ts"
+import type { OutputRules } from "../../../src/call/Call.ts"
 import { judgeAnswer } from "../../../src/invocation/output/AnswerGate.ts"
 import { OutputJudge } from "../../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../../src/invocation/output/StreamGate.ts"
-import { app } from "../../../src/Principal.ts"
+import { app } from "../../../src/call/Principal.ts"
 import type { OutputRule } from "../../../src/policy/Mapl.ts"
 import { outputOf } from "../../../src/policy/Output.ts"
 import { makeFind } from "../../../src/policy/Participants.ts"
