@@ -1,0 +1,155 @@
+/**
+ * The floors of `src`: which room stands on which, as one table. Every import points to a lower floor or stays in its room, no
+ * files import each other in a circle, every file has a floor, and a package enters only through the rooms that need it.
+ */
+import { readdirSync, readFileSync } from "node:fs"
+import * as Path from "node:path"
+import { parseAst } from "rolldown/parseAst"
+import { describe, expect, it } from "vitest"
+
+/** Rooms from the ground up: a folder of `src`, or a file in it. */
+const floors: ReadonlyArray<ReadonlyArray<string>> = [
+  ["base"],
+  ["answer"],
+  ["call"],
+  ["policy", "rewriting", "invocation", "keys"],
+  ["identity", "signing", "audit", "http"],
+  ["workspace"],
+  ["agents"],
+  ["facade"],
+  ["ai", "testing", "cli", "index.ts"]
+]
+
+/** The six layers of a call: none imports another, so that each can be replaced alone. */
+const layers = ["identity", "signing", "policy", "rewriting", "invocation", "audit"]
+
+/** Packages that only some rooms may import. The others read text and bytes and serve other faces than the SDK's too. */
+const packages: Readonly<Record<string, ReadonlyArray<string>>> = {
+  openai: ["call", "invocation", "audit", "workspace", "agents", "facade", "ai"],
+  jose: ["identity"],
+  chokidar: ["policy"],
+  "eventsource-parser": ["invocation"],
+  "@effect/platform-node-shared": ["cli"]
+}
+
+/** What each file imports: files by their path below the root, packages by their specifier. */
+type Imports = ReadonlyMap<string, ReadonlyArray<string>>
+
+const roomOf = (file: string) => file.split("/")[0]!
+const floorOf = (room: string) => floors.findIndex((rooms) => rooms.includes(room))
+const packageOf = (specifier: string) =>
+  specifier
+    .split("/")
+    .slice(0, specifier.startsWith("@") ? 2 : 1)
+    .join("/")
+
+/** Every sentence says which file breaks which rule. */
+const violations = (imports: Imports): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  for (const [file, targets] of imports) {
+    const room = roomOf(file)
+    if (floorOf(room) < 0) found.push(`${file} has no floor`)
+    for (const target of targets) {
+      if (!imports.has(target)) {
+        const rooms = packages[packageOf(target)]
+        if (rooms !== undefined && !rooms.includes(room)) found.push(`${file} imports the package ${target}`)
+        continue
+      }
+      const other = roomOf(target)
+      if (other === room) continue
+      if (floorOf(other) >= floorOf(room)) found.push(`${file} imports ${target}, which is not below it`)
+      else if (layers.includes(room) && layers.includes(other)) found.push(`${file} imports ${target}, another layer`)
+    }
+  }
+  return [...found, ...circles(imports)]
+}
+
+const circles = (imports: Imports): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  const done = new Set<string>()
+  const walk = (file: string, way: ReadonlyArray<string>): void => {
+    if (way.includes(file)) {
+      found.push([...way.slice(way.indexOf(file)), file].join(" → "))
+      return
+    }
+    if (done.has(file)) return
+    for (const target of imports.get(file) ?? []) walk(target, [...way, file])
+    done.add(file)
+  }
+  for (const file of imports.keys()) walk(file, [])
+  return found
+}
+
+/** The specifiers in a module: imports, exports of another module, dynamic imports, and imports of types. */
+const specifiersIn = (path: string): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  const walk = (node: unknown): void => {
+    if (node === null || typeof node !== "object") return
+    const { type, source } = node as { readonly type?: string; readonly source?: { readonly value?: unknown } }
+    if (type !== undefined && /^(?:Import|Export|TSImport)/.test(type) && typeof source?.value === "string") {
+      found.push(source.value)
+    }
+    Object.values(node).forEach(walk)
+  }
+  walk(parseAst(readFileSync(path, "utf8"), { lang: "ts" }, path))
+  return found
+}
+
+const root = Path.resolve(import.meta.dirname, "../src")
+
+const read = (): Imports => {
+  const files = readdirSync(root, { recursive: true, encoding: "utf8" })
+    .map((file) => file.replaceAll(Path.sep, "/"))
+    .filter((file) => /\.(?:ts|json)$/.test(file))
+  return new Map(
+    files.map((file) => {
+      const folder = Path.posix.dirname(file)
+      const specifiers = file.endsWith(".ts") ? specifiersIn(Path.join(root, file)) : []
+      return [file, specifiers.map((each) => (each.startsWith(".") ? Path.posix.join(folder, each) : each))]
+    })
+  )
+}
+
+describe("floors", () => {
+  it("holds in src", () => {
+    expect(violations(read())).toEqual([])
+  })
+
+  it.each<[string, Record<string, ReadonlyArray<string>>, ReadonlyArray<string>]>([
+    [
+      "an arrow up",
+      { "base/Id.ts": ["policy/Policy.ts"], "policy/Policy.ts": [] },
+      ["base/Id.ts imports policy/Policy.ts, which is not below it"]
+    ],
+    [
+      "an arrow along a floor",
+      { "identity/Jwt.ts": ["http/Admission.ts"], "http/Admission.ts": [] },
+      ["identity/Jwt.ts imports http/Admission.ts, which is not below it"]
+    ],
+    [
+      "an arrow between layers",
+      { "audit/Trail.ts": ["policy/Policy.ts"], "policy/Policy.ts": [] },
+      ["audit/Trail.ts imports policy/Policy.ts, another layer"]
+    ],
+    [
+      "a circle in a room",
+      { "audit/A.ts": ["audit/B.ts"], "audit/B.ts": ["audit/C.ts"], "audit/C.ts": ["audit/A.ts"] },
+      ["audit/A.ts → audit/B.ts → audit/C.ts → audit/A.ts"]
+    ],
+    ["a file without a floor", { "Loose.ts": [] }, ["Loose.ts has no floor"]],
+    [
+      "a package where it has no business",
+      { "http/Admission.ts": ["openai/core"] },
+      ["http/Admission.ts imports the package openai/core"]
+    ]
+  ])("finds %s", (_, files, expected) => {
+    expect(violations(new Map(Object.entries(files)))).toEqual(expected)
+  })
+
+  it("reads every kind of import", () => {
+    const imports = read()
+    expect(imports.get("index.ts")).toContain("facade/SecureOpenAI.ts")
+    expect([...imports.values()].flat()).toContain("call/openai-operations.json")
+    expect([...imports.values()].flat().filter((each) => each.startsWith("effect/")).length).toBeGreaterThan(100)
+  })
+})
