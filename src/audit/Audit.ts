@@ -14,7 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type Call, Committed, type Identified, type PassThrough, type Prepared, type Reply } from "../call/Call.ts"
 import type { Decision } from "../call/Decision.ts"
-import { EnforcementUnavailable, type PipelineError } from "../call/Errors.ts"
+import { EnforcementUnavailable, type PipelineError, type PolicyRateLimited } from "../call/Errors.ts"
 import { newId } from "../base/Id.ts"
 import * as Redacted from "effect/Redacted"
 import { saltId } from "../keys/KeyFolder.ts"
@@ -73,8 +73,11 @@ export interface AuditOptions {
 export class Audit extends Context.Service<
   Audit,
   {
-    /** Writes the decision; succeeds once it is on the disk. */
-    readonly commit: (prepared: Prepared) => Effect.Effect<Committed, EnforcementUnavailable>
+    /**
+     * Claims what the call spends of limits and writes the decision, in one step; succeeds once that is on the disk. Where a limit
+     * is spent it claims and writes nothing, and the call is refused.
+     */
+    readonly commit: (prepared: Prepared) => Effect.Effect<Committed, PolicyRateLimited | EnforcementUnavailable>
     /** Notes the principal of a call under way, so that a later refusal can name it. */
     readonly identified: (identified: Identified) => void
     /**
@@ -241,10 +244,10 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       new Trail(ground, { id, parent, ended: (trail) => open.delete(trail.id) })
 
     /** Waits until what was said is on the disk, unless the log does not make calls wait. */
-    const durable = <A>(
-      say: (writer: Writer) => Result.Result<A, EnforcementUnavailable>,
+    const durable = <A, E>(
+      say: (writer: Writer) => Result.Result<A, E | EnforcementUnavailable>,
       known?: (a: A) => void
-    ): Effect.Effect<A, EnforcementUnavailable> =>
+    ): Effect.Effect<A, E | EnforcementUnavailable> =>
       Effect.callback((resume) => {
         const writer = journal.current()
         const said = say(writer)
@@ -263,11 +266,11 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       })
 
     /** What a call begins with: nothing does while the log has a hindrance, and what has begun is owed an outcome. */
-    const beginning = <A>(
+    const beginning = <A, E>(
       trail: Trail,
-      say: (writer: Writer) => Result.Result<A, EnforcementUnavailable>,
+      say: (writer: Writer) => Result.Result<A, E | EnforcementUnavailable>,
       known?: (a: A) => void
-    ): Effect.Effect<A, EnforcementUnavailable> =>
+    ): Effect.Effect<A, E | EnforcementUnavailable> =>
       durable((writer) => {
         const hindrance = journal.hindrance()
         if (hindrance !== undefined) return Result.fail(hindrance)
@@ -295,7 +298,7 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         return Effect.void
       })
 
-    const commit = (prepared: Prepared): Effect.Effect<Committed, EnforcementUnavailable> =>
+    const commit = (prepared: Prepared): Effect.Effect<Committed, PolicyRateLimited | EnforcementUnavailable> =>
       Effect.suspend(() => {
         const trail = underWay.get(prepared.call.id) ?? begin(prepared.call.id)
         return Effect.map(

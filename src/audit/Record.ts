@@ -42,8 +42,22 @@ export interface RecordQuantity {
   readonly value: string
 }
 
+/** What a call spends of a limit. `window` slides, and is an ISO 8601 duration. */
+export interface RecordClaim {
+  readonly amount: number
+  /** Names the counter, where that is not the document's. */
+  readonly counter?: string | undefined
+  readonly limit: number
+  /** Each principal has its own share. */
+  readonly per: "principal"
+  readonly policy: string
+  readonly unit: "calls"
+  readonly window: string
+}
+
 /** What policies that are only observed would have done. */
 export interface RecordObserved {
+  readonly claims?: ReadonlyArray<RecordClaim> | undefined
   readonly edits: ReadonlyArray<RecordEdit>
   readonly policies: ReadonlyArray<string>
   readonly rev: string
@@ -113,6 +127,8 @@ export interface Kinds {
     readonly verdict: "allow" | "rewrite"
     readonly policies: ReadonlyArray<string>
     readonly rev: string
+    /** What the call spends of limits: claimed in one step with this record. */
+    readonly claims?: ReadonlyArray<RecordClaim> | undefined
     readonly edits: ReadonlyArray<RecordEdit>
     readonly requested: string
     readonly effective: string
@@ -266,7 +282,7 @@ const fits = (line: string): boolean => line.length * 3 <= maximumLine || Buffer
  */
 const layouts: Readonly<Record<string, ReadonlyArray<string>>> = {
   decision:
-    "app,asked,boot,call,digests,edits,effective,endpoint,headers,id,inv,kid,kind,model,observed,parent,policies,principal,query,requested,rev,seq,stream,tool,ts,v,verdict".split(
+    "app,asked,boot,call,claims,digests,edits,effective,endpoint,headers,id,inv,kid,kind,model,observed,parent,policies,principal,query,requested,rev,seq,stream,tool,ts,v,verdict".split(
       ","
     ),
   outcome:
@@ -331,7 +347,8 @@ const ordered = (value: unknown, limit: { readonly text: number; readonly list: 
       const members: Record<string, unknown> = {}
       if (hasMembers(value))
         for (const key of Object.keys(value).sort()) {
-          const member = ordered(value[key], limit)
+          // Limits are recounted from all claims.
+          const member = ordered(value[key], key === "claims" ? noLimit : limit)
           if (member !== undefined) members[key] = member
         }
       return members

@@ -10,7 +10,8 @@ import { StreamedToolCalls, type ToolCall, toolCallsOf } from "../answer/ToolCal
 import { usageOf } from "../answer/Usage.ts"
 import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } from "../call/Call.ts"
 import type { Decision, Edit, Violation } from "../call/Decision.ts"
-import type { EnforcementUnavailable } from "../call/Errors.ts"
+import type { Claim } from "../call/Claim.ts"
+import type { EnforcementUnavailable, PolicyRateLimited } from "../call/Errors.ts"
 import type { AnyKey } from "../keys/Keys.ts"
 import { isOperation, quantities, toolResource } from "../call/Operation.ts"
 import type { Principal } from "../call/Principal.ts"
@@ -22,6 +23,7 @@ import type { Journal } from "./folder/Journal.ts"
 import { unavailable } from "./Unavailable.ts"
 import type { Appended, Writer } from "./folder/Writer.ts"
 import { makeReceipt, type Out } from "./proof/Receipt.ts"
+import { type Quota, recordClaims } from "./Quota.ts"
 import type { Body, RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity, RecordViolation } from "./Record.ts"
 
 /** What the trails of one client have in common. */
@@ -87,8 +89,12 @@ export class Trail {
   }
 
   /** Takes in the decision, once. */
-  decide(prepared: Prepared, writer: Writer): Result.Result<Entry, EnforcementUnavailable> {
+  decide(prepared: Prepared, writer: Writer): Result.Result<Entry, EnforcementUnavailable | PolicyRateLimited> {
     if (this.#opened !== undefined) return Result.fail(unavailable(`The call ${this.id} was committed before.`))
+    const at = writer.now()
+    const claimed = claim(prepared, writer.quota, at)
+    if (Result.isFailure(claimed)) return Result.fail(claimed.failure)
+    const { claims, observed } = claimed.success
     const { agent, journal, salts, server } = this.#ground
     const { call, edits, from } = prepared
     const verdict = edits.length === 0 ? "allow" : "rewrite"
@@ -97,7 +103,7 @@ export class Trail {
     const changes = edits.map((edit) => recordEdit(edit, salts, this.id))
     const invocation = `sha-256:${from.from.digest}`
     const model = isOperation(call.operation) ? prepared.params["model"] : undefined
-    const appended = writer.append({
+    const body: Body = {
       kind: "decision",
       call: this.id,
       tool: call.resource,
@@ -106,6 +112,7 @@ export class Trail {
       verdict,
       policies: from.decision.policies,
       rev: from.decision.revision,
+      claims: recordClaims(claims),
       edits: changes,
       digests,
       requested,
@@ -122,9 +129,16 @@ export class Trail {
       },
       headers: recordHeaders(call.headers),
       asked: quantitiesOf(call, from.judge.bounded, from.observed?.judge.bounded),
-      observed: prepared.observed && recordObserved(prepared.observed, salts, this.id)
-    })
-    if (Result.isFailure(appended)) return Result.fail(appended.failure)
+      observed: observed && {
+        claims: recordClaims(observed.claims),
+        ...recordObserved(observed.decision, salts, this.id)
+      }
+    }
+    const appended = writer.append(body, at)
+    if (Result.isFailure(appended)) {
+      claimed.success.release()
+      return Result.fail(appended.failure)
+    }
     this.#opened = appended.success
     this.#writer = writer
     this.#prepared = prepared
@@ -150,6 +164,7 @@ export class Trail {
     })
     const entry: Entry = {
       seq: appended.success.seq,
+      claims,
       receipt,
       received: (data) => this.#received(data),
       begun: () => this.#streamTrail().begun(),
@@ -439,6 +454,46 @@ class StreamTrail {
     })
     this.#from = this.#received
   }
+}
+
+/** What a call has claimed of limits, and what observed policies say of it once theirs are claimed too. */
+interface Claimed {
+  readonly claims: ReadonlyArray<Claim>
+  readonly observed: { readonly decision: Decision; readonly claims: ReadonlyArray<Claim> } | undefined
+  /** Gives all of it back: nothing is sent. */
+  readonly release: () => void
+}
+
+/** Claims what a call spends, all or nothing. Limits that are only observed refuse nothing; the record says that they would. */
+const claim = (prepared: Prepared, quota: Quota, at: number): Result.Result<Claimed, PolicyRateLimited> => {
+  const { judge, observed: observing } = prepared.from
+  const claimed = quota.reserve(judge.wants, at)
+  if (!("settle" in claimed)) return Result.fail(judge.refuse(claimed))
+  const decision = prepared.observed
+  if (decision === undefined || observing === undefined || decision.verdict !== "allow")
+    return Result.succeed({
+      claims: judge.wants,
+      observed: decision && { decision, claims: [] },
+      release: () => claimed.settle([])
+    })
+  const { refuse, wants } = observing.judge
+  const seen = quota.reserve(wants, at)
+  return Result.succeed(
+    "settle" in seen
+      ? {
+          claims: judge.wants,
+          observed: { decision, claims: wants },
+          release: () => {
+            claimed.settle([])
+            seen.settle([])
+          }
+        }
+      : {
+          claims: judge.wants,
+          observed: { decision: { ...refuse(seen).decision, edits: [], enforced: false }, claims: [] },
+          release: () => claimed.settle([])
+        }
+  )
 }
 
 const judge = (prepared: Prepared, { args, fault, name }: ToolCall): "allow" | "deny" | "pending" => {

@@ -1409,8 +1409,7 @@ const makeRateLimits = (): Check => {
       severity: "note",
       code: "rate_limit_per_process",
       path: ["constraints", "rate_limit"],
-      message:
-        "calls are counted in the memory of each process: several processes allow as many times as much, and a restart counts anew",
+      message: "calls are counted in the log of each process: several processes allow as many times as much",
       hint: "divide the limit by the number of processes, or enforce it at a gateway as well"
     }
   }

@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import { LRUCache } from "lru-cache"
 import type { IntentPolicy } from "../call/Call.ts"
 import { canonicalize } from "../base/CanonicalJson.ts"
+import { Content } from "../base/Content.ts"
 import type { Violation } from "../call/Decision.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
 import { compile, EffectivePolicy, type Participant } from "./EffectivePolicy.ts"
@@ -166,7 +167,15 @@ const ofIntent = (chain: Chain, value: IntentPolicy): ReadonlyArray<Participant>
   const parents = intent.extends === undefined ? [] : chain(intent.extends)
   if (intent.extends !== undefined && parents.length === 0)
     throw new Error(`${name} extends ${intent.extends}, which is not among the policies`)
-  return [{ document: intent, name, counter: `intent ${canonicalize(intent)}`, parent: parents[0] }, ...parents]
+  return [
+    {
+      document: intent,
+      name,
+      counter: `intent ${new Content(canonicalize(intent)).spelledDigest}`,
+      parent: parents[0]
+    },
+    ...parents
+  ]
 }
 
 /** A document and what it extends, the most specific first; none where there is no such document. */

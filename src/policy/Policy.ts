@@ -6,10 +6,8 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Result from "effect/Result"
 import {
   behalfOf,
@@ -21,13 +19,14 @@ import {
   type Permit,
   type Signed
 } from "../call/Call.ts"
+import type { Claim, Spent } from "../call/Claim.ts"
 import type { Decision, Violation } from "../call/Decision.ts"
 import {
   bounded,
   describe,
   ApprovalPending,
   type Configuration,
-  EnforcementUnavailable,
+  type EnforcementUnavailable,
   type PolicyDenied,
   policyDenied,
   PolicyRateLimited
@@ -39,7 +38,6 @@ import type { EffectivePolicy, RateLimit, Rules } from "./EffectivePolicy.ts"
 import { decide, evaluate, evaluateFamily, judge, undecided, verdictOf } from "./Evaluate.ts"
 import { showDiagnostic } from "./Diagnostic.ts"
 import { lint } from "./Lint.ts"
-import * as Counters from "./Counters.ts"
 import { type Limits, limitsOf } from "./Limits.ts"
 import { outputOf } from "./Output.ts"
 import { type Asking, makeFind } from "./Participants.ts"
@@ -96,11 +94,11 @@ export interface Candidate extends Revision {
 export class Policy extends Context.Service<
   Policy,
   {
-    /** The call with its decision, where that lets it go on. Rate limits are counted later, by the decision's judge. */
+    /** The call with its decision, where that lets it go on. The log claims its rate limits later. */
     readonly evaluate: (
       signed: Signed
     ) => Effect.Effect<Decided, PolicyDenied | ApprovalPending | EnforcementUnavailable>
-    /** The decision on a call, whatever it says; nothing is counted. */
+    /** The decision on a call, whatever it says; nothing is claimed. */
     readonly judge: (call: Call, principal: Principal) => Effect.Effect<Judgement>
     /** What a principal may ask of a resource of a service at most. */
     readonly limits: (asking: Asking & { readonly operation: string }) => Effect.Effect<Limits>
@@ -129,29 +127,19 @@ export class Policy extends Context.Service<
     readonly prepare: Effect.Effect<Candidate, Configuration>
   }
 >()("secure-openai/Policy") {
-  /** MAPL policies, with rate limits counted by the given limiter. @category layers */
-  static readonly layerNoDeps = (
-    options: PolicyOptions = {}
-  ): Layer.Layer<Policy, Configuration, RateLimiter.RateLimiter> =>
+  /**
+   * MAPL policies. Rate limits are claimed from the log, with each decision's record.
+   *
+   * @category layers
+   */
+  static readonly layer = (options: PolicyOptions = {}): Layer.Layer<Policy, Configuration> =>
     Layer.effect(
       Policy,
       Effect.gen(function* () {
         const read = readerOf(options.policies)
         const now = yield* Clock.currentTimeMillis
-        return make(yield* read, read, options.mode ?? "enforce", yield* RateLimiter.RateLimiter, now)
+        return make(yield* read, read, options.mode ?? "enforce", now)
       })
-    )
-
-  /**
-   * MAPL policies, with rate limits counted in this process; where a key is given, by one set of counters for all that
-   * name it. @category layers
-   */
-  static readonly layer = (
-    options: PolicyOptions & { readonly counters?: string | undefined } = {}
-  ): Layer.Layer<Policy, Configuration> =>
-    Policy.layerNoDeps(options).pipe(
-      Layer.provide(RateLimiter.layer),
-      Layer.provide(options.counters === undefined ? RateLimiter.layerStoreMemory : Counters.layer(options.counters))
     )
 }
 
@@ -199,7 +187,6 @@ const make = (
   configured: PolicySet | undefined,
   read: Effect.Effect<PolicySet | undefined, Configuration>,
   mode: PolicyMode,
-  limiter: RateLimiter.RateLimiter,
   now: number
 ): Policy["Service"] => {
   /** What holds where nothing is configured, and while what is configured is only observed. */
@@ -211,16 +198,8 @@ const make = (
   const reject = (reason: string): Effect.Effect<void> =>
     Effect.map(Clock.currentTimeMillis, (at) => void (rejected = { reason, at }))
 
-  const counting = (limits: ReadonlyArray<RateLimit>, decision: Decision, principal: Principal): Judge["count"] =>
-    limits.length === 0 ? Effect.void : countCall(limiter, limits, decision, identityOf(principal))
-
   /** A decision by one rulebook, with the limits that it counts. What is thrown on the way is a reason to refuse. */
-  const judgement = (
-    book: Rulebook,
-    call: Call,
-    principal: Principal,
-    now: number
-  ): Judgement & { readonly limits: ReadonlyArray<RateLimit> } => {
+  const judgement = (book: Rulebook, call: Call, principal: Principal, now: number): Judgement => {
     const { app, behalf, intents, isText, params, resource } = call
     const { revision } = book
     const rulesOf = (about: string) => Result.try(() => book.find({ principal, app, intents, behalf }).rules(about))
@@ -239,7 +218,6 @@ const make = (
     const limits = known?.rateLimits ?? []
     return {
       decision,
-      limits,
       judge: {
         recheck: (given) =>
           Result.getOrElse(
@@ -253,7 +231,8 @@ const make = (
           ),
         bounded: known === undefined ? [] : boundedBy(known),
         output: known === undefined ? undefined : outputOf(known, params),
-        count: counting(limits, decision, principal)
+        wants: limits.length === 0 ? nothing : claimsOf(limits, identityOf(principal)),
+        refuse: (spent) => rateLimited(decision, spent)
       }
     }
   }
@@ -315,15 +294,15 @@ const make = (
     evaluate: Effect.fnUntraced(function* (signed) {
       const { call, principal } = signed
       const observed = mode === "observe" ? current : undefined
-      const { decision, judge, limits } = yield* judged(enforced(), call, principal)
+      const { decision, judge } = yield* judged(enforced(), call, principal)
       if (!isPermit(decision)) return yield* refused(decision)
       if (observed === undefined) return new Decided(signed, decision, judge)
       const seen = yield* judged(observed, call, principal)
-      // What an intent limits is counted already.
-      const others = seen.limits.filter(({ counter }) => !limits.some((limit) => limit.counter === counter))
+      // What an intent limits is claimed already.
+      const wants = seen.judge.wants.filter(({ counter }) => !judge.wants.some((claim) => claim.counter === counter))
       return new Decided(signed, decision, judge, {
         decision: { ...seen.decision, enforced: false },
-        judge: { ...seen.judge, count: counting(others, seen.decision, principal) }
+        judge: { ...seen.judge, wants }
       })
     }),
 
@@ -390,60 +369,36 @@ const refusalOf = (
 // Rate limits
 // ---------------------------------------------------------------------------------------------------------------------
 
-/**
- * Counts a call against every limit, or against none where one of them is spent. A limit is that of a document and of one
- * `caller`, an {@link identityOf}.
- */
-const countCall = Effect.fnUntraced(function* (
-  limiter: RateLimiter.RateLimiter,
-  limits: ReadonlyArray<RateLimit>,
-  decision: Decision,
-  caller: string
-) {
-  const take = (tokens: number) => (rate: RateLimit) =>
-    limiter
-      .consume({
-        key: JSON.stringify([rate.counter, caller]),
-        limit: rate.limit,
-        window: "1 minute",
-        tokens
-      })
-      .pipe(
-        Effect.map(({ remaining, resetAfter }) => (tokens > 0 || remaining > 0 ? undefined : resetAfter)),
-        Effect.catchReason("RateLimiterError", "RateLimitExceeded", ({ retryAfter }) => Effect.succeed(retryAfter)),
-        Effect.mapError(
-          (cause) =>
-            new EnforcementUnavailable({
-              stage: "policy",
-              message:
-                "The rate limits cannot be counted, and nothing was sent. See to the store of their counters, then call again.",
-              cause
-            })
-        ),
-        Effect.map((wait) => (wait === undefined ? undefined : { rate, wait: Duration.toMillis(wait) }))
-      )
-  for (const tokens of [0, 1]) {
-    const spent = (yield* Effect.forEach(limits, take(tokens))).filter((each) => each !== undefined)
-    if (spent.length > 0) return yield* rateLimited(decision, spent)
-  }
-})
+/** The window of a rate limit, in ms. It slides: within any minute so many calls begin. */
+const minute = 60_000
 
-const rateLimited = (
-  decision: Decision,
-  spent: ReadonlyArray<{ readonly rate: RateLimit; readonly wait: number }>
-): PolicyRateLimited => {
-  const violations = spent.map(({ rate: { limit, policy }, wait }) => ({
+const nothing: ReadonlyArray<never> = []
+
+/** What one call spends of its limits. A limit is that of a document and of one `caller`, an {@link identityOf}. */
+const claimsOf = (limits: ReadonlyArray<RateLimit>, caller: string): ReadonlyArray<Claim> =>
+  limits.map(({ counter, limit, policy }) => ({
+    policy,
+    counter,
+    caller,
+    unit: "calls",
+    amount: 1,
+    limit,
+    window: minute
+  }))
+
+const rateLimited = (decision: Decision, spent: ReadonlyArray<Spent>): PolicyRateLimited => {
+  const violations = spent.map(({ claim: { limit, policy }, retryAfter }) => ({
     code: "rate_limit",
     policy,
     constraint: `${limit} a minute`,
     message: `the ${limit} ${limit === 1 ? "call" : "calls"} a minute that ${policy} allows ${decision.principal} are spent`,
-    hint: `try again in ${Math.ceil(wait / 1000)} s`
+    hint: `try again in ${Math.ceil(retryAfter / 1000)} s`
   }))
   const refused: Decision = { ...decision, verdict: "deny", violations, remedies: [] }
   return new PolicyRateLimited({
     decision: bounded(refused),
     stage: "policy",
-    retryAfter: Math.max(...spent.map(({ wait }) => wait)),
+    retryAfter: Math.max(...spent.map(({ retryAfter }) => retryAfter)),
     message: describe(refused, "was refused")
   })
 }

@@ -96,7 +96,7 @@ const tellLimits = (before: ReadonlyArray<string>): Effect.Effect<void, never, P
     if (limited.length === 0) return
     const { path } = yield* audit.status
     yield* Effect.logWarning(
-      `Rate limits are counted in the memory of each process, and anew after a restart (${limited.join(", ")}). Beside the log at ${path} there ${siblings.length === 1 ? "is a log of another process" : `are logs of ${siblings.length} other processes`}, now or earlier: together they allow that many times as much. Divide the limits, or enforce them at a gateway as well.`
+      `Rate limits are counted in each log by itself (${limited.join(", ")}). Beside the log at ${path} there ${siblings.length === 1 ? "is a log of another process" : `are logs of ${siblings.length} other processes`}, now or earlier: together they allow that many times as much. Divide the limits, or enforce them at a gateway as well.`
     )
   })
 

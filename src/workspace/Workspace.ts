@@ -156,12 +156,11 @@ export class Workspace {
           checkpoints: checkpoints === undefined ? undefined : targetOf(checkpoints)
         })
     const issuers = options.issuers === undefined ? [] : [options.issuers].flat()
-    // Who shares a log shares what may be used once, or so many times.
-    const counted = inMemory ? undefined : realPath(path)
-    const replay = counted === undefined ? Replay.layerMemory : Replay.layerShared(counted)
+    // Clients that share a log share what may be used once.
+    const replay = inMemory ? Replay.layerMemory : Replay.layerShared(realPath(path))
     const stages = Layer.mergeAll(
       Identity.layer({ issuers }),
-      Policy.layer({ policies: options.policies, mode: options.policyMode, counters: counted }),
+      Policy.layer({ policies: options.policies, mode: options.policyMode }),
       Rewriting.layer.pipe(Layer.provide(options.models === undefined ? Models.layer : Models.layerOf(options.models))),
       Signing.layer,
       audit

@@ -22,6 +22,7 @@ import { type FileSystem, nodeFileSystem, removeDrafts, replace } from "./Disk.t
 import * as Lock from "./Lock.ts"
 import { Frontier } from "../proof/MerkleTree.ts"
 import type { Body, ReadRecord } from "../Record.ts"
+import { Quota } from "../Quota.ts"
 import { Refusals } from "../Refusals.ts"
 import { Damaged, examine, type Found, type Head, OfAnotherKey } from "./Recovery.ts"
 import * as Renewal from "./Renewal.ts"
@@ -566,6 +567,7 @@ const create = ({ disk, first, key, next, path }: JournalOptions): Found => {
     segment: undefined,
     torn: Buffer.alloc(0),
     latest: 0,
+    quota: new Quota(),
     crashed: undefined,
     open: []
   }

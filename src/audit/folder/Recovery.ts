@@ -9,6 +9,8 @@ import * as Path from "node:path"
 import { type Note, parseNote, parseVerifierKeys, type VerifierKey, verifyNote } from "../proof/Checkpoint.ts"
 import type { FileSystem } from "./Disk.ts"
 import { Frontier, hashLength, leafHash, sameHash } from "../proof/MerkleTree.ts"
+import { claimLifetime, Quota } from "../Quota.ts"
+import type { ReadRecord } from "../Record.ts"
 import { decodeLine, linesOf, maximumSegment, maximumText, recordAt, type Segment, segmentsOf } from "./Segment.ts"
 
 /** A call that was decided and has no outcome. */
@@ -42,6 +44,8 @@ export interface Found {
   readonly torn: Buffer
   /** The latest time in the last records, in ms since 1970; 0 in a log that is empty. */
   readonly latest: number
+  /** What callers have claimed of their limits, as the last records say. */
+  readonly quota: Quota
   /** The boot that wrote the last record and did not close; undefined where all is well. */
   readonly crashed: string | undefined
   readonly open: ReadonlyArray<OpenCall>
@@ -157,7 +161,7 @@ const scan = (
     segment:
       last === undefined ? undefined : { name: last.name, size: whole, unsigned: bytes.subarray(covered, whole) },
     torn,
-    ...leftOpen(disk, folder, segments, whole)
+    ...leftBehind(disk, folder, segments, whole)
   }
 }
 
@@ -177,34 +181,42 @@ const expect = <A>(what: string, read: Result.Result<A, string>): A => {
 }
 
 /**
- * The calls without an outcome, and the boot that left them. Reads backwards to the last place at which none was open: a
- * `log.close`, or a `log.recovered` with all of its outcomes.
+ * How the last boots left the log. Reads backwards to the last place at which no call was open (a `log.close`, or a
+ * `log.recovered` with all of its outcomes), and as far as claims may still count against a limit.
  */
-const leftOpen = (
+const leftBehind = (
   disk: FileSystem,
   folder: string,
   segments: ReadonlyArray<Segment>,
   whole: number
-): Pick<Found, "crashed" | "latest" | "open"> => {
+): Pick<Found, "crashed" | "latest" | "open" | "quota"> => {
   let records: Array<Trace> = []
+  let open: ReadonlyArray<OpenCall> | undefined
   for (const [back, segment] of segments.toReversed().entries()) {
     const bytes = disk.read(Path.join(folder, "journal", segment.name), maximumSegment) ?? Buffer.alloc(0)
     const lines = back === 0 ? bytes.subarray(0, whole) : bytes
     records = [...[...linesOf(lines)].map(({ line }) => JSON.parse(line.toString("utf8")) as Trace), ...records]
-    const last = records.at(-1)
-    if (last?.kind === "log.close") return { crashed: undefined, latest: latestOf(records), open: [] }
-    const rest = records.findLastIndex((record, i) => isQuiet(records, record, i))
-    if (rest >= 0) return { crashed: last?.boot, latest: latestOf(records), open: openIn(records.slice(rest)) }
+    open ??= openAfterQuiet(records)
+    if (open !== undefined && (records[0]?.ts ?? 0) <= latestOf(records) - claimLifetime) break
   }
-  return { crashed: records.at(-1)?.boot, latest: latestOf(records), open: openIn(records) }
+  const last = records.at(-1)
+  const latest = latestOf(records)
+  return {
+    crashed: last?.kind === "log.close" ? undefined : last?.boot,
+    latest,
+    open: open ?? openIn(records),
+    quota: Quota.of(records.filter(({ ts }) => ts > latest - claimLifetime))
+  }
+}
+
+/** The calls that are open since the last place at which none was; undefined where the records have no such place. */
+const openAfterQuiet = (records: ReadonlyArray<Trace>): ReadonlyArray<OpenCall> | undefined => {
+  const quiet = records.findLastIndex((record, i) => isQuiet(records, record, i))
+  return quiet < 0 ? undefined : openIn(records.slice(quiet))
 }
 
 /** What recovery looks at in a record that was checked before. */
-interface Trace {
-  readonly kind: string
-  readonly seq: number
-  readonly ts: number
-  readonly boot: string
+interface Trace extends ReadRecord {
   readonly call?: string
   readonly open?: number
 }

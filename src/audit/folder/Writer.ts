@@ -15,6 +15,7 @@ import { formatVerifierKey, verifierKey } from "../proof/Checkpoint.ts"
 import { type Done, type FileSystem, replace } from "./Disk.ts"
 import type { LogStatus } from "../LogStatus.ts"
 import { leafHash } from "../proof/MerkleTree.ts"
+import type { Quota } from "../Quota.ts"
 import { type Body, encode } from "../Record.ts"
 import type { Found, Head } from "./Recovery.ts"
 import { maximumText, segmentSize } from "./Segment.ts"
@@ -101,6 +102,8 @@ class Group {
 /** A boot of a log. What follows on a record is told to the boot that took it in: another one has closed its call. */
 export class Writer {
   readonly boot: string
+  /** What callers have claimed of their limits in this log. */
+  readonly quota: Quota
   readonly #path: string
   readonly #now: () => number
   readonly #options: WriterOptions
@@ -135,6 +138,7 @@ export class Writer {
     this.#now = options.now ?? present
     this.#options = options
     this.#latest = found.latest
+    this.quota = found.quota
     this.#pending = new Group(found.frontier.size)
     this.#tail = new Tail(
       disk,
@@ -203,10 +207,14 @@ export class Writer {
     )
   }
 
+  /** The log's clock, in ms since 1970: the time of a record that is taken in now. */
+  now(): number {
+    return this.#now()
+  }
+
   /** Takes in a record; it is written with the next group or within 5 ms, and synced with the next or within 100 ms. */
-  append(body: Body): Result.Result<Appended, EnforcementUnavailable> {
+  append(body: Body, ts = this.#now()): Result.Result<Appended, EnforcementUnavailable> {
     if (this.#fault !== undefined) return Result.fail(this.#fault)
-    const ts = this.#now()
     const group = this.#pending
     const seq = group.next
     const line = encode({ ...body, v: 1, seq, id: newId(ts), ts, boot: this.boot })
