@@ -8,7 +8,7 @@ import type { Call } from "../call/Call.ts"
 import type { Violation } from "../call/Decision.ts"
 import { isOperation } from "../call/Operation.ts"
 import { foreignQuery } from "../call/Query.ts"
-import type { Rules } from "./EffectivePolicy.ts"
+import type { Rules } from "./Rules.ts"
 
 /**
  * Parameters of a query that is not the service's own, a model in the body that is not the one in an engine's URL, and keys that

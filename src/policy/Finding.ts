@@ -9,7 +9,7 @@ import { isExact } from "../base/JsonText.ts"
 import type { Remedy, Violation, ViolationCode } from "../call/Decision.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
 import type { Inexact } from "./Inexact.ts"
-import type { AttestationNeed } from "./Mapl.ts"
+import type { AttestationNeed } from "./mapl/Attestation.ts"
 
 /** Who set a bound; the lower its `rank`, the more specific the document. */
 export interface Source {

@@ -10,9 +10,9 @@ import type { DeniedText, OutputRules } from "../call/Call.ts"
 import type { JsonObject } from "../base/Json.ts"
 import { isSameModel, modelChoosers } from "../call/Operation.ts"
 import type { Allowed } from "./Constraint.ts"
-import type { PlacedOutputRule, Rules } from "./EffectivePolicy.ts"
+import type { PlacedOutputRule, Rules } from "./Rules.ts"
 import { showPath } from "./Fault.ts"
-import { compileRegex } from "./Mapl.ts"
+import { compileRegex } from "./mapl/Regex.ts"
 import { valueAt } from "./Parameter.ts"
 
 /**

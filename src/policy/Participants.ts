@@ -11,10 +11,11 @@ import { canonicalize } from "../base/CanonicalJson.ts"
 import { Content } from "../base/Content.ts"
 import type { Violation } from "../call/Decision.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
-import { compile, EffectivePolicy, type Participant } from "./EffectivePolicy.ts"
+import { EffectivePolicy } from "./EffectivePolicy.ts"
+import { compile, type Participant } from "./Participant.ts"
 import { hash } from "./IdIndex.ts"
 import { type Document, parseIntent } from "./Mapl.ts"
-import { empty, type PolicySet } from "./PolicyStore.ts"
+import { empty, type PolicySet } from "./PolicySet.ts"
 
 /** Who asks, and what restricts the request besides the caller's and the service's documents. */
 export interface Asking {

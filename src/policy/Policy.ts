@@ -34,14 +34,16 @@ import {
 import { toolResource } from "../call/Operation.ts"
 import { identityOf, type Principal, policyId } from "../call/Principal.ts"
 import { ambiguities } from "./Ambiguity.ts"
-import type { EffectivePolicy, RateLimit, Rules } from "./EffectivePolicy.ts"
+import type { EffectivePolicy } from "./EffectivePolicy.ts"
+import type { RateLimit, Rules } from "./Rules.ts"
 import { decide, evaluate, evaluateFamily, judge, undecided, verdictOf } from "./Evaluate.ts"
 import { showDiagnostic } from "./Diagnostic.ts"
 import { lint } from "./Lint.ts"
 import { type Limits, limitsOf } from "./Limits.ts"
 import { outputOf } from "./Output.ts"
 import { type Asking, makeFind } from "./Participants.ts"
-import { empty, load, type PolicySet, type PolicySource } from "./PolicyStore.ts"
+import { empty, type PolicySet } from "./PolicySet.ts"
+import { load, type PolicySource } from "./PolicySource.ts"
 
 /** What {@link Policy.layer} takes. */
 export interface PolicyOptions {

@@ -7,7 +7,8 @@
 import * as Result from "effect/Result"
 import { maximumName } from "../call/Name.ts"
 import { parse as parseCondition } from "./Condition.ts"
-import { instant, parseAttestation } from "./Mapl.ts"
+import { parseAttestation } from "./mapl/Attestation.ts"
+import { instant } from "./mapl/Validity.ts"
 
 /** How many members a value has, all objects in it counted; `NaN` where it is not known to be right. */
 type Shape = (value: unknown) => number

@@ -8,7 +8,8 @@ import type { JsonObject } from "../base/Json.ts"
 import { type FamilyUse, mustBeNamed } from "../call/Families.ts"
 import { isOperation, outputTokenCaps, quantities } from "../call/Operation.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
-import type { Bounds, Document, Spec } from "./Mapl.ts"
+import type { Document } from "./Mapl.ts"
+import type { Bounds, Spec } from "./mapl/Bounds.ts"
 import { isGlob } from "./Pattern.ts"
 
 /** A call that was let through: who asked for which resource of which app, with which model and quantities. */

@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import { Audit } from "../audit/Audit.ts"
 import type { Configuration, EnforcementUnavailable } from "../call/Errors.ts"
 import { Policy, type Revision } from "../policy/Policy.ts"
-import { type PolicySource, revisionAt } from "../policy/PolicyStore.ts"
+import { type PolicySource, revisionAt } from "../policy/PolicySource.ts"
 import { watching } from "../policy/Watch.ts"
 
 /** Writes into the log which policies are in force, and follows a folder or file from then on. */

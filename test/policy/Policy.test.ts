@@ -10,7 +10,8 @@ import type { JsonObject } from "../../src/base/Json.ts"
 import { agent, app } from "../../src/call/Principal.ts"
 import { Quota } from "../../src/audit/Quota.ts"
 import { Policy } from "../../src/policy/Policy.ts"
-import { empty, type PolicySource } from "../../src/policy/PolicyStore.ts"
+import { empty } from "../../src/policy/PolicySet.ts"
+import type { PolicySource } from "../../src/policy/PolicySource.ts"
 import { generate, signed, user, withIntent } from "./states.ts"
 
 const using =

@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 import { canonicalize } from "../../base/CanonicalJson.ts"
-import type { PolicySet } from "../../policy/PolicyStore.ts"
+import type { PolicySet } from "../../policy/PolicySet.ts"
 import { type Caller, callerOf, type LoggedCall } from "./LoggedCalls.ts"
 import type { Replayed } from "./Replay.ts"
 import { editWords, type Tallied, Tally, violationWords } from "./Tally.ts"

@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 import { type Diagnostic, showDiagnostic, showFrame, showPlace } from "../../policy/Diagnostic.ts"
-import type { KnownModels } from "../../policy/Lint.ts"
+import type { KnownModels } from "../../policy/lint/UnknownModels.ts"
 import { isKnownModel, modelNames, Models, openai } from "../../rewriting/Models.ts"
 import { visible } from "../../base/Text.ts"
 import { say, sentence } from "./Page.ts"

@@ -5,7 +5,7 @@
  */
 import { isOperation, quantities } from "../../call/Operation.ts"
 import { makeFind } from "../../policy/Participants.ts"
-import type { PolicySet } from "../../policy/PolicyStore.ts"
+import type { PolicySet } from "../../policy/PolicySet.ts"
 import type { Models } from "../../rewriting/Models.ts"
 import { type Judgement, makeJudge } from "./Judgement.ts"
 import type { LoggedCall } from "./LoggedCalls.ts"

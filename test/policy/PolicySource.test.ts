@@ -6,7 +6,8 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { Json } from "../../src/base/Json.ts"
-import { empty, load, type PolicySource } from "../../src/policy/PolicyStore.ts"
+import { empty } from "../../src/policy/PolicySet.ts"
+import { load, type PolicySource } from "../../src/policy/PolicySource.ts"
 
 let folder = ""
 beforeEach(() => {

@@ -5,7 +5,7 @@
  * @since 0.2.0
  */
 
-import { resourcePattern } from "./Pattern.ts"
+import { resourcePattern } from "../Pattern.ts"
 
 const segment = Symbol("*")
 const anything = Symbol("**")

@@ -4,11 +4,11 @@
  *
  * @since 0.2.0
  */
-import { canonicalize } from "../base/CanonicalJson.ts"
-import type { Json } from "../base/Json.ts"
-import { showValue } from "./Fault.ts"
-import type { Bounds, Spec } from "./Mapl.ts"
-import { globsMeet, isGlob } from "./Pattern.ts"
+import { canonicalize } from "../../base/CanonicalJson.ts"
+import type { Json } from "../../base/Json.ts"
+import { showValue } from "../Fault.ts"
+import type { Bounds, Spec } from "../mapl/Bounds.ts"
+import { globsMeet, isGlob } from "../Pattern.ts"
 
 /** What each of two specs asks for, in words, where no value can be both. */
 export interface Conflict {

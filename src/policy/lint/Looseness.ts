@@ -5,12 +5,13 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { canonicalize } from "../base/CanonicalJson.ts"
-import type { Json } from "../base/Json.ts"
+import { canonicalize } from "../../base/CanonicalJson.ts"
+import type { Json } from "../../base/Json.ts"
 import { highest, lowest } from "./Conflict.ts"
-import { showValue } from "./Fault.ts"
-import { type Bounds, compileRegex } from "./Mapl.ts"
-import { globsMeet, isGlob } from "./Pattern.ts"
+import { showValue } from "../Fault.ts"
+import type { Bounds } from "../mapl/Bounds.ts"
+import { compileRegex } from "../mapl/Regex.ts"
+import { globsMeet, isGlob } from "../Pattern.ts"
 
 /** A field of a child's bounds that its parent's make void: what it says, and what the parent says to that. */
 export interface Loose {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Bounds } from "../../src/policy/Mapl.ts"
-import { looser, type Said } from "../../src/policy/Looseness.ts"
+import type { Bounds } from "../../../src/policy/mapl/Bounds.ts"
+import { looser, type Said } from "../../../src/policy/lint/Looseness.ts"
 
 const said = (bounds: Bounds): Said => ({
   bounds,

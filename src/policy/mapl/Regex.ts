@@ -1,0 +1,28 @@
+/**
+ * Regular expressions that a linear-time engine takes (RE2 syntax).
+ *
+ * @since 0.1.0
+ */
+import * as Result from "effect/Result"
+import { RE2JS } from "re2js"
+import { check, text } from "./Field.ts"
+
+/** A regular expression that the linear-time engine takes (RE2 syntax). */
+export const Regex = text(
+  'A regular expression that the whole string must match, in RE2 syntax: no lookaround, no backreferences. Example: "A-[0-9]{6}".'
+).check(
+  check((source: string) => {
+    const compiled = compileRegex(source)
+    return Result.isSuccess(compiled) ? true : compiled.failure
+  })
+)
+
+/** A `{pattern}` for the linear-time engine; the failure says why it takes it not. */
+export const compileRegex = (source: string): Result.Result<RE2JS, string> => {
+  try {
+    return Result.succeed(RE2JS.compile(source))
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    return Result.fail(`is no pattern in RE2 syntax (no lookaround, no backreferences): ${reason}`)
+  }
+}
