@@ -33,6 +33,7 @@ import {
 } from "../call/Errors.ts"
 import { toolResource } from "../call/Operation.ts"
 import { identityOf, type Principal, policyId } from "../call/Principal.ts"
+import { type ActivationStatus, type ActivePolicies, type Candidate, open, type Revision } from "./ActivePolicies.ts"
 import { ambiguities } from "./Ambiguity.ts"
 import type { EffectivePolicy } from "./EffectivePolicy.ts"
 import type { RateLimit, Rules } from "./Rules.ts"
@@ -43,7 +44,7 @@ import { type Limits, limitsOf } from "./Limits.ts"
 import { outputOf } from "./Output.ts"
 import { type Asking, makeFind } from "./Participants.ts"
 import { empty, type PolicySet } from "./PolicySet.ts"
-import { load, type PolicySource } from "./PolicySource.ts"
+import type { PolicySource } from "./PolicySource.ts"
 
 /** What {@link Policy.layer} takes. */
 export interface PolicyOptions {
@@ -65,27 +66,9 @@ export interface Judgement {
   readonly judge: Judge
 }
 
-/** A policy set by its digest, and how many documents it has (none configured: 0). */
-export interface Revision {
-  readonly revision: string
-  readonly count: number
-}
-
-/** Which policies are in force, and what became of the last change. Times are in ms since 1970. */
-export interface PolicyStatus extends Revision {
+/** Which policies are in force, whether they are enforced, and whether the last change failed. Times are in ms since 1970. */
+export interface PolicyStatus extends ActivationStatus {
   readonly mode: PolicyMode
-  /** When the set in force was loaded. */
-  readonly loadedAt: number
-  /** The last change, where it is not in force: why not, and when that was found. Absent once a later one loads. */
-  readonly rejected?: { readonly reason: string; readonly at: number }
-}
-
-/** A policy set that is read and checked, and not yet in force. */
-export interface Candidate extends Revision {
-  /** Puts it in force in one step; calls that are under way keep what they began with. */
-  readonly activate: Effect.Effect<void>
-  /** It is not put in force, for this reason. */
-  readonly reject: (reason: string) => Effect.Effect<void>
 }
 
 /**
@@ -138,18 +121,14 @@ export class Policy extends Context.Service<
     Layer.effect(
       Policy,
       Effect.gen(function* () {
-        const read = readerOf(options.policies)
-        const now = yield* Clock.currentTimeMillis
-        return make(yield* read, read, options.mode ?? "enforce", now)
+        return make(yield* open(options.policies, rulebook), options.mode ?? "enforce")
       })
     )
 }
 
-const readerOf = (source: PolicySource | undefined): Effect.Effect<PolicySet | undefined, Configuration> =>
-  source === undefined ? Effect.succeed(undefined) : Effect.suspend(() => Effect.fromResult(load(source)))
-
 /** A policy set in force: how it finds the policy for a caller. */
-interface Rulebook extends Revision {
+interface Rulebook {
+  readonly revision: string
   readonly find: (asking: Asking) => EffectivePolicy
   /** True where documents were configured, and not only the one that stands in for them. */
   readonly isConfigured: boolean
@@ -169,7 +148,7 @@ const rulebook = (set: PolicySet | undefined): Rulebook => {
           .filter(({ severity }) => severity !== "note")
           .map(showDiagnostic)
   const rateLimited = () => (set === undefined ? [] : limitedIn(set))
-  return { count, revision, find: makeFind(set), isConfigured: set !== undefined, warnings, rateLimited }
+  return { revision, find: makeFind(set), isConfigured: set !== undefined, warnings, rateLimited }
 }
 
 /** How many documents with a limit are named. */
@@ -186,19 +165,11 @@ const limitedIn = (set: PolicySet): ReadonlyArray<string> => {
 }
 
 const make = (
-  configured: PolicySet | undefined,
-  read: Effect.Effect<PolicySet | undefined, Configuration>,
-  mode: PolicyMode,
-  now: number
+  { current, prepare, status }: ActivePolicies<Rulebook>,
+  mode: PolicyMode
 ): Policy["Service"] => {
-  /** What holds where nothing is configured, and while what is configured is only observed. */
-  const open = rulebook(undefined)
-  let current = rulebook(configured)
-  let loadedAt = now
-  let rejected: PolicyStatus["rejected"]
-
-  const reject = (reason: string): Effect.Effect<void> =>
-    Effect.map(Clock.currentTimeMillis, (at) => void (rejected = { reason, at }))
+  /** The rules that hold while the configured policies are only observed: those of no policies. */
+  const unrestricted = rulebook(undefined)
 
   /** A decision by one rulebook, with the limits that it counts. What is thrown on the way is a reason to refuse. */
   const judgement = (book: Rulebook, call: Call, principal: Principal, now: number): Judgement => {
@@ -242,36 +213,15 @@ const make = (
   const judged = (book: Rulebook, call: Call, principal: Principal) =>
     Effect.map(Clock.currentTimeMillis, (now) => judgement(book, call, principal, now))
 
-  const enforced = (): Rulebook => (mode === "observe" ? open : current)
+  const enforced = (): Rulebook => (mode === "observe" ? unrestricted : current())
 
   return Policy.of({
     mode,
-    revision: Effect.sync(() => ({ revision: current.revision, count: current.count })),
-    rateLimited: Effect.sync(() => (mode === "observe" ? [] : current.rateLimited())),
-    warnings: Effect.map(Clock.currentTimeMillis, (now) => current.warnings(now)),
-
-    status: Effect.sync(() => ({
-      revision: current.revision,
-      count: current.count,
-      mode,
-      loadedAt,
-      ...(rejected !== undefined && { rejected })
-    })),
-
-    prepare: read.pipe(
-      Effect.tapError(({ message }) => reject(message)),
-      Effect.map((set) => {
-        const { count, revision } = set ?? empty
-        // What is there now is what is in force.
-        if (revision === current.revision) rejected = undefined
-        const activate = Effect.map(Clock.currentTimeMillis, (at) => {
-          current = rulebook(set)
-          loadedAt = at
-          rejected = undefined
-        })
-        return { revision, count, activate, reject }
-      })
-    ),
+    revision: Effect.sync(() => ({ revision: status().revision, count: status().count })),
+    rateLimited: Effect.sync(() => (mode === "observe" ? [] : current().rateLimited())),
+    warnings: Effect.map(Clock.currentTimeMillis, (now) => current().warnings(now)),
+    status: Effect.sync(() => ({ ...status(), mode })),
+    prepare,
 
     judge: (call, principal) => Effect.suspend(() => judged(enforced(), call, principal)),
 
@@ -295,7 +245,7 @@ const make = (
 
     evaluate: Effect.fnUntraced(function* (signed) {
       const { call, principal } = signed
-      const observed = mode === "observe" ? current : undefined
+      const observed = mode === "observe" ? current() : undefined
       const { decision, judge } = yield* judged(enforced(), call, principal)
       if (!isPermit(decision)) return yield* refused(decision)
       if (observed === undefined) return new Decided(signed, decision, judge)
@@ -328,7 +278,7 @@ const make = (
       }
       const decision = passed(enforced())
       if (decision.verdict !== "allow") return yield* policyDenied(decision, "policy")
-      return mode === "observe" ? { ...passed(current), enforced: false } : undefined
+      return mode === "observe" ? { ...passed(current()), enforced: false } : undefined
     })
   })
 }
