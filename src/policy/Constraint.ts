@@ -4,15 +4,14 @@
  *
  * @since 0.1.0
  */
-import * as Result from "effect/Result"
-import { LRUCache } from "lru-cache"
 import type { RE2JS } from "re2js"
 import { canonicalize } from "../base/CanonicalJson.ts"
 import type { Json } from "../base/Json.ts"
 import type { Violation } from "../call/Decision.ts"
-import { show, type Source, withArticle } from "./Finding.ts"
-import type { Bounds, Spec } from "./mapl/Bounds.ts"
-import { compileRegex } from "./mapl/Regex.ts"
+import { type Source } from "./Finding.ts"
+import { showValue, withArticle } from "./Notation.ts"
+import { boundsOf, type Bounds, type Spec } from "./mapl/Bounds.ts"
+import { regexOf } from "./mapl/Regex.ts"
 import type { Parameter } from "./Parameter.ts"
 import { listsMeet } from "./Pattern.ts"
 import { isGlobValue, valuesMatcher } from "./ValueMatcher.ts"
@@ -62,7 +61,7 @@ export const fromSpec = (
   source: Source,
   onViolation: "rewrite" | "deny" | undefined
 ): Constraint => {
-  const bounds: Bounds = isList(spec) ? { allowed_values: spec } : spec
+  const bounds = boundsOf(spec)
   const { policy, rank } = source
   const mode = bounds.on_violation ?? onViolation
   const atLeast = (one: number | undefined, other?: number): Bound | undefined =>
@@ -105,19 +104,6 @@ export const fromSpec = (
 }
 
 export const none: ReadonlyArray<never> = []
-
-/** How many patterns are kept compiled; documents name the same ones. */
-const maximumKept = 1024
-
-const regexes = new LRUCache<string, RE2JS>({ max: maximumKept })
-
-const regexOf = (pattern: string): RE2JS => {
-  const kept = regexes.get(pattern)
-  if (kept !== undefined) return kept
-  const regex = Result.getOrThrow(compileRegex(pattern))
-  regexes.set(pattern, regex)
-  return regex
-}
 
 /** Both constraints at once. Commutative, associative and idempotent; never allows what either refuses. */
 export const meet = (left: Constraint, right: Constraint): Constraint => ({
@@ -185,7 +171,11 @@ export const contradiction = (constraint: Constraint): Violation | undefined => 
           `must be ${withArticle(type.type)} and ${withArticle(other.type)}`
         )
   return lists.length > 0 && allowsNothing(constraint)
-    ? unsatisfiable(parameter, lists, `must be one of ${lists.map((list) => show(list.values)).join(" and one of ")}`)
+    ? unsatisfiable(
+        parameter,
+        lists,
+        `must be one of ${lists.map((list) => showValue(list.values)).join(" and one of ")}`
+      )
     : undefined
 }
 
@@ -211,6 +201,5 @@ const unsatisfiable = (parameter: Parameter, sources: ReadonlyArray<Source>, dem
   hint: "change one of the policies so that a value is left"
 })
 
-const isNumeric = (type: JsonType): boolean => type === "integer" || type === "number"
-
-const isList = (spec: Spec): spec is Exclude<Spec, Bounds> => Array.isArray(spec)
+/** Whether a JSON type is one of numbers. */
+export const isNumeric = (type: JsonType): boolean => type === "integer" || type === "number"

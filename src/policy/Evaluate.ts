@@ -13,8 +13,9 @@ import { type Principal, policyId } from "../call/Principal.ts"
 import { approvalOf } from "./Approval.ts"
 import { type Bound, type Constraint, meet } from "./Constraint.ts"
 import { broken, check, isGiven } from "./ConstraintCheck.ts"
-import type { ClosedMembers, DeniedValues, Rules, Window } from "./Rules.ts"
-import { explain, type Finding, type NeededAttestation, noted, show, stated, unreadable } from "./Finding.ts"
+import { allConstraints, type ClosedMembers, type DeniedValues, type Rules, type Window } from "./Rules.ts"
+import { explain, type Finding, type NeededAttestation, noted, stated, unreadable } from "./Finding.ts"
+import { showValue } from "./Notation.ts"
 import { inexactIn } from "./Inexact.ts"
 import { type Found, parameter, read, readText, valueAt } from "./Parameter.ts"
 import { textsOf } from "./RequestTexts.ts"
@@ -56,8 +57,7 @@ const unnamed: Violation = {
   message: "policy bounds the arguments by name, and these are no JSON object"
 }
 
-const namesParameters = ({ cap, constraints, deniedValues, totalTokens }: Rules): boolean =>
-  constraints.length > 0 || deniedValues.length > 0 || cap !== undefined || totalTokens !== undefined
+const namesParameters = (rules: Rules): boolean => rules.deniedValues.length > 0 || allConstraints(rules).length > 0
 
 /** What {@link judge} finds, in words. */
 export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Violation> =>
@@ -218,7 +218,7 @@ const checkClosed = ({ members, policy }: ClosedMembers, params: JsonObject, fin
   for (const path of members) {
     const value = valueAt(params, path) ?? null
     if (value === null) continue
-    const actual = show(value)
+    const actual = showValue(value)
     findings.push(
       stated({
         code: "value_not_allowed",

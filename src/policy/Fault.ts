@@ -9,6 +9,7 @@ import type * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type { Excerpt } from "./Diagnostic.ts"
+import { showPath, showValue } from "./Notation.ts"
 
 /**
  * What is wrong, where: the keys and indices that lead there. `excerpt` is a text inside a string, and the character of it
@@ -68,24 +69,6 @@ export const valueAt = (root: unknown, path: ReadonlyArray<PropertyKey>): unknow
         : undefined,
     root
   )
-
-/** A value as JSON, cut at 80 characters. */
-export const showValue = (value: unknown): string => {
-  const json = JSON.stringify(typeof value === "string" ? value.slice(0, 81) : value) ?? "nothing"
-  return json.length > 80 ? `${json.slice(0, 79)}…` : json
-}
-
-/** `constraints.parameters["tool:*"].max`, of the keys and indices that lead there. */
-export const showPath = (path: ReadonlyArray<PropertyKey>): string =>
-  path
-    .map((key, at) =>
-      typeof key === "number"
-        ? `[${key}]`
-        : /^[\w$]+$/u.test(String(key))
-          ? `${at === 0 ? "" : "."}${String(key)}`
-          : `[${JSON.stringify(String(key))}]`
-    )
-    .join("")
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Issues

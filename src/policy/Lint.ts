@@ -6,7 +6,7 @@
  */
 import { otherNameOf } from "../call/Operation.ts"
 import type { Diagnostic } from "./Diagnostic.ts"
-import { showPath } from "./Fault.ts"
+import { showPath } from "./Notation.ts"
 import { attestations, conditions } from "./lint/Attestations.ts"
 import { bounds } from "./lint/Contradictions.ts"
 import { lists } from "./lint/Lists.ts"

@@ -97,7 +97,7 @@ const windowOf = ({ not_after, not_before }: NonNullable<Document["validity"]>):
 
 const needsOf = (
   attestations: NonNullable<Document["attestations"]>,
-  lineage: ReadonlyArray<Document | Intent>
+  lineage: ReadonlyArray<Participant>
 ): Compiled["needs"] => {
   return attestationEntries(attestations).map(([, entry]) => {
     const need = Result.getOrThrow(parseAttestation(entry))
@@ -115,9 +115,9 @@ const needsOf = (
  */
 const givenBy = (
   key: string,
-  lineage: ReadonlyArray<Document | Intent>
+  lineage: ReadonlyArray<Participant>
 ): Omit<NeededAttestation, keyof Source | keyof AttestationNeed> => {
-  const said = lineage.flatMap(({ constraints }) => {
+  const said = lineage.flatMap(({ document: { constraints } }) => {
     const { attestations = {} } = constraints ?? {}
     return Object.hasOwn(attestations, key) ? [attestations[key]!] : []
   })
@@ -126,18 +126,18 @@ const givenBy = (
   return { approver: approval_criteria, timeout, time_to_live, one_time: one_time ?? true, max_uses, description }
 }
 
-/** A document and what it extends, the nearest first: as its participant says, or found among the others. */
-const lineageOf = (participant: Participant, others: ReadonlyArray<Participant>): ReadonlyArray<Document | Intent> => {
-  const lineage: Array<Document | Intent> = []
+/** A participant and what it extends, the nearest first: its parents, or else those found among the others. */
+export const lineageOf = (
+  participant: Participant,
+  others: ReadonlyArray<Participant> = none
+): ReadonlyArray<Participant> => {
+  const lineage = new Set<Participant>()
   const parentOf = ({ document, parent }: Participant): Participant | undefined =>
     parent ??
     (document.extends === undefined ? undefined : others.find((other) => other.document.policy_id === document.extends))
-  let next: Participant | undefined = participant
-  while (next !== undefined && !lineage.includes(next.document)) {
-    lineage.push(next.document)
-    next = parentOf(next)
-  }
-  return lineage
+  for (let next: Participant | undefined = participant; next !== undefined && !lineage.has(next); next = parentOf(next))
+    lineage.add(next)
+  return [...lineage]
 }
 
 const rule = <A>(pattern: string, payload: A): Rule<A> => ({

@@ -12,7 +12,7 @@ import { Content } from "../base/Content.ts"
 import type { Violation } from "../call/Decision.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
 import { EffectivePolicy } from "./EffectivePolicy.ts"
-import { compile, type Participant } from "./Participant.ts"
+import { compile, lineageOf, type Participant } from "./Participant.ts"
 import { hash } from "./IdIndex.ts"
 import { type Document, parseIntent } from "./Mapl.ts"
 import { empty, type PolicySet } from "./PolicySet.ts"
@@ -194,7 +194,7 @@ const makeChain = (set: PolicySet): Chain => {
       fresh.push(document)
       next = document.extends
     }
-    const parents = known === undefined ? [] : lineage(known)
+    const parents = known === undefined ? [] : [...lineageOf(known)]
     for (const document of fresh.toReversed()) {
       const name = document.policy_id
       const bare: Participant = { document, name, counter: name, parent: parents[0] }
@@ -204,13 +204,6 @@ const makeChain = (set: PolicySet): Chain => {
     }
     return parents
   }
-}
-
-/** A participant and its parents. */
-const lineage = (participant: Participant): Array<Participant> => {
-  const all: Array<Participant> = []
-  for (let next: Participant | undefined = participant; next !== undefined; next = next.parent) all.push(next)
-  return all
 }
 
 /** Each document once, at the place where it is most specific. */

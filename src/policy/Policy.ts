@@ -35,8 +35,7 @@ import { toolResource } from "../call/Operation.ts"
 import { identityOf, type Principal, policyId } from "../call/Principal.ts"
 import { type ActivationStatus, type ActivePolicies, type Candidate, open, type Revision } from "./ActivePolicies.ts"
 import { ambiguities } from "./Ambiguity.ts"
-import type { EffectivePolicy } from "./EffectivePolicy.ts"
-import type { RateLimit, Rules } from "./Rules.ts"
+import { allConstraints, type RateLimit, type Rules } from "./Rules.ts"
 import { decide, evaluate, evaluateFamily, judge, undecided, verdictOf } from "./Evaluate.ts"
 import { showDiagnostic } from "./Diagnostic.ts"
 import { lint } from "./Lint.ts"
@@ -126,10 +125,11 @@ export class Policy extends Context.Service<
     )
 }
 
-/** A policy set in force: how it finds the policy for a caller. */
+/** A policy set in force, ready for decisions. */
 interface Rulebook {
   readonly revision: string
-  readonly find: (asking: Asking) => EffectivePolicy
+  /** What policy asks of a resource; the failure is what was thrown, and refuses. */
+  readonly rules: (asking: Asking, resource: string) => Result.Result<Rules, unknown>
   /** True where documents were configured, and not only the one that stands in for them. */
   readonly isConfigured: boolean
   readonly warnings: (now: number) => ReadonlyArray<string>
@@ -148,7 +148,9 @@ const rulebook = (set: PolicySet | undefined): Rulebook => {
           .filter(({ severity }) => severity !== "note")
           .map(showDiagnostic)
   const rateLimited = () => (set === undefined ? [] : limitedIn(set))
-  return { revision, find: makeFind(set), isConfigured: set !== undefined, warnings, rateLimited }
+  const find = makeFind(set)
+  const rules = (asking: Asking, resource: string) => Result.try(() => find(asking).rules(resource))
+  return { revision, rules, isConfigured: set !== undefined, warnings, rateLimited }
 }
 
 /** How many documents with a limit are named. */
@@ -175,10 +177,10 @@ const make = (
   const judgement = (book: Rulebook, call: Call, principal: Principal, now: number): Judgement => {
     const { app, behalf, intents, isText, params, resource } = call
     const { revision } = book
-    const rulesOf = (about: string) => Result.try(() => book.find({ principal, app, intents, behalf }).rules(about))
+    const asking = { principal, app, intents, behalf }
     const by = <A>(rules: Result.Result<Rules, unknown>, f: (rules: Rules) => A): Result.Result<A, unknown> =>
       Result.flatMap(rules, (found) => Result.try(() => f(found)))
-    const rules = rulesOf(resource)
+    const rules = book.rules(asking, resource)
     const decision = Result.getOrElse(
       by(rules, (found) => {
         // Where no document says anything, what a request means is the provider's affair alone.
@@ -199,7 +201,9 @@ const make = (
           ),
         tool: (name, args) =>
           Result.getOrElse(
-            by(rulesOf(toolResource(app, name)), (found) => verdictOf(judge(found, { params: args, principal, now }))),
+            by(book.rules(asking, toolResource(app, name)), (found) =>
+              verdictOf(judge(found, { params: args, principal, now }))
+            ),
             () => "deny"
           ),
         bounded: known === undefined ? [] : boundedBy(known),
@@ -228,19 +232,16 @@ const make = (
     limits: ({ operation, ...asking }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const resource = toolResource(asking.app, operation)
-        return Result.match(
-          Result.try(() => enforced().find(asking).rules(resource)),
-          {
-            onFailure: (error) => ({
-              resource,
-              allowed: false,
-              reasons: [undecided(error)],
-              ratesPerMinute: {},
-              parameters: {}
-            }),
-            onSuccess: (rules) => limitsOf(rules, now)
-          }
-        )
+        return Result.match(enforced().rules(asking, resource), {
+          onFailure: (error) => ({
+            resource,
+            allowed: false,
+            reasons: [undecided(error)],
+            ratesPerMinute: {},
+            parameters: {}
+          }),
+          onSuccess: (rules) => limitsOf(rules, now)
+        })
       }),
 
     evaluate: Effect.fnUntraced(function* (signed) {
@@ -262,19 +263,16 @@ const make = (
       const intents = narrowed(request.intents, lineage)
       const behalf = behalfOf(lineage)
       const now = yield* Clock.currentTimeMillis
-      const passed = ({ find, revision }: Rulebook): Decision => {
+      const passed = ({ revision, rules }: Rulebook): Decision => {
         const about = { resource, principal, policies: [], revision }
-        return Result.match(
-          Result.try(() => find({ principal, app, intents, behalf }).rules(resource)),
-          {
-            onFailure: (error) => refusalOf(about, [undecided(error)]),
-            onSuccess: (rules) => {
-              const violations = evaluateFamily(rules, { family, use, callers: [principal, ...behalf], now })
-              const decision = refusalOf({ ...about, policies: rules.policies }, violations)
-              return violations.length > 0 ? decision : { ...decision, verdict: "allow" }
-            }
+        return Result.match(rules({ principal, app, intents, behalf }, resource), {
+          onFailure: (error) => refusalOf(about, [undecided(error)]),
+          onSuccess: (rules) => {
+            const violations = evaluateFamily(rules, { family, use, callers: [principal, ...behalf], now })
+            const decision = refusalOf({ ...about, policies: rules.policies }, violations)
+            return violations.length > 0 ? decision : { ...decision, verdict: "allow" }
           }
-        )
+        })
       }
       const decision = passed(enforced())
       if (decision.verdict !== "allow") return yield* policyDenied(decision, "policy")
@@ -284,12 +282,8 @@ const make = (
 }
 
 /** The parameters that rules name, by every spelling, where they stand at the top of a request. */
-const boundedBy = ({ cap, constraints, totalTokens }: Rules): ReadonlyArray<string> => [
-  ...new Set(
-    [...constraints, ...(cap === undefined ? [] : [cap]), ...(totalTokens === undefined ? [] : [totalTokens])].map(
-      ({ parameter: { name } }) => name
-    )
-  )
+const boundedBy = (rules: Rules): ReadonlyArray<string> => [
+  ...new Set(allConstraints(rules).map(({ parameter: { name } }) => name))
 ]
 
 const isPermit = (decision: Decision): decision is Permit => decision.verdict === "allow"

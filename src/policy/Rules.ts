@@ -63,6 +63,10 @@ export interface Rules {
   readonly deniedValues: ReadonlyArray<DeniedValues>
   readonly rateLimits: ReadonlyArray<RateLimit>
   readonly attestations: ReadonlyArray<NeededAttestation>
-  /** What is asked of the answer. */
+  /** Rules for the answer. */
   readonly output: ReadonlyArray<PlacedOutputRule>
 }
+
+/** Every constraint on a parameter, those on the cap of output tokens included. */
+export const allConstraints = ({ cap, constraints, totalTokens }: Rules): ReadonlyArray<Constraint> =>
+  [...constraints, cap, totalTokens].filter((constraint) => constraint !== undefined)

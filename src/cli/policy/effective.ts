@@ -10,9 +10,9 @@ import { policyId } from "../../call/Principal.ts"
 import { effectiveValues } from "../../policy/AllowedValues.ts"
 import type { Constraint } from "../../policy/Constraint.ts"
 import { showPlace } from "../../policy/Diagnostic.ts"
-import type { Rules } from "../../policy/Rules.ts"
+import { allConstraints, type Rules } from "../../policy/Rules.ts"
 import { evaluateResource } from "../../policy/Evaluate.ts"
-import { showValue } from "../../policy/Fault.ts"
+import { showValue } from "../../policy/Notation.ts"
 import { makeFind } from "../../policy/Participants.ts"
 import type { PolicySet } from "../../policy/PolicySet.ts"
 import { at, operation, timeOf } from "./explain.ts"
@@ -75,8 +75,7 @@ const summaryOf = (rules: Rules, set: PolicySet, principal: string, now: number)
       denied_resources: document?.denied_resources ?? []
     }
   }),
-  parameters: [rules.cap, rules.totalTokens, ...rules.constraints]
-    .filter((constraint) => constraint !== undefined)
+  parameters: allConstraints(rules)
     .map(parameterOf)
     .sort((a, b) => (a.parameter < b.parameter ? -1 : 1)),
   denied_parameters: rules.deniedValues.map(({ parameter, policy, values }) => ({

@@ -5,12 +5,11 @@
  */
 import { outputTokenCaps } from "../../call/Operation.ts"
 import { conflict, highest } from "./Conflict.ts"
-import { type Place, showPlace } from "../Diagnostic.ts"
-import { showPath, showValue } from "../Fault.ts"
+import { showPath, showValue } from "../Notation.ts"
 import { reachable } from "./Overlap.ts"
 import { isGlob } from "../Pattern.ts"
 import { type Check, type Entry, listsOf, maximumCompared, type PlacedSpec } from "./Survey.ts"
-import { quoted, type Warning } from "./Warning.ts"
+import { inParentheses, quoted, type Warning } from "./Warning.ts"
 
 export const bounds: Check = function* (entry, survey) {
   for (const [canonical, specs] of entry.specs) {
@@ -28,7 +27,7 @@ export const bounds: Check = function* (entry, survey) {
         yield {
           code: "unsatisfiable",
           path: spec.path,
-          message: `${spec.name} must be ${clash.left} by ${entry.id} and ${clash.right} by ${owner.id} (${showPath(other.path)}${where(survey.set.locate(owner.id, other.path))}), which nothing is`,
+          message: `${spec.name} must be ${clash.left} by ${entry.id} and ${clash.right} by ${owner.id}${inParentheses(survey.set.locate(owner.id, other.path), showPath(other.path))}, which nothing is`,
           hint: `every request for ${both.map(quoted).join(" and ")} that has it is refused: change one of the two`
         }
       }
@@ -86,5 +85,3 @@ const others = function* (
 
 const isDenied = (entry: Entry, both: ReadonlyArray<string>): boolean =>
   [entry, ...entry.ancestors].some(({ denies }) => both.some(denies))
-
-const where = (place: Place): string => (place.line === 0 ? "" : `, ${showPlace(place)}`)

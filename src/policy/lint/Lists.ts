@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import { showValue } from "../Fault.ts"
+import { showValue } from "../Notation.ts"
 import type { Check } from "./Survey.ts"
 import { type Path, quoted, type Warning } from "./Warning.ts"
 

@@ -4,15 +4,12 @@
  * @since 0.2.0
  */
 import { conflict } from "./Conflict.ts"
-import { type Place, showPlace } from "../Diagnostic.ts"
 import { looser, type Said } from "./Looseness.ts"
 import { instant } from "../mapl/Validity.ts"
 import { covers } from "./Overlap.ts"
 import { asksForModel } from "./ModelChoice.ts"
 import { type Check, type Entry, maximumCompared, type PlacedSpec } from "./Survey.ts"
-import type { Path, Warning } from "./Warning.ts"
-
-const standing = (place: Place): string => (place.line === 0 ? "" : ` (${showPlace(place)})`)
+import { inParentheses, type Path, type Warning } from "./Warning.ts"
 
 const saidBy = ({ bounds, canonical }: PlacedSpec, { document }: Entry): Said => ({
   bounds,
@@ -42,7 +39,13 @@ export const looseBounds: Check = function* (entry, survey) {
             told.add(path.join())
             const [field, ...below] = path
             const at = field === "allowed_values" ? [...spec.listPath, ...below] : [...spec.path, ...path]
-            yield loose(at, spec.name, says, owner, `${parent}${standing(survey.set.locate(owner.id, other.path))}`)
+            yield loose(
+              at,
+              spec.name,
+              says,
+              owner,
+              `${parent}${inParentheses(survey.set.locate(owner.id, other.path))}`
+            )
           }
         }
     }

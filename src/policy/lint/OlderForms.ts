@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import { showValue } from "../Fault.ts"
+import { showValue } from "../Notation.ts"
 import { isResourceKey } from "../Mapl.ts"
 import { attestationEntries } from "../mapl/Attestation.ts"
 import type { Check } from "./Survey.ts"

@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import { showValue } from "../Fault.ts"
+import { showValue } from "../Notation.ts"
 import { reachable } from "./Overlap.ts"
 import { scheme } from "./IdlePattern.ts"
 import type { Survey } from "./Survey.ts"

@@ -5,7 +5,7 @@
  */
 import * as Result from "effect/Result"
 import { operations } from "../../call/Operation.ts"
-import { boundsOf } from "./Conflict.ts"
+import { boundsOf } from "../mapl/Bounds.ts"
 import { type Document, isResourceKey } from "../Mapl.ts"
 import { attestationEntries, type AttestationNeed, parseAttestation } from "../mapl/Attestation.ts"
 import type { Bounds, Spec } from "../mapl/Bounds.ts"

@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 import { editDistance } from "../../base/Nearest.ts"
-import { showValue } from "../Fault.ts"
+import { showValue } from "../Notation.ts"
 import { isGlob, valueGlob } from "../Pattern.ts"
 import { tellingLength } from "./Parameters.ts"
 import { reachesOperation } from "./Reach.ts"

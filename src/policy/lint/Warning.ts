@@ -3,6 +3,7 @@
  *
  * @since 0.2.0
  */
+import { type Place, showPlace } from "../Diagnostic.ts"
 
 /** What a warning may be about. */
 export type LintCode =
@@ -47,3 +48,9 @@ export interface Warning {
 }
 
 export const quoted = (text: string): string => JSON.stringify(text)
+
+/** ` (constraints.parameters["tool:*"].max, policies/alice.json:3:5)`: words, then a place where its source has lines. */
+export const inParentheses = (place: Place, ...words: ReadonlyArray<string>): string => {
+  const all = place.line === 0 ? words : [...words, showPlace(place)]
+  return all.length === 0 ? "" : ` (${all.join(", ")})`
+}

@@ -72,6 +72,11 @@ export const Spec = Schema.Union([
 
 export type Spec = typeof Spec.Type
 
+/** A spec in its long form. */
+export const boundsOf = (spec: Spec): Bounds => (isList(spec) ? { allowed_values: spec } : spec)
+
+const isList = (spec: Spec): spec is Exclude<Spec, Bounds> => Array.isArray(spec)
+
 const parameterForm = /^[^.[\]]+(\[\])*(\.[^.[\]]+(\[\])*)*$/u
 
 const parameterPaths = keys(

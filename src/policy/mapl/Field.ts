@@ -5,7 +5,7 @@
  */
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Schema from "effect/Schema"
-import { showValue } from "../Fault.ts"
+import { showValue } from "../Notation.ts"
 
 export const optional = Schema.optionalKey
 

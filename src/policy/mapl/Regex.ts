@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
+import { LRUCache } from "lru-cache"
 import { RE2JS } from "re2js"
 import { check, text } from "./Field.ts"
 
@@ -25,4 +26,18 @@ export const compileRegex = (source: string): Result.Result<RE2JS, string> => {
     const reason = error instanceof Error ? error.message : String(error)
     return Result.fail(`is no pattern in RE2 syntax (no lookaround, no backreferences): ${reason}`)
   }
+}
+
+/** How many patterns are kept compiled; documents name the same ones. */
+const maximumKept = 1024
+
+const regexes = new LRUCache<string, RE2JS>({ max: maximumKept })
+
+/** A checked pattern, compiled. Throws where {@link compileRegex} fails. */
+export const regexOf = (pattern: string): RE2JS => {
+  const kept = regexes.get(pattern)
+  if (kept !== undefined) return kept
+  const regex = Result.getOrThrow(compileRegex(pattern))
+  regexes.set(pattern, regex)
+  return regex
 }
