@@ -14,13 +14,13 @@ import { type Found, type Parameter, read, readText, valueAt } from "./Parameter
 import { textsOf } from "./RequestTexts.ts"
 
 /** Adds everything in which a request breaks a constraint that is no contradiction. */
-export const check = (constraint: Constraint, params: JsonObject, findings: Array<Finding>): void => {
+export const checkConstraint = (constraint: Constraint, params: JsonObject, findings: Array<Finding>): void => {
   const { parameter, required, source } = constraint
   let isThere = false
   if (parameter.members === undefined) {
     const { found, lacking, misshapen, unread = none } = read(parameter, params)
     isThere = found.length + lacking.length + misshapen.length > 0
-    if (unread.length > 0 && bounds(constraint))
+    if (unread.length > 0 && isBounding(constraint))
       checkUnread(constraint, unread, new Set(lacking.map(({ path }) => path)), findings)
     for (const each of found) checkValue(constraint, params, each, findings)
     for (const { expected, path, value } of misshapen)
@@ -50,7 +50,7 @@ export const check = (constraint: Constraint, params: JsonObject, findings: Arra
 }
 
 /** True where the constraint asks for more than presence or a type. */
-const bounds = ({ lists, max, maxItems, maxLength, min, minItems, minLength, patterns }: Constraint): boolean =>
+const isBounding = ({ lists, max, maxItems, maxLength, min, minItems, minLength, patterns }: Constraint): boolean =>
   lists.length + patterns.length > 0 ||
   [min, max, minLength, maxLength, minItems, maxItems].some((bound) => bound !== undefined)
 
@@ -103,7 +103,7 @@ export const broken = (
 
 const checkValue = (constraint: Constraint, params: JsonObject, found: Found, findings: Array<Finding>): void => {
   const { path, value } = found
-  // A list compares what is inside of a value too; other bounds are on a number itself, or on a length.
+  // A list compares what is inside of a value too; other isBounding are on a number itself, or on a length.
   const number = typeof value === "number" || constraint.lists.length > 0 ? inexactIn(params, found) : undefined
   if (number !== undefined) findings.push(unreadable(number, constraint.source))
   const mistyped = wrongType(constraint, value)

@@ -12,7 +12,7 @@ import { isTokenCount, operations } from "../call/Operation.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
 import { approvalOf } from "./Approval.ts"
 import { type Bound, type Constraint, meet } from "./Constraint.ts"
-import { broken, check, isGiven } from "./ConstraintCheck.ts"
+import { broken, checkConstraint, isGiven } from "./ConstraintCheck.ts"
 import { allConstraints, type ClosedMembers, type DeniedValues, type Rules, type Window } from "./Rules.ts"
 import { explain, type Finding, type NeededAttestation, noted, stated, unreadable } from "./Finding.ts"
 import { showValue } from "./Notation.ts"
@@ -43,7 +43,7 @@ export const judge = (rules: Rules, request: Request): ReadonlyArray<Finding> =>
   for (const violation of rules.contradictions) findings.push(stated(violation))
   for (const violation of request.unclear ?? []) findings.push(stated(violation))
   if (request.isText === true && namesParameters(rules)) findings.push(stated(unnamed))
-  for (const constraint of rules.constraints) check(constraint, request.params, findings)
+  for (const constraint of rules.constraints) checkConstraint(constraint, request.params, findings)
   for (const closed of rules.closed) checkClosed(closed, request.params, findings)
   checkCap(rules, request.params, findings)
   for (const denied of rules.deniedValues) checkDenied(denied, request.params, findings)
@@ -280,7 +280,7 @@ const boundCap = (constraint: Constraint | undefined, params: JsonObject, findin
     return
   }
   const before = findings.length
-  check(constraint, params, findings)
+  checkConstraint(constraint, params, findings)
   if (max === undefined || findings.length > before || isGiven(constraint, params)) return
   const { note, policy } = max
   findings.push({

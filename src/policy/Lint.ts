@@ -7,22 +7,22 @@
 import { otherNameOf } from "../call/Operation.ts"
 import type { Diagnostic } from "./Diagnostic.ts"
 import { showPath } from "./Notation.ts"
-import { attestations, conditions } from "./lint/Attestations.ts"
-import { bounds } from "./lint/Contradictions.ts"
-import { lists } from "./lint/Lists.ts"
-import { looseBounds } from "./lint/LooserThanParent.ts"
-import { models } from "./lint/ModelChoice.ts"
-import { makeModelsOpen } from "./lint/ModelWays.ts"
-import { effect } from "./lint/NoEffect.ts"
+import { unmetAttestations, undecidedConditions } from "./lint/Attestations.ts"
+import { contradictions } from "./lint/Contradictions.ts"
+import { repeatedItems } from "./lint/Lists.ts"
+import { looserThanParent } from "./lint/LooserThanParent.ts"
+import { openModelChoice } from "./lint/ModelChoice.ts"
+import { waysAround } from "./lint/ModelWays.ts"
+import { noEffect } from "./lint/NoEffect.ts"
 import { olderForms } from "./lint/OlderForms.ts"
-import { outputs } from "./lint/Outputs.ts"
-import { parameters } from "./lint/Parameters.ts"
-import { makeRateLimits } from "./lint/RateLimits.ts"
-import { patterns } from "./lint/Resources.ts"
-import { id, misspeltOperations, spelling } from "./lint/Spellings.ts"
+import { weakOutputRules } from "./lint/Outputs.ts"
+import { unknownParameters } from "./lint/Parameters.ts"
+import { limitsPerProcess } from "./lint/RateLimits.ts"
+import { uselessPatterns } from "./lint/Resources.ts"
+import { unknownScope, misspeltOperations, caseDifferences } from "./lint/Spellings.ts"
 import { type Check, Survey } from "./lint/Survey.ts"
-import { type KnownModels, makeUnknownModels } from "./lint/UnknownModels.ts"
-import { validity } from "./lint/Validity.ts"
+import { type KnownModels, unknownModels } from "./lint/UnknownModels.ts"
+import { spentValidity } from "./lint/Validity.ts"
 import type { LintCode, Warning } from "./lint/Warning.ts"
 import { isResourceKey } from "./Mapl.ts"
 import { resourcePattern } from "./Pattern.ts"
@@ -46,9 +46,9 @@ export const lint = (
   const survey = new Survey(set)
   const all = [
     ...checks,
-    makeModelsOpen(survey),
-    ...(models === undefined ? [] : [makeUnknownModels(models)]),
-    ...(about === undefined ? [makeRateLimits()] : [])
+    waysAround(survey),
+    ...(models === undefined ? [] : [unknownModels(models)]),
+    ...(about === undefined ? [limitsPerProcess()] : [])
   ]
   const isAbout = about === undefined ? () => true : concerns(resourcePatternsOf(about.resource))
   return [...(about?.ids ?? set.ids())].flatMap((id) => {
@@ -92,19 +92,19 @@ const concerns =
   }
 
 const checks: ReadonlyArray<Check> = [
-  id,
-  spelling,
+  unknownScope,
+  caseDifferences,
   misspeltOperations,
   olderForms,
-  patterns,
-  bounds,
-  looseBounds,
-  parameters,
-  lists,
-  outputs,
-  effect,
-  attestations,
-  conditions,
-  validity,
-  models
+  uselessPatterns,
+  contradictions,
+  looserThanParent,
+  unknownParameters,
+  repeatedItems,
+  weakOutputRules,
+  noEffect,
+  unmetAttestations,
+  undecidedConditions,
+  spentValidity,
+  openModelChoice
 ]

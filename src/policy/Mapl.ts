@@ -13,7 +13,7 @@ import type { Excerpt } from "./Diagnostic.ts"
 import { describe, type Fault, faultsOf as readFaults, type Home, valueAt } from "./Fault.ts"
 import { AttestationMetadata, Attestations, ScopedAttestation } from "./mapl/Attestation.ts"
 import { Bounds, DeniedParameters, Parameters } from "./mapl/Bounds.ts"
-import { check, nonEmpty, onViolation, optional, patterns, text, whole } from "./mapl/Field.ts"
+import { filter, nonEmpty, onViolation, optional, patterns, text, whole } from "./mapl/Field.ts"
 import { OutputRule, SoughtPattern } from "./mapl/OutputRule.ts"
 import { Validity } from "./mapl/Validity.ts"
 
@@ -75,7 +75,7 @@ export const isResourceKey = (key: string): key is `${string}:${string}` =>
 const policyId = (description: string, examples: ReadonlyArray<string>) =>
   Schema.String.annotate({ description, examples }).check(
     nonEmpty,
-    check(
+    filter(
       // A document for a name that only looks like another one's would be for somebody else. An editor sees a part of this.
       (id: string) => {
         const fault = idFault(id)
@@ -92,7 +92,7 @@ const PolicyId = policyId(
   ["user:alice", "team:Lab", "role:analyst", "app:my-app", "company:Acme"]
 )
 
-const shared = {
+const commonFields = {
   $schema: optional(text("Where an editor finds the schema of this file. Ignored.")),
   name: optional(text("A name for readers. Never evaluated.")),
   version: optional(text("A version for readers. Never evaluated.")),
@@ -125,7 +125,7 @@ const shared = {
  *
  * @category schemas
  */
-export const Document = Schema.Struct({ policy_id: PolicyId, ...shared }).annotate({
+export const Document = Schema.Struct({ policy_id: PolicyId, ...commonFields }).annotate({
   identifier: "Policy",
   title: "MAPL policy",
   description: "Who may ask what of a model, and within which bounds.",
@@ -139,7 +139,7 @@ export type Document = typeof Document.Type
  *
  * @category schemas
  */
-export const Intent = Schema.Struct({ policy_id: optional(PolicyId), ...shared }).annotate({
+export const Intent = Schema.Struct({ policy_id: optional(PolicyId), ...commonFields }).annotate({
   expected: `an object such as {"resources": ["tool:**"]}`
 })
 
@@ -155,7 +155,7 @@ export const jsonSchema = (): JsonSchema.JsonSchema => {
     Document,
     Schema.Array(Document)
       .annotate({ title: "MAPL policies", description: "Policies, each with its policy_id." })
-      .check(check((documents) => documents.length > 0, { minItems: 1 }))
+      .check(filter((documents) => documents.length > 0, { minItems: 1 }))
   ])
   const { definitions, schema } = JsonSchema.toDocumentDraft07(
     Schema.toJsonSchemaDocument(file, { onExcessProperty: "error" })

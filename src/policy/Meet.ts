@@ -17,19 +17,19 @@ import { type Constraint, contradiction, fromSpec, meet } from "./Constraint.ts"
 import { valuesMatcher } from "./ValueMatcher.ts"
 import type { NeededAttestation, Source } from "./Finding.ts"
 import { isCapped, parameter } from "./Parameter.ts"
-import { type Compiled, none, type Rule } from "./Participant.ts"
+import { type Compiled, none, type PatternRule } from "./Participant.ts"
 import type { Matcher } from "./Pattern.ts"
 import type { ClosedMembers, DeniedValues, PlacedOutputRule, RateLimit, Rules, Window } from "./Rules.ts"
 
 /** Rules, with the constraints that they were made of. */
 export interface Met extends Rules {
-  readonly asked: ReadonlyArray<Asked>
-  /** `asked` by the canonical name of the parameter, once something is met onto it. */
-  index: ReadonlyMap<string, Asked> | undefined
+  readonly met: ReadonlyArray<MetConstraint>
+  /** `met` by the canonical name of the parameter, once something is met onto it. */
+  index: ReadonlyMap<string, MetConstraint> | undefined
 }
 
 /** A constraint, and why no request satisfies it where none can. */
-interface Asked {
+interface MetConstraint {
   readonly constraint: Constraint
   readonly contradiction: Violation | undefined
 }
@@ -51,7 +51,7 @@ export const nothing = (resource: string): Met => ({
   rateLimits: [],
   attestations: [],
   output: [],
-  asked: [],
+  met: [],
   index: undefined
 })
 
@@ -80,8 +80,8 @@ export const meetOnto = (
     if (window !== undefined) windows.push({ ...source, ...window })
     const isNamed = ({ matches }: { readonly matches: Matcher }): boolean =>
       matches(resource) || (otherName !== undefined && matches(otherName))
-    for (const rule of document.denied) if (isNamed(rule)) denied.push(isDenied(resource, rule.pattern, policy))
-    if (resources.length > 0 && !resources.some(isNamed)) refused.push(notAllowed(resource, resources, policy))
+    for (const rule of document.denied) if (isNamed(rule)) denied.push(resourceDenied(resource, rule.pattern, policy))
+    if (resources.length > 0 && !resources.some(isNamed)) refused.push(resourceNotAllowed(resource, resources, policy))
     let listsModels = false
     const freed = new Set<string>()
     for (const { matches, rule: specs } of document.parameters)
@@ -102,7 +102,7 @@ export const meetOnto = (
       if (matches(resource)) output.push({ ...source, pattern, rule })
     for (const { isOf, needed } of document.needs) if (isOf(resource)) attestations.push({ ...source, ...needed })
   }
-  const { asked, cap, constraints, contradictions, index, totalTokens } = own.size === 0 ? rest : constrained(own, rest)
+  const { met, cap, constraints, contradictions, index, totalTokens } = own.size === 0 ? rest : constrained(own, rest)
   return {
     resource,
     operation,
@@ -119,7 +119,7 @@ export const meetOnto = (
     rateLimits: before(rateLimits, rest.rateLimits),
     attestations: before(attestations, rest.attestations),
     output: before(output, rest.output),
-    asked,
+    met,
     index
   }
 }
@@ -127,31 +127,31 @@ export const meetOnto = (
 const before = <A>(own: ReadonlyArray<A>, rest: ReadonlyArray<A>): ReadonlyArray<A> =>
   own.length === 0 ? rest : rest.length === 0 ? own : [...own, ...rest]
 
-type Constrained = Pick<Met, "asked" | "index" | "contradictions" | "constraints" | "cap" | "totalTokens">
+type Constrained = Pick<Met, "met" | "index" | "contradictions" | "constraints" | "cap" | "totalTokens">
 
 /** The constraints `own` met with those of `rest`, sorted by what an evaluation does with them. */
 const constrained = (own: ReadonlyMap<string, Constraint>, rest: Met): Constrained => {
-  rest.index ??= new Map(rest.asked.map((one) => [one.constraint.parameter.canonical, one]))
-  const asked: Array<Asked> = []
+  rest.index ??= new Map(rest.met.map((one) => [one.constraint.parameter.canonical, one]))
+  const met: Array<MetConstraint> = []
   for (const [canonical, constraint] of own) {
     const other = rest.index.get(canonical)
-    const met = other === undefined ? constraint : meet(constraint, other.constraint)
-    asked.push({ constraint: met, contradiction: contradiction(met) })
+    const both = other === undefined ? constraint : meet(constraint, other.constraint)
+    met.push({ constraint: both, contradiction: contradiction(both) })
   }
-  for (const other of rest.asked) if (!own.has(other.constraint.parameter.canonical)) asked.push(other)
+  for (const other of rest.met) if (!own.has(other.constraint.parameter.canonical)) met.push(other)
   const counts = isCapped(rest.operation)
   const contradictions: Array<Violation> = []
   const constraints: Array<Constraint> = []
   let cap: Constraint | undefined
   let totalTokens: Constraint | undefined
-  for (const { constraint, contradiction } of asked) {
+  for (const { constraint, contradiction } of met) {
     const { canonical, isCap } = constraint.parameter
     if (contradiction !== undefined) contradictions.push(contradiction)
     else if (isCap) cap = constraint
     else if (counts && canonical === "total_tokens") totalTokens = constraint
     else constraints.push(constraint)
   }
-  return { asked, index: undefined, contradictions, constraints, cap, totalTokens }
+  return { met, index: undefined, contradictions, constraints, cap, totalTokens }
 }
 
 const isAnything = (value: Json): boolean => typeof value === "string" && /^\*+$/.test(value)
@@ -170,7 +170,7 @@ const deniedOf = (
     return names.map((one) => ({ ...source, parameter: parameter(one, operation), values: denied, matches, forbids }))
   })
 
-const isDenied = (resource: string, pattern: string, policy: string): Violation => ({
+const resourceDenied = (resource: string, pattern: string, policy: string): Violation => ({
   code: "resource_denied",
   policy,
   constraint: pattern,
@@ -178,7 +178,11 @@ const isDenied = (resource: string, pattern: string, policy: string): Violation 
   message: `${resource} matches ${pattern}, which ${policy} denies`
 })
 
-const notAllowed = (resource: string, resources: ReadonlyArray<Rule<undefined>>, policy: string): Violation => {
+const resourceNotAllowed = (
+  resource: string,
+  resources: ReadonlyArray<PatternRule<undefined>>,
+  policy: string
+): Violation => {
   const patterns = resources.map(({ pattern }) => pattern).join(", ")
   return {
     code: "resource_not_allowed",

@@ -27,7 +27,7 @@ export interface Participant {
 
 export const none: ReadonlyArray<never> = []
 
-export interface Rule<A> {
+export interface PatternRule<A> {
   readonly pattern: string
   readonly matches: Matcher
   readonly rule: A
@@ -37,11 +37,11 @@ export interface Rule<A> {
 export interface Compiled {
   readonly name: string
   readonly counter: string
-  readonly resources: ReadonlyArray<Rule<undefined>>
-  readonly denied: ReadonlyArray<Rule<undefined>>
-  readonly parameters: ReadonlyArray<Rule<Readonly<Record<string, Spec>>>>
-  readonly deniedParameters: ReadonlyArray<Rule<Readonly<Record<string, ReadonlyArray<Json>>>>>
-  readonly output: ReadonlyArray<Rule<OutputRule>>
+  readonly resources: ReadonlyArray<PatternRule<undefined>>
+  readonly denied: ReadonlyArray<PatternRule<undefined>>
+  readonly parameters: ReadonlyArray<PatternRule<Readonly<Record<string, Spec>>>>
+  readonly deniedParameters: ReadonlyArray<PatternRule<Readonly<Record<string, ReadonlyArray<Json>>>>>
+  readonly output: ReadonlyArray<PatternRule<OutputRule>>
   readonly onViolation: "rewrite" | "deny" | undefined
   readonly rateLimit: number | undefined
   readonly window: { readonly notBefore: number; readonly notAfter: number; readonly text: string } | undefined
@@ -62,11 +62,11 @@ export const compile = (participant: Participant, others: ReadonlyArray<Particip
   return {
     name,
     counter,
-    resources: resources?.map((pattern) => rule(pattern, undefined)) ?? none,
-    denied: denied_resources?.map((pattern) => rule(pattern, undefined)) ?? none,
+    resources: resources?.map((pattern) => patternRule(pattern, undefined)) ?? none,
+    denied: denied_resources?.map((pattern) => patternRule(pattern, undefined)) ?? none,
     parameters: constraints === undefined ? none : parameterRules(constraints),
-    deniedParameters: denied === undefined ? none : rulesOf(Object.keys(denied), denied),
-    output: output === undefined ? none : rulesOf(Object.keys(output), output),
+    deniedParameters: denied === undefined ? none : patternRules(Object.keys(denied), denied),
+    output: output === undefined ? none : patternRules(Object.keys(output), output),
     onViolation: document.on_violation,
     rateLimit: constraints?.rate_limit,
     window: validity === undefined ? undefined : windowOf(validity),
@@ -78,13 +78,15 @@ type Constraints = NonNullable<Document["constraints"]>
 
 const parameterRules = (constraints: Constraints): Compiled["parameters"] => {
   const { parameters } = constraints
-  const named = parameters === undefined ? none : rulesOf(Object.keys(parameters), parameters)
+  const named = parameters === undefined ? none : patternRules(Object.keys(parameters), parameters)
   const direct = Object.keys(constraints).filter(isResourceKey)
-  return direct.length === 0 ? named : [...named, ...direct.map((pattern) => rule(pattern, constraints[pattern] ?? {}))]
+  return direct.length === 0
+    ? named
+    : [...named, ...direct.map((pattern) => patternRule(pattern, constraints[pattern] ?? {}))]
 }
 
-const rulesOf = <A>(patterns: ReadonlyArray<string>, payloads: Readonly<Record<string, A>>) =>
-  patterns.map((pattern) => rule(pattern, payloads[pattern]!))
+const patternRules = <A>(patterns: ReadonlyArray<string>, payloads: Readonly<Record<string, A>>) =>
+  patterns.map((pattern) => patternRule(pattern, payloads[pattern]!))
 
 const windowOf = ({ not_after, not_before }: NonNullable<Document["validity"]>): NonNullable<Compiled["window"]> => ({
   notBefore: not_before === undefined ? -Infinity : (instant(not_before, "first") ?? Infinity),
@@ -140,7 +142,7 @@ export const lineageOf = (
   return [...lineage]
 }
 
-const rule = <A>(pattern: string, payload: A): Rule<A> => ({
+const patternRule = <A>(pattern: string, payload: A): PatternRule<A> => ({
   pattern,
   matches: resourcePattern(pattern),
   rule: payload

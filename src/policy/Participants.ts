@@ -18,7 +18,7 @@ import { type Document, parseIntent } from "./Mapl.ts"
 import { empty, type PolicySet } from "./PolicySet.ts"
 
 /** Who asks, and what restricts the request besides the caller's and the service's documents. */
-export interface Asking {
+export interface PolicyScope {
   readonly principal: Principal
   readonly app: string
   readonly intents: ReadonlyArray<IntentPolicy>
@@ -34,7 +34,7 @@ const keeping = { maxSize: maximumKept, sizeCalculation: () => 1 }
  * Finds the policy in force for a request, and keeps it for the next one; `set` is `undefined` where no policy is
  * configured. Throws where an intent is not valid.
  */
-export const makeFind = (set: PolicySet | undefined): ((asking: Asking) => EffectivePolicy) => {
+export const makeFind = (set: PolicySet | undefined): ((scope: PolicyScope) => EffectivePolicy) => {
   const chain = makeChain(set ?? empty)
   const configured = set === undefined ? undefined : makeConfigured(set, chain)
   const kept = new LRUCache<string, EffectivePolicy>(keeping)
@@ -113,7 +113,7 @@ const makeConfigured = (set: PolicySet, chain: Chain): ((principal: Principal, a
     const document = principal.kind === "app" ? undefined : set.find(id)
     const rest = shared(document?.extends ?? "", principal.documents, app)
     if (document === undefined)
-      return new EffectivePolicy([], refusal(principal, app, rest.caller > 0, rest), rest.policy)
+      return new EffectivePolicy([], missingPolicy(principal, app, rest.caller > 0, rest), rest.policy)
     const [parent] = rest.policy.participants
     const own: Participant = {
       document,
@@ -122,7 +122,7 @@ const makeConfigured = (set: PolicySet, chain: Chain): ((principal: Principal, a
       parent: document.extends === undefined ? undefined : parent
     }
     const names = (document.resources ?? []).length > 0
-    const refused = refusal(principal, app, true, { ...rest, isNamed: rest.isNamed || names })
+    const refused = missingPolicy(principal, app, true, { ...rest, isNamed: rest.isNamed || names })
     // Where another document leads to the caller's own one, it takes part once, as the most specific.
     return rest.names.has(id)
       ? new EffectivePolicy([own, ...rest.policy.participants.filter(({ name }) => name !== id)], refused)
@@ -211,7 +211,7 @@ const unique = (all: ReadonlyArray<Participant>): ReadonlyArray<Participant> => 
   ...new Map(all.map((participant) => [participant.name, participant])).values()
 ]
 
-const refusal = (
+const missingPolicy = (
   principal: Principal,
   app: string,
   isKnown: boolean,

@@ -41,7 +41,7 @@ import { showDiagnostic } from "./Diagnostic.ts"
 import { lint } from "./Lint.ts"
 import { type Limits, limitsOf } from "./Limits.ts"
 import { outputOf } from "./Output.ts"
-import { type Asking, makeFind } from "./Participants.ts"
+import { type PolicyScope, makeFind } from "./Participants.ts"
 import { empty, type PolicySet } from "./PolicySet.ts"
 import type { PolicySource } from "./PolicySource.ts"
 
@@ -85,7 +85,7 @@ export class Policy extends Context.Service<
     /** The decision on a call, whatever it says; nothing is claimed. */
     readonly judge: (call: Call, principal: Principal) => Effect.Effect<Judgement>
     /** What a principal may ask of a resource of a service at most. */
-    readonly limits: (asking: Asking & { readonly operation: string }) => Effect.Effect<Limits>
+    readonly limits: (scope: PolicyScope & { readonly operation: string }) => Effect.Effect<Limits>
     /**
      * Whether a family may pass for this principal: its resource alone is judged. Gives what policies that are only
      * observed say of it.
@@ -129,7 +129,7 @@ export class Policy extends Context.Service<
 interface Rulebook {
   readonly revision: string
   /** What policy asks of a resource; the failure is what was thrown, and refuses. */
-  readonly rules: (asking: Asking, resource: string) => Result.Result<Rules, unknown>
+  readonly rules: (scope: PolicyScope, resource: string) => Result.Result<Rules, unknown>
   /** True where documents were configured, and not only the one that stands in for them. */
   readonly isConfigured: boolean
   readonly warnings: (now: number) => ReadonlyArray<string>
@@ -149,7 +149,7 @@ const rulebook = (set: PolicySet | undefined): Rulebook => {
           .map(showDiagnostic)
   const rateLimited = () => (set === undefined ? [] : limitedIn(set))
   const find = makeFind(set)
-  const rules = (asking: Asking, resource: string) => Result.try(() => find(asking).rules(resource))
+  const rules = (scope: PolicyScope, resource: string) => Result.try(() => find(scope).rules(resource))
   return { revision, rules, isConfigured: set !== undefined, warnings, rateLimited }
 }
 
@@ -177,17 +177,17 @@ const make = (
   const judgement = (book: Rulebook, call: Call, principal: Principal, now: number): Judgement => {
     const { app, behalf, intents, isText, params, resource } = call
     const { revision } = book
-    const asking = { principal, app, intents, behalf }
+    const scope = { principal, app, intents, behalf }
     const by = <A>(rules: Result.Result<Rules, unknown>, f: (rules: Rules) => A): Result.Result<A, unknown> =>
       Result.flatMap(rules, (found) => Result.try(() => f(found)))
-    const rules = book.rules(asking, resource)
+    const rules = book.rules(scope, resource)
     const decision = Result.getOrElse(
       by(rules, (found) => {
         // Where no document says anything, what a request means is the provider's affair alone.
         const unclear = book.isConfigured || intents.length > 0 ? ambiguities(call, found) : undefined
         return decide(found, { params, isText, principal, now, unclear }, revision)
       }),
-      (error) => refusalOf({ resource, principal, policies: [], revision }, [undecided(error)])
+      (error) => denialOf({ resource, principal, policies: [], revision }, [undecided(error)])
     )
     const known = Result.getOrUndefined(rules)
     const limits = known?.rateLimits ?? []
@@ -201,7 +201,7 @@ const make = (
           ),
         tool: (name, args) =>
           Result.getOrElse(
-            by(book.rules(asking, toolResource(app, name)), (found) =>
+            by(book.rules(scope, toolResource(app, name)), (found) =>
               verdictOf(judge(found, { params: args, principal, now }))
             ),
             () => "deny"
@@ -229,10 +229,10 @@ const make = (
 
     judge: (call, principal) => Effect.suspend(() => judged(enforced(), call, principal)),
 
-    limits: ({ operation, ...asking }) =>
+    limits: ({ operation, ...scope }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const resource = toolResource(asking.app, operation)
-        return Result.match(enforced().rules(asking, resource), {
+        const resource = toolResource(scope.app, operation)
+        return Result.match(enforced().rules(scope, resource), {
           onFailure: (error) => ({
             resource,
             allowed: false,
@@ -266,10 +266,10 @@ const make = (
       const passed = ({ revision, rules }: Rulebook): Decision => {
         const about = { resource, principal, policies: [], revision }
         return Result.match(rules({ principal, app, intents, behalf }, resource), {
-          onFailure: (error) => refusalOf(about, [undecided(error)]),
+          onFailure: (error) => denialOf(about, [undecided(error)]),
           onSuccess: (rules) => {
             const violations = evaluateFamily(rules, { family, use, callers: [principal, ...behalf], now })
-            const decision = refusalOf({ ...about, policies: rules.policies }, violations)
+            const decision = denialOf({ ...about, policies: rules.policies }, violations)
             return violations.length > 0 ? decision : { ...decision, verdict: "allow" }
           }
         })
@@ -298,7 +298,7 @@ const refused = (decision: Decision): PolicyDenied | ApprovalPending =>
     : policyDenied(decision, "policy")
 
 /** A decision to refuse. */
-const refusalOf = (
+const denialOf = (
   about: Pick<Decision, "resource" | "policies" | "revision"> & { readonly principal: Principal },
   violations: ReadonlyArray<Violation>
 ): Decision => ({

@@ -13,8 +13,8 @@ import { IdIndex } from "./IdIndex.ts"
 import { type Document, isResourceKey, parse } from "./Mapl.ts"
 import type { PolicyFile } from "./PolicyFile.ts"
 import { type Flaw } from "./PolicyFile.ts"
-import type { Source } from "./PolicyReading.ts"
-import { locate, makeSet, type PolicySet, type Shelf } from "./PolicySet.ts"
+import type { ReadPolicies } from "./PolicyReading.ts"
+import { locate, makeSet, type PolicySet, type Positions } from "./PolicySet.ts"
 import { countMembers, ordinary } from "./Shape.ts"
 
 /** How long the text of one document may be, in bytes of UTF-8. */
@@ -27,7 +27,7 @@ const maximumPatterns = 100_000
 const batchSize = 64
 
 /** A shelf and who extends whom: `parents` is the number in `names` of what a document extends, -1 for nothing. */
-interface Tree extends Shelf {
+interface Tree extends Positions {
   readonly ordinals: Array<number>
   readonly firsts: Array<number>
   readonly names: IdIndex
@@ -38,7 +38,7 @@ export const assemble = ({
   errors: unread,
   files,
   revision
-}: Source): Result.Result<PolicySet, ReadonlyArray<Diagnostic>> => {
+}: ReadPolicies): Result.Result<PolicySet, ReadonlyArray<Diagnostic>> => {
   const errors: Array<Diagnostic> = [...unread]
   const tree: Tree = { ids: new IdIndex(), ordinals: [], files, firsts: [], names: new IdIndex(), parents: [] }
   let first = 0
@@ -50,7 +50,7 @@ export const assemble = ({
       for (let index = begin; index < end; index++) {
         const value = values?.[index - begin]
         if (!isOrdinary(value, file, index) || !enter(tree, value, first + index))
-          errors.push(...check(tree, file, index, first + index))
+          errors.push(...checkDocument(tree, file, index, first + index))
       }
     }
     if (file.flaw !== undefined) errors.push(flawed(file, file.flaw, 0))
@@ -74,7 +74,7 @@ const isOrdinary = (value: unknown, file: PolicyFile, index: number): value is D
   file.length(index) <= Math.min(maximumSize / 3, 3 * maximumPatterns) && ordinary(value) === file.members[index]
 
 /** What is wrong with a document, which is entered where nothing is. */
-const check = (tree: Tree, file: PolicyFile, index: number, ordinal: number): ReadonlyArray<Diagnostic> => {
+const checkDocument = (tree: Tree, file: PolicyFile, index: number, ordinal: number): ReadonlyArray<Diagnostic> => {
   const text = file.slice(index)
   const value = parsed(text)
   const limit = overLimit(text, file.depths[index]!, value)

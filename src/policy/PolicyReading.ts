@@ -14,13 +14,13 @@ import type { Diagnostic, Place } from "./Diagnostic.ts"
 import { PolicyFile } from "./PolicyFile.ts"
 
 /** What was read: the files, the digest of their bytes, and why some of it is no policy. */
-export interface Source {
+export interface ReadPolicies {
   readonly files: ReadonlyArray<PolicyFile>
   readonly revision: string
   readonly errors: ReadonlyArray<Diagnostic>
 }
 
-export const readPath = (path: string): Source => {
+export const readPath = (path: string): ReadPolicies => {
   const files: Array<PolicyFile> = []
   const errors: Array<Diagnostic> = []
   const revision = readFiles(path, (file, bytes) => {
@@ -107,7 +107,7 @@ const decode = (bytes: Buffer.Buffer): string => bytes.toString(Buffer.isAscii(b
 
 const withoutMark = (text: string): string => (text.startsWith("\uFEFF") ? text.slice(1) : text)
 
-export const readValues = (documents: ReadonlyArray<unknown>): Source => {
+export const readValues = (documents: ReadonlyArray<unknown>): ReadPolicies => {
   if (documents.length === 0)
     throw new Configuration({
       message: `The option "policies" is an empty array. Add a policy, or leave the option out.`

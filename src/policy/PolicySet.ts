@@ -31,7 +31,7 @@ export interface PolicySet {
 }
 
 /** Where documents stand: `ordinals` counts them over all files, by the number of their id; `firsts` are the files' own. */
-export interface Shelf {
+export interface Positions {
   readonly ids: IdIndex
   readonly ordinals: ArrayLike<number>
   readonly files: ReadonlyArray<PolicyFile>
@@ -39,30 +39,33 @@ export interface Shelf {
 }
 
 /** The file that a document is in, and its index there. */
-const standing = ({ files, firsts, ids, ordinals }: Shelf, id: string): readonly [PolicyFile, number] | undefined => {
+const positionOf = (
+  { files, firsts, ids, ordinals }: Positions,
+  id: string
+): readonly [PolicyFile, number] | undefined => {
   const ordinal = ordinals[ids.number(id)]
   if (ordinal === undefined) return undefined
   const file = lastAtMost(firsts, ordinal)
   return [files[file]!, ordinal - firsts[file]!]
 }
 
-export const locate = (shelf: Shelf, id: string, path: ReadonlyArray<PropertyKey>): Place => {
-  const found = standing(shelf, id)
+export const locate = (positions: Positions, id: string, path: ReadonlyArray<PropertyKey>): Place => {
+  const found = positionOf(positions, id)
   return found === undefined ? { file: "", line: 0, column: 0, text: "" } : found[0].locate(found[1], path)
 }
 
-export const makeSet = ({ files, firsts, ids, ordinals }: Shelf, revision: string): PolicySet => {
-  const shelf = { files, firsts, ids: ids.seal(), ordinals: new Uint32Array(ordinals) }
+export const makeSet = ({ files, firsts, ids, ordinals }: Positions, revision: string): PolicySet => {
+  const positions = { files, firsts, ids: ids.seal(), ordinals: new Uint32Array(ordinals) }
   return {
     revision,
     count: ids.size,
     has: (id) => ids.number(id) !== -1,
     find: (id) => {
-      const [file, index] = standing(shelf, id) ?? []
+      const [file, index] = positionOf(positions, id) ?? []
       return file === undefined || index === undefined ? undefined : (JSON.parse(file.slice(index)) as Document)
     },
     ids: () => ids.ids(),
-    locate: (id, path) => locate(shelf, id, path)
+    locate: (id, path) => locate(positions, id, path)
   }
 }
 

@@ -13,7 +13,7 @@ import type { Bounds, Spec } from "./mapl/Bounds.ts"
 import { isGlob } from "./Pattern.ts"
 
 /** A call that was let through: who asked for which resource of which app, with which model and quantities. */
-export interface AskedCall {
+export interface AllowedCall {
   readonly principal: Principal
   readonly app: string
   /** `tool:my-app/generate`, `api:my-app/models`. */
@@ -36,7 +36,7 @@ const arbitrary: ReadonlySet<string> = new Set(["seed"])
  * of a tool of which `isRegistered` is false.
  */
 export const suggest = (
-  calls: Iterable<AskedCall>,
+  calls: Iterable<AllowedCall>,
   isRegistered: (resource: string) => boolean
 ): ReadonlyArray<Document> => {
   const uses = new Map<string, Uses>()
@@ -75,7 +75,7 @@ interface Use {
 
 type Uses = Map<string, Use>
 
-const add = (uses: Uses, { params, principal, resource, use = "passes" }: AskedCall): void => {
+const add = (uses: Uses, { params, principal, resource, use = "passes" }: AllowedCall): void => {
   // Families that pass for this caller anyway need no word.
   if (resource.startsWith("api:") && (principal.kind === "app" || !mustBeNamed(nameOf(resource), use))) return
   const known: Use = uses.get(resource) ?? {
@@ -112,7 +112,7 @@ const nameOf = (resource: string): string => resource.slice(resource.lastIndexOf
 const isTool = (resource: string): boolean => resource.startsWith("tool:") && !isOperation(nameOf(resource))
 
 /** True where the names that a call asks for stand for themselves alone. */
-const isLiteral = ({ params: { model }, resource }: AskedCall): boolean =>
+const isLiteral = ({ params: { model }, resource }: AllowedCall): boolean =>
   !isGlob(resource) && !(typeof model === "string" && isGlob(model))
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -280,8 +280,8 @@ export const likeness = (catalogue: Catalogue, name: string): Model | undefined 
     .filter(({ generation }) => generation === last)
     .map(({ model, name: other, turned }) => ({
       model,
-      start: shared(base, other),
-      end: shared(end, turned),
+      start: commonPrefixLength(base, other),
+      end: commonPrefixLength(end, turned),
       length: other.length
     }))
     .sort((a, b) => b.start - a.start || b.end - a.end || a.length - b.length || b.model.rank - a.model.rank)[0]?.model
@@ -318,7 +318,7 @@ const relativesIn = (catalogue: Catalogue): ReadonlyArray<Relative> => {
 }
 
 /** How many characters two texts begin with alike. */
-const shared = (one: string, other: string): number => {
+const commonPrefixLength = (one: string, other: string): number => {
   let length = 0
   while (length < one.length && one[length] === other[length]) length++
   return length

@@ -6,8 +6,8 @@
 import { canonicalize } from "../../base/CanonicalJson.ts"
 import type { PolicySet } from "../../policy/PolicySet.ts"
 import { type Caller, callerOf, type LoggedCall } from "./LoggedCalls.ts"
-import type { Replayed } from "./Replay.ts"
-import { editWords, type Tallied, Tally, violationWords } from "./Tally.ts"
+import type { Replayed } from "./LogReplay.ts"
+import { editWords, type CallGroup, CallGroups, violationWords } from "./CallGroups.ts"
 
 /** Ids of documents that differ. */
 export interface DocumentChanges {
@@ -30,7 +30,7 @@ export interface ReplayedChanges {
   readonly calls: number
   /** How many calls are decided otherwise. */
   readonly different: number
-  readonly rows: ReadonlyArray<Tallied<CallChange>>
+  readonly rows: ReadonlyArray<CallGroup<CallChange>>
   /** Parameters that either set bounds and that the log does not tell: their bounds were not replayed. */
   readonly untold: ReadonlyArray<string>
 }
@@ -52,7 +52,7 @@ export const replayedChanges = async (
   after: (call: LoggedCall) => Replayed,
   calls: AsyncIterable<LoggedCall>
 ): Promise<ReplayedChanges> => {
-  const tally = new Tally<CallChange>()
+  const groups = new CallGroups<CallChange>()
   const untold = new Set<string>()
   let total = 0
   let different = 0
@@ -64,9 +64,9 @@ export const replayedChanges = async (
     if (beforeWords === afterWords) continue
     different++
     const { at, principal, resource } = call
-    tally.add({ ...callerOf(principal), resource, before: beforeWords, after: afterWords, effect: effectOf(is) }, at)
+    groups.add({ ...callerOf(principal), resource, before: beforeWords, after: afterWords, effect: effectOf(is) }, at)
   }
-  return { calls: total, different, rows: tally.rows, untold: [...untold].sort() }
+  return { calls: total, different, rows: groups.rows, untold: [...untold].sort() }
 }
 
 const wordsOf = ({ edits, verdict, violations }: Replayed): string => {

@@ -194,14 +194,14 @@ const paramsOf = ({ asked, edits = [], model }: Logged): JsonObject => {
   ]
   return Object.fromEntries(
     quantities.flatMap(({ path, value }): ReadonlyArray<readonly [string, Json]> => {
-      const read = told(value)
+      const read = recordedScalar(value)
       return read === undefined ? [] : [[path, read]]
     })
   )
 }
 
 /** The number, boolean or model's name that a record tells; a digest of something else is none. */
-export const told = (text: string): string | number | boolean | undefined => {
+export const recordedScalar = (text: string): string | number | boolean | undefined => {
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : undefined

@@ -13,7 +13,7 @@ import type { Diagnostic } from "../../policy/Diagnostic.ts"
 import type { PolicySet } from "../../policy/PolicySet.ts"
 import { diagnose } from "../../policy/PolicySource.ts"
 import { CannotRun } from "../Ending.ts"
-import { plainLines } from "./Findings.ts"
+import { plainLines } from "./Diagnostics.ts"
 
 const description = "A folder of policies, or a file. Default: SECURE_OPENAI_POLICIES, else ./policies"
 

@@ -21,8 +21,8 @@ import { log, logsAt, ofCalls } from "./LogArgument.ts"
 import { type Cell, columns, count, listed, say, type Tone } from "./Page.ts"
 import { json, loadFrom } from "./PolicyPath.ts"
 import { callerWords } from "./LoggedCalls.ts"
-import { makeReplay } from "./Replay.ts"
-import type { Tallied } from "./Tally.ts"
+import { makeReplay } from "./LogReplay.ts"
+import type { CallGroup } from "./CallGroups.ts"
 import { print, printJson } from "../Output.ts"
 
 const policies = (name: string, description: string) =>
@@ -112,7 +112,10 @@ const tones: Readonly<Record<CallChange["effect"], Tone>> = {
   allowed: "good"
 }
 
-const rowOf = ({ calls, what }: Tallied<CallChange>, rows: ReadonlyArray<Tallied<CallChange>>): ReadonlyArray<Cell> => [
+const rowOf = (
+  { calls, what }: CallGroup<CallChange>,
+  rows: ReadonlyArray<CallGroup<CallChange>>
+): ReadonlyArray<Cell> => [
   String(calls),
   callerWords(what, rows),
   what.resource,

@@ -16,22 +16,22 @@ import { showValue } from "../../policy/Notation.ts"
 import { makeFind } from "../../policy/Participants.ts"
 import type { PolicySet } from "../../policy/PolicySet.ts"
 import { at, operation, timeOf } from "./explain.ts"
-import { resourceOf } from "./Judgement.ts"
+import { resourceOf } from "./DryRun.ts"
 import { type Cell, columns, listed, say, sentence } from "./Page.ts"
 import { json, loadPolicies, policies } from "./PolicyPath.ts"
-import { principalOf, who } from "./Who.ts"
+import { callerFlags, principalOf } from "./CallerFlags.ts"
 import { print, printJson } from "../Output.ts"
 
 /** The command. */
 export const effective = Command.make(
   "effective",
-  { ...who, operation, at, policies, json },
-  Effect.fnUntraced(function* ({ at, json, operation, policies, ...who }) {
-    const principal = yield* principalOf(who)
+  { ...callerFlags, operation, at, policies, json },
+  Effect.fnUntraced(function* ({ at, json, operation, policies, ...caller }) {
+    const principal = yield* principalOf(caller)
     const now = yield* timeOf(at)
     const set = yield* loadPolicies(policies)
-    const policy = makeFind(set)({ principal, app: who.app, intents: [] })
-    const rules = policy.rules(resourceOf(who.app, operation))
+    const policy = makeFind(set)({ principal, app: caller.app, intents: [] })
+    const rules = policy.rules(resourceOf(caller.app, operation))
     const summary = summaryOf(rules, set, policyId(principal), now)
     yield* json ? printJson(summary, 2) : print(summaryLines(summary).join("\n"))
   })

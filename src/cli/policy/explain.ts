@@ -20,12 +20,12 @@ import type { PolicySet } from "../../policy/PolicySet.ts"
 import { policyId } from "../../call/Principal.ts"
 import { Models } from "../../rewriting/Models.ts"
 import { CannotRun, CheckFailed } from "../Ending.ts"
-import { findingJson, findingLines, knownModels } from "./Findings.ts"
+import { diagnosticJson, diagnosticLines, knownModels } from "./Diagnostics.ts"
 import { cannotUse, readJson } from "./JsonFile.ts"
-import { type Judgement, makeJudge } from "./Judgement.ts"
+import { type DryRun, makeDryRunner } from "./DryRun.ts"
 import { columns, count, listed, say, sentence, type Tone } from "./Page.ts"
 import { json, loadPolicies, policies } from "./PolicyPath.ts"
-import { principalOf, who } from "./Who.ts"
+import { callerFlags, principalOf } from "./CallerFlags.ts"
 import { print, printJson } from "../Output.ts"
 
 /** The flag `--operation`. */
@@ -49,7 +49,7 @@ export const explain = Command.make(
     request: Argument.String("request").pipe(
       Argument.withDescription("A file with the request's JSON body, or - for standard input")
     ),
-    ...who,
+    ...callerFlags,
     operation,
     attestation: Flag.String("attestation").pipe(
       Flag.withDescription("An attestation that the caller holds. May be repeated"),
@@ -65,8 +65,8 @@ export const explain = Command.make(
       Flag.withDefault(false)
     )
   },
-  Effect.fnUntraced(function* ({ at, attestation, exitCode, json, operation, policies, request, ...who }) {
-    const caller = yield* principalOf(who)
+  Effect.fnUntraced(function* ({ at, attestation, exitCode, json, operation, policies, request, ...flags }) {
+    const caller = yield* principalOf(flags)
     const now = yield* timeOf(at)
     const set = yield* loadPolicies(policies)
     const { locate, text } = yield* readJson(request)
@@ -75,12 +75,12 @@ export const explain = Command.make(
     )
     const models = yield* Models
     const principal = { ...caller, attestations: [...caller.attestations, ...attestation] }
-    const judgement = makeJudge(set, models)({ principal, app: who.app, operation, params, intents: [], now })
-    const hints = hintsOf(set, judgement, [policyId(principal), ...principal.documents, `app:${who.app}`], now)
+    const result = makeDryRunner(set, models)({ principal, app: flags.app, operation, params, intents: [], now })
+    const hints = hintsOf(set, result, [policyId(principal), ...principal.documents, `app:${flags.app}`], now)
     yield* json
-      ? printJson({ ...judgement, ...(hints.length > 0 && { hints: hints.map(findingJson) }) }, 2)
-      : print([...judgementLines(judgement, now), ...hints.flatMap((hint) => ["", ...findingLines(hint)])].join("\n"))
-    if (exitCode && judgement.verdict !== "allow") return yield* new CheckFailed()
+      ? printJson({ ...result, ...(hints.length > 0 && { hints: hints.map(diagnosticJson) }) }, 2)
+      : print([...resultLines(result, now), ...hints.flatMap((hint) => ["", ...diagnosticLines(hint)])].join("\n"))
+    if (exitCode && result.verdict !== "allow") return yield* new CheckFailed()
   }, Effect.provide(Models.layer))
 ).pipe(
   Command.withShortDescription("Say what becomes of a request, and why"),
@@ -102,7 +102,7 @@ export const explain = Command.make(
 /** What a linter says of the documents that took part, and of documents that differ in case only from those that were asked for. */
 const hintsOf = (
   set: PolicySet,
-  { policies, resource }: Judgement,
+  { policies, resource }: DryRun,
   ids: ReadonlyArray<string>,
   now: number
 ): ReadonlyArray<Diagnostic> => [
@@ -136,10 +136,10 @@ export const timeOf = (at: Option.Option<string>): Effect.Effect<number, CannotR
 // In words
 // ---------------------------------------------------------------------------------------------------------------------
 
-const tones: Readonly<Record<Judgement["verdict"], Tone>> = { allow: "good", deny: "bad", pending: "warn" }
+const tones: Readonly<Record<DryRun["verdict"], Tone>> = { allow: "good", deny: "bad", pending: "warn" }
 
-const judgementLines = (judgement: Judgement, now: number): ReadonlyArray<string> => {
-  const { approvals = [], edits, policies, principal, resource, verdict, violations } = judgement
+const resultLines = (result: DryRun, now: number): ReadonlyArray<string> => {
+  const { approvals = [], edits, policies, principal, resource, verdict, violations } = result
   const outcome = edits.length === 0 ? verdict : `${verdict} with ${count(edits.length, "edit")}`
   return [
     `${say(tones[verdict], outcome.toUpperCase())}  ${say("title", resource)} for ${say("title", principal)}`,

@@ -11,7 +11,7 @@ import * as Flag from "effect/cli/Flag"
 import type { Diagnostic } from "../../policy/Diagnostic.ts"
 import { lint as lintPolicies } from "../../policy/Lint.ts"
 import { CheckFailed } from "../Ending.ts"
-import { findingJson, findingLines, knownModels } from "./Findings.ts"
+import { diagnosticJson, diagnosticLines, knownModels } from "./Diagnostics.ts"
 import { count, say } from "./Page.ts"
 import { json, path, policyPath, readPolicies } from "./PolicyPath.ts"
 import { print, printJson } from "../Output.ts"
@@ -46,9 +46,9 @@ export const lint = Command.make(
     const [errors, warnings, notes] = [countOf("error"), countOf("warning"), countOf("note")]
     const policies = Result.isSuccess(read) ? read.success.count : undefined
     if (json)
-      yield* printJson({ path: source, policies, errors, warnings, notes, findings: findings.map(findingJson) }, 2)
+      yield* printJson({ path: source, policies, errors, warnings, notes, findings: findings.map(diagnosticJson) }, 2)
     else {
-      for (const finding of findings.slice(0, shown)) yield* print(`${findingLines(finding).join("\n")}\n`)
+      for (const finding of findings.slice(0, shown)) yield* print(`${diagnosticLines(finding).join("\n")}\n`)
       if (findings.length > shown) yield* print(`and ${findings.length - shown} more (--json lists them)\n`)
       const found = [
         count(errors, "error"),

@@ -10,8 +10,8 @@ import { log, logsAt, ofCalls } from "./LogArgument.ts"
 import { type Cell, columns, count, listed, say } from "./Page.ts"
 import { json } from "./PolicyPath.ts"
 import { callerWords } from "./LoggedCalls.ts"
-import { type Foreseen, type ObservedReport, summarise } from "./Foreseen.ts"
-import type { Tallied } from "./Tally.ts"
+import { type ObservedOutcome, type ObservedReport, summarise } from "./ObservedReport.ts"
+import type { CallGroup } from "./CallGroups.ts"
 import { print, printJson } from "../Output.ts"
 
 /** The command. */
@@ -61,8 +61,8 @@ const heads: ReadonlyArray<Cell> = ["calls", "outcome", "who", "resource", "why"
 )
 
 const rowOf = (
-  { calls, last, what }: Tallied<Foreseen>,
-  rows: ReadonlyArray<Tallied<Foreseen>>
+  { calls, last, what }: CallGroup<ObservedOutcome>,
+  rows: ReadonlyArray<CallGroup<ObservedOutcome>>
 ): ReadonlyArray<Cell> => [
   String(calls),
   [what.outcome === "refused" ? "bad" : "warn", what.outcome],

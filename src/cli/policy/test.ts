@@ -18,7 +18,7 @@ import { describe } from "../../policy/Fault.ts"
 import { showValue } from "../../policy/Notation.ts"
 import { type CaseResult, type Mismatch, runCase, runLoadError, setOf } from "./CaseRun.ts"
 import { cannotUse, readJson } from "./JsonFile.ts"
-import { type Judge, makeJudge } from "./Judgement.ts"
+import { type DryRunner, makeDryRunner } from "./DryRun.ts"
 import { columns, count, say } from "./Page.ts"
 import { json, loadFrom, path, policyPath } from "./PolicyPath.ts"
 import { print, printJson } from "../Output.ts"
@@ -44,7 +44,7 @@ export const test = Command.make(
     const now = yield* Clock.currentTimeMillis
     // Only cases that name no set need the folder's policies, and they need them once.
     const ofFolder = yield* Effect.cached(
-      Effect.map(loadFrom(isFolder ? source : Path.dirname(source)), (set) => makeJudge(set, models))
+      Effect.map(loadFrom(isFolder ? source : Path.dirname(source)), (set) => makeDryRunner(set, models))
     )
     const runs: Array<Run> = []
     for (const file of files) runs.push(...(yield* runFile(file, ofFolder, models, now)))
@@ -83,8 +83,8 @@ const caseFiles = (folder: string): ReadonlyArray<string> =>
 
 const runFile = Effect.fnUntraced(function* (
   file: string,
-  ofFolder: Effect.Effect<Judge, CannotRun>,
-  models: Parameters<typeof makeJudge>[1],
+  ofFolder: Effect.Effect<DryRunner, CannotRun>,
+  models: Parameters<typeof makeDryRunner>[1],
   now: number
 ) {
   const { locate, value } = yield* readJson(file)
@@ -98,20 +98,20 @@ const runFile = Effect.fnUntraced(function* (
     )
   }
   const { cases, load_errors: loadErrors = [], policies = {} } = parsed.success
-  const judges = new Map<string, Judge>()
+  const deciders = new Map<string, DryRunner>()
   for (const [name, documents] of Object.entries(policies)) {
     const set = setOf(documents)
     if (Result.isFailure(set))
       return yield* cannotUse(`the set ${name} does not load: ${set.failure}`, locate(["policies", name]))
-    judges.set(name, makeJudge(set.success, models))
+    deciders.set(name, makeDryRunner(set.success, models))
   }
   const runs: Array<Run> = []
   for (const [index, one] of loadErrors.entries())
     runs.push({ ...runLoadError(one), place: locate(["load_errors", index]) })
   for (const [index, one] of cases.entries()) {
-    const judge = (one.policies === undefined ? undefined : judges.get(one.policies)) ?? (yield* ofFolder)
+    const decide = (one.policies === undefined ? undefined : deciders.get(one.policies)) ?? (yield* ofFolder)
     const place = locate(["cases", index])
-    const result = yield* runCase(one, judge, now).pipe(
+    const result = yield* runCase(one, decide, now).pipe(
       Effect.mapError((reason) => cannotUse(`the caller of ${one.id} cannot be: ${reason}`, place))
     )
     runs.push({ ...result, place })

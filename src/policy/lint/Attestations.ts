@@ -11,7 +11,7 @@ import type { Survey } from "./Survey.ts"
 import { type Check, type Entry, metadataOf } from "./Survey.ts"
 import { type Path, quoted, type Warning } from "./Warning.ts"
 
-export const attestations: Check = function* (entry, survey) {
+export const unmetAttestations: Check = function* (entry, survey) {
   for (const [key, metadata] of Object.entries(entry.document.constraints?.attestations ?? {})) {
     const path: Path = ["constraints", "attestations", key]
     if (!survey.metadataUsed.has(JSON.stringify([entry.id, key]))) {
@@ -75,7 +75,7 @@ const bystander = {
   principal: { ...app(""), kind: "user" as const }
 }
 
-export const conditions: Check = function* ({ ancestors, needs, resources }, survey) {
+export const undecidedConditions: Check = function* ({ ancestors, needs, resources }, survey) {
   // Where one resource alone is allowed, there is no other operation to be surprised.
   if ([resources, ...ancestors.map((ancestor) => ancestor.resources)].some(isOneResource)) return
   for (const { condition, key, path, resources: scope, when = "" } of needs) {

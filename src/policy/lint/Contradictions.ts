@@ -11,7 +11,7 @@ import { isGlob } from "../Pattern.ts"
 import { type Check, type Entry, listsOf, maximumCompared, type PlacedSpec } from "./Survey.ts"
 import { inParentheses, quoted, type Warning } from "./Warning.ts"
 
-export const bounds: Check = function* (entry, survey) {
+export const contradictions: Check = function* (entry, survey) {
   for (const [canonical, specs] of entry.specs) {
     let compared = 0
     for (const [index, spec] of specs.entries()) {

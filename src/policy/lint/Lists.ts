@@ -7,7 +7,7 @@ import { showValue } from "../Notation.ts"
 import type { Check } from "./Survey.ts"
 import { type Path, quoted, type Warning } from "./Warning.ts"
 
-export const lists: Check = function* ({ document, specs }) {
+export const repeatedItems: Check = function* ({ document, specs }) {
   const { attestations = [], constraints = {}, denied_resources: denied = [], resources = [] } = document
   yield* repeated(resources, ["resources"])
   yield* repeated(denied, ["denied_resources"])

@@ -22,14 +22,14 @@ export interface Loose {
 }
 
 /** What bounds a document's spec comes to: `denies` where what is outside of them is refused, `asks` where it must be there. */
-export interface Said {
+export interface SpecBounds {
   readonly bounds: Bounds
   readonly denies: boolean
   readonly asks: boolean
 }
 
 /** Everything of a child's bounds that a parent's bounds on the same parameter make void. */
-export const looser = (child: Said, parent: Said): ReadonlyArray<Loose> => [
+export const looser = (child: SpecBounds, parent: SpecBounds): ReadonlyArray<Loose> => [
   ...numbers(child.bounds, parent.bounds),
   ...sizes(child.bounds, parent.bounds),
   ...values(child.bounds, parent.bounds),
@@ -96,7 +96,7 @@ const admitter = (bounds: Bounds): ((value: Json) => string | undefined) => {
   }
 }
 
-const others = function* (child: Said, parent: Said): Iterable<Loose> {
+const others = function* (child: SpecBounds, parent: SpecBounds): Iterable<Loose> {
   if (child.bounds.type === "number" && parent.bounds.type === "integer")
     yield { path: ["type"], says: "a number", parent: "an integer" }
   if (child.bounds.required === false && parent.asks)

@@ -4,20 +4,20 @@
  * @since 0.2.0
  */
 import { conflict } from "./Conflict.ts"
-import { looser, type Said } from "./Looseness.ts"
+import { looser, type SpecBounds } from "./Looseness.ts"
 import { instant } from "../mapl/Validity.ts"
 import { covers } from "./Overlap.ts"
 import { asksForModel } from "./ModelChoice.ts"
 import { type Check, type Entry, maximumCompared, type PlacedSpec } from "./Survey.ts"
 import { inParentheses, type Path, type Warning } from "./Warning.ts"
 
-const saidBy = ({ bounds, canonical }: PlacedSpec, { document }: Entry): Said => ({
+const boundsIn = ({ bounds, canonical }: PlacedSpec, { document }: Entry): SpecBounds => ({
   bounds,
   denies: (bounds.on_violation ?? document.on_violation) === "deny",
   asks: canonical === "model" ? asksForModel(bounds) : bounds.required === true
 })
 
-export const looseBounds: Check = function* (entry, survey) {
+export const looserThanParent: Check = function* (entry, survey) {
   const { ancestors, document, needs, specs } = entry
   if (ancestors.length === 0) return
   const loose = (path: Path, what: string, says: string, owner: Entry, parent: string): Warning => ({
@@ -34,7 +34,7 @@ export const looseBounds: Check = function* (entry, survey) {
         for (const other of owner.specs.get(spec.canonical) ?? []) {
           if (++compared > maximumCompared) break
           if (!covers(other.pattern, spec.pattern) || conflict(spec.bounds, other.bounds) !== undefined) continue
-          for (const { parent, path, says } of looser(saidBy(spec, entry), saidBy(other, owner))) {
+          for (const { parent, path, says } of looser(boundsIn(spec, entry), boundsIn(other, owner))) {
             if (told.has(path.join())) continue
             told.add(path.join())
             const [field, ...below] = path

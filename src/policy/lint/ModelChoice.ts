@@ -12,7 +12,7 @@ import { quoted } from "./Warning.ts"
 export const asksForModel = ({ allowed_values: list, required }: Bounds): boolean => required ?? list !== undefined
 
 /** Requests that name no model, or let a gateway choose one, where something is said of models. */
-export const models: Check = function* (entry, survey) {
+export const openModelChoice: Check = function* (entry, survey) {
   const { ancestors, document, specs } = entry
   const reaches = (pattern: string): boolean => reachesOperation(pattern, survey)
   const own = (specs.get("model") ?? []).filter(({ pattern }) => reaches(pattern))

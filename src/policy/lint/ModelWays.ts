@@ -30,16 +30,16 @@ const ways: ReadonlyArray<Way> = [
 ]
 
 /** Documents of these scopes hold for many callers; any other binds one caller, or those that extend it. */
-const shared = /^(?:company|bu|team|role|group|app):/u
+const manyCallers = /^(?:company|bu|team|role|group|app):/u
 
 /**
  * Models are limited for chats, and something else that reaches any model is open: by the specification, which is told where
  * the set limits models first, or by a document's own resources, which is told there.
  */
-export const makeModelsOpen = (survey: Survey): Check => {
+export const waysAround = (survey: Survey): Check => {
   const closed = new Set<Way>()
   for (const id of survey.set.ids()) {
-    if (!shared.test(id)) continue
+    if (!manyCallers.test(id)) continue
     const entry = survey.entry(id)
     if (entry !== undefined) for (const way of ways) if (closes(entry, way, survey)) closed.add(way)
   }

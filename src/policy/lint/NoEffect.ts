@@ -5,7 +5,7 @@
  */
 import type { Check } from "./Survey.ts"
 
-export const effect: Check = function* ({ document }) {
+export const noEffect: Check = function* ({ document }) {
   const { attestations, constraints = {}, denied_resources: denied = [], resources = [], validity } = document
   const binds =
     document.extends !== undefined ||

@@ -8,7 +8,7 @@ import type { Check } from "./Survey.ts"
 import { quoted } from "./Warning.ts"
 
 /** Output rules that say nothing, or less than they seem to. */
-export const outputs: Check = function* ({ document }) {
+export const weakOutputRules: Check = function* ({ document }) {
   for (const [pattern, rule] of Object.entries(document.constraints?.output ?? {})) {
     const path = ["constraints", "output", pattern]
     const { denied = [], hold_back } = rule

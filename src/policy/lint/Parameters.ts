@@ -14,7 +14,7 @@ import { type Path, quoted, type Warning } from "./Warning.ts"
 export const tellingLength = { alone: 6, besideTools: 8 }
 
 /** Parameters that no request can have. */
-export const parameters: Check = function* (entry, survey) {
+export const unknownParameters: Check = function* (entry, survey) {
   const { document, needs, specs } = entry
   for (const placed of specs.values())
     for (const { name, path, pattern } of placed) yield* unknownParameter(name, path, [pattern], entry, survey)

@@ -6,7 +6,7 @@
 import type { Check } from "./Survey.ts"
 
 /** That limits hold for each process, once a set. */
-export const makeRateLimits = (): Check => {
+export const limitsPerProcess = (): Check => {
   let isTold = false
   return function* ({ document }) {
     if (isTold || document.constraints?.rate_limit === undefined) return

@@ -10,7 +10,7 @@ import type { Survey } from "./Survey.ts"
 import { type Check, type Entry, listsOf } from "./Survey.ts"
 import { type Path, quoted, type Warning } from "./Warning.ts"
 
-export const patterns: Check = function* (entry, survey) {
+export const uselessPatterns: Check = function* (entry, survey) {
   const { denied, document, keys, resources } = entry
   const placed = (list: "resources" | "denied_resources") =>
     (document[list] ?? []).map((pattern, index) => ({ pattern, path: [list, index] }))

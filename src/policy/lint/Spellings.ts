@@ -13,7 +13,7 @@ import { quoted } from "./Warning.ts"
 
 const scopes = ["company", "bu", "team", "role", "group", "user", "app", "agent"]
 
-export const id: Check = function* ({ id }, survey) {
+export const unknownScope: Check = function* ({ id }, survey) {
   const [, scope] = /^([^:]*):/u.exec(id) ?? []
   if ((scope !== undefined && scopes.includes(scope)) || survey.parents.has(id)) return
   const meant = nearest(scope ?? id, scopes)
@@ -29,7 +29,7 @@ export const id: Check = function* ({ id }, survey) {
 }
 
 /** Names that differ from a document's, or from the API's, in case only. */
-export const spelling: Check = function* (entry, survey) {
+export const caseDifferences: Check = function* (entry, survey) {
   const { denied, document, id, keys, needs, resources } = entry
   const first = survey.spelling({ kind: "id", name: id })
   if (first !== undefined && first.name !== id)

@@ -20,7 +20,7 @@ export interface KnownModels {
 }
 
 /** Models that the catalogue does not know: slips, and what is newer or of another provider, of which one only is told. */
-export const makeUnknownModels = (known: KnownModels): Check => {
+export const unknownModels = (known: KnownModels): Check => {
   const slips = new Map<string, string | undefined>()
   const slipOf = (name: string): string | undefined => {
     if (!slips.has(name) && slips.size < maximumSlips) slips.set(name, nearModel(name, known))

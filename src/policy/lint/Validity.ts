@@ -6,7 +6,7 @@
 import { instant } from "../mapl/Validity.ts"
 import type { Check } from "./Survey.ts"
 
-export const validity: Check = function* ({ document: { validity = {} } }, _, now) {
+export const spentValidity: Check = function* ({ document: { validity = {} } }, _, now) {
   const { not_after: until, not_before: from } = validity
   const begins = from === undefined ? -Infinity : (instant(from, "first") ?? -Infinity)
   const ends = until === undefined ? Infinity : (instant(until, "last") ?? Infinity)

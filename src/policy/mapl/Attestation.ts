@@ -6,7 +6,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { type Condition, parse as parseCondition } from "../Condition.ts"
-import { check, finite, keys, nonEmpty, optional, patterns, text, whole } from "./Field.ts"
+import { filter, finite, keys, nonEmpty, optional, patterns, text, whole } from "./Field.ts"
 
 const attestationFault = (source: string): true | string =>
   Result.match(parseAttestation(source), { onFailure: (reason) => reason, onSuccess: () => true })
@@ -18,14 +18,14 @@ const attestationFault = (source: string): true | string =>
  */
 export const ScopedAttestation = Schema.Struct({
   key: text('The attestation. Example: "second_signature".').check(
-    check((key: string) => key.trim() !== "" || "names no attestation", { minLength: 1 }),
-    check((key: string) => !key.includes("::") || 'the condition stands beside the key, under "when"', {
+    filter((key: string) => key.trim() !== "" || "names no attestation", { minLength: 1 }),
+    filter((key: string) => !key.includes("::") || 'the condition stands beside the key, under "when"', {
       pattern: "^(?:(?!::)[\\s\\S])*$"
     })
   ),
   when: optional(
     text('When it is needed: a condition. Without one it is always needed. Example: "params.amount > 1000".').check(
-      check((when: string) =>
+      filter((when: string) =>
         Result.match(parseCondition(when), {
           onFailure: (reason) => `the condition cannot be read: ${reason}`,
           onSuccess: () => true
@@ -35,7 +35,7 @@ export const ScopedAttestation = Schema.Struct({
   ),
   resources: optional(
     patterns("What it is needed for. Absent: all that is asked for under the document.", ["tool:*/pay"]).check(
-      check((list) => list.length > 0 || 'must name a resource; without "resources" all are meant', { minItems: 1 })
+      filter((list) => list.length > 0 || 'must name a resource; without "resources" all are meant', { minItems: 1 })
     )
   )
 }).annotate({
@@ -54,7 +54,7 @@ export const Attestations = Schema.Union([
     Schema.Union([
       Schema.String.annotate({
         description: '"key", or "key::{condition}": needed for every resource, where the condition holds.'
-      }).check(check(attestationFault, { pattern: attestationForm })),
+      }).check(filter(attestationFault, { pattern: attestationForm })),
       ScopedAttestation
     ]).annotate({ expected: `"key", "key::{condition}", or {"key": "…", "resources": ["tool:*/pay"]}` })
   ).annotate({ description: "The attestations that are needed." }),

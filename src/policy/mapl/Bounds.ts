@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { check, finite, keys, nonEmpty, onViolation, optional, values, whole } from "./Field.ts"
+import { filter, finite, keys, nonEmpty, onViolation, optional, values, whole } from "./Field.ts"
 import { Regex } from "./Regex.ts"
 
 const Range = Schema.Tuple([Schema.Finite, Schema.Finite]).annotate({
@@ -111,7 +111,7 @@ export const Parameters = Schema.Record(Schema.String, Spec)
   })
   .check(
     parameterPaths,
-    check(
+    filter(
       (specs) =>
         Object.entries(specs)
           .filter(([path, spec]) => path !== "model" && "downgrade" in spec)

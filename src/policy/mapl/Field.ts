@@ -9,13 +9,13 @@ import { showValue } from "../Notation.ts"
 
 export const optional = Schema.optionalKey
 
-/** A check that an editor's JSON Schema can make as well, at least in part. */
-export const check = <A>(test: (value: A) => Schema.FilterOutput, fragment: JsonSchema.JsonSchema = {}) =>
+/** A filter that an editor's JSON Schema can make as well, at least in part. */
+export const filter = <A>(test: (value: A) => Schema.FilterOutput, fragment: JsonSchema.JsonSchema = {}) =>
   Schema.makeFilter(test, { toJsonSchema: () => fragment })
 
-/** Every key must pass; the check says why one does not. A key's own schema would only leave the key out. */
+/** Every key must pass; the filter says why one does not. A key's own schema would only leave the key out. */
 export const keys = <A>(test: (key: string) => true | string, form?: string) =>
-  check<Readonly<Record<string, A>>>(
+  filter<Readonly<Record<string, A>>>(
     (record) =>
       Object.keys(record).flatMap((key) => {
         const passed = test(key)
@@ -24,13 +24,13 @@ export const keys = <A>(test: (key: string) => true | string, form?: string) =>
     form === undefined ? {} : { propertyNames: { pattern: form } }
   )
 
-export const nonEmpty = check((text: string) => text !== "" || "must not be empty", { minLength: 1 })
+export const nonEmpty = filter((text: string) => text !== "" || "must not be empty", { minLength: 1 })
 
 export const text = (description: string) => Schema.String.annotate({ description })
 
 export const whole = (least: number, description: string, note = "") =>
   Schema.Finite.annotate({ description }).check(
-    check(
+    filter(
       (value: number) =>
         (Number.isSafeInteger(value) && value >= least) ||
         `must be ${least === 0 ? "a whole number from 0" : `at least ${least}, and whole`}${note}, found ${showValue(value)}`,

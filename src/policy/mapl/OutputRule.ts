@@ -6,7 +6,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { RE2JS } from "re2js"
-import { check, nonEmpty, optional, text, whole } from "./Field.ts"
+import { filter, nonEmpty, optional, text, whole } from "./Field.ts"
 import { compileRegex } from "./Regex.ts"
 
 /** How many characters of a stream may be held back at most. */
@@ -16,7 +16,7 @@ export const SoughtPattern = Schema.Struct({
   pattern: text(
     'A regular expression in RE2 syntax that is looked for anywhere in the answer: no lookaround, no backreferences. Example: "(?i)project heron".'
   ).check(
-    check((source: string) => {
+    filter((source: string) => {
       const compiled = compileRegex(source)
       if (Result.isFailure(compiled)) return compiled.failure
       return !matchesNothing(compiled.success) || "matches the empty text, and so every answer: make it ask for more"
@@ -63,7 +63,7 @@ export const OutputRule = Schema.Struct({
       0,
       "How many characters of a stream may be held back, up to 4096, so that no denied text is released in part. Needed with a pattern; otherwise the longest denied text decides."
     ).check(
-      check((held: number) => held <= maximumHoldBack || `must be at most ${maximumHoldBack}, found ${held}`, {
+      filter((held: number) => held <= maximumHoldBack || `must be at most ${maximumHoldBack}, found ${held}`, {
         maximum: maximumHoldBack
       })
     )
@@ -74,7 +74,7 @@ export const OutputRule = Schema.Struct({
     description: "What holds for an answer. All fields must hold.",
     expected: `an object such as {"denied": ["Project Heron"]}`
   })
-  .check(check((rule: { readonly denied?: Deniable; readonly hold_back?: number }) => holdBackFault(rule)))
+  .check(filter((rule: { readonly denied?: Deniable; readonly hold_back?: number }) => holdBackFault(rule)))
 
 export type OutputRule = typeof OutputRule.Type
 

@@ -6,13 +6,13 @@
 import * as Result from "effect/Result"
 import { LRUCache } from "lru-cache"
 import { RE2JS } from "re2js"
-import { check, text } from "./Field.ts"
+import { filter, text } from "./Field.ts"
 
 /** A regular expression that the linear-time engine takes (RE2 syntax). */
 export const Regex = text(
   'A regular expression that the whole string must match, in RE2 syntax: no lookaround, no backreferences. Example: "A-[0-9]{6}".'
 ).check(
-  check((source: string) => {
+  filter((source: string) => {
     const compiled = compileRegex(source)
     return Result.isSuccess(compiled) ? true : compiled.failure
   })

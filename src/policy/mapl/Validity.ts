@@ -5,13 +5,13 @@
  */
 import * as Schema from "effect/Schema"
 import { showValue } from "../Notation.ts"
-import { check, optional, text } from "./Field.ts"
+import { filter, optional, text } from "./Field.ts"
 
 const instantForm = /^(\d{4})-(\d{2})-(\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2}))?$/u
 
 const moment = (description: string) =>
   text(description).check(
-    check(
+    filter(
       (written: string) =>
         instant(written, "first") !== undefined ||
         `must be ISO-8601 with its offset, such as 2026-01-10T09:00:00Z, found ${showValue(written)}`,
