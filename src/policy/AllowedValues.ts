@@ -34,6 +34,7 @@ interface EffectiveValues {
 
 const effective = new WeakMap<Constraint, EffectiveValues>()
 
+/** Whether a list has a value as a literal. */
 export const names = (values: ReadonlyArray<Json>, literal: Json): boolean =>
   isComposite(literal)
     ? values.some((value) => isComposite(value) && canonicalize(value) === canonicalize(literal))

@@ -30,6 +30,7 @@ export interface Allowed extends Source {
   readonly matches: (value: Json) => boolean
 }
 
+/** The JSON types that a document may ask for. */
 export type JsonType = NonNullable<Bounds["type"]>
 
 /**
@@ -103,6 +104,7 @@ export const fromSpec = (
   }
 }
 
+/** The empty list, shared by all constraints. */
 export const none: ReadonlyArray<never> = []
 
 /** Both constraints at once. Commutative, associative and idempotent; never allows what either refuses. */

@@ -25,8 +25,10 @@ export interface Participant {
   readonly compiled?: Compiled
 }
 
+/** The empty list, shared by all documents. */
 export const none: ReadonlyArray<never> = []
 
+/** Something that a document asks of the resources that a pattern matches. */
 export interface PatternRule<A> {
   readonly pattern: string
   readonly matches: Matcher

@@ -34,6 +34,7 @@ interface Tree extends Positions {
   readonly parents: Array<number>
 }
 
+/** A set of all documents that were read, or everything that is wrong with them, one error each. */
 export const assemble = ({
   errors: unread,
   files,

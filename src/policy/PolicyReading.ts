@@ -20,6 +20,7 @@ export interface ReadPolicies {
   readonly errors: ReadonlyArray<Diagnostic>
 }
 
+/** Reads the policy files of a folder, or one file. Throws `Configuration` where the file system does not let it. */
 export const readPath = (path: string): ReadPolicies => {
   const files: Array<PolicyFile> = []
   const errors: Array<Diagnostic> = []
@@ -100,6 +101,7 @@ const checksumLine = (bytes: Buffer.Buffer, path: string): string => {
   return `${isPlain ? "" : "\\"}${Crypto.hash("sha256", bytes, "hex")}  ${escaped}\n`
 }
 
+/** A revision as text: `sha-256:` and the digest in base64url. */
 export const revisionOf = (digest: Crypto.Hash): string => `sha-256:${digest.digest("base64url")}`
 
 /** ASCII is kept outside of the heap, a byte each. */
@@ -107,6 +109,7 @@ const decode = (bytes: Buffer.Buffer): string => bytes.toString(Buffer.isAscii(b
 
 const withoutMark = (text: string): string => (text.startsWith("\uFEFF") ? text.slice(1) : text)
 
+/** Takes documents that the program passes as values, as their JSON texts. Throws `Configuration` for an empty list. */
 export const readValues = (documents: ReadonlyArray<unknown>): ReadPolicies => {
   if (documents.length === 0)
     throw new Configuration({

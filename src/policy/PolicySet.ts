@@ -49,11 +49,13 @@ const positionOf = (
   return [files[file]!, ordinal - firsts[file]!]
 }
 
+/** Where a part of a document stands, or the nearest thing around it; without a line where no document has the id. */
 export const locate = (positions: Positions, id: string, path: ReadonlyArray<PropertyKey>): Place => {
   const found = positionOf(positions, id)
   return found === undefined ? { file: "", line: 0, column: 0, text: "" } : found[0].locate(found[1], path)
 }
 
+/** The set of documents that were placed, by id. */
 export const makeSet = ({ files, firsts, ids, ordinals }: Positions, revision: string): PolicySet => {
   const positions = { files, firsts, ids: ids.seal(), ordinals: new Uint32Array(ordinals) }
   return {

@@ -23,6 +23,8 @@ const makeMatcher = (values: ReadonlyArray<Json>): ((value: Json) => boolean) =>
       : scalars.has(value) || (typeof value === "string" && globs.some((matches) => matches(value)))
 }
 
+/** True for a string with a `*`. */
 export const isGlobValue = (value: Json): value is string => typeof value === "string" && isGlob(value)
 
+/** True for an array or an object, which is compared by its canonical JSON. */
 export const isComposite = (value: Json): boolean => typeof value === "object" && value !== null

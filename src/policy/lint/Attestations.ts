@@ -11,6 +11,7 @@ import type { Survey } from "./Survey.ts"
 import { type Check, type Entry, metadataOf } from "./Survey.ts"
 import { type Path, quoted, type Warning } from "./Warning.ts"
 
+/** Metadata of attestations that no need uses, or that lacks an approver. */
 export const unmetAttestations: Check = function* (entry, survey) {
   for (const [key, metadata] of Object.entries(entry.document.constraints?.attestations ?? {})) {
     const path: Path = ["constraints", "attestations", key]
@@ -75,6 +76,7 @@ const bystander = {
   principal: { ...app(""), kind: "user" as const }
 }
 
+/** Conditions on parameters that most requests do not have, so that the attestation is needed of all of them. */
 export const undecidedConditions: Check = function* ({ ancestors, needs, resources }, survey) {
   // Where one resource alone is allowed, there is no other operation to be surprised.
   if ([resources, ...ancestors.map((ancestor) => ancestor.resources)].some(isOneResource)) return

@@ -11,6 +11,7 @@ import { isGlob } from "../Pattern.ts"
 import { type Check, type Entry, listsOf, maximumCompared, type PlacedSpec } from "./Survey.ts"
 import { inParentheses, quoted, type Warning } from "./Warning.ts"
 
+/** Bounds on one parameter that leave no value, alone or together with other bounds that hold for the same requests. */
 export const contradictions: Check = function* (entry, survey) {
   for (const [canonical, specs] of entry.specs) {
     let compared = 0

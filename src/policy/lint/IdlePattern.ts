@@ -7,6 +7,7 @@ import { nearest } from "../Fault.ts"
 import { isAnywhere } from "./Overlap.ts"
 import { quoted, type Warning } from "./Warning.ts"
 
+/** The type of resource that a pattern begins with: `tool:` or `api:`. */
 export const scheme = /^([^:*/]+):/u
 
 /** What is wrong with a pattern whatever stands beside it: that it matches no resource that there is. */

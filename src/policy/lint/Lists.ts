@@ -7,6 +7,7 @@ import { showValue } from "../Notation.ts"
 import type { Check } from "./Survey.ts"
 import { type Path, quoted, type Warning } from "./Warning.ts"
 
+/** Items that a list of a document repeats, and denied values that differ in case only. */
 export const repeatedItems: Check = function* ({ document, specs }) {
   const { attestations = [], constraints = {}, denied_resources: denied = [], resources = [] } = document
   yield* repeated(resources, ["resources"])
@@ -23,6 +24,7 @@ export const repeatedItems: Check = function* ({ document, specs }) {
     }
 }
 
+/** A warning for each item that stood in the list before. */
 export const repeated = function* (list: ReadonlyArray<unknown>, path: Path): Iterable<Warning> {
   if (list.length < 2) return
   const seen = new Set<string>()

@@ -17,6 +17,7 @@ const boundsIn = ({ bounds, canonical }: PlacedSpec, { document }: Entry): SpecB
   asks: canonical === "model" ? asksForModel(bounds) : bounds.required === true
 })
 
+/** Bounds, limits, validities and needs of a child that never hold, because a document that it extends is stricter. */
 export const looserThanParent: Check = function* (entry, survey) {
   const { ancestors, document, needs, specs } = entry
   if (ancestors.length === 0) return

@@ -9,6 +9,7 @@ import { reachesOperation } from "./Reach.ts"
 import type { Check } from "./Survey.ts"
 import { quoted } from "./Warning.ts"
 
+/** Whether bounds on the model refuse a request that names none: a list does, unless it says `"required": false`. */
 export const asksForModel = ({ allowed_values: list, required }: Bounds): boolean => required ?? list !== undefined
 
 /** Requests that name no model, or let a gateway choose one, where something is said of models. */

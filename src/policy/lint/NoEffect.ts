@@ -5,6 +5,7 @@
  */
 import type { Check } from "./Survey.ts"
 
+/** A document that allows nothing, denies nothing and bounds nothing. */
 export const noEffect: Check = function* ({ document }) {
   const { attestations, constraints = {}, denied_resources: denied = [], resources = [], validity } = document
   const binds =

@@ -9,6 +9,7 @@ import { attestationEntries } from "../mapl/Attestation.ts"
 import type { Check } from "./Survey.ts"
 import { quoted } from "./Warning.ts"
 
+/** Parameters directly under a resource pattern, and attestations as an object. */
 export const olderForms: Check = function* ({ document: { attestations, constraints = {} } }) {
   for (const pattern of Object.keys(constraints).filter(isResourceKey))
     yield {

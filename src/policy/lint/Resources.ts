@@ -10,6 +10,7 @@ import type { Survey } from "./Survey.ts"
 import { type Check, type Entry, listsOf } from "./Survey.ts"
 import { type Path, quoted, type Warning } from "./Warning.ts"
 
+/** Patterns that match no resource, that can never be allowed, or that bound a resource that is not allowed. */
 export const uselessPatterns: Check = function* (entry, survey) {
   const { denied, document, keys, resources } = entry
   const placed = (list: "resources" | "denied_resources") =>

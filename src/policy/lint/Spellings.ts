@@ -13,6 +13,7 @@ import { quoted } from "./Warning.ts"
 
 const scopes = ["company", "bu", "team", "role", "group", "user", "app", "agent"]
 
+/** An id that no caller and no service can have, and that no document extends. */
 export const unknownScope: Check = function* ({ id }, survey) {
   const [, scope] = /^([^:]*):/u.exec(id) ?? []
   if ((scope !== undefined && scopes.includes(scope)) || survey.parents.has(id)) return

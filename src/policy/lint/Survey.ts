@@ -17,11 +17,13 @@ import { idle } from "./IdlePattern.ts"
 import { familyNames, type Named, namesOf, patternsOf, type Spelling } from "./Named.ts"
 import type { Path, Warning } from "./Warning.ts"
 
+/** Looks at one document at a time `now` (milliseconds since 1970), and gives a warning for each thing that it finds. */
 export type Check = (entry: Entry, survey: Survey, now: number) => Iterable<Warning>
 
-/** How far up a chain is looked, and how many specs of one parameter are compared: far beyond any real policy. */
+/** How many ancestors of a document are read: far more than any real policy has. */
 const maximumChain = 64
 
+/** How many specs of one parameter are compared: far more than any real policy has. */
 export const maximumCompared = 10_000
 
 /** A parameter's spec where it stands; `canonical` is one name for all spellings of the parameter. */
@@ -235,6 +237,7 @@ const denials = (denied: ReadonlyArray<string>): ((pattern: string) => boolean) 
   return (pattern) => written.has(pattern) || (!isGlob(pattern) && globs.some((matches) => matches(pattern)))
 }
 
+/** What a document says of how an attestation is obtained; `undefined` where it says nothing. */
 export const metadataOf = ({ constraints }: Document, key: string) => {
   const all = constraints?.attestations
   return all !== undefined && Object.hasOwn(all, key) ? all[key] : undefined

@@ -6,6 +6,7 @@
 import { instant } from "../mapl/Validity.ts"
 import type { Check } from "./Survey.ts"
 
+/** A validity that is over at `now`, or that ends before it begins. */
 export const spentValidity: Check = function* ({ document: { validity = {} } }, _, now) {
   const { not_after: until, not_before: from } = validity
   const begins = from === undefined ? -Infinity : (instant(from, "first") ?? -Infinity)

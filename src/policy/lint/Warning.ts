@@ -37,8 +37,10 @@ export type LintCode =
   | "operation_misspelt"
   | "rate_limit_per_process"
 
+/** The keys and indices that lead to a part of a document. */
 export type Path = ReadonlyArray<string | number>
 
+/** One warning or note; `path` leads to the part of the document that it is about. */
 export interface Warning {
   readonly severity?: "note"
   readonly code: LintCode
@@ -47,6 +49,7 @@ export interface Warning {
   readonly hint: string
 }
 
+/** A text in double quotes. */
 export const quoted = (text: string): string => JSON.stringify(text)
 
 /** ` (constraints.parameters["tool:*"].max, policies/alice.json:3:5)`: words, then a place where its source has lines. */

@@ -49,6 +49,7 @@ export type ScopedAttestation = typeof ScopedAttestation.Type
 /** `key`, or `key::{…}`; what stands in the braces is beyond a regular expression. */
 const attestationForm = String.raw`^(?:(?:(?!::)[\s\S])+|(?:(?!::\{)[\s\S])+::\{[\s\S]*\})$`
 
+/** The attestations that a document needs, in either form (mapl §6). */
 export const Attestations = Schema.Union([
   Schema.Array(
     Schema.Union([

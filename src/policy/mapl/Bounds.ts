@@ -102,6 +102,7 @@ const commonParameters = {
   "tools[].function.name": { description: "The tools that may be offered to the model.", ...withoutDowngrade }
 }
 
+/** Bounds by parameter, for the requests that one resource pattern matches (mapl §3). */
 export const Parameters = Schema.Record(Schema.String, Spec)
   .annotate({
     title: "Parameters",
@@ -121,6 +122,7 @@ export const Parameters = Schema.Record(Schema.String, Spec)
   )
   .annotate({ identifier: "Parameters" })
 
+/** Forbidden values by parameter, for the requests that one resource pattern matches (mapl §3). */
 export const DeniedParameters = Schema.Record(
   Schema.String,
   values("The values that are refused, wherever they stand inside the parameter; in a string, * stands for anything.")

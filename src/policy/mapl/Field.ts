@@ -7,6 +7,7 @@ import type * as JsonSchema from "effect/JsonSchema"
 import * as Schema from "effect/Schema"
 import { showValue } from "../Notation.ts"
 
+/** A key that may be absent. */
 export const optional = Schema.optionalKey
 
 /** A filter that an editor's JSON Schema can make as well, at least in part. */
@@ -24,10 +25,13 @@ export const keys = <A>(test: (key: string) => true | string, form?: string) =>
     form === undefined ? {} : { propertyNames: { pattern: form } }
   )
 
+/** Refuses the empty string. */
 export const nonEmpty = filter((text: string) => text !== "" || "must not be empty", { minLength: 1 })
 
+/** A string. */
 export const text = (description: string) => Schema.String.annotate({ description })
 
+/** A safe integer of at least `least`; `note` follows the demand in the message. */
 export const whole = (least: number, description: string, note = "") =>
   Schema.Finite.annotate({ description }).check(
     filter(
@@ -38,14 +42,18 @@ export const whole = (least: number, description: string, note = "") =>
     )
   )
 
+/** A number that is neither infinite nor NaN. */
 export const finite = (description: string) => Schema.Finite.annotate({ description })
 
 const Pattern = Schema.String.annotate({ description: "A resource pattern." }).check(nonEmpty)
 
+/** A list of resource patterns. */
 export const patterns = (description: string, ...examples: ReadonlyArray<ReadonlyArray<string>>) =>
   Schema.Array(Pattern).annotate({ description, examples, expected: "a list of resource patterns" })
 
+/** A list of JSON values. */
 export const values = (description: string) =>
   Schema.Array(Schema.Json).annotate({ description, expected: "a list of values" })
 
+/** What happens to a request that breaks a bound. */
 export const onViolation = (description: string) => Schema.Literals(["rewrite", "deny"]).annotate({ description })

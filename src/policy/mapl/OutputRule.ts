@@ -12,6 +12,7 @@ import { compileRegex } from "./Regex.ts"
 /** How many characters of a stream may be held back at most. */
 export const maximumHoldBack = 4096
 
+/** A denied text in the form of a regular expression. */
 export const SoughtPattern = Schema.Struct({
   pattern: text(
     'A regular expression in RE2 syntax that is looked for anywhere in the answer: no lookaround, no backreferences. Example: "(?i)project heron".'

@@ -19,6 +19,7 @@ const moment = (description: string) =>
     )
   )
 
+/** The period in which a document applies, both ends included. */
 export const Validity = Schema.Struct({
   not_before: optional(moment("When the document begins to apply: 2026-01-10T09:00:00Z, or a day of UTC.")),
   not_after: optional(moment("When it ends, that instant included: 2026-01-31T17:00:00+01:00, or a day of UTC."))
