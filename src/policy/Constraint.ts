@@ -35,7 +35,7 @@ export type JsonType = NonNullable<Bounds["type"]>
 
 /**
  * What all documents together ask of one parameter. Numeric bounds are the tightest; lists, types and patterns must all
- * hold. `denies`: some document's `on_violation` is `"deny"`, so that no bound of any kind, whoever's, is met by an edit.
+ * hold. `denies`: some document's `on_violation` is `"deny"`, so that no edit corrects a broken bound, of any kind and any document.
  */
 export interface Constraint {
   readonly parameter: Parameter

@@ -54,15 +54,15 @@ const isBounding = ({ lists, max, maxItems, maxLength, min, minItems, minLength,
   lists.length + patterns.length > 0 ||
   [min, max, minLength, maxLength, minItems, maxItems].some((bound) => bound !== undefined)
 
-/** Refuses what may hold values out of sight; `told` are paths that are refused for another reason. */
+/** Refuses members that may hold values out of sight; `reported` are paths that another finding refuses. */
 const checkUnread = (
   { lists: [list], parameter: { name }, source }: Constraint,
   unread: ReadonlyArray<Found>,
-  told: ReadonlySet<string>,
+  reported: ReadonlySet<string>,
   findings: Array<Finding>
 ): void => {
   for (const { path, value } of unread)
-    if (!told.has(path)) findings.push(broken("value_not_allowed", "unread", name, path, value, list ?? source))
+    if (!reported.has(path)) findings.push(broken("value_not_allowed", "unread", name, path, value, list ?? source))
 }
 
 /** What else the model reads must match the patterns that messages must match. */

@@ -1,6 +1,6 @@
 /**
- * What an evaluation finds, as plain data: whoever needs a code or a verdict pays for no sentences. {@link explain} makes
- * them, of what is reported.
+ * What an evaluation finds, as plain data. A code or a verdict costs no sentence; {@link explain} makes sentences, for
+ * findings that are reported.
  *
  * @since 0.2.0
  */
@@ -95,7 +95,7 @@ interface Unattested {
   readonly remedy?: undefined
 }
 
-/** A number that a rule would have to judge, and that readers take for different ones. */
+/** A number that a rule must compare, and that two parsers may read as different numbers. */
 interface Unreadable extends Inexact {
   readonly _tag: "Unreadable"
   readonly code: "invalid_body"
@@ -103,7 +103,7 @@ interface Unreadable extends Inexact {
   readonly remedy?: undefined
 }
 
-/** What was put into words before: it does not depend on the params. */
+/** A violation that does not depend on the params; its words exist already. */
 interface Stated {
   readonly _tag: "Stated"
   readonly code: string
@@ -119,7 +119,7 @@ export type Finding = Broken | Missing | Uncapped | Unattested | Unreadable | St
 /** A violation as a finding. */
 export const stated = (violation: Violation): Finding => ({ ...violation, _tag: "Stated", violation })
 
-/** A rule of a document would have to judge a number that is not exact. */
+/** The finding that a rule must compare a number that is not exact. */
 export const unreadable = (number: Inexact, { policy }: Pick<Source, "policy">): Finding => ({
   ...number,
   _tag: "Unreadable",

@@ -1,6 +1,6 @@
 /**
  * Advice on policies that load: what matches nothing, can never be allowed, or does not do what its author probably means.
- * It only warns, and rather says nothing than raise a false alarm.
+ * It only warns, and avoids false alarms.
  *
  * @since 0.2.0
  */
@@ -28,15 +28,15 @@ import { isResourceKey } from "./Mapl.ts"
 import { resourcePattern } from "./Pattern.ts"
 import type { PolicySet } from "./PolicySet.ts"
 
-/** What advice is asked about: these documents alone, and of their constraints those that a resource has. */
+/** Limits advice to these documents, and to the constraints that match a resource. */
 export interface About {
   readonly ids: ReadonlyArray<string>
   readonly resource: string
 }
 
 /**
- * Every warning and note about a set, in the order of its documents, at the time `now` (milliseconds since 1970), which tells
- * whether a validity is over. Without `models` nothing is said of models that are not known.
+ * Every warning and note about a set, in the order of its documents, at the time `now` (milliseconds since 1970), by which
+ * a validity may be over. Without `models` there is no warning about unknown models.
  */
 export const lint = (
   set: PolicySet,
@@ -71,7 +71,7 @@ const resourcePatternsOf = (resource: string): ((pattern: string) => boolean) =>
   return (pattern) => names.some(resourcePattern(pattern))
 }
 
-/** What a pattern says that does not match, though it was to. */
+/** Warnings about patterns that do not match, although their author probably meant them to. */
 const misses: ReadonlySet<LintCode> = new Set([
   "matches_nothing",
   "case_differs",
@@ -80,11 +80,11 @@ const misses: ReadonlySet<LintCode> = new Set([
   "operation_misspelt"
 ])
 
-/** Whether a warning is of something that a resource has: constraints of other resources are not. */
+/** Whether a warning concerns a resource; a warning about constraints of other resources does not. */
 const concerns =
   (matches: (pattern: string) => boolean) =>
   ({ code, path: [root, place, pattern] }: Warning): boolean => {
-    // Ways around the resource are no matter of a request for it.
+    // A request for the resource does not depend on the ways around it.
     if (code === "models_open") return false
     if (root !== "constraints" || place === "attestations" || misses.has(code)) return true
     const key = typeof place === "string" && isResourceKey(place) ? place : pattern

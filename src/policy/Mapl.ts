@@ -76,7 +76,7 @@ const policyId = (description: string, examples: ReadonlyArray<string>) =>
   Schema.String.annotate({ description, examples }).check(
     nonEmpty,
     filter(
-      // A document for a name that only looks like another one's would be for somebody else. An editor sees a part of this.
+      // A name that only looks like another one belongs to another caller. An editor checks a part of this.
       (id: string) => {
         const fault = idFault(id)
         return fault === undefined || `must be a kind and a name, such as user:alice: ${fault}`
@@ -146,9 +146,9 @@ export const Intent = Schema.Struct({ policy_id: optional(PolicyId), ...commonFi
 export type Intent = typeof Intent.Type
 
 /**
- * The JSON Schema (draft-07) of a file of policies, one or an array of them: for editors, and for whoever checks policies
- * without this library. It accepts what {@link parse} accepts, and more: whether a condition or a regular expression can
- * be read is beyond it.
+ * The JSON Schema (draft-07) of a file of policies, one or an array of them: for editors, and for programs that check
+ * policies without this library. It accepts everything that {@link parse} accepts, and more: it cannot check whether a
+ * condition or a regular expression is valid.
  */
 export const jsonSchema = (): JsonSchema.JsonSchema => {
   const file = Schema.Union([
@@ -169,7 +169,7 @@ export const parse = (value: unknown): Result.Result<Document, ReadonlyArray<Fau
 
 /**
  * An intent: a snapshot of `value`, so that a later change of the caller's object changes nothing. The failure is a
- * sentence that says what is wrong, of an unknown key also where it belongs.
+ * sentence that names what is wrong, and for an unknown key also where the key belongs.
  */
 export const parseIntent = (value: unknown): Result.Result<Intent, string> => {
   const plain = snapshot(value)
@@ -187,8 +187,8 @@ export const parseIntent = (value: unknown): Result.Result<Intent, string> => {
 const misplaced = (intent: Intent): ReadonlyArray<Fault> => [...misplacedNames(intent), ...misplacedScopes(intent)]
 
 /**
- * Names that stand where a resource pattern belongs. A set of policies is linted for what matches nothing; nobody lints an
- * intent, and what it meant to restrict would be open.
+ * Names that stand where a resource pattern belongs. The linter finds patterns that match nothing in a set of policies, but
+ * it does not read intents: without this check an intent would restrict nothing.
  */
 const misplacedNames = ({ constraints = {} }: Intent): ReadonlyArray<Fault> =>
   (["parameters", "denied_parameters", "output"] as const).flatMap((place) =>
@@ -201,7 +201,7 @@ const misplacedNames = ({ constraints = {} }: Intent): ReadonlyArray<Fault> =>
       }))
   )
 
-/** The same of what an attestation is scoped to. */
+/** Names that stand where the resources of an attestation belong. */
 const misplacedScopes = ({ attestations = [] }: Intent): ReadonlyArray<Fault> =>
   Array.isArray(attestations)
     ? attestations.flatMap((entry: string | ScopedAttestation, index) =>
@@ -230,7 +230,7 @@ const faultsOf =
   (error: Schema.SchemaError): ReadonlyArray<Fault> =>
     readFaults(value, error, keysAt, homes).map((fault) => ({ ...fault, ...excerptOf(fault, value) }))
 
-/** Where a condition breaks: {@link parseCondition} names the character. */
+/** Where a condition is wrong: {@link parseCondition} names the character. */
 const excerptOf = ({ path, reason }: Fault, root: unknown): { readonly excerpt?: Excerpt } => {
   const at = Number(/^the condition (?:of .*|cannot) .* at character (\d+)/su.exec(reason)?.[1])
   const last = path.at(-1)

@@ -34,7 +34,7 @@ interface MetConstraint {
   readonly contradiction: Violation | undefined
 }
 
-/** What nobody asks of a resource. */
+/** The rules for a resource before any document is met. */
 export const nothing = (resource: string): Met => ({
   resource,
   operation: operationOf(resource),

@@ -14,8 +14,8 @@ import { regexOf } from "./mapl/Regex.ts"
 import { valueAt } from "./Parameter.ts"
 
 /**
- * What is asked of the answer to a request; `undefined` where nothing is. Where a request that policy lets go on has no model
- * that is known beforehand, that which answers is judged by the list of models.
+ * The output rules for the answer to a request; `undefined` where there are none. Where the model is not known before the call,
+ * the list of models judges the model that answers.
  */
 export const outputOf = (rules: Pick<Rules, "output" | "constraints">, params: JsonObject): OutputRules | undefined => {
   const output = ofPlaced(rules.output)
@@ -73,7 +73,7 @@ const meet = (placed: ReadonlyArray<PlacedOutputRule>): OutputRules => {
       onResponse = { ...sourceOf(one, "on_response"), does: "deny" }
     onResponse ??= { ...sourceOf(one, "on_response"), does: "record" }
   }
-  // Some document has a rule, so something was said of the response.
+  // There is at least one rule, and each sets `onResponse`.
   return { denied, maxCharacters, onResponse: onResponse! }
 }
 

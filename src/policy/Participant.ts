@@ -114,8 +114,8 @@ const needsOf = (
 }
 
 /**
- * Who gives an attestation, and how: as the document that needs it says, or else the nearest one that it extends. No other
- * one has a say in it: what one document wants held already, another must not leave to an approver.
+ * Who gives an attestation, and how: by the metadata of the document that needs it, or else of the nearest one that it extends.
+ * No other document counts: an attestation that one document wants held already must not become a matter of an approver.
  */
 const givenBy = (
   key: string,

@@ -62,8 +62,8 @@ const isSame = (a: Principal, b: Principal): boolean =>
   policyId(a) === policyId(b) && a.documents.join("\0") === b.documents.join("\0")
 
 /**
- * The documents of one because of whom a call is made. A user without any may do nothing, and so may nobody for that user; an
- * agent without any is bound by its service's.
+ * The documents of a principal on whose behalf a call is made. A user without documents may do nothing, and neither may an agent
+ * for that user; an agent without documents is bound by its service's.
  */
 const ofOther = (chain: Chain, other: Principal): ReadonlyArray<Participant> => {
   const id = policyId(other)
@@ -76,8 +76,8 @@ const ofOther = (chain: Chain, other: Principal): ReadonlyArray<Participant> => 
 const maximumSeen = 65_536
 
 /**
- * Tells of a key whether it was seen before. Of callers who come once nothing is kept: moving a million of them through a
- * cache costs more than the decisions do. (The doorkeeper of TinyLFU; Einziger, Friedman and Manes 2017.) Two keys may
+ * Returns whether a key was seen before. Callers who come once are not cached: moving a million of them through a cache costs
+ * more than the decisions do. (The doorkeeper of TinyLFU; Einziger, Friedman and Manes 2017.) Two keys may
  * share a place; then one of them is kept later, or at once.
  */
 const makeDoorkeeper = (): ((key: string) => boolean) => {

@@ -56,10 +56,10 @@ export interface PolicyOptions {
   readonly mode?: PolicyMode | undefined
 }
 
-/** Whether policies hold, or only say in the log what they would do. */
+/** Whether policies decide calls, or the log only records what they would have decided. */
 export type PolicyMode = "enforce" | "observe"
 
-/** A decision on a call, whatever it says, and what may be asked further. */
+/** A decision on a call, and the judge that answers further questions about the call. */
 export interface Judgement {
   readonly decision: Decision
   readonly judge: Judge
@@ -82,13 +82,13 @@ export class Policy extends Context.Service<
     readonly evaluate: (
       signed: Signed
     ) => Effect.Effect<Decided, PolicyDenied | ApprovalPending | EnforcementUnavailable>
-    /** The decision on a call, whatever it says; nothing is claimed. */
+    /** The decision on a call, allowed or not. Claims no rate limit. */
     readonly judge: (call: Call, principal: Principal) => Effect.Effect<Judgement>
     /** What a principal may ask of a resource of a service at most. */
     readonly limits: (scope: PolicyScope & { readonly operation: string }) => Effect.Effect<Limits>
     /**
-     * Whether a family may pass for this principal: its resource alone is judged. Gives what policies that are only
-     * observed say of it.
+     * Whether a family may pass for this principal; only its resource is judged. Returns the decision of policies that
+     * are only observed.
      */
     readonly pass: (
       request: PassThrough,
@@ -96,18 +96,18 @@ export class Policy extends Context.Service<
     ) => Effect.Effect<Decision | undefined, PolicyDenied | EnforcementUnavailable>
     /** The policy set in force. */
     readonly revision: Effect.Effect<Revision>
-    /** The same, and what became of the last change. */
+    /** The same, with its mode and the failure of the last change. */
     readonly status: Effect.Effect<PolicyStatus>
     /**
      * The ids of the first documents with a rate limit that is enforced, up to ten: none where policies are observed. Of a larger
      * set the first 10,000 documents are looked at.
      */
     readonly rateLimited: Effect.Effect<ReadonlyArray<string>>
-    /** What looks wrong in it, a line each; of a set of over 10,000 documents nothing is said. */
+    /** The linter's warnings about the set, one line each; none for a set of over 10,000 documents. */
     readonly warnings: Effect.Effect<ReadonlyArray<string>>
-    /** Whether the policies hold or are observed. */
+    /** Whether policies are enforced or observed. */
     readonly mode: PolicyMode
-    /** Reads the policies anew, whole; the ones in force stay until the candidate is activated. */
+    /** Reads the policies again. The set in force stays until the candidate is activated. */
     readonly prepare: Effect.Effect<Candidate, Configuration>
   }
 >()("secure-openai/Policy") {
@@ -136,7 +136,7 @@ interface Rulebook {
   readonly rateLimited: () => ReadonlyArray<string>
 }
 
-/** How many documents are linted while an app waits; the command lints any number. */
+/** The linter reads at most this many documents while an app waits; the command reads any number. */
 const mostLinted = 10_000
 
 const rulebook = (set: PolicySet | undefined): Rulebook => {
@@ -166,10 +166,7 @@ const limitedIn = (set: PolicySet): ReadonlyArray<string> => {
   return limited
 }
 
-const make = (
-  { current, prepare, status }: ActivePolicies<Rulebook>,
-  mode: PolicyMode
-): Policy["Service"] => {
+const make = ({ current, prepare, status }: ActivePolicies<Rulebook>, mode: PolicyMode): Policy["Service"] => {
   /** The rules that hold while the configured policies are only observed: those of no policies. */
   const unrestricted = rulebook(undefined)
 
@@ -183,7 +180,7 @@ const make = (
     const rules = book.rules(scope, resource)
     const decision = Result.getOrElse(
       by(rules, (found) => {
-        // Where no document says anything, what a request means is the provider's affair alone.
+        // Without documents and intents no rule depends on how the request is read.
         const unclear = book.isConfigured || intents.length > 0 ? ambiguities(call, found) : undefined
         return decide(found, { params, isText, principal, now, unclear }, revision)
       }),
@@ -281,7 +278,7 @@ const make = (
   })
 }
 
-/** The parameters that rules name, by every spelling, where they stand at the top of a request. */
+/** The names of the parameters that rules bound. */
 const boundedBy = (rules: Rules): ReadonlyArray<string> => [
   ...new Set(allConstraints(rules).map(({ parameter: { name } }) => name))
 ]

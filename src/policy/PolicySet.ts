@@ -22,7 +22,7 @@ export interface PolicySet {
   readonly revision: string
   readonly count: number
   readonly has: (id: string) => boolean
-  /** A document, read from its text each time: nobody else is given the same object. */
+  /** A document, read from its text each time: every call returns another object. */
   readonly find: (id: string) => Document | undefined
   /** Every id, in the order in which the documents were read. */
   readonly ids: () => Iterable<string>

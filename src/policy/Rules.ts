@@ -16,7 +16,7 @@ export interface DeniedValues extends Source {
   readonly parameter: Parameter
   readonly values: ReadonlyArray<Json>
   readonly matches: (value: Json) => boolean
-  /** True where the parameter is forbidden altogether, whatever it says. */
+  /** True where the parameter is forbidden altogether, whatever its value. */
   readonly forbids: boolean
 }
 

@@ -1,6 +1,5 @@
 /**
- * The least policies that would have allowed what was asked: a first draft for whoever writes policies for an app that has
- * run without them.
+ * The least policies that would have allowed the calls of a log: a first draft for an app that has run without policies.
  *
  * @since 0.2.0
  */

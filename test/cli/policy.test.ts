@@ -406,7 +406,7 @@ describe("secure-openai policy", () => {
       assert.include(stdout, `secure-openai policy ${name}`)
     }
     const { stdout } = run("--help")
-    for (const line of [/lint +Find /, /effective +Show /, /explain +Say /, /test +Run /, /schema +Print /])
+    for (const line of [/lint +Find /, /effective +Show /, /explain +Show /, /test +Run /, /schema +Print /])
       assert.match(stdout, line)
   })
 

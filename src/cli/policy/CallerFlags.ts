@@ -1,5 +1,5 @@
 /**
- * Who asks, as flags of a command name them: a user with what a token would say, an agent, or the app itself.
+ * The flags that describe a caller: a user with the claims of a token, an agent, or the app itself.
  *
  * @since 0.2.0
  */

@@ -30,7 +30,7 @@ export interface CaseResult {
   readonly mismatches: ReadonlyArray<Mismatch>
 }
 
-/** Runs a case; `now` is the time of cases that name none. The failure says why there can be no such caller. */
+/** Runs a case; `now` is the time of cases that name none. The failure is why no such caller can exist. */
 export const runCase = (one: Case, run: DryRunner, now: number): Effect.Effect<CaseResult, string> =>
   Effect.map(callerOf(one), (principal) => {
     const actual = run({

@@ -1,5 +1,5 @@
 /**
- * What a change of policies does: to the documents, and to the calls that a log tells of.
+ * What a change of policies does: to the documents, and to the calls in a log.
  *
  * @since 0.2.0
  */
@@ -31,11 +31,11 @@ export interface ReplayedChanges {
   /** How many calls are decided otherwise. */
   readonly different: number
   readonly rows: ReadonlyArray<CallGroup<CallChange>>
-  /** Parameters that either set bounds and that the log does not tell: their bounds were not replayed. */
+  /** Parameters that either set bounds and that the log does not record. Their bounds were not replayed. */
   readonly untold: ReadonlyArray<string>
 }
 
-/** Compares two sets document by document, by what they say. */
+/** Compares two sets document by document, by their canonical JSON. */
 export const documentChanges = (before: PolicySet, after: PolicySet): DocumentChanges => {
   const ids = [...before.ids()]
   const said = (set: PolicySet, id: string): string => canonicalize(set.find(id))

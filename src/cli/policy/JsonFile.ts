@@ -13,7 +13,7 @@ import { CannotRun } from "../Ending.ts"
 import { StandardInput } from "../Input.ts"
 import { plainLines } from "./Diagnostics.ts"
 
-/** A parsed file. `locate` says where a part of it stands. */
+/** A parsed file. `locate` gives the place of a part of it. */
 export interface JsonFile {
   readonly name: string
   readonly text: string

@@ -1,5 +1,5 @@
 /**
- * Logged calls, decided again by policies of today, each call at its own time: as far as the log tells what was asked.
+ * Logged calls, decided again by today's policies, each at its own time, as far as the log records the request.
  *
  * @since 0.2.0
  */
@@ -12,7 +12,7 @@ import type { LoggedCall } from "./LoggedCalls.ts"
 
 /** A logged call as it would be decided. */
 export interface Replayed extends Pick<DryRun, "verdict" | "violations" | "edits"> {
-  /** Parameters that policy bounds and that the log does not tell: nothing is known of them. */
+  /** Parameters that policy bounds and that the log does not record. */
   readonly untold: ReadonlyArray<string>
 }
 

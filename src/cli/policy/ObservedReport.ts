@@ -6,7 +6,7 @@
 import { type Caller, callerOf, type LoggedCall, type Observed, recordedScalar } from "./LoggedCalls.ts"
 import { editWords, type CallGroup, CallGroups, violationWords } from "./CallGroups.ts"
 
-/** Calls alike: by whom, to what, what would have become of them and why, and the documents that say so. */
+/** Calls that are alike: caller, resource, what policy would have done and why, and the documents that decide it. */
 export interface ObservedOutcome extends Caller {
   readonly outcome: "refused" | "pending" | "changed"
   readonly resource: string

@@ -38,12 +38,12 @@ export const effective = Command.make(
 ).pipe(
   Command.withShortDescription("Show the policy in force for a caller"),
   Command.withDescription(
-    "Shows what all documents that take part come to for one caller and one operation: what may be invoked, the bounds of each parameter, rate limits, attestations and validity, each with the document that sets it."
+    "Shows the result of all documents that take part, for one caller and one operation: what may be invoked, the bounds of each parameter, rate limits, attestations and validity, each with the document that sets it."
   ),
   Command.withExamples([
     {
       command: "secure-openai policy effective --user alice --team Support --app my-app",
-      description: "What alice, whose token says that she is in Support, may ask of a chat"
+      description: "What alice, whose token has the team Support, may ask of a chat"
     }
   ])
 )

@@ -83,9 +83,9 @@ export const explain = Command.make(
     if (exitCode && result.verdict !== "allow") return yield* new CheckFailed()
   }, Effect.provide(Models.layer))
 ).pipe(
-  Command.withShortDescription("Say what becomes of a request, and why"),
+  Command.withShortDescription("Show the decision on a request, and why"),
   Command.withDescription(
-    "Judges a request as an app would, rewriting included, and says who took part, what is wrong and what is changed, with what a linter says of these documents. Rate limits are not counted. Exits with 0 where it could decide, 2 where it could not."
+    "Judges a request as an app would, rewriting included. Prints the documents that took part, what is wrong, what is changed, and the linter's advice on these documents. Rate limits are not counted. Exits with 0 where it could decide, 2 where it could not."
   ),
   Command.withExamples([
     {
@@ -99,7 +99,7 @@ export const explain = Command.make(
   ])
 )
 
-/** What a linter says of the documents that took part, and of documents that differ in case only from those that were asked for. */
+/** The linter's advice on the documents that took part, and on documents that differ in case only from those of the caller. */
 const hintsOf = (
   set: PolicySet,
   { policies, resource }: DryRun,

@@ -63,7 +63,7 @@ export const lint = Command.make(
 ).pipe(
   Command.withShortDescription("Find what is wrong with policies, and what looks wrong"),
   Command.withDescription(
-    "Reads policies as an app would, and says what keeps them from loading, what matches nothing, what can never be allowed, what leaves no value, and names that were probably meant otherwise. A note may be right as it is, such as a model that is newer than the catalogue. Exits with 0 where nothing is wrong, 1 on errors, 2 where the policies cannot be read."
+    "Reads policies as an app would. Reports what keeps them from loading, patterns that match nothing, resources that can never be allowed, bounds that leave no value, and probable misspellings. A note may be right as it is, such as a model that is newer than the catalogue. Exits with 0 where nothing is wrong, 1 on errors, 2 where the policies cannot be read."
   ),
   Command.withExamples([
     { command: "secure-openai policy lint", description: "The policies of SECURE_OPENAI_POLICIES, else of ./policies" },

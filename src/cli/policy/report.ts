@@ -26,7 +26,7 @@ export const report = Command.make(
 ).pipe(
   Command.withShortDescription("List what observed policies would have refused or changed"),
   Command.withDescription(
-    'Reads the log of an app that runs with policyMode "observe", and says what its policies would have refused or changed: calls alike are one line. Exits with 0 where it could read the log, 2 where it could not.'
+    'Reads the log of an app that runs with policyMode "observe", and lists what its policies would have refused or changed, with one line for calls that are alike. Exits with 0 where it could read the log, 2 where it could not.'
   ),
   Command.withExamples([
     { command: "secure-openai policy report", description: "The log of this folder's app" },

@@ -1,5 +1,5 @@
 /**
- * `secure-openai policy test`: cases that say what must become of requests, run against policies.
+ * `secure-openai policy test`: runs test cases against policies.
  *
  * @since 0.2.0
  */
@@ -61,9 +61,9 @@ export const test = Command.make(
     if (failed.length > 0) return yield* new CheckFailed()
   }, Effect.provide(Models.layer))
 ).pipe(
-  Command.withShortDescription("Run cases that say what must become of requests"),
+  Command.withShortDescription("Run test cases against policies"),
   Command.withDescription(
-    "Runs every *.cases.json of a folder, or one such file. A case says who asks what, and what must become of it; it names a set of policies in its file, or is about the folder's own. Exits with 0 where all pass, 1 where one fails, 2 where they cannot be run."
+    "Runs every *.cases.json of a folder, or one such file. A case is a caller, a request and the decision that it expects. It names a set of policies in its file, or uses the folder's own. Exits with 0 where all pass, 1 where one fails, 2 where they cannot be run."
   ),
   Command.withExamples([
     { command: "secure-openai policy test policies", description: "The cases beside the policies that they are about" }

@@ -1,6 +1,6 @@
 /**
- * Whether two specs leave a value: for advice on policies. A decision meets all constraints that take part and says
- * `unsatisfiable` itself; this tells beforehand, of two documents at a time.
+ * Whether two specs leave a value: for advice on policies. A decision meets all constraints and finds
+ * `unsatisfiable` itself; this finds it beforehand, for two documents at a time.
  *
  * @since 0.2.0
  */

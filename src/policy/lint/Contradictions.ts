@@ -20,7 +20,7 @@ export const contradictions: Check = function* (entry, survey) {
       for (const { other, owner } of others(entry, canonical, index)) {
         if (++compared > maximumCompared) break
         const clash = conflict(spec.bounds, other.bounds)
-        // A spec that leaves nothing by itself is told of where it stands.
+        // A spec that leaves no value by itself gets its own warning.
         if (clash === undefined || conflict(other.bounds, other.bounds) !== undefined) continue
         if (conflict(spec.bounds, spec.bounds) !== undefined) break
         const both = spec.pattern === other.pattern ? [spec.pattern] : [spec.pattern, other.pattern]
@@ -36,7 +36,7 @@ export const contradictions: Check = function* (entry, survey) {
   }
 }
 
-/** What one spec says wrong by itself. */
+/** What is wrong with one spec by itself. */
 const alone = function* ({ bounds, canonical, name, path }: PlacedSpec): Iterable<Warning> {
   const clash = conflict(bounds, bounds)
   if (bounds.allowed_values?.length === 0)

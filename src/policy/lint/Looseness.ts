@@ -13,7 +13,7 @@ import type { Bounds } from "../mapl/Bounds.ts"
 import { compileRegex } from "../mapl/Regex.ts"
 import { globsMeet, isGlob } from "../Pattern.ts"
 
-/** A field of a child's bounds that its parent's make void: what it says, and what the parent says to that. */
+/** A field of a child's bounds that its parent's bounds make void, and both bounds in words. */
 export interface Loose {
   /** Where it stands below the spec, `max` or an element of `allowed_values`. */
   readonly path: ReadonlyArray<string | number>
@@ -61,21 +61,21 @@ const sizes = function* (child: Bounds, parent: Bounds): Iterable<Loose> {
   }
 }
 
-/** How many elements of a list are told one by one. */
+/** How many elements of a list get a warning each. */
 const mostValues = 20
 
 const values = function* ({ allowed_values: list = [] }: Bounds, parent: Bounds): Iterable<Loose> {
-  let told = 0
+  let reported = 0
   const admits = admitter(parent)
   for (const [index, value] of list.entries()) {
     const why = admits(value)
     if (why === undefined) continue
-    if (++told > mostValues) return
+    if (++reported > mostValues) return
     yield { path: ["allowed_values", index], says: showValue(value), parent: why }
   }
 }
 
-/** What bounds say against a value of a list; `undefined` where they say nothing. A glob needs room for one text only. */
+/** The bound that excludes a value of a list; `undefined` where none does. A glob needs room for one text only. */
 const admitter = (bounds: Bounds): ((value: Json) => string | undefined) => {
   const { allowed_values: list, max_length: longest, min_length: shortest, pattern } = bounds
   const [low, high] = [lowest(bounds), highest(bounds)]

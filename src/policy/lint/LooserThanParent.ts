@@ -30,14 +30,14 @@ export const looserThanParent: Check = function* (entry, survey) {
   for (const placed of specs.values()) {
     let compared = 0
     for (const spec of placed) {
-      const told = new Set<string>()
+      const reported = new Set<string>()
       for (const owner of ancestors)
         for (const other of owner.specs.get(spec.canonical) ?? []) {
           if (++compared > maximumCompared) break
           if (!covers(other.pattern, spec.pattern) || conflict(spec.bounds, other.bounds) !== undefined) continue
           for (const { parent, path, says } of looser(boundsIn(spec, entry), boundsIn(other, owner))) {
-            if (told.has(path.join())) continue
-            told.add(path.join())
+            if (reported.has(path.join())) continue
+            reported.add(path.join())
             const [field, ...below] = path
             const at = field === "allowed_values" ? [...spec.listPath, ...below] : [...spec.path, ...path]
             yield loose(

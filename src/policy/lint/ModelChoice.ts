@@ -1,5 +1,5 @@
 /**
- * Requests that leave the choice of the model to somebody else, where a document limits models.
+ * Requests that leave the choice of the model to a provider or gateway, where a document limits models.
  *
  * @since 0.2.0
  */
@@ -9,10 +9,10 @@ import { reachesOperation } from "./Reach.ts"
 import type { Check } from "./Survey.ts"
 import { quoted } from "./Warning.ts"
 
-/** Whether bounds on the model refuse a request that names none: a list does, unless it says `"required": false`. */
+/** Whether bounds on the model refuse a request that names none: a list does, unless it has `"required": false`. */
 export const asksForModel = ({ allowed_values: list, required }: Bounds): boolean => required ?? list !== undefined
 
-/** Requests that name no model, or let a gateway choose one, where something is said of models. */
+/** Requests that name no model, or let a gateway choose one, although a document bounds models. */
 export const openModelChoice: Check = function* (entry, survey) {
   const { ancestors, document, specs } = entry
   const reaches = (pattern: string): boolean => reachesOperation(pattern, survey)

@@ -33,8 +33,8 @@ const ways: ReadonlyArray<Way> = [
 const manyCallers = /^(?:company|bu|team|role|group|app):/u
 
 /**
- * Models are limited for chats, and something else that reaches any model is open: by the specification, which is told where
- * the set limits models first, or by a document's own resources, which is told there.
+ * Chats are limited to some models, and another way still reaches every model. If the specification leaves that way open, the
+ * warning stands where the set limits models first; if a document's own resources allow it, the warning stands there.
  */
 export const waysAround = (survey: Survey): Check => {
   const closed = new Set<Way>()
@@ -43,15 +43,15 @@ export const waysAround = (survey: Survey): Check => {
     const entry = survey.entry(id)
     if (entry !== undefined) for (const way of ways) if (closes(entry, way, survey)) closed.add(way)
   }
-  const told = new Set<Way>()
+  const reported = new Set<Way>()
   return function* (entry) {
     const chain = [entry, ...entry.ancestors]
     if (!chain.some((one) => limitOf(one, survey) !== undefined)) return
     const open = ways.filter((way) => !closed.has(way) && !chain.some((one) => closes(one, way, survey)))
     const limit = limitOf(entry, survey)
-    const byAll = open.filter((way) => way.isOpen && !told.has(way))
+    const byAll = open.filter((way) => way.isOpen && !reported.has(way))
     if (limit !== undefined && byAll.length > 0) {
-      for (const way of byAll) told.add(way)
+      for (const way of byAll) reported.add(way)
       yield stillOpen(limit.path, byAll, "")
     }
     const own = open.filter((way) => !way.isOpen && isOpened(entry, way, survey))

@@ -1,5 +1,5 @@
 /**
- * Output rules that say nothing, or less than they seem to.
+ * Output rules without effect, or with less effect than they seem to have.
  *
  * @since 0.2.0
  */
@@ -7,7 +7,7 @@ import { repeated } from "./Lists.ts"
 import type { Check } from "./Survey.ts"
 import { quoted } from "./Warning.ts"
 
-/** Output rules that say nothing, or less than they seem to. */
+/** Output rules without effect, or with less effect than they seem to have. */
 export const weakOutputRules: Check = function* ({ document }) {
   for (const [pattern, rule] of Object.entries(document.constraints?.output ?? {})) {
     const path = ["constraints", "output", pattern]

@@ -5,12 +5,12 @@
  */
 import type { Check } from "./Survey.ts"
 
-/** That limits hold for each process, once a set. */
+/** A note that each process counts its own calls, once for each set. */
 export const limitsPerProcess = (): Check => {
-  let isTold = false
+  let isReported = false
   return function* ({ document }) {
-    if (isTold || document.constraints?.rate_limit === undefined) return
-    isTold = true
+    if (isReported || document.constraints?.rate_limit === undefined) return
+    isReported = true
     yield {
       severity: "note",
       code: "rate_limit_per_process",

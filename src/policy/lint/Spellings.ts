@@ -43,7 +43,7 @@ export const caseDifferences: Check = function* (entry, survey) {
   const listed = new Set(resources.map((resource) => resource.toLowerCase()))
   const placed = [
     ...resources.map((pattern, index) => ({ pattern, path: ["resources", index] })),
-    // What differs from a resource of the same document is told where the two are compared.
+    // `uselessPatterns` warns where it differs from a resource of the same document.
     ...denied.flatMap((pattern, index) =>
       listed.has(pattern.toLowerCase()) ? [] : [{ pattern, path: ["denied_resources", index] }]
     ),

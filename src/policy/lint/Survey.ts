@@ -73,7 +73,7 @@ export class Survey {
   readonly needs = new Map<string, string>()
   /** How names are spelled, by what they are names of and their small letters. */
   readonly spellings = new Map<string, Spelling>()
-  /** The documents whose metadata of a key says how a need is met: `JSON.stringify([id, key])`. */
+  /** The documents whose metadata decides how a need for a key is met: `JSON.stringify([id, key])`. */
   readonly metadataUsed = new Set<string>()
 
   constructor(set: PolicySet) {
@@ -109,7 +109,7 @@ export class Survey {
     if (!this.spellings.has(key) && this.spellings.size < maximumRemembered) this.spellings.set(key, { name, where })
   }
 
-  /** A document; a set may read it anew each time it is asked. */
+  /** A document, kept: a set may parse it each time. */
   find(id: string): Document | undefined {
     const kept = this.#documents.get(id)
     if (kept !== undefined) return kept
@@ -143,7 +143,7 @@ export class Survey {
     return warning
   }
 
-  /** The nearest document that says who approves decides how a need of `document` is met. */
+  /** The nearest document that names an approver decides how a need of `document` is met. */
   #useMetadata(document: Document, key: string): void {
     let holder: Document | undefined = document
     for (let up = 0; holder !== undefined && up < maximumChain; up++) {
@@ -174,7 +174,7 @@ export class Survey {
   }
 }
 
-/** How many documents and answers are kept while a set is gone through. */
+/** How many documents and results are kept during one run. */
 const maximumRemembered = 200_000
 
 const takeApart = (document: Document, ancestors: ReadonlyArray<Entry>): Entry => {
@@ -237,7 +237,7 @@ const denials = (denied: ReadonlyArray<string>): ((pattern: string) => boolean) 
   return (pattern) => written.has(pattern) || (!isGlob(pattern) && globs.some((matches) => matches(pattern)))
 }
 
-/** What a document says of how an attestation is obtained; `undefined` where it says nothing. */
+/** A document's metadata of an attestation; `undefined` where it has none. */
 export const metadataOf = ({ constraints }: Document, key: string) => {
   const all = constraints?.attestations
   return all !== undefined && Object.hasOwn(all, key) ? all[key] : undefined

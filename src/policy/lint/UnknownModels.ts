@@ -19,7 +19,7 @@ export interface KnownModels {
   readonly knows: (name: string) => boolean
 }
 
-/** Models that the catalogue does not know: slips, and what is newer or of another provider, of which one only is told. */
+/** Models that the catalogue does not know: probable slips, and one note for all that are newer or of another provider. */
 export const unknownModels = (known: KnownModels): Check => {
   const slips = new Map<string, string | undefined>()
   const slipOf = (name: string): string | undefined => {

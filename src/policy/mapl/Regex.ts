@@ -18,7 +18,7 @@ export const Regex = text(
   })
 )
 
-/** A `{pattern}` for the linear-time engine; the failure says why it takes it not. */
+/** Compiles a `{pattern}` for the linear-time engine; the failure is why the engine refuses it. */
 export const compileRegex = (source: string): Result.Result<RE2JS, string> => {
   try {
     return Result.succeed(RE2JS.compile(source))
