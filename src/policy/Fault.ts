@@ -61,7 +61,7 @@ export const describe = ({ path, reason, unknownKey }: Fault): string => {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The value where `path` leads, or `undefined`. */
-export const valueAt = (root: unknown, path: ReadonlyArray<PropertyKey>): unknown =>
+export const partAt = (root: unknown, path: ReadonlyArray<PropertyKey>): unknown =>
   path.reduce<unknown>(
     (holder, key) =>
       typeof holder === "object" && holder !== null && Object.hasOwn(holder, key)
@@ -145,7 +145,7 @@ const mistyped = (
   choices: ReadonlyArray<string>,
   expected: unknown
 ): Leaf => {
-  const value = valueAt(root, path)
+  const value = partAt(root, path)
   const options = choices.map((choice) => JSON.stringify(choice))
   const wanted =
     options.length > 0

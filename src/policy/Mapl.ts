@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import { snapshot } from "../base/CanonicalJson.ts"
 import { idFault } from "../call/Name.ts"
 import type { Excerpt } from "./Diagnostic.ts"
-import { describe, type Fault, faultsOf as readFaults, type Home, valueAt } from "./Fault.ts"
+import { describe, type Fault, faultsOf as readFaults, type Home, partAt } from "./Fault.ts"
 import { AttestationMetadata, Attestations, ScopedAttestation } from "./mapl/Attestation.ts"
 import { Bounds, DeniedParameters, Parameters } from "./mapl/Bounds.ts"
 import { filter, nonEmpty, onViolation, optional, patterns, text, whole } from "./mapl/Field.ts"
@@ -234,7 +234,7 @@ const faultsOf =
 const excerptOf = ({ path, reason }: Fault, root: unknown): { readonly excerpt?: Excerpt } => {
   const at = Number(/^the condition (?:of .*|cannot) .* at character (\d+)/su.exec(reason)?.[1])
   const last = path.at(-1)
-  const value = valueAt(root, path)
+  const value = partAt(root, path)
   const source = typeof value === "string" ? value : typeof last === "string" ? last : ""
   if (Number.isNaN(at)) return {}
   return { excerpt: { text: last === "when" ? source : source.slice(source.indexOf("::{") + 3, -1), at } }

@@ -18,7 +18,7 @@ import {
   replayedChanges
 } from "./Difference.ts"
 import { log, logsAt, ofCalls } from "./LogArgument.ts"
-import { type Cell, columns, count, listed, say, type Tone } from "./Page.ts"
+import { type Cell, columns, count, heads, listed, say, type Tone } from "./Page.ts"
 import { json, loadFrom } from "./PolicyPath.ts"
 import { callerWords } from "./LoggedCalls.ts"
 import { makeReplay } from "./LogReplay.ts"
@@ -94,16 +94,20 @@ const replayLines = ({ calls, different, rows, untold }: ReplayedChanges): Reado
   different === 0
     ? `${say("good", count(calls, "call"))} replayed: all are decided as before`
     : `${say("title", count(calls, "call"))} replayed, ${say("warn", `${different} decided otherwise`)}`,
-  ...(rows.length === 0 ? [] : ["", ...columns([heads, ...rows.slice(0, shown).map((row) => rowOf(row, rows))])]),
+  ...(rows.length === 0
+    ? []
+    : [
+        "",
+        ...columns([
+          heads("calls", "who", "resource", "before", "after"),
+          ...rows.slice(0, shown).map((row) => rowOf(row, rows))
+        ])
+      ]),
   ...(rows.length > shown ? ["", `and ${rows.length - shown} more rows (--json lists them)`] : []),
   ...(untold.length === 0
     ? []
     : ["", `Not replayed, because the log does not record them: the bounds on ${listed(untold, 12)}`])
 ]
-
-const heads: ReadonlyArray<Cell> = ["calls", "who", "resource", "before", "after"].map(
-  (head) => ["quiet", head] as const
-)
 
 const tones: Readonly<Record<CallChange["effect"], Tone>> = {
   refused: "bad",

@@ -23,7 +23,7 @@ import { CannotRun, CheckFailed } from "../Ending.ts"
 import { diagnosticJson, diagnosticLines, knownModels } from "./Diagnostics.ts"
 import { cannotUse, readJson } from "./JsonFile.ts"
 import { type DryRun, makeDryRunner } from "./DryRun.ts"
-import { columns, count, listed, say, sentence, type Tone } from "./Page.ts"
+import { columns, count, heads, listed, say, sentence, type Tone } from "./Page.ts"
 import { json, loadPolicies, policies } from "./PolicyPath.ts"
 import { callerFlags, principalOf } from "./CallerFlags.ts"
 import { print, printJson } from "../Output.ts"
@@ -156,7 +156,7 @@ const resultLines = (result: DryRun, now: number): ReadonlyArray<string> => {
 
 const violationLines = (violations: ReadonlyArray<Violation>): ReadonlyArray<string> => [
   ...columns([
-    (["violation", "parameter", "asked", "bound", "set by"] as const).map((head) => ["quiet", head] as const),
+    heads("violation", "parameter", "asked", "bound", "set by"),
     ...violations.map(({ absent, actual, code, constraint = "", path = "", policy = "" }) => [
       [code === "approval_pending" ? "warn" : "bad", code] as const,
       ["name", path] as const,
@@ -178,13 +178,13 @@ const absentOf = (path: string, absent: ReadonlyArray<string> = []): string =>
 
 const approvalLines = (approvals: ReadonlyArray<Approval>): ReadonlyArray<string> =>
   columns([
-    (["approval", "by", "bound to"] as const).map((head) => ["quiet", head] as const),
+    heads("approval", "by", "bound to"),
     ...approvals.map(({ approver, digest, key }) => [["name", key] as const, approver, digest])
   ])
 
 const editLines = (edits: ReadonlyArray<Edit>): ReadonlyArray<string> =>
   columns([
-    (["edit", "from", "", "to", "by"] as const).map((head) => ["quiet", head] as const),
+    heads("edit", "from", "", "to", "by"),
     ...edits.map(({ from, path, policy, to }) => [
       ["name", path] as const,
       from === undefined ? (["quiet", "absent"] as const) : showValue(from),

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import { time } from "../Words.ts"
 import { log, logsAt, ofCalls } from "./LogArgument.ts"
-import { type Cell, columns, count, listed, say } from "./Page.ts"
+import { type Cell, columns, count, heads, listed, say } from "./Page.ts"
 import { json } from "./PolicyPath.ts"
 import { callerWords } from "./LoggedCalls.ts"
 import { type ObservedOutcome, type ObservedReport, summarise } from "./ObservedReport.ts"
@@ -51,14 +51,18 @@ const reportLines = (found: ObservedReport, paths: ReadonlyArray<string>): Reado
       [[changed > 0 ? "warn" : "quiet", "would be changed"], String(changed)],
       [["quiet", "would pass as they are"], String(untouched)]
     ]),
-    ...(rows.length === 0 ? [] : ["", ...columns([heads, ...rows.slice(0, shown).map((row) => rowOf(row, rows))])]),
+    ...(rows.length === 0
+      ? []
+      : [
+          "",
+          ...columns([
+            heads("calls", "outcome", "who", "resource", "why", "by", "last"),
+            ...rows.slice(0, shown).map((row) => rowOf(row, rows))
+          ])
+        ]),
     ...(rows.length > shown ? ["", `and ${rows.length - shown} more rows (--json lists them)`] : [])
   ]
 }
-
-const heads: ReadonlyArray<Cell> = ["calls", "outcome", "who", "resource", "why", "by", "last"].map(
-  (head) => ["quiet", head] as const
-)
 
 const rowOf = (
   { calls, last, what }: CallGroup<ObservedOutcome>,

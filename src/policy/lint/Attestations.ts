@@ -61,16 +61,16 @@ const neverApplies = (
   const nearer = chain.find((holder) => metadataOf(holder, key)?.approval_criteria !== undefined)?.policy_id
   return nearer !== undefined && chain.some(({ policy_id: extended }) => extended === id)
     ? {
-        message: `${nearer} says who gives ${quoted(key)} for ${needing}, and is nearer to it`,
+        message: `${nearer} sets the approver of ${quoted(key)} for ${needing}, and is nearer to it`,
         hint: `take it out here, or in ${nearer}`
       }
     : {
-        message: `this says nothing of who gives ${quoted(key)} for ${needing}, which needs it: only ${needing} itself and what it extends can`,
+        message: `this does not set the approver of ${quoted(key)} for ${needing}, which needs it: only ${needing} and the documents that it extends can`,
         hint: `move it to ${needing}, or to a document that it extends`
       }
 }
 
-/** A chat that says nothing of what a condition asks about. */
+/** A chat without any parameter that a condition may name. */
 const bystander = {
   params: { model: "", messages: [] },
   principal: { ...app(""), kind: "user" as const }

@@ -34,7 +34,7 @@ export const repeated = function* (list: ReadonlyArray<unknown>, path: Path): It
       yield {
         code: "duplicate_item",
         path: [...path, index],
-        message: `${showValue(value)} is there twice`,
+        message: `duplicate item ${showValue(value)}`,
         hint: "keep one"
       }
     seen.add(key)

@@ -24,7 +24,7 @@ export const looserThanParent: Check = function* (entry, survey) {
   const loose = (path: Path, what: string, says: string, owner: Entry, parent: string): Warning => ({
     code: "looser_than_parent",
     path,
-    message: `${what} ${says} never holds: ${owner.id} says ${parent}, and a child only narrows`,
+    message: `${what} ${says} never applies: ${owner.id} sets ${parent}, and a child only narrows`,
     hint: `take it out, or change ${owner.id}`
   })
   for (const placed of specs.values()) {

@@ -29,7 +29,7 @@ export const openModelChoice: Check = function* (entry, survey) {
       yield {
         code: "model_not_required",
         path,
-        message: `${what} says nothing of a request without a model: then the provider, or a stored prompt, chooses one`,
+        message: `${what} does not refuse a request without a model: the provider, or a stored prompt, then chooses one`,
         hint: `add "model": {"required": true} to the parameters, or list the models that are allowed`
       }
   }

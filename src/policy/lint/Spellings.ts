@@ -56,7 +56,7 @@ export const caseDifferences: Check = function* (entry, survey) {
       yield {
         code: "case_differs",
         path,
-        message: `${quoted(pattern)} says ${quoted(named.name)} where ${usual.where} says ${quoted(usual.name)}, and matches only what is spelled its way`,
+        message: `${quoted(pattern)} writes ${quoted(named.name)} and ${usual.where} writes ${quoted(usual.name)}, so the pattern matches only its own spelling`,
         hint: `case counts: did you mean ${quoted(respelled(pattern, named, usual.name))}?`
       }
     }
