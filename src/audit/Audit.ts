@@ -13,6 +13,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type Call, Committed, type Identified, type PassThrough, type Prepared, type Reply } from "../call/Call.ts"
+import type { CallResult } from "../call/CallEnd.ts"
 import type { Decision } from "../call/Decision.ts"
 import { EnforcementUnavailable, type PipelineError } from "../call/Errors.ts"
 import { newId } from "../base/Id.ts"
@@ -21,13 +22,14 @@ import { saltId } from "../keys/KeyFolder.ts"
 import { type AnyKey, Keys } from "../keys/Keys.ts"
 import type { Principal } from "../call/Principal.ts"
 import type { Target } from "./folder/Copies.ts"
+import { LogClock } from "./Clock.ts"
 import { digests, makeSalts, salted } from "./Digest.ts"
 import { Disk, memoryFileSystem } from "./folder/Disk.ts"
 import { endOf, endOfStream, pathsOf, type Reason, type Refusal, refusalOf } from "./Failure.ts"
 import { signCheckpointBy } from "./proof/Checkpoint.ts"
 import { join, newOrigin, siblingsOf } from "./folder/Journal.ts"
 import { Frontier } from "./proof/MerkleTree.ts"
-import type { Body, Ending, Kinds, ReadRecord } from "./Record.ts"
+import type { Body, Kinds, ReadRecord } from "./Record.ts"
 import { SpaceWatch } from "./folder/FreeSpace.ts"
 import type { LogStatus } from "./LogStatus.ts"
 import { type Ground, quantitiesOf, recordPrincipal, Trail } from "./Trail.ts"
@@ -36,7 +38,7 @@ import type { Writer } from "./folder/Writer.ts"
 
 /** How a pass-through request ended. */
 export interface Outcome {
-  readonly result: Ending
+  readonly result: CallResult
   readonly attempts: number
   readonly status?: number
   readonly error?: string
@@ -191,7 +193,6 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
     )
     const { signed } = journal
     if (signed !== undefined) yield* Effect.tryPromise({ try: () => signed, catch: unsigned })
-    const ground: Ground = { journal, salts: makeSalts(keys.salt), agent: keys.agent, server: options.server }
     /** Calls whose pipeline runs, by the id that the pipeline knows them by. */
     const underWay = new Map<string, Trail>()
     /** Calls that are owed an outcome, by the id that the log knows them by. */
@@ -199,6 +200,16 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
     const seen = new WeakSet<Call>()
 
     const context = yield* Effect.context<never>()
+    const ground: Ground = {
+      journal,
+      salts: makeSalts(keys.salt),
+      agent: keys.agent,
+      server: options.server,
+      clock: yield* LogClock,
+      subscriberFailed: (cause) => {
+        Effect.runForkWith(context)(Effect.logError("A subscriber of a call's end failed.", cause))
+      }
+    }
     const space = new SpaceWatch(disk, journal.path, ({ free, total }) => {
       Effect.runForkWith(context)(
         Effect.logWarning(

@@ -9,10 +9,11 @@ import * as Option from "effect/Option"
 import { APIConnectionTimeoutError, APIUserAbortError } from "openai"
 import type { Usage } from "../answer/Usage.ts"
 import type { Credentials } from "../call/Call.ts"
+import type { CallResult } from "../call/CallEnd.ts"
 import type { PipelineError, StageName } from "../call/Errors.ts"
 import type { Decision } from "../call/Decision.ts"
 import type { Principal } from "../call/Principal.ts"
-import type { Ending, Kinds, RecordViolation } from "./Record.ts"
+import type { Kinds, RecordViolation } from "./Record.ts"
 import type { Unverified } from "./Refusals.ts"
 
 /** What a `refused` record says of the reason. */
@@ -31,7 +32,7 @@ export interface Caller {
 
 /** What an `outcome` record says of the end. */
 export interface End {
-  readonly result: Ending
+  readonly result: CallResult
   readonly attempts?: number | undefined
   readonly status?: number | undefined
   readonly error?: string | undefined

@@ -9,6 +9,7 @@ import { endOf, StreamFinish } from "../answer/Finish.ts"
 import { StreamedToolCalls, type ToolCall, toolCallsOf } from "../answer/ToolCalls.ts"
 import { usageOf } from "../answer/Usage.ts"
 import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } from "../call/Call.ts"
+import type { CallEnd } from "../call/CallEnd.ts"
 import type { Decision, Edit, Violation } from "../call/Decision.ts"
 import type { EnforcementUnavailable } from "../call/Errors.ts"
 import type { AnyKey } from "../keys/Keys.ts"
@@ -16,6 +17,7 @@ import { isOperation, quantities, toolResource } from "../call/Operation.ts"
 import type { Principal } from "../call/Principal.ts"
 import { namesIn } from "../call/Query.ts"
 import { Content } from "../base/Content.ts"
+import type { Clock } from "./Clock.ts"
 import { Chain, digests, salted, type Salts } from "./Digest.ts"
 import { type End, recordViolations } from "./Failure.ts"
 import type { Journal } from "./folder/Journal.ts"
@@ -32,6 +34,9 @@ export interface Ground {
   readonly agent: AnyKey<"agent">
   /** Issuer of receipts; where absent, the service that was called. */
   readonly server: string | undefined
+  readonly clock: Clock
+  /** Reports what a subscriber of a call's end threw. */
+  readonly subscriberFailed: (cause: unknown) => void
 }
 
 /** A segment record follows after so many chunks, or so many ms after its first one. */
@@ -60,6 +65,10 @@ export class Trail {
   #entry: Entry | undefined
   #out: Out | undefined
   #over = false
+  /** When the decision was appended, by the steady clock. */
+  #began = 0
+  #end: CallEnd | undefined
+  #subscribers: Array<(end: CallEnd) => void> = []
   #stream: StreamTrail | undefined
   #streaming = false
   /** What output rules found, and what the outcome of an answer that they refuse has to tell. */
@@ -126,6 +135,7 @@ export class Trail {
     })
     if (Result.isFailure(appended)) return Result.fail(appended.failure)
     this.#opened = appended.success
+    this.#began = this.#ground.clock.elapsed()
     this.#writer = writer
     this.#prepared = prepared
     const receipt = makeReceipt({
@@ -157,7 +167,8 @@ export class Trail {
       came: (chunks) => {
         if (!this.#over) this.#streamTrail().came(chunks)
       },
-      judged: (found) => this.#judged(found)
+      judged: (found) => this.#judged(found),
+      onEnd: (subscriber) => this.#onEnd(subscriber)
     }
     this.#entry = entry
     return Result.succeed(entry)
@@ -171,6 +182,7 @@ export class Trail {
     writer: Writer
   ): Result.Result<void, EnforcementUnavailable> {
     this.#writer = writer
+    this.#began = this.#ground.clock.elapsed()
     return Result.map(
       writer.append({
         kind: "passthrough",
@@ -245,12 +257,14 @@ export class Trail {
     }
     this.#out = { result, status, rdh: response, usage }
     this.#ended(this)
+    const attempts = end.attempts ?? known.attempts ?? 0
+    const ms = Math.max(0, Math.round(this.#ground.clock.elapsed() - this.#began))
     const said = this.#append({
       kind: "outcome",
       call: this.id,
       decision: this.#opened.seq,
       result,
-      attempts: end.attempts ?? known.attempts ?? 0,
+      attempts,
       status,
       error: end.error,
       request: end.request ?? known.request,
@@ -259,12 +273,34 @@ export class Trail {
       usage,
       output: recordFound(this.#found?.violations),
       observed: recordFound(this.#found?.observed),
-      ms: Math.max(0, Date.now() - this.#opened.ts)
+      ms
     })
     // A receipt lives as long as its answer does, and holds its trail: it need not hold the prompt.
     this.#prepared = undefined
     this.#stream = undefined
+    this.#notify({ call: this.id, result, status, attempts, usage, error: end.error, ms })
     return Result.map(said, () => undefined)
+  }
+
+  #notify(end: CallEnd): void {
+    this.#end = end
+    const subscribers = this.#subscribers
+    this.#subscribers = []
+    for (const subscriber of subscribers) this.#call(subscriber, end)
+  }
+
+  #onEnd(subscriber: (end: CallEnd) => void): void {
+    if (this.#end === undefined) this.#subscribers.push(subscriber)
+    else this.#call(subscriber, this.#end)
+  }
+
+  /** A subscriber that throws stops neither the other subscribers nor the log. */
+  #call(subscriber: (end: CallEnd) => void, end: CallEnd): void {
+    try {
+      subscriber(end)
+    } catch (cause) {
+      this.#ground.subscriberFailed(cause)
+    }
   }
 
   #judged(found: JudgedAnswer): void {

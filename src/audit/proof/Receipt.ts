@@ -7,6 +7,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Usage } from "../../answer/Usage.ts"
+import type { CallResult } from "../../call/CallEnd.ts"
 import type { Edit } from "../../call/Decision.ts"
 import { newId } from "../../base/Id.ts"
 import type { Receipt } from "../../call/Call.ts"
@@ -16,11 +17,11 @@ import * as Jws from "../../keys/Jws.ts"
 import { type AnyKey, type PublicKey, publicKeyOf, verify as verifySignature } from "../../keys/Keys.ts"
 import { KeyHistory } from "./KeyHistory.ts"
 import { leafHash } from "./MerkleTree.ts"
-import type { DigestRule, Ending, ReadRecord, RecordEdit } from "../Record.ts"
+import type { DigestRule, ReadRecord, RecordEdit } from "../Record.ts"
 
 /** What is known of a call's end, for the claim `out`. */
 export interface Out {
-  readonly result: Ending
+  readonly result: CallResult
   readonly status?: number | undefined
   /** Digest of the response. */
   readonly rdh?: string | undefined

@@ -14,7 +14,7 @@ import { type Note, parseNote, parseVerifierKeys, signersOf, type VerifierKey } 
 import { isSameKey, LogKeys } from "./LogKeys.ts"
 import { Frontier, hashLength, leafHash, sameHash } from "./MerkleTree.ts"
 import { readBatches } from "../folder/Reader.ts"
-import { maximumLine } from "../Record.ts"
+import { maximumLine } from "../RecordLine.ts"
 import { NotPlain, orMissing, readPlain } from "../../base/Files.ts"
 import { decodeLine, maximumText, recordAt } from "../folder/Segment.ts"
 import { Sequence } from "./Sequence.ts"
