@@ -25,7 +25,7 @@ import type { Target } from "./folder/Copies.ts"
 import { LogClock } from "./Clock.ts"
 import { digests, makeSalts, salted } from "./Digest.ts"
 import { Disk, memoryFileSystem } from "./folder/Disk.ts"
-import { endOf, endOfStream, pathsOf, type Reason, type Refusal, refusalOf } from "./Failure.ts"
+import { endFields, streamEndFields, pathsOf, type Reason, type Refusal, refusalFields } from "./FailureFields.ts"
 import { signCheckpointBy } from "./proof/Checkpoint.ts"
 import { join, newOrigin, siblingsOf } from "./folder/Journal.ts"
 import { Frontier } from "./proof/MerkleTree.ts"
@@ -341,9 +341,10 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       cause: Cause.Cause<PipelineError>
     ): Effect.Effect<never, PipelineError> => {
       const handOn = Effect.failCause(Cause.hasDies(cause) ? Cause.fail(thrown(cause)) : cause)
-      if (trail.decided) return Effect.andThen(Effect.fromResult(trail.end(endOf(cause, trail.acknowledged))), handOn)
+      if (trail.decided)
+        return Effect.andThen(Effect.fromResult(trail.end(endFields(cause, trail.acknowledged))), handOn)
       const { principal } = trail
-      const refused = refuse(refusalOf(cause, { credentials: call.credentials, principal }), () => ({
+      const refused = refuse(refusalFields(cause, { credentials: call.credentials, principal }), () => ({
         call: trail.id,
         tool: call.resource,
         app: call.app,
@@ -477,7 +478,7 @@ const followed = (
         Effect.sync(() => {
           // A reader that stops early, or fails by itself, ends a stream that is neither whole nor broken.
           const stopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? "aborted" : "abandoned"
-          trail.end(broken === undefined ? { result: whole ? "complete" : stopped } : endOfStream(broken))
+          trail.end(broken === undefined ? { result: whole ? "complete" : stopped } : streamEndFields(broken))
         })
       )
     )

@@ -19,7 +19,7 @@ import { namesIn } from "../call/Query.ts"
 import { Content } from "../base/Content.ts"
 import type { Clock } from "./Clock.ts"
 import { Chain, digests, salted, type Salts } from "./Digest.ts"
-import { type End, recordViolations } from "./Failure.ts"
+import { type EndFields, recordViolations } from "./FailureFields.ts"
 import type { Journal } from "./folder/Journal.ts"
 import { unavailable } from "./Unavailable.ts"
 import type { Appended, Writer } from "./folder/Writer.ts"
@@ -73,7 +73,7 @@ export class Trail {
   #streaming = false
   /** What output rules found, and what the outcome of an answer that they refuse has to tell. */
   #found: JudgedAnswer | undefined
-  #answer: Partial<End> = {}
+  #answer: Partial<EndFields> = {}
 
   constructor(
     ground: Ground,
@@ -211,7 +211,7 @@ export class Trail {
   }
 
   /** What a JSON answer tells; the tools that it asks for are records of their own. */
-  #told({ meta, value }: Extract<Reply, { readonly _tag: "Json" }>): Omit<End, "result"> {
+  #told({ meta, value }: Extract<Reply, { readonly _tag: "Json" }>): Omit<EndFields, "result"> {
     if (this.#prepared?.call.operation === "generate") this.#tools(toolCallsOf(value))
     return {
       ...httpOf(meta),
@@ -241,7 +241,7 @@ export class Trail {
   }
 
   /** Takes in the end, once; whoever comes second is not heard. */
-  end(end: End): Result.Result<void, EnforcementUnavailable> {
+  end(end: EndFields): Result.Result<void, EnforcementUnavailable> {
     if (this.#over || this.#opened === undefined) return Result.void
     this.#over = true
     const stream = this.#streaming ? this.#stream : undefined
@@ -370,7 +370,7 @@ class StreamTrail {
   #from = 0
   #timer: NodeJS.Timeout | undefined
   /** What the answer's beginning told, for the outcome. */
-  known: Partial<End> = {}
+  known: Partial<EndFields> = {}
 
   constructor(append: (body: Body) => void, salts: Salts, call: string) {
     this.#append = append
@@ -447,7 +447,7 @@ class StreamTrail {
     this.#timer = undefined
   }
 
-  close(reason: End["result"]): void {
+  close(reason: EndFields["result"]): void {
     if (this.#received > this.#from) this.#segment()
     this.#append({
       kind: "stream.close",
@@ -512,7 +512,7 @@ const recordEndpoint = (endpoint: string): string => endpoint.replace(/[?#].*$/s
 const recordHeaders = (names: ReadonlyArray<string> = []): ReadonlyArray<string> | undefined =>
   names.length === 0 ? undefined : names.slice(0, 64).map((name) => name.slice(0, longestName))
 
-const httpOf = (meta: Meta): Pick<End, "attempts" | "status" | "request"> => ({
+const httpOf = (meta: Meta): Pick<EndFields, "attempts" | "status" | "request"> => ({
   attempts: meta.attempts,
   status: meta.status,
   request: meta.requestId ?? undefined

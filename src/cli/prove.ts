@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
-import { prove as proveRecord } from "../audit/proof/Proof.ts"
+import { prove as proveRecord } from "../audit/proof/InclusionProof.ts"
 import { CannotRun } from "./Ending.ts"
 import { path } from "./LogPath.ts"
 import { print } from "./Output.ts"

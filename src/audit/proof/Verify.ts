@@ -17,7 +17,7 @@ import { readBatches } from "../folder/Reader.ts"
 import { maximumLine } from "../RecordLine.ts"
 import { NotPlain, orMissing, readPlain } from "../../base/Files.ts"
 import { decodeLine, maximumText, recordAt } from "../folder/Segment.ts"
-import { Sequence } from "./Sequence.ts"
+import { RecordOrder } from "./RecordOrder.ts"
 
 /** What kind of thing does not hold. */
 export type ProblemCode =
@@ -230,7 +230,7 @@ const readJournal = async (
 ): Promise<JournalRead> => {
   const lines = new Problems()
   const sense = new Problems()
-  const sequence = new Sequence(note?.origin)
+  const sequence = new RecordOrder(note?.origin)
   const logKeys = new LogKeys()
   const frontier = new Frontier()
   const roots = new Map([[0, frontier.root()]])

@@ -7,7 +7,7 @@
 import type { ReadRecord } from "../Record.ts"
 
 /** What does not make sense in a record. */
-export interface Senseless {
+export interface Inconsistency {
   readonly code: "call_inconsistent" | "boot_inconsistent"
   readonly message: string
 }
@@ -21,7 +21,7 @@ interface OpenCall {
 }
 
 /** Takes records in order, from the first one on. Kinds that it does not know pass. */
-export class Sequence {
+export class RecordOrder {
   readonly #origin: string | undefined
   readonly #open = new Map<string, OpenCall>()
   #boot: string | undefined
@@ -41,7 +41,7 @@ export class Sequence {
   }
 
   /** Takes the next record; says what is wrong with it, if anything is. */
-  take(record: ReadRecord): Senseless | undefined {
+  take(record: ReadRecord): Inconsistency | undefined {
     if (record.kind === "log.open") return this.#opened(record)
     if (this.#boot === undefined) return boot("the log does not begin with log.open")
     if (record.boot !== this.#boot)
@@ -63,7 +63,7 @@ export class Sequence {
     return this.#aboutCall(record)
   }
 
-  #opened(record: ReadRecord): Senseless | undefined {
+  #opened(record: ReadRecord): Inconsistency | undefined {
     const first = this.#boot === undefined
     const again = record.boot === this.#boot
     this.#previous = this.#boot
@@ -77,7 +77,7 @@ export class Sequence {
       : boot(`log.open names the origin ${String(record["origin"])}, and the checkpoint ${this.#origin}`)
   }
 
-  #recovered(record: ReadRecord): Senseless | undefined {
+  #recovered(record: ReadRecord): Inconsistency | undefined {
     this.#state = "running"
     if (record.kind !== "log.recovered")
       return boot("the boot before did not close the log, and log.open is not followed by log.recovered")
@@ -89,7 +89,7 @@ export class Sequence {
       : boot(`log.recovered counts ${String(record["open"])} open calls, and ${this.#open.size} are open`)
   }
 
-  #aboutCall(record: ReadRecord): Senseless | undefined {
+  #aboutCall(record: ReadRecord): Inconsistency | undefined {
     switch (record.kind) {
       case "decision":
       case "passthrough":
@@ -156,6 +156,6 @@ const wrongDecision = (record: ReadRecord, open: OpenCall): string | undefined =
     ? undefined
     : `it names record ${String(record["decision"])}, and the call was opened by record ${open.decision}`
 
-const call = (message: string): Senseless => ({ code: "call_inconsistent", message })
+const call = (message: string): Inconsistency => ({ code: "call_inconsistent", message })
 
-const boot = (message: string): Senseless => ({ code: "boot_inconsistent", message })
+const boot = (message: string): Inconsistency => ({ code: "boot_inconsistent", message })
