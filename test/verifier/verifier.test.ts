@@ -31,6 +31,7 @@ import {
   vkeyOf,
   writeLog
 } from "./Logs.ts"
+import { overlapping, overlaps } from "./Overlapping.ts"
 import { type Job, python, runBatch, runPython } from "./Python.ts"
 import {
   type Case,
@@ -56,6 +57,7 @@ beforeAll(async () => {
   const lived = await live(Path.join(home, "live"), provider)
   receipts.push(...lived.receipts)
   for (const [name, log] of [...lived.logs, ...(await journals(home))]) logs.set(name, log)
+  logs.set("overlapping", overlapping(log("empty")))
 })
 afterAll(async () => {
   await provider.close()
@@ -89,7 +91,8 @@ describe.skipIf(python === undefined)("the verifier in Python and the package's"
         "stream.open",
         "stream.segment",
         "stream.close",
-        "outcome"
+        "outcome",
+        "kind.to.come"
       ]
     )
     assert.strictEqual(
@@ -141,6 +144,9 @@ describe.skipIf(python === undefined)("the verifier in Python and the package's"
       () => ["recovered", "twice", "empty"].flatMap((name) => [...rotation(name, log(name))])
     ],
     ["calls that make no sense", 60, 1, () => ["empty", "recovered"].flatMap((name) => [...sense(name, log(name))])],
+    ["boots that overlap", 60, 1, () => ["empty", "recovered"].flatMap((name) => [...overlaps(name, log(name))])],
+    ["fields of boots that overlap", 200, 7, () => fields("overlapping", log("overlapping"))],
+    ["records of boots that overlap, moved", 60, 4, () => order("overlapping", log("overlapping"))],
     ["each byte", 700, 5, () => flips("empty", log("empty"))],
     // The deep tests change each byte of it.
     [

@@ -177,8 +177,8 @@ const expect = <A>(what: string, read: Result.Result<A, string>): A => {
 }
 
 /**
- * The calls without an outcome, and the boot that left them. Reads backwards to the last place at which none was open: a
- * `log.close`, or a `log.recovered` with all of its outcomes.
+ * The calls without an outcome, and the boot that left them. Reads backwards to the last record at which no call and no other
+ * boot was open: a `log.close`, or a `log.recovered` after its `log.open` with all of its outcomes.
  */
 const leftOpen = (
   disk: FileSystem,
@@ -187,16 +187,16 @@ const leftOpen = (
   whole: number
 ): Pick<Found, "crashed" | "latest" | "open"> => {
   let records: Array<Trace> = []
+  let quiet = -1
   for (const [back, segment] of segments.toReversed().entries()) {
     const bytes = disk.read(Path.join(folder, "journal", segment.name), maximumSegment) ?? Buffer.alloc(0)
     const lines = back === 0 ? bytes.subarray(0, whole) : bytes
     records = [...[...linesOf(lines)].map(({ line }) => JSON.parse(line.toString("utf8")) as Trace), ...records]
-    const last = records.at(-1)
-    if (last?.kind === "log.close") return { crashed: undefined, latest: latestOf(records), open: [] }
-    const rest = records.findLastIndex((record, i) => isQuiet(records, record, i))
-    if (rest >= 0) return { crashed: last?.boot, latest: latestOf(records), open: openIn(records.slice(rest)) }
+    quiet = records.findLastIndex((record, i) => isQuiet(records, record, i))
+    if (quiet >= 0) break
   }
-  return { crashed: records.at(-1)?.boot, latest: latestOf(records), open: openIn(records) }
+  const since = quiet < 0 ? records : records.slice(quiet)
+  return { crashed: openBootIn(since), latest: latestOf(records), open: openIn(since) }
 }
 
 /** What recovery looks at in a record that was checked before. */
@@ -207,16 +207,35 @@ interface Trace {
   readonly boot: string
   readonly call?: string
   readonly open?: number
+  readonly previous?: string
+  readonly beside?: number
 }
 
 const latestOf = (records: ReadonlyArray<Trace>): number => records.reduce((latest, { ts }) => Math.max(latest, ts), 0)
 
 const isQuiet = (records: ReadonlyArray<Trace>, record: Trace, i: number): boolean => {
+  if (record.beside !== undefined) return false
   if (record.kind === "log.close") return true
   if (record.kind !== "log.recovered") return false
+  // A boot that has run for a while may have calls of its own.
+  const before = records[i - 1]
+  if (before?.kind !== "log.open" || before.beside !== undefined) return false
   const count = record.open ?? 0
   const ended = records.slice(i + 1, i + 1 + count)
   return ended.length === count && ended.every(({ boot, kind }) => kind === "outcome" && boot === record.boot)
+}
+
+/** The boot that was opened last of those that are open at the end; undefined where every boot closed. */
+const openBootIn = (records: ReadonlyArray<Trace>): string | undefined => {
+  const open = new Set<string>()
+  for (const { beside, boot, kind, previous } of records) {
+    // A boot that stands alone takes over from all that are open.
+    if (kind === "log.open" && beside === undefined) open.clear()
+    if (kind === "log.close") open.delete(boot)
+    else open.add(boot)
+    if (kind === "log.recovered" && previous !== undefined) open.delete(previous)
+  }
+  return [...open].at(-1)
 }
 
 const openIn = (records: ReadonlyArray<Trace>): ReadonlyArray<OpenCall> => {

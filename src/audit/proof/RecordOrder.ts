@@ -1,6 +1,7 @@
 /**
- * Whether records make sense in their order (audit format §7, check 5): a call is decided before it ends and ends once, a
- * stream is closed once, a process that did not close its log is recovered from by the next one.
+ * Whether records make sense in their order (audit format, "The order, precisely"): a call is decided before it ends and ends
+ * once, a stream is closed once, every record belongs to a boot that is open, and a boot that does not close is recovered from.
+ * Boots may overlap.
  *
  * @since 0.1.0
  */
@@ -12,9 +13,21 @@ export interface Inconsistency {
   readonly message: string
 }
 
+/** A boot from its `log.open` until it closes or is recovered from. */
+interface OpenBoot {
+  /** How many open calls it has: those that it decided, and those that it has to end for another boot. */
+  calls: number
+  /** How many outcomes `unknown` it must write next. */
+  due: number
+  /** The boot that its next record, a `log.recovered`, must name. */
+  unrecovered: string | undefined
+}
+
 interface OpenCall {
   readonly decision: number
   readonly kind: "decision" | "passthrough"
+  /** The boot that must end it. */
+  boot: string
   stream: "none" | "open" | "closed"
   received: number
   digest: string | undefined
@@ -23,12 +36,11 @@ interface OpenCall {
 /** Takes records in order, from the first one on. Kinds that it does not know pass. */
 export class RecordOrder {
   readonly #origin: string | undefined
-  readonly #open = new Map<string, OpenCall>()
-  #boot: string | undefined
-  #previous: string | undefined
-  #state: "closed" | "unrecovered" | "running" = "closed"
-  /** How many outcomes `unknown` must follow at once. */
-  #recovering = 0
+  readonly #calls = new Map<string, OpenCall>()
+  /** The open boots, in the order in which they were opened. */
+  readonly #boots = new Map<string, OpenBoot>()
+  /** Every boot that was ever opened. */
+  readonly #known = new Set<string>()
 
   /** `origin` is the one that the checkpoint names, where there is a checkpoint. */
   constructor(origin: string | undefined) {
@@ -37,59 +49,89 @@ export class RecordOrder {
 
   /** How many calls have no outcome yet. */
   get open(): number {
-    return this.#open.size
+    return this.#calls.size
   }
 
-  /** Takes the next record; says what is wrong with it, if anything is. */
+  /** Takes the next record; returns what is wrong with it, if anything is. */
   take(record: ReadRecord): Inconsistency | undefined {
     if (record.kind === "log.open") return this.#opened(record)
-    if (this.#boot === undefined) return boot("the log does not begin with log.open")
-    if (record.boot !== this.#boot)
-      return boot(`the record is of boot ${record.boot}, and boot ${this.#boot} has the log open`)
-    if (this.#state === "closed") return boot("a record follows log.close, and is not log.open")
-    if (this.#state === "unrecovered") return this.#recovered(record)
-    if (record.kind === "log.recovered") return boot("log.recovered does not follow the log.open after a crash")
-    if (this.#recovering > 0) {
-      this.#recovering--
+    if (this.#known.size === 0) return boot("the log does not begin with log.open")
+    const own = this.#boots.get(record.boot)
+    if (own === undefined) return boot(`the record is of boot ${record.boot}, which is not open`)
+    if (own.unrecovered !== undefined) return this.#recoveredAtOpening(record, own, own.unrecovered)
+    if (own.due > 0) {
+      own.due--
       if (record.kind !== "outcome" || record["result"] !== "unknown")
         return boot("log.recovered is not followed by an outcome “unknown” for each open call")
+    } else if (record.kind === "log.recovered") {
+      return this.#recovered(record, own)
     } else if (record.kind === "outcome" && record["result"] === "unknown") {
       return call("an outcome “unknown” outside of a recovery")
     }
-    if (record.kind === "log.close") {
-      this.#state = "closed"
-      return this.#open.size === 0 ? undefined : call(`${this.#open.size} calls are open at log.close`)
-    }
-    return this.#aboutCall(record)
+    if (record.kind === "log.close") return this.#closed(record, own)
+    return this.#aboutCall(record, own)
   }
 
   #opened(record: ReadRecord): Inconsistency | undefined {
-    const first = this.#boot === undefined
-    const again = record.boot === this.#boot
-    this.#previous = this.#boot
-    this.#boot = record.boot
-    this.#state = first || this.#state === "closed" ? "running" : "unrecovered"
-    this.#recovering = 0
-    if (first && record.seq !== 0) return boot("log.open is not record 0")
-    if (again) return boot("two log.open of one boot")
+    const isFirst = this.#known.size === 0
+    const isAgain = this.#known.has(record.boot)
+    const others = [...this.#boots.keys()].filter((other) => other !== record.boot)
+    const isBeside = record["beside"] !== undefined && record["beside"] !== 0
+    const own: OpenBoot = { calls: 0, due: 0, unrecovered: isBeside ? undefined : others.at(-1) }
+    // A boot that stands alone takes over from all that are open.
+    for (const other of isBeside ? [record.boot] : [...this.#boots.keys()]) this.#handOver(other, record.boot, own)
+    this.#known.add(record.boot)
+    this.#boots.set(record.boot, own)
+    if (isFirst && record.seq !== 0) return boot("log.open is not record 0")
+    if (isAgain) return boot("two log.open of one boot")
+    if (isBeside && record["beside"] !== others.length) return boot(besideFault(record, others.length))
     return this.#origin === undefined || record["origin"] === this.#origin
       ? undefined
       : boot(`log.open names the origin ${String(record["origin"])}, and the checkpoint ${this.#origin}`)
   }
 
-  #recovered(record: ReadRecord): Inconsistency | undefined {
-    this.#state = "running"
+  /** The record after a `log.open` that found another boot open, and stands alone. */
+  #recoveredAtOpening(record: ReadRecord, own: OpenBoot, previous: string): Inconsistency | undefined {
+    own.unrecovered = undefined
     if (record.kind !== "log.recovered")
       return boot("the boot before did not close the log, and log.open is not followed by log.recovered")
-    this.#recovering = this.#open.size
-    if (record["previous"] !== this.#previous)
-      return boot(`log.recovered names the boot ${String(record["previous"])}, and ${this.#previous} was before`)
-    return record["open"] === this.#open.size
-      ? undefined
-      : boot(`log.recovered counts ${String(record["open"])} open calls, and ${this.#open.size} are open`)
+    own.due = own.calls
+    if (record["previous"] !== previous)
+      return boot(`log.recovered names the boot ${String(record["previous"])}, and ${previous} was before`)
+    return miscounted(record, own.due) ?? this.#besideFaultOf(record)
   }
 
-  #aboutCall(record: ReadRecord): Inconsistency | undefined {
+  /** A boot that runs ends another one, whose process is gone. */
+  #recovered(record: ReadRecord, own: OpenBoot): Inconsistency | undefined {
+    const { previous } = record
+    if (typeof previous !== "string" || previous === record.boot || !this.#boots.has(previous))
+      return boot(`log.recovered names the boot ${String(previous)}, and no other boot of that name is open`)
+    own.due = this.#handOver(previous, record.boot, own)
+    return miscounted(record, own.due) ?? this.#besideFaultOf(record)
+  }
+
+  #closed(record: ReadRecord, own: OpenBoot): Inconsistency | undefined {
+    this.#boots.delete(record.boot)
+    return (
+      (own.calls === 0 ? undefined : call(`${own.calls} calls are open at log.close`)) ??
+      this.#besideFaultOf(record, this.#boots.size)
+    )
+  }
+
+  #besideFaultOf(record: ReadRecord, others = this.#boots.size - 1): Inconsistency | undefined {
+    return (record["beside"] ?? 0) === others ? undefined : boot(besideFault(record, others))
+  }
+
+  /** Ends a boot: the calls that it leaves are another one's. Returns how many they are. */
+  #handOver(from: string, to: string, heir: OpenBoot): number {
+    const left = this.#boots.get(from)?.calls ?? 0
+    this.#boots.delete(from)
+    if (left > 0) for (const open of this.#calls.values()) if (open.boot === from) open.boot = to
+    heir.calls += left
+    return left
+  }
+
+  #aboutCall(record: ReadRecord, own: OpenBoot): Inconsistency | undefined {
     switch (record.kind) {
       case "decision":
       case "passthrough":
@@ -105,19 +147,33 @@ export class RecordOrder {
     }
     const id = record["call"]
     if (typeof id !== "string") return call(`${record.kind} names no call`)
-    const open = this.#open.get(id)
+    const open = this.#calls.get(id)
     if (record.kind === "refused") return open === undefined ? undefined : call(`the call ${id} was decided before`)
     if (record.kind === "decision" || record.kind === "passthrough") {
       if (open !== undefined) return call(`the call ${id} is decided twice`)
-      this.#open.set(id, { decision: record.seq, kind: record.kind, stream: "none", received: 0, digest: undefined })
+      const { boot, kind, seq } = record
+      this.#calls.set(id, { decision: seq, kind, boot, stream: "none", received: 0, digest: undefined })
+      own.calls++
       return undefined
     }
     if (open === undefined) return call(`${record.kind} of the call ${id}, which is not open`)
+    if (open.boot !== record.boot) return call(`${record.kind} of the call ${id}, which is the call of another boot`)
     const fault = ofOpenCall(record, open)
-    if (record.kind === "outcome") this.#open.delete(id)
+    if (record.kind === "outcome") {
+      this.#calls.delete(id)
+      own.calls--
+    }
     return fault === undefined ? undefined : call(`${record.kind} of the call ${id}: ${fault}`)
   }
 }
+
+const miscounted = (record: ReadRecord, open: number): Inconsistency | undefined =>
+  record["open"] === open
+    ? undefined
+    : boot(`log.recovered counts ${String(record["open"])} open calls, and ${open} are open`)
+
+const besideFault = (record: ReadRecord, others: number): string =>
+  `${record.kind} counts ${String(record["beside"] ?? 0)} other open boots, and there are ${others}`
 
 const ofOpenCall = (record: ReadRecord, open: OpenCall): string | undefined => {
   switch (record.kind) {
