@@ -34,11 +34,11 @@ export const makeCall = (
     const body = decision()
     const appended = writer.append(body)
     if (Result.isFailure(appended)) return resolve(appended.failure)
-    const { leaf, seq } = appended.success
     writer.whenDurable((fault) => {
-      if (fault === undefined) {
-        acknowledged.push([seq, leaf])
-        writer.append(outcome(body.call, seq))
+      const { place } = appended.success
+      if (fault === undefined && place !== undefined) {
+        acknowledged.push([place.seq, place.leaf])
+        writer.append(outcome(body.call, place.seq))
       }
       resolve(fault)
     })

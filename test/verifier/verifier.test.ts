@@ -7,6 +7,7 @@ import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { folderReader } from "../../src/audit/folder/FolderReader.ts"
 import { leafHash } from "../../src/audit/proof/MerkleTree.ts"
 import { checkProof, prove } from "../../src/audit/proof/InclusionProof.ts"
 import { readKeys } from "../../src/cli/LogKey.ts"
@@ -222,10 +223,10 @@ describe.skipIf(python === undefined)("proofs and receipts", { timeout: 120_000 
       const lines = linesOf(files)
       const vkey = textOf(files, "vkey")
       for (let i = 0; i < sizeOf(files); i++)
-        await add(`good ${name} ${i}`, await Effect.runPromise(prove(path, i)), lines[i] ?? "", vkey)
+        await add(`good ${name} ${i}`, await Effect.runPromise(prove(folderReader(path), i)), lines[i] ?? "", vkey)
       const index = Math.floor(sizeOf(files) / 2)
       const line = lines[index] ?? ""
-      const proof = await Effect.runPromise(prove(path, index))
+      const proof = await Effect.runPromise(prove(folderReader(path), index))
       const [head = "", text = "", signatures = ""] = proof.split("\n\n")
       const [format = "", place = "", ...hashes] = head.split("\n")
       const made = (rows: ReadonlyArray<string>): string =>

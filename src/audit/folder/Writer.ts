@@ -8,32 +8,27 @@
 import * as Result from "effect/Result"
 import * as Path from "node:path"
 import { EnforcementUnavailable } from "../../call/Errors.ts"
-import { nextTurn, now as present } from "../../base/EventLoop.ts"
+import { nextTurn } from "../../base/EventLoop.ts"
 import { newId } from "../../base/Id.ts"
-import type { AnyKey } from "../../keys/Keys.ts"
 import { formatVerifierKey, verifierKey } from "../proof/Checkpoint.ts"
 import { type Done, type FileSystem, replace } from "./Disk.ts"
+import { type Clock, systemClock } from "../Clock.ts"
+import { type Appended, type AppendedBody, type Boot, placed, type Settled } from "../Log.ts"
 import type { LogStatus } from "../LogStatus.ts"
 import { leafHash } from "../proof/MerkleTree.ts"
 import type { Body } from "../Record.ts"
 import { encode } from "../RecordLine.ts"
 import type { Found, Head } from "./Recovery.ts"
+import { keysOf, type SigningKeys, software, verifierKeys } from "./NewLog.ts"
 import { maximumText, segmentSize } from "./Segment.ts"
 import { type SignedNote, SignedTree } from "./SignedTree.ts"
 import { Tail } from "./Tail.ts"
-import { adviceFor, hindered, LockLost, messageOf, reasonFor, unavailable } from "../Unavailable.ts"
-
-/** What `log.open` says of this program. */
-export const software = "secure-openai/0.1.0"
+import { adviceFor, clockBehind, hindered, LockLost, messageOf, reasonFor, unavailable } from "../Unavailable.ts"
 
 /** What a boot is begun with. */
-export interface WriterOptions {
+export interface WriterOptions extends SigningKeys {
   /** The log's folder. */
   readonly path: string
-  /** The log key: signs checkpoints. */
-  readonly key: AnyKey<"log">
-  /** The key that takes its place: until then both sign. */
-  readonly next?: AnyKey<"log"> | undefined
   /** How long calls go on while a key signs nothing: in ms, and in records. Default: 5 minutes, 100,000. */
   readonly unsigned?: { readonly ms: number; readonly records: number } | undefined
   readonly disk: FileSystem
@@ -47,23 +42,11 @@ export interface WriterOptions {
   readonly checkpointDelay?: number | undefined
   /** Told of each checkpoint that was signed, once it is on the disk; `last` where the process may end at once after it. */
   readonly signed?: ((note: SignedNote, last: boolean) => void) | undefined
-  /** The time, in ms since 1970. */
-  readonly now?: (() => number) | undefined
+  /** Default: the system's clock. */
+  readonly clock?: Clock | undefined
   /** Told when a write has failed. */
   readonly failed?: (() => void) | undefined
 }
-
-/** A record that was taken in. */
-export interface Appended {
-  readonly seq: number
-  /** Leaf hash of its line. */
-  readonly leaf: Uint8Array
-  /** Milliseconds since 1970. */
-  readonly ts: number
-}
-
-/** Called once, when what was said is on the disk, or with the reason why it will never be. */
-export type Settled = (fault: EnforcementUnavailable | undefined) => void
 
 /** For how many turns of the event loop a group waits for more, as long as each brings some. */
 const maximumTurns = 8
@@ -75,8 +58,6 @@ const syncDelay = 80
 const usualCheckpointDelay = 500
 /** How long calls go on while a key signs nothing, in ms and in records, unless it is said. */
 const usualPatience = { ms: 300_000, records: 100_000 }
-/** How far the clock may be behind the log, in ms. */
-const clockTolerance = 30_000
 
 /** Lines that are written together, and those who wait for them. */
 class Group {
@@ -100,7 +81,7 @@ class Group {
 }
 
 /** A boot of a log. What follows on a record is told to the boot that took it in: another one has closed its call. */
-export class Writer {
+export class Writer implements Boot {
   readonly boot: string
   readonly #path: string
   readonly #now: () => number
@@ -133,7 +114,7 @@ export class Writer {
     const { disk, path } = options
     this.boot = boot
     this.#path = path
-    this.#now = options.now ?? present
+    this.#now = (options.clock ?? systemClock).now
     this.#options = options
     this.#latest = found.latest
     this.#pending = new Group(found.frontier.size)
@@ -191,32 +172,23 @@ export class Writer {
   }
 
   /** Why no call may begin although the log can be written: checkpoints are not signed, or the clock was set back. */
-  get hindrance(): EnforcementUnavailable | undefined {
-    const now = this.#now()
-    return (
-      this.#tree.overdue(this.#pending.next) ??
-      (this.#latest - now > clockTolerance
-        ? hindered(
-            "clock_behind",
-            `The clock says ${timeText(now)}, and the log at ${this.#path} has a record of ${timeText(this.#latest)}; no call is let through. Set the clock right; if it is right now, a restart does not help: calls are let through once it has passed that time. Sooner with another audit path, or once this process was stopped and that folder moved away, to be kept as evidence.`
-          )
-        : undefined)
-    )
+  get blocked(): EnforcementUnavailable | undefined {
+    return this.#tree.overdue(this.#pending.next) ?? clockBehind(this.#now(), this.#latest, this.#path)
   }
 
   /** Takes in a record; it is written with the next group or within 5 ms, and synced with the next or within 100 ms. */
-  append(body: Body): Result.Result<Appended, EnforcementUnavailable> {
+  append(body: AppendedBody): Result.Result<Appended, EnforcementUnavailable> {
     if (this.#fault !== undefined) return Result.fail(this.#fault)
     const ts = this.#now()
     const group = this.#pending
     const seq = group.next
-    const line = encode({ ...body, v: 1, seq, id: newId(ts), ts, boot: this.boot })
+    const line = encode({ ...placed(body), v: 1, seq, id: newId(ts), ts, boot: this.boot })
     const leaf = leafHash(line)
     this.#latest = Math.max(this.#latest, ts)
     group.lines.push(line)
     group.leaves.push(leaf)
     if (!this.#isBusy && !this.#isScheduled) this.#gather()
-    return Result.succeed({ seq, leaf, ts })
+    return Result.succeed({ place: { seq, leaf, ts } })
   }
 
   /** Syncs everything taken in so far, then calls back. */
@@ -486,13 +458,3 @@ export class Writer {
 /** A lock that was lost says all itself. */
 const lostIn = (error: unknown): EnforcementUnavailable | undefined =>
   error instanceof EnforcementUnavailable && error.cause instanceof LockLost ? error : undefined
-
-const timeText = (ms: number): string => new Date(ms).toISOString()
-
-/** The keys that sign: while a log key rotates the old and the new one. */
-export const keysOf = ({ key, next }: Pick<WriterOptions, "key" | "next">): ReadonlyArray<AnyKey<"log">> =>
-  next === undefined ? [key] : [key, next]
-
-/** The file `vkey`: a line for each key, the newest last. */
-export const verifierKeys = (origin: string, keys: ReadonlyArray<AnyKey<"log">>): string =>
-  keys.map(({ publicKey }) => `${formatVerifierKey(verifierKey(origin, publicKey))}\n`).join("")

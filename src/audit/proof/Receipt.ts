@@ -15,6 +15,7 @@ import { canonicalize } from "../../base/CanonicalJson.ts"
 import { EnforcementUnavailableError } from "../../call/Errors.ts"
 import * as Jws from "../../keys/Jws.ts"
 import { type AnyKey, type PublicKey, publicKeyOf, verify as verifySignature } from "../../keys/Keys.ts"
+import { systemClock } from "../Clock.ts"
 import { KeyHistory } from "./KeyHistory.ts"
 import { leafHash } from "./MerkleTree.ts"
 import type { DigestRule, ReadRecord, RecordEdit } from "../Record.ts"
@@ -59,6 +60,8 @@ export interface ReceiptOptions {
   readonly salts: () => Readonly<Record<string, string>>
   /** The call's end, once it is known. */
   readonly out: () => Out | undefined
+  /** The date, in ms since 1970, for the claim `iat`. Default: the system's. */
+  readonly now?: (() => number) | undefined
 }
 
 /** A receipt; `salts` and `jws` are made on first use. */
@@ -114,7 +117,7 @@ const claimsOf = (options: ReceiptOptions): string =>
     iss: options.issuer,
     sub: options.subject,
     usr: options.user,
-    iat: Math.floor(Date.now() / 1000),
+    iat: Math.floor((options.now ?? systemClock.now)() / 1000),
     jti: newId(),
     call: options.call,
     tool: options.tool,
