@@ -312,6 +312,11 @@ const make = (
           })
         )
 
+    const flush = Effect.callback<void, EnforcementUnavailable>((resume) => {
+      log.refusals.write()
+      log.whenDurable((fault) => resume(fault === undefined ? Effect.void : Effect.fail(fault)))
+    })
+
     return Audit.of({
       commit,
       observe,
@@ -364,17 +369,8 @@ const make = (
         return status
       }),
       abandon: (call) => Effect.sync(() => void open.get(call)?.end({ result: "abandoned" })),
-      flush: Effect.callback((resume) => {
-        log.refusals.write()
-        log.whenDurable((fault) => resume(fault === undefined ? Effect.void : Effect.fail(fault)))
-      }),
-      records: Effect.andThen(
-        durable(() => {
-          log.refusals.write()
-          return Result.succeed(undefined)
-        }),
-        Effect.tryPromise({ try: () => readRecords(log.reader), catch: asUnavailable })
-      )
+      flush,
+      records: Effect.andThen(flush, Effect.tryPromise({ try: () => readRecords(log.reader), catch: asUnavailable }))
     })
   })
 

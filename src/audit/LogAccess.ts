@@ -16,7 +16,7 @@ export interface LogAccess {
    * succeeds at once, provided that the record has its place.
    */
   readonly durable: (
-    append: (boot: Boot) => Result.Result<Appended | undefined, EnforcementUnavailable>,
+    append: (boot: Boot) => Result.Result<Appended, EnforcementUnavailable>,
     known?: () => void
   ) => Effect.Effect<void, EnforcementUnavailable>
   /** Has a log that failed opened anew soon, without a call that asks for it. */
@@ -50,8 +50,7 @@ export const makeAccess = (log: Log, isBatched: boolean): Effect.Effect<LogAcces
         known?.()
         resume(Effect.void)
       }
-      const { success } = appended
-      if (isBatched && (success === undefined || success.place !== undefined)) settled(undefined)
+      if (isBatched && appended.success.place !== undefined) settled(undefined)
       else boot.whenDurable(settled)
     })
   return Effect.as(
