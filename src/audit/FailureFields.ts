@@ -49,7 +49,7 @@ export const refusalFields = (cause: Cause.Cause<PipelineError>, caller: Caller)
 }
 
 /**
- * Whether, and by what, a refusal is counted with others: a user whom nothing identified is nobody. Where identity refuses, it
+ * Whether, and by what, a refusal is counted with others: a user whom nothing identified has no name. Where identity refuses, it
  * says whether a signature was verified.
  */
 const unverifiedOf = (

@@ -11,7 +11,7 @@ import { newId } from "../base/Id.ts"
 import type { EnforcementUnavailable } from "../call/Errors.ts"
 import { type AnyKey, Keys } from "../keys/Keys.ts"
 import { type Clock, LogClock } from "./Clock.ts"
-import { keysOf, newOrigin, software, verifierKeys } from "./folder/NewLog.ts"
+import { keysOf, newOrigin, verifierKeys } from "./folder/NewLog.ts"
 import {
   type Appended,
   type AppendedBody,
@@ -23,8 +23,8 @@ import {
   type Settled
 } from "./Log.ts"
 import type { LogStatus } from "./LogStatus.ts"
-import { openingRecords } from "./OpeningRecords.ts"
-import { formatVerifierKey, signCheckpointBy, verifierKey } from "./proof/Checkpoint.ts"
+import { bootRecords, openingRecords, type SigningKeys } from "./OpeningRecords.ts"
+import { signCheckpointBy } from "./proof/Checkpoint.ts"
 import { Frontier, leafHash } from "./proof/MerkleTree.ts"
 import type { Body } from "./Record.ts"
 import { encode } from "./RecordLine.ts"
@@ -45,11 +45,7 @@ export const memoryLog: Effect.Effect<Log, EnforcementUnavailable, Keys | Scope.
 })
 
 /** How a log in memory is opened. */
-export interface MemoryLogOptions {
-  /** Signs checkpoints. */
-  readonly key: AnyKey<"log">
-  /** The key that takes its place: until then both sign. */
-  readonly next?: AnyKey<"log"> | undefined
+export interface MemoryLogOptions extends SigningKeys {
   readonly clock: Clock
   /** Records to write at once, after `log.open`. */
   readonly opening: ReadonlyArray<Body>
@@ -101,18 +97,7 @@ class MemoryLog implements Log, Boot {
     this.#keys = keysOf({ key, next })
     this.refusals = new Refusals((body) => Result.isSuccess(this.append(body)), clock.now)
     this.reader = readerOf(this.#lines, () => this.#checkpoint, verifierKeys(this.origin, this.#keys))
-    const vkey = formatVerifierKey(verifierKey(this.origin, key.publicKey))
-    this.append({ kind: "log.open", origin: this.origin, vkey, software })
-    if (next !== undefined) {
-      const { jwk, kid, publicKey } = next
-      this.append({
-        kind: "key.active",
-        use: "log",
-        kid,
-        jwk,
-        vkey: formatVerifierKey(verifierKey(this.origin, publicKey))
-      })
-    }
+    for (const body of bootRecords(this.origin, { key, next }, undefined, clock.now())) this.append(body)
     for (const body of opening) this.append(body)
     this.#takeIn()
   }

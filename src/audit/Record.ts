@@ -37,7 +37,7 @@ export interface RecordObserved {
   readonly violations: ReadonlyArray<RecordViolation>
 }
 
-/** What a token says of itself that nobody signed, each text cut to 100 bytes. */
+/** What a token claims, without a verified signature, each text cut to 100 bytes. */
 export interface RecordClaimed {
   readonly iss?: string | undefined
   readonly kid?: string | undefined
@@ -141,7 +141,7 @@ export interface Kinds {
     readonly digests?: DigestRule | undefined
     readonly asked?: ReadonlyArray<RecordQuantity> | undefined
   }
-  /** Refusals of callers of whose token no signature was verified, from one time to another: of no call, and of nobody. */
+  /** Refusals of callers of whose token no signature was verified, from one time to another; they name no call and no caller. */
   "refused.many": {
     readonly from: number
     readonly to: number

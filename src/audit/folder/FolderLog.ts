@@ -12,8 +12,8 @@ import { type Claimant, claimantOf, lookDelay } from "./Claimant.ts"
 import { Copies } from "./Copies.ts"
 import type { FileSystem } from "./Disk.ts"
 import { type Journal, type JournalOptions, start } from "./Journal.ts"
-import * as Lock from "./Lock.ts"
-import { cannotOpen, damaged, heldBy, setAside } from "./OpeningFault.ts"
+import type * as Lock from "./Lock.ts"
+import { cannotOpen, damaged, heldBy, setAside } from "./FolderFault.ts"
 import { Damaged, OfAnotherKey } from "./Recovery.ts"
 
 /** How many siblings of a default path are tried. */

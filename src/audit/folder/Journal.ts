@@ -22,7 +22,7 @@ import { diskReader } from "./DiskReader.ts"
 import { SpaceWatch } from "./FreeSpace.ts"
 import * as Lock from "./Lock.ts"
 import { create, type FirstCheckpoint } from "./NewLog.ts"
-import { damaged } from "./OpeningFault.ts"
+import { damaged } from "./FolderFault.ts"
 import { addExit, removeExit } from "./ProcessExit.ts"
 import { Damaged, examine, type Head } from "./Recovery.ts"
 import * as Renewal from "./Renewal.ts"
@@ -111,7 +111,7 @@ export const start = (options: JournalOptions, taken: Lock.Lock, claimant: Claim
   let { writer } = first
   let known = writer.head
 
-  /** Takes the lock again, which another had in the meantime: at once, or by the time that somebody asks again. */
+  /** Takes the lock again, which another had in the meantime: at once, or before the next call. */
   const takeAgain = (): void => {
     isTaking = true
     releaseQuietly(lock)

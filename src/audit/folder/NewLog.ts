@@ -9,20 +9,10 @@ import * as Path from "node:path"
 import type { AnyKey } from "../../keys/Keys.ts"
 import { formatVerifierKey, parseVerifierKeys, signCheckpointBy, verifierKey } from "../proof/Checkpoint.ts"
 import { Frontier } from "../proof/MerkleTree.ts"
+import type { SigningKeys } from "../OpeningRecords.ts"
 import { type FileSystem, replace } from "./Disk.ts"
 import type { Found } from "./Recovery.ts"
 import { maximumText } from "./Segment.ts"
-
-/** The program's name and version, as `log.open` records it. */
-export const software = "secure-openai/0.1.0"
-
-/** The keys of a log. */
-export interface SigningKeys {
-  /** Signs checkpoints. */
-  readonly key: AnyKey<"log">
-  /** The key that takes its place: until then both sign. */
-  readonly next?: AnyKey<"log"> | undefined
-}
 
 /** A checkpoint of an empty log under a new origin. */
 export interface FirstCheckpoint {

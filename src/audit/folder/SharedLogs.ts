@@ -20,7 +20,7 @@ import { Disk, type FileSystem, nodeFileSystem } from "./Disk.ts"
 import { hold, siblingsOf } from "./FolderLog.ts"
 import type { Journal, JournalOptions } from "./Journal.ts"
 import { keysOf, signEmpty } from "./NewLog.ts"
-import { cannotOpen } from "./OpeningFault.ts"
+import { cannotOpen } from "./FolderFault.ts"
 
 /** How the log in a folder is opened for clients. */
 export interface FolderLogOptions {
@@ -161,11 +161,11 @@ const share = (options: JournalOptions, logs: Map<string, Shared>, context: Cont
     users: 1
   }
   logs.set(options.path, entry)
-  // Of its own: whoever asked first may be interrupted, and others wait for it too.
+  // In a fiber of its own: the client that asked first may be interrupted, and other clients wait for it too.
   Effect.runForkWith(context)(
     Effect.match(hold({ ...options, opening }, copies), {
       onSuccess: (journal) => {
-        // Whoever asked for it has gone in the meantime.
+        // Every client has gone in the meantime.
         if (entry.users === 0) return void journal.close()
         entry.opened = { _tag: "Open", journal }
         entry.paths.add(journal.path)

@@ -7,23 +7,25 @@
  */
 import * as Result from "effect/Result"
 import * as Path from "node:path"
-import { EnforcementUnavailable } from "../../call/Errors.ts"
+import type { EnforcementUnavailable } from "../../call/Errors.ts"
 import { nextTurn } from "../../base/EventLoop.ts"
 import { newId } from "../../base/Id.ts"
-import { formatVerifierKey, verifierKey } from "../proof/Checkpoint.ts"
 import { type Done, type FileSystem, replace } from "./Disk.ts"
+import { notWritten } from "./FolderFault.ts"
+import { Group } from "./Group.ts"
 import { type Clock, systemClock } from "../Clock.ts"
 import { type Appended, type AppendedBody, type Boot, placed, type Settled } from "../Log.ts"
 import type { LogStatus } from "../LogStatus.ts"
+import { bootRecords, type SigningKeys } from "../OpeningRecords.ts"
 import { leafHash } from "../proof/MerkleTree.ts"
 import type { Body } from "../Record.ts"
 import { encode } from "../RecordLine.ts"
 import type { Found, Head } from "./Recovery.ts"
-import { keysOf, type SigningKeys, software, verifierKeys } from "./NewLog.ts"
+import { keysOf, verifierKeys } from "./NewLog.ts"
 import { maximumText, segmentSize } from "./Segment.ts"
 import { type SignedNote, SignedTree } from "./SignedTree.ts"
 import { Tail } from "./Tail.ts"
-import { adviceFor, clockBehind, hindered, LockLost, messageOf, reasonFor, unavailable } from "../Unavailable.ts"
+import { clockBehind, unavailable } from "../Unavailable.ts"
 
 /** What a boot is begun with. */
 export interface WriterOptions extends SigningKeys {
@@ -50,37 +52,16 @@ export interface WriterOptions extends SigningKeys {
 
 /** For how many turns of the event loop a group waits for more, as long as each brings some. */
 const maximumTurns = 8
-/** How long a record may wait for others to be written with, where nobody waits for it, in ms. */
+/** How long a record may wait for others to be written with, where no call waits for it, in ms. */
 const writeDelay = 4
-/** How long a record may wait for its sync where nobody waits for it, in ms. */
+/** How long a record may wait for its sync where no call waits for it, in ms. */
 const syncDelay = 80
 /** How long a durable record may wait for a checkpoint, in ms, unless it is said. */
 const usualCheckpointDelay = 500
 /** How long calls go on while a key signs nothing, in ms and in records, unless it is said. */
 const usualPatience = { ms: 300_000, records: 100_000 }
 
-/** Lines that are written together, and those who wait for them. */
-class Group {
-  /** Index of its first record. */
-  readonly first: number
-  readonly lines: Array<string> = []
-  readonly leaves: Array<Uint8Array> = []
-  readonly settled: Array<Settled> = []
-
-  constructor(first: number) {
-    this.first = first
-  }
-
-  get next(): number {
-    return this.first + this.lines.length
-  }
-
-  get bytes(): Buffer {
-    return Buffer.from(`${this.lines.join("\n")}\n`)
-  }
-}
-
-/** A boot of a log. What follows on a record is told to the boot that took it in: another one has closed its call. */
+/** A boot of the log in a folder. */
 export class Writer implements Boot {
   readonly boot: string
   readonly #path: string
@@ -234,36 +215,21 @@ export class Writer implements Boot {
   }
 
   #open(found: Found): void {
-    const { disk, key, next, opening, path } = this.#options
+    const { disk, opening, path } = this.#options
     const { crashed, open, origin, segment, torn } = found
     disk.syncFolderSync(path)
     if (segment !== undefined) this.#tail.mend(segment.name, torn, segment.unsigned)
     const vkeys = verifierKeys(origin, keysOf(this.#options))
     // Before the next checkpoint, which is signed by these.
     if (disk.read(Path.join(path, "vkey"), maximumText)?.toString("utf8") !== vkeys) replace(disk, path, "vkey", vkeys)
-    this.append({ kind: "log.open", origin, vkey: formatVerifierKey(verifierKey(origin, key.publicKey)), software })
-    if (crashed !== undefined) {
-      this.append({ kind: "log.recovered", previous: crashed, dropped: torn.length, open: open.length })
-      for (const { call, decision, ts } of open)
-        this.append({
-          kind: "outcome",
-          call,
-          decision,
-          result: "unknown",
-          attempts: 0,
-          ms: Math.max(0, this.#now() - ts)
-        })
-    }
-    if (next !== undefined) {
-      const { jwk, kid, publicKey } = next
-      this.append({ kind: "key.active", use: "log", kid, jwk, vkey: formatVerifierKey(verifierKey(origin, publicKey)) })
-    }
+    const left = crashed === undefined ? undefined : { previous: crashed, dropped: torn.length, calls: open }
+    for (const body of bootRecords(origin, this.#options, left, this.#now())) this.append(body)
     for (const body of opening) this.append(body)
     this.#flush(false)
     this.#tree.sign()
   }
 
-  /** What nobody waits for is written with what somebody does: at a busy time an outcome costs no write of its own. */
+  /** Records that no call waits for (outcomes) ride on the next awaited write: at a busy time they cost no write of their own. */
   #gather(): void {
     this.#writeTimer ??= setTimeout(() => {
       this.#mustWrite = true
@@ -278,8 +244,8 @@ export class Writer implements Boot {
   }
 
   /**
-   * What is said in one turn of the event loop goes into one group, and while the loop is busy, and each turn brings more, that
-   * too: a sync costs as much for one call as for many, and nobody is waited for where nobody comes.
+   * What is appended in one turn of the event loop goes into one group, and while the loop is busy, and each turn brings more, that
+   * too: a sync costs as much for one call as for many. A turn without a new record ends the wait.
    */
   #collect(turns: number): void {
     const { length } = this.#pending.lines
@@ -443,18 +409,6 @@ export class Writer implements Boot {
 
   #poison(error: unknown): void {
     this.#options.failed?.()
-    this.refuse(
-      this.#fault ??
-        lostIn(error) ??
-        hindered(
-          reasonFor(error),
-          `The log at ${this.#path} could not be written (${messageOf(error)}), and no call is let through unrecorded. ${adviceFor(error)}: the log is tried again every second, and goes on without a restart.`,
-          error
-        )
-    )
+    this.refuse(this.#fault ?? notWritten(this.#path, error))
   }
 }
-
-/** A lock that was lost says all itself. */
-const lostIn = (error: unknown): EnforcementUnavailable | undefined =>
-  error instanceof EnforcementUnavailable && error.cause instanceof LockLost ? error : undefined

@@ -65,7 +65,7 @@ const proofOf = async (log: LogReader, index: number): Promise<string> => {
   const leaf = leaves[index]
   if (leaf === undefined || leaves.length < note.size) throw cannot(`The log at ${path} has lost records: verify it.`)
   const hashes = inclusionProof(leaves, index)
-  // A proof that does not hold would look like a proof to whoever keeps it.
+  // Check before printing: a proof that does not hold would look like one that does.
   if (Result.isFailure(verifyInclusion(leaf, index, note.size, hashes, note.root)))
     throw cannot(`The records at ${path} are not those that were signed: verify the log.`)
   return `${format}\nindex ${index}\n${hashes.map((hash) => `${base64(hash)}\n`).join("")}\n${checkpoint}`

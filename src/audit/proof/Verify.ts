@@ -1,5 +1,5 @@
 /**
- * Verification of a log by somebody who has nothing but its folder, and perhaps a key or a checkpoint kept from before
+ * Verifies a log with nothing but its records, its checkpoint and its keys, and perhaps a key or a checkpoint kept from before
  * (audit format §7). Only reads, also while the log is written; keeps nothing of the records but what is open.
  *
  * @since 0.1.0
@@ -338,7 +338,7 @@ const checkSince = (
       `the first ${earlier.size} records have the root ${base64(root)}, and ${base64(earlier.root)} was signed before`
     )
   }
-  // Whoever has the folder can add records and a key of their own; the key must be one that the earlier checkpoint knows.
+  // Anyone who has the folder can add records and a key of their own; the key must be one that the earlier checkpoint knows.
   const vouched = [...authors, ...named]
   if (
     !options.given &&

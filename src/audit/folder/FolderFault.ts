@@ -1,11 +1,11 @@
 /**
- * Why the log in a folder cannot be opened, and what to do about it.
+ * Why the log in a folder cannot be opened or written, and what to do about it.
  *
  * @since 0.2.0
  */
 import * as Path from "node:path"
-import type { EnforcementUnavailable } from "../../call/Errors.ts"
-import { hindered, messageOf, reasonFor } from "../Unavailable.ts"
+import { EnforcementUnavailable } from "../../call/Errors.ts"
+import { adviceFor, hindered, LockLost, messageOf, reasonFor } from "../Unavailable.ts"
 import type { FileSystem } from "./Disk.ts"
 import * as Lock from "./Lock.ts"
 import type { Damaged } from "./Recovery.ts"
@@ -38,3 +38,13 @@ export const cannotOpen = (path: string, error: unknown): EnforcementUnavailable
     `The log at ${path} cannot be opened: ${messageOf(error)}. Set SECURE_OPENAI_HOME to a folder that this process may write, or use audit: "memory".`,
     error
   )
+
+/** A write failed. A lock that was lost has a message of its own. */
+export const notWritten = (path: string, error: unknown): EnforcementUnavailable =>
+  error instanceof EnforcementUnavailable && error.cause instanceof LockLost
+    ? error
+    : hindered(
+        reasonFor(error),
+        `The log at ${path} could not be written (${messageOf(error)}), and no call is let through unrecorded. ${adviceFor(error)}: the log is tried again every second, and goes on without a restart.`,
+        error
+      )
