@@ -21,7 +21,7 @@ import { showDiagnostic } from "../src/policy/Diagnostic.ts"
 import { lint } from "../src/policy/Lint.ts"
 import type { Document } from "../src/policy/Mapl.ts"
 import { Policy } from "../src/policy/Policy.ts"
-import { load, type PolicySource } from "../src/policy/PolicyStore.ts"
+import { load, type PolicySource } from "../src/policy/PolicySource.ts"
 import { app, type Principal } from "../src/call/Principal.ts"
 import { Models } from "../src/rewriting/Models.ts"
 import { Rewriting } from "../src/rewriting/Rewriting.ts"
@@ -349,7 +349,7 @@ describe("docs/mapl.md", () => {
   it("names every code of the linter, and no other", () => {
     const table = /\n\| code \| what it warns of \|\n(.*?)\n$/su.exec(language.text)?.[1] ?? ""
     const named = table.split("\n").flatMap((row) => [...row.split(" | ")[0]!.matchAll(/`(\w+)`/gu)].map(([, c]) => c))
-    const source = Fs.readFileSync(Path.join(root, "src/policy/Lint.ts"), "utf8")
+    const source = Fs.readFileSync(Path.join(root, "src/policy/lint/Warning.ts"), "utf8")
     const codes = [...(/type LintCode =(.*?)\n\n/su.exec(source)?.[1] ?? "").matchAll(/"(\w+)"/gu)].map(([, c]) => c)
     assert.sameMembers(named, codes)
   })

@@ -15,7 +15,7 @@ import { newId } from "../base/Id.ts"
 import { type Call, Committed, type Identified, type PassThrough, type Prepared, type Reply } from "../call/Call.ts"
 import type { CallResult } from "../call/CallEnd.ts"
 import type { Decision } from "../call/Decision.ts"
-import { EnforcementUnavailable, type PipelineError } from "../call/Errors.ts"
+import { EnforcementUnavailable, type PipelineError, type PolicyRateLimited } from "../call/Errors.ts"
 import type { Principal } from "../call/Principal.ts"
 import { Keys } from "../keys/Keys.ts"
 import { LogClock } from "./Clock.ts"
@@ -74,8 +74,11 @@ export interface AuditOptions {
 export class Audit extends Context.Service<
   Audit,
   {
-    /** Writes the decision; succeeds once it is on the disk. */
-    readonly commit: (prepared: Prepared) => Effect.Effect<Committed, EnforcementUnavailable>
+    /**
+     * Claims what the call spends of limits and writes the decision, in one step; succeeds once that is durable. Where a limit is
+     * spent it claims and writes nothing, and the call is refused.
+     */
+    readonly commit: (prepared: Prepared) => Effect.Effect<Committed, PolicyRateLimited | EnforcementUnavailable>
     /** Notes the principal of a call under way, so that a later refusal can name it. */
     readonly identified: (identified: Identified) => void
     /**
@@ -209,11 +212,11 @@ const make = (
       new Trail(trails, { id, parent, ended: (trail) => open.delete(trail.id) })
 
     /** As {@link durable}, for what a call begins with: not while the log is blocked; an outcome must follow from then on. */
-    const beginning = (
+    const beginning = <E = never>(
       trail: Trail,
-      append: (boot: Boot) => Result.Result<Appended, EnforcementUnavailable>,
+      append: (boot: Boot) => Result.Result<Appended, E | EnforcementUnavailable>,
       known?: () => void
-    ): Effect.Effect<void, EnforcementUnavailable> =>
+    ): Effect.Effect<void, E | EnforcementUnavailable> =>
       durable((boot) => {
         const blocked = log.blocked()
         if (blocked !== undefined) return Result.fail(blocked)
@@ -239,7 +242,7 @@ const make = (
         return Effect.void
       })
 
-    const commit = (prepared: Prepared): Effect.Effect<Committed, EnforcementUnavailable> =>
+    const commit = (prepared: Prepared): Effect.Effect<Committed, PolicyRateLimited | EnforcementUnavailable> =>
       Effect.suspend(() => {
         const trail = underWay.get(prepared.call.id) ?? begin(prepared.call.id)
         return Effect.map(

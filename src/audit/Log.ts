@@ -10,6 +10,7 @@
 import type * as Result from "effect/Result"
 import type { EnforcementUnavailable } from "../call/Errors.ts"
 import type { LogStatus } from "./LogStatus.ts"
+import type { Quota } from "./Quota.ts"
 import type { Body, ReadRecord } from "./Record.ts"
 import type { Unverified } from "./Refusals.ts"
 
@@ -52,8 +53,15 @@ export interface Boot {
   readonly boot: string
   /** Why it takes no more records; undefined while it does. */
   readonly fault: EnforcementUnavailable | undefined
-  /** Takes in a record after those that were appended before, or fails with {@link fault}. Does not wait for the store. */
-  readonly append: (body: AppendedBody) => Result.Result<Appended, EnforcementUnavailable>
+  /** What callers have claimed of their limits in this log. A decision claims in one step with its record. */
+  readonly quota: Quota
+  /** The log's clock, in ms since 1970: the time of a record that is appended now. */
+  readonly now: () => number
+  /**
+   * Takes in a record after those that were appended before, or fails with {@link fault}. Does not wait for the store. `at` is the
+   * record's time where it was asked for before.
+   */
+  readonly append: (body: AppendedBody, at?: number) => Result.Result<Appended, EnforcementUnavailable>
   /** Makes everything durable that was appended so far, then calls back; never within the call, unless there is a fault. */
   readonly whenDurable: (settled: Settled) => void
 }

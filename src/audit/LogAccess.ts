@@ -15,10 +15,10 @@ export interface LogAccess {
    * Appends, and succeeds once that is durable; `known` is called just before. Where the log makes no call wait (`batched`), it
    * succeeds at once, provided that the record has its place.
    */
-  readonly durable: (
-    append: (boot: Boot) => Result.Result<Appended, EnforcementUnavailable>,
+  readonly durable: <E = never>(
+    append: (boot: Boot) => Result.Result<Appended, E | EnforcementUnavailable>,
     known?: () => void
-  ) => Effect.Effect<void, EnforcementUnavailable>
+  ) => Effect.Effect<void, E | EnforcementUnavailable>
   /** Has a log that failed opened anew soon, without a call that asks for it. */
   readonly reopen: () => void
 }

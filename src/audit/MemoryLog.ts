@@ -26,6 +26,7 @@ import type { LogStatus } from "./LogStatus.ts"
 import { bootRecords, openingRecords, type SigningKeys } from "./OpeningRecords.ts"
 import { signCheckpointBy } from "./proof/Checkpoint.ts"
 import { Frontier, leafHash } from "./proof/MerkleTree.ts"
+import { Quota } from "./Quota.ts"
 import type { Body } from "./Record.ts"
 import { encode } from "./RecordLine.ts"
 import { Refusals } from "./Refusals.ts"
@@ -65,6 +66,7 @@ const patience = { ms: 300_000, records: 100_000 }
 
 interface Pending extends Appended {
   readonly body: AppendedBody
+  readonly at: number | undefined
   place: Place | undefined
 }
 
@@ -73,6 +75,8 @@ class MemoryLog implements Log, Boot {
   readonly origin = newOrigin()
   readonly boot = newId()
   readonly closing = new Set<() => void>()
+  readonly quota = new Quota()
+  readonly now: () => number
   readonly refusals: Refusals
   readonly reader: LogReader
   fault: EnforcementUnavailable | undefined
@@ -94,6 +98,7 @@ class MemoryLog implements Log, Boot {
 
   constructor({ clock, key, next, opening }: MemoryLogOptions) {
     this.#clock = clock
+    this.now = clock.now
     this.#keys = keysOf({ key, next })
     this.refusals = new Refusals((body) => Result.isSuccess(this.append(body)), clock.now)
     this.reader = readerOf(this.#lines, () => this.#checkpoint, verifierKeys(this.origin, this.#keys))
@@ -104,9 +109,9 @@ class MemoryLog implements Log, Boot {
 
   readonly current = (): Boot => this
 
-  readonly append = (body: AppendedBody): Result.Result<Appended, EnforcementUnavailable> => {
+  readonly append = (body: AppendedBody, at?: number): Result.Result<Appended, EnforcementUnavailable> => {
     if (this.fault !== undefined) return Result.fail(this.fault)
-    const appended: Pending = { body, place: undefined }
+    const appended: Pending = { body, at, place: undefined }
     this.#pending.push(appended)
     this.#schedule()
     return Result.succeed(appended)
@@ -187,7 +192,7 @@ class MemoryLog implements Log, Boot {
   }
 
   #place(appended: Pending): void {
-    const ts = this.#clock.now()
+    const ts = appended.at ?? this.#clock.now()
     const seq = this.#lines.length
     const line = encode({ ...placed(appended.body), v: 1, seq, id: newId(ts), ts, boot: this.boot })
     const leaf = leafHash(line)

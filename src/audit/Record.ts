@@ -28,8 +28,22 @@ export interface RecordQuantity {
   readonly value: string
 }
 
+/** What a call spends of a limit. `window` slides, and is an ISO 8601 duration. */
+export interface RecordClaim {
+  readonly amount: number
+  /** Names the counter, where that is not the document's. */
+  readonly counter?: string | undefined
+  readonly limit: number
+  /** Each principal has its own share. */
+  readonly per: "principal"
+  readonly policy: string
+  readonly unit: "calls"
+  readonly window: string
+}
+
 /** What policies that are only observed would have done. */
 export interface RecordObserved {
+  readonly claims?: ReadonlyArray<RecordClaim> | undefined
   readonly edits: ReadonlyArray<RecordEdit>
   readonly policies: ReadonlyArray<string>
   readonly rev: string
@@ -99,6 +113,8 @@ export interface Kinds {
     readonly verdict: "allow" | "rewrite"
     readonly policies: ReadonlyArray<string>
     readonly rev: string
+    /** What the call spends of limits: claimed in one step with this record. */
+    readonly claims?: ReadonlyArray<RecordClaim> | undefined
     readonly edits: ReadonlyArray<RecordEdit>
     readonly requested: string
     readonly effective: string

@@ -56,7 +56,7 @@ const fits = (line: string): boolean => line.length * 3 <= maximumLine || Buffer
  */
 const layouts: Readonly<Record<string, ReadonlyArray<string>>> = {
   decision:
-    "app,asked,boot,call,digests,edits,effective,endpoint,headers,id,inv,kid,kind,model,observed,parent,policies,principal,query,requested,rev,seq,stream,tool,ts,v,verdict".split(
+    "app,asked,boot,call,claims,digests,edits,effective,endpoint,headers,id,inv,kid,kind,model,observed,parent,policies,principal,query,requested,rev,seq,stream,tool,ts,v,verdict".split(
       ","
     ),
   outcome:
@@ -121,7 +121,8 @@ const ordered = (value: unknown, limit: { readonly text: number; readonly list: 
       const members: Record<string, unknown> = {}
       if (hasMembers(value))
         for (const key of Object.keys(value).sort()) {
-          const member = ordered(value[key], limit)
+          // Limits are recounted from all claims.
+          const member = ordered(value[key], key === "claims" ? noLimit : limit)
           if (member !== undefined) members[key] = member
         }
       return members

@@ -11,17 +11,20 @@ import { usageOf } from "../answer/Usage.ts"
 import { Content } from "../base/Content.ts"
 import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Receipt, Reply } from "../call/Call.ts"
 import type { CallEnd } from "../call/CallEnd.ts"
+import type { Claim } from "../call/Claim.ts"
 import type { Decision, Edit } from "../call/Decision.ts"
-import type { EnforcementUnavailable } from "../call/Errors.ts"
+import type { EnforcementUnavailable, PolicyRateLimited } from "../call/Errors.ts"
 import { isOperation, toolResource } from "../call/Operation.ts"
 import type { Principal } from "../call/Principal.ts"
 import { namesIn } from "../call/Query.ts"
 import type { AnyKey } from "../keys/Keys.ts"
+import { claim } from "./Claims.ts"
 import type { Clock } from "./Clock.ts"
 import { digests, salted, type Salts } from "./Digest.ts"
 import type { EndFields } from "./FailureFields.ts"
 import type { Appended, AppendedBody, Boot, Place } from "./Log.ts"
 import { makeReceipt, type Out } from "./proof/Receipt.ts"
+import { recordClaims } from "./Quota.ts"
 import type { RecordEdit } from "./Record.ts"
 import {
   httpOf,
@@ -55,6 +58,7 @@ export interface TrailContext {
 
 /** What a receipt repeats of a decision. */
 interface DecisionFields {
+  readonly claims: ReadonlyArray<Claim>
   readonly call: Call
   readonly prepared: Prepared
   readonly verdict: "allow" | "rewrite"
@@ -117,8 +121,12 @@ export class Trail {
   }
 
   /** Appends the decision, once. The call has its {@link entry} when the decision is durable. */
-  decide(prepared: Prepared, boot: Boot): Result.Result<Appended, EnforcementUnavailable> {
+  decide(prepared: Prepared, boot: Boot): Result.Result<Appended, EnforcementUnavailable | PolicyRateLimited> {
     if (this.#opened !== undefined) return Result.fail(unavailable(`The call ${this.id} was committed before.`))
+    const at = boot.now()
+    const claimed = claim(prepared, boot.quota, at)
+    if (Result.isFailure(claimed)) return Result.fail(claimed.failure)
+    const { claims, observed } = claimed.success
     const { salts } = this.#context
     const { call, edits, from } = prepared
     const verdict = edits.length === 0 ? "allow" : "rewrite"
@@ -127,7 +135,7 @@ export class Trail {
     const changes = edits.map((edit) => recordEdit(edit, salts, this.id))
     const invocation = `sha-256:${from.from.digest}`
     const model = isOperation(call.operation) ? prepared.params["model"] : undefined
-    const appended = boot.append({
+    const body: AppendedBody = {
       kind: "decision",
       call: this.id,
       tool: call.resource,
@@ -136,6 +144,7 @@ export class Trail {
       verdict,
       policies: from.decision.policies,
       rev: from.decision.revision,
+      claims: recordClaims(claims),
       edits: changes,
       digests,
       requested,
@@ -152,14 +161,21 @@ export class Trail {
       },
       headers: recordHeaders(call.headers),
       asked: quantitiesOf(call, from.judge.bounded, from.observed?.judge.bounded),
-      observed: prepared.observed && recordObserved(prepared.observed, salts, this.id)
-    })
-    if (Result.isFailure(appended)) return appended
+      observed: observed && {
+        claims: recordClaims(observed.claims),
+        ...recordObserved(observed.decision, salts, this.id)
+      }
+    }
+    const appended = boot.append(body, at)
+    if (Result.isFailure(appended)) {
+      claimed.success.release()
+      return Result.fail(appended.failure)
+    }
     this.#opened = appended.success
     this.#began = this.#context.clock.elapsed()
     this.#boot = boot
     this.#prepared = prepared
-    this.#decision = { verdict, changes, edits, requested, effective, invocation, call, prepared }
+    this.#decision = { claims, verdict, changes, edits, requested, effective, invocation, call, prepared }
     return appended
   }
 
@@ -176,6 +192,7 @@ export class Trail {
     this.#decision = undefined
     return (this.#entry = {
       seq: place.seq,
+      claims: decision.claims,
       receipt: this.#receipt(decision, place),
       received: (data) => this.#received(data),
       begun: () => this.#streamTrail().begun(),

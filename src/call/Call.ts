@@ -5,7 +5,6 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
@@ -13,14 +12,9 @@ import { contentOf, edited, jsonText, setContent, snapshot } from "../base/Canon
 import type { Json, JsonObject } from "../base/Json.ts"
 import { Content } from "../base/Content.ts"
 import type { CallEnd } from "./CallEnd.ts"
+import type { Claim, Spent } from "./Claim.ts"
 import type { Decision, Edit, Violation } from "./Decision.ts"
-import {
-  type EnforcementUnavailable,
-  type PipelineError,
-  type PolicyDenied,
-  type PolicyRateLimited,
-  refusal
-} from "./Errors.ts"
+import { type PipelineError, type PolicyDenied, type PolicyRateLimited, refusal } from "./Errors.ts"
 import type { FamilyUse } from "./Families.ts"
 import { newId } from "../base/Id.ts"
 import { type Deployment, deploymentOf, type Deployments, redeployed } from "./Deployment.ts"
@@ -441,8 +435,10 @@ export interface Judge {
   readonly bounded: ReadonlyArray<string>
   /** What holds for the answer; absent where nothing is asked of it. */
   readonly output?: OutputRules | undefined
-  /** Counts the call against every rate limit, once; asked when nothing else refuses it any more. */
-  readonly count: Effect.Effect<void, PolicyRateLimited | EnforcementUnavailable>
+  /** What the call spends of limits: all of it is claimed in one step with the decision's record, or the call is refused. */
+  readonly wants: ReadonlyArray<Claim>
+  /** The refusal of the call where some of that is spent. */
+  readonly refuse: (spent: ReadonlyArray<Spent>) => PolicyRateLimited
 }
 
 /** What policies that are only observed say of a call: nothing follows from it but a word in the log. */
@@ -539,6 +535,8 @@ export interface Listener {
 /** The log's durable acknowledgement of a decision: the index of its record, and an ear for the answer. */
 export interface Entry extends Listener {
   readonly seq: number
+  /** What was claimed for the call, in one step with that record. */
+  readonly claims: ReadonlyArray<Claim>
   readonly receipt: Receipt
   /** To be told of the chunks that came, by whoever may keep some back. */
   readonly came: (chunks: ReadonlyArray<unknown>) => void

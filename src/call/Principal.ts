@@ -54,7 +54,12 @@ const unclaimed = (kind: Principal["kind"], id: string): Principal => ({
  * issuers may. All that is kept for one caller (rate limits, whose agent may act for whom) is kept by this text. Applications
  * and agents are known by their names.
  */
-export const identityOf = ({ id, issuer, kind, subject }: Principal): string =>
+export const identityOf = ({
+  id,
+  issuer,
+  kind,
+  subject
+}: Pick<Principal, "id" | "issuer" | "kind" | "subject">): string =>
   JSON.stringify(issuer === undefined ? [kind, id] : [kind, issuer, subject ?? id])
 
 /** True where both are one caller under one name. */

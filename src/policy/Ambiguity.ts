@@ -8,7 +8,7 @@ import type { Call } from "../call/Call.ts"
 import type { Violation } from "../call/Decision.ts"
 import { isOperation } from "../call/Operation.ts"
 import { foreignQuery } from "../call/Query.ts"
-import type { Rules } from "./EffectivePolicy.ts"
+import { allConstraints, type Rules } from "./Rules.ts"
 
 /**
  * Parameters of a query that is not the service's own, a model in the body that is not the one in an engine's URL, and keys that
@@ -47,13 +47,7 @@ const shapes = new WeakMap<Rules, Exclude<Shape, "open">>()
 const shapeOf = (rules: Rules): Exclude<Shape, "open"> => {
   const known = shapes.get(rules)
   if (known !== undefined) return known
-  const { cap, constraints, deniedValues, totalTokens } = rules
-  const named = [
-    ...constraints,
-    ...deniedValues,
-    ...(cap === undefined ? [] : [cap]),
-    ...(totalTokens === undefined ? [] : [totalTokens])
-  ]
+  const named = [...allConstraints(rules), ...rules.deniedValues]
   const shape = withNamed(
     apiParameters,
     named.map(({ parameter }) => parameter.name)

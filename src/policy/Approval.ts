@@ -4,6 +4,7 @@
  * @since 0.2.0
  */
 import * as Crypto from "node:crypto"
+import { spell } from "../base/Content.ts"
 import { canonicalize } from "../base/CanonicalJson.ts"
 import type { JsonObject } from "../base/Json.ts"
 import type { Approval } from "../call/Decision.ts"
@@ -40,5 +41,5 @@ export const approvalOf = (
 /** The digest of what JSON says of a request: that is what an approver is shown, and what is sent. */
 const digestOf = (bound: JsonObject): string => {
   const said: unknown = JSON.parse(JSON.stringify(bound))
-  return `sha-256:${Crypto.createHash("sha256").update(canonicalize(said)).digest("base64url")}`
+  return spell(Crypto.createHash("sha256").update(canonicalize(said)).digest())
 }

@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ViolationCode } from "../call/Decision.ts"
 import { type Fault, faultsOf } from "./Fault.ts"
-import { instant } from "./Mapl.ts"
+import { instant } from "./mapl/Validity.ts"
 
 const optional = Schema.optionalKey
 

@@ -1,6 +1,6 @@
 /**
  * When an attestation is needed (mapl §6): a condition over params, principal and held attestations, in three-valued
- * logic. What cannot be decided stays undecided, and whoever asks treats that as "needed".
+ * logic. An undecided condition stays undecided; the evaluation treats it as true.
  *
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 /**
- * The decision, as one function over plain data: what a request breaks of the rules for its resource. It stops for nothing
- * and drops nothing; only at the end are its findings made a verdict, and put into words where somebody reads them.
+ * The decision, as one function over plain data: what a request breaks of the rules for its resource. It stops at
+ * nothing and drops nothing. At the end its findings become a verdict, and sentences where they are reported.
  *
  * @since 0.1.0
  */
@@ -11,9 +11,11 @@ import { type FamilyUse, mustBeNamed, passedFamilies } from "../call/Families.ts
 import { isTokenCount, operations } from "../call/Operation.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
 import { approvalOf } from "./Approval.ts"
-import { type Bound, broken, check, type Constraint, isGiven, meet } from "./Constraint.ts"
-import type { ClosedMembers, DeniedValues, Rules, Window } from "./EffectivePolicy.ts"
-import { explain, type Finding, type NeededAttestation, noted, show, stated, unreadable } from "./Finding.ts"
+import { type Bound, type Constraint, meet } from "./Constraint.ts"
+import { broken, checkConstraint, isGiven } from "./ConstraintCheck.ts"
+import { allConstraints, type ClosedMembers, type DeniedValues, type Rules, type Window } from "./Rules.ts"
+import { explain, type Finding, type NeededAttestation, noted, stated, unreadable } from "./Finding.ts"
+import { showValue } from "./Notation.ts"
 import { inexactIn } from "./Inexact.ts"
 import { type Found, parameter, read, readText, valueAt } from "./Parameter.ts"
 import { textsOf } from "./RequestTexts.ts"
@@ -31,7 +33,7 @@ export interface Request {
 
 /**
  * Everything that is wrong with a request, in the order of mapl §4: validity, denied resources, resources, what may be read
- * in two ways, parameters, denied parameters, attestations. Rate limits are counted by whoever keeps the counters.
+ * in two ways, parameters, denied parameters, attestations. The log counts rate limits.
  */
 export const judge = (rules: Rules, request: Request): ReadonlyArray<Finding> => {
   const findings: Array<Finding> = []
@@ -41,7 +43,7 @@ export const judge = (rules: Rules, request: Request): ReadonlyArray<Finding> =>
   for (const violation of rules.contradictions) findings.push(stated(violation))
   for (const violation of request.unclear ?? []) findings.push(stated(violation))
   if (request.isText === true && namesParameters(rules)) findings.push(stated(unnamed))
-  for (const constraint of rules.constraints) check(constraint, request.params, findings)
+  for (const constraint of rules.constraints) checkConstraint(constraint, request.params, findings)
   for (const closed of rules.closed) checkClosed(closed, request.params, findings)
   checkCap(rules, request.params, findings)
   for (const denied of rules.deniedValues) checkDenied(denied, request.params, findings)
@@ -49,26 +51,25 @@ export const judge = (rules: Rules, request: Request): ReadonlyArray<Finding> =>
   return findings
 }
 
-/** A text may hold anything under any name; what a policy says of names cannot be told of it. */
+/** A text has no named arguments, so no bound on a name can be checked. */
 const unnamed: Violation = {
   code: "invalid_body",
   message: "policy bounds the arguments by name, and these are no JSON object"
 }
 
-const namesParameters = ({ cap, constraints, deniedValues, totalTokens }: Rules): boolean =>
-  constraints.length > 0 || deniedValues.length > 0 || cap !== undefined || totalTokens !== undefined
+const namesParameters = (rules: Rules): boolean => rules.deniedValues.length > 0 || allConstraints(rules).length > 0
 
 /** What {@link judge} finds, in words. */
 export const evaluate = (rules: Rules, request: Request): ReadonlyArray<Violation> =>
   judge(rules, request).map((finding) => explain(finding))
 
-/** Why a request is refused that cannot be decided: what was thrown on the way. */
+/** The violation for a request that cannot be decided: `error` is what the evaluation threw. */
 export const undecided = (error: unknown): Violation => ({
   code: "policy_error",
   message: `policy cannot decide, so the call is refused: ${error instanceof Error ? error.message : String(error)}`
 })
 
-/** What is wrong whatever the params are: validity, denied resources, resources. */
+/** Violations that do not depend on the params: validity, denied resources, resources. */
 export const evaluateResource = (rules: Rules, now: number): ReadonlyArray<Violation> => {
   const findings: Array<Finding> = []
   for (const window of rules.windows) checkWindow(window, now, findings)
@@ -76,8 +77,8 @@ export const evaluateResource = (rules: Rules, now: number): ReadonlyArray<Viola
 }
 
 /**
- * What is wrong with a request of a family that passes through. Of one that is open to all who are behind it only what
- * denies it counts; any other must be among the resources.
+ * What is wrong with a request of a family that passes through. A family that is open to all callers
+ * is refused only where a document denies it; any other family must be among the resources.
  */
 export const evaluateFamily = (
   rules: Rules,
@@ -108,8 +109,8 @@ const withUse = (violation: Violation, use: FamilyUse): Violation =>
     : violation
 
 /**
- * What findings come to. What no edit puts right refuses; where nothing but approvals from outside is missing, the call is
- * pending; otherwise it is allowed, with the edits to make.
+ * The verdict of findings. If no edit can correct a finding, the call is refused; if only approvals from outside are missing,
+ * it is pending; otherwise it is allowed, with the edits to make.
  */
 export const verdictOf = (findings: ReadonlyArray<Finding>): Decision["verdict"] => {
   let verdict: Decision["verdict"] = "allow"
@@ -125,7 +126,7 @@ export const verdictOf = (findings: ReadonlyArray<Finding>): Decision["verdict"]
 export const decide = (rules: Rules, request: Request, revision: string): Decision =>
   decisionOf(judge(rules, request), rules, request, revision)
 
-/** What findings about a request come to, as a decision. */
+/** The decision that findings about a request amount to. */
 export const decisionOf = (
   findings: ReadonlyArray<Finding>,
   rules: Rules,
@@ -198,16 +199,16 @@ const checkDenied = (denied: DeniedValues, params: JsonObject, findings: Array<F
     findings.push(broken("wrong_type", "mistyped", expected, path, value, denied))
   if (denied.forbids || denied.parameter.inMessage === undefined) return
   // A request may have as many texts as it is long, and each of them may be denied.
-  const told = new Set(findings.flatMap(({ code, path }) => (code === "value_denied" ? [path] : [])))
+  const reported = new Set(findings.flatMap(({ code, path }) => (code === "value_denied" ? [path] : [])))
   for (const text of textsOf(params)) {
     const { path } = text
-    if (told.has(path) || !readText(denied.parameter, text).some((value) => anyPart(value, matches))) continue
-    told.add(path)
+    if (reported.has(path) || !readText(denied.parameter, text).some((value) => anyPart(value, matches))) continue
+    reported.add(path)
     findings.push(broken("value_denied", "denied", denied.values, path, text.text, denied))
   }
 }
 
-/** What a model reads may be JSON text, as a call's arguments are: a denied text is found behind its escapes too. */
+/** A message may hold JSON text, such as a call's arguments. A denied text is found behind JSON escapes too. */
 const matcherOf = ({ matches, parameter: { inMessage } }: DeniedValues): ((value: Json) => boolean) =>
   inMessage === undefined
     ? matches
@@ -217,7 +218,7 @@ const checkClosed = ({ members, policy }: ClosedMembers, params: JsonObject, fin
   for (const path of members) {
     const value = valueAt(params, path) ?? null
     if (value === null) continue
-    const actual = show(value)
+    const actual = showValue(value)
     findings.push(
       stated({
         code: "value_not_allowed",
@@ -232,7 +233,7 @@ const checkClosed = ({ members, policy }: ClosedMembers, params: JsonObject, fin
   }
 }
 
-/** A denied value is found wherever it stands: in an element of an array, in a content part of a message. */
+/** Whether a value, or anything inside it, matches: an element of an array, a content part of a message. */
 const anyPart = (value: Json, matches: (value: Json) => boolean): boolean =>
   matches(value) ||
   (typeof value === "object" && value !== null && Object.values(value).some((part: Json) => anyPart(part, matches)))
@@ -241,7 +242,7 @@ const checkAttestation = (needed: NeededAttestation, request: Request, findings:
   const { approver, condition, key, policy } = needed
   const { principal } = request
   if (principal.attestations.includes(key)) return
-  // What cannot be decided is needed.
+  // An undecided condition counts as true.
   if (condition !== undefined && condition.truth(request) === false) return
   const code = approver === undefined ? "attestation_missing" : "approval_pending"
   // An approval is bound to what was asked, and that must be one thing.
@@ -279,7 +280,7 @@ const boundCap = (constraint: Constraint | undefined, params: JsonObject, findin
     return
   }
   const before = findings.length
-  check(constraint, params, findings)
+  checkConstraint(constraint, params, findings)
   if (max === undefined || findings.length > before || isGiven(constraint, params)) return
   const { note, policy } = max
   findings.push({

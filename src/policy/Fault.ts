@@ -9,6 +9,7 @@ import type * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type { Excerpt } from "./Diagnostic.ts"
+import { showPath, showValue } from "./Notation.ts"
 
 /**
  * What is wrong, where: the keys and indices that lead there. `excerpt` is a text inside a string, and the character of it
@@ -60,7 +61,7 @@ export const describe = ({ path, reason, unknownKey }: Fault): string => {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The value where `path` leads, or `undefined`. */
-export const valueAt = (root: unknown, path: ReadonlyArray<PropertyKey>): unknown =>
+export const partAt = (root: unknown, path: ReadonlyArray<PropertyKey>): unknown =>
   path.reduce<unknown>(
     (holder, key) =>
       typeof holder === "object" && holder !== null && Object.hasOwn(holder, key)
@@ -68,24 +69,6 @@ export const valueAt = (root: unknown, path: ReadonlyArray<PropertyKey>): unknow
         : undefined,
     root
   )
-
-/** A value as JSON, cut at 80 characters. */
-export const showValue = (value: unknown): string => {
-  const json = JSON.stringify(typeof value === "string" ? value.slice(0, 81) : value) ?? "nothing"
-  return json.length > 80 ? `${json.slice(0, 79)}…` : json
-}
-
-/** `constraints.parameters["tool:*"].max`, of the keys and indices that lead there. */
-export const showPath = (path: ReadonlyArray<PropertyKey>): string =>
-  path
-    .map((key, at) =>
-      typeof key === "number"
-        ? `[${key}]`
-        : /^[\w$]+$/u.test(String(key))
-          ? `${at === 0 ? "" : "."}${String(key)}`
-          : `[${JSON.stringify(String(key))}]`
-    )
-    .join("")
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Issues
@@ -162,7 +145,7 @@ const mistyped = (
   choices: ReadonlyArray<string>,
   expected: unknown
 ): Leaf => {
-  const value = valueAt(root, path)
+  const value = partAt(root, path)
   const options = choices.map((choice) => JSON.stringify(choice))
   const wanted =
     options.length > 0

@@ -1,6 +1,6 @@
 /**
- * What an evaluation finds, as plain data: whoever needs a code or a verdict pays for no sentences. {@link explain} makes
- * them, of what is reported.
+ * What an evaluation finds, as plain data. A code or a verdict costs no sentence; {@link explain} makes sentences, for
+ * findings that are reported.
  *
  * @since 0.2.0
  */
@@ -9,7 +9,8 @@ import { isExact } from "../base/JsonText.ts"
 import type { Remedy, Violation, ViolationCode } from "../call/Decision.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
 import type { Inexact } from "./Inexact.ts"
-import type { AttestationNeed } from "./Mapl.ts"
+import { shownWidth, showValue, withArticle } from "./Notation.ts"
+import type { AttestationNeed } from "./mapl/Attestation.ts"
 
 /** Who set a bound; the lower its `rank`, the more specific the document. */
 export interface Source {
@@ -94,7 +95,7 @@ interface Unattested {
   readonly remedy?: undefined
 }
 
-/** A number that a rule would have to judge, and that readers take for different ones. */
+/** A number that a rule must compare, and that two parsers may read as different numbers. */
 interface Unreadable extends Inexact {
   readonly _tag: "Unreadable"
   readonly code: "invalid_body"
@@ -102,7 +103,7 @@ interface Unreadable extends Inexact {
   readonly remedy?: undefined
 }
 
-/** What was put into words before: it does not depend on the params. */
+/** A violation that does not depend on the params; its words exist already. */
 interface Stated {
   readonly _tag: "Stated"
   readonly code: string
@@ -118,7 +119,7 @@ export type Finding = Broken | Missing | Uncapped | Unattested | Unreadable | St
 /** A violation as a finding. */
 export const stated = (violation: Violation): Finding => ({ ...violation, _tag: "Stated", violation })
 
-/** A rule of a document would have to judge a number that is not exact. */
+/** The finding that a rule must compare a number that is not exact. */
 export const unreadable = (number: Inexact, { policy }: Pick<Source, "policy">): Finding => ({
   ...number,
   _tag: "Unreadable",
@@ -174,13 +175,13 @@ const relations: Readonly<Record<Relation, readonly [words: string, bound: (boun
   shorter: ["has fewer than", (bound) => `${String(bound)} characters`],
   more: ["has more than", (bound) => `${String(bound)} items`],
   fewer: ["has fewer than", (bound) => `${String(bound)} items`],
-  unlisted: ["is not among", (values) => show(values)],
-  denied: ["is denied by", (values) => show(values)],
+  unlisted: ["is not among", (values) => showValue(values)],
+  denied: ["is denied by", (values) => showValue(values)],
   unread: ["may bring tools out of sight of", (name) => `the bound on ${String(name)}`]
 }
 
 const explainBroken = ({ bound, by, code, note, path, policy, relation, value }: Broken): Violation => {
-  const actual = show(value)
+  const actual = showValue(value)
   const [words, inWords] = relations[relation]
   const constraint = inWords(bound)
   return {
@@ -199,7 +200,7 @@ const explainMissing = ({ code, lacking, path, policy }: Missing): Violation => 
     return { code, path, policy, constraint: "required", absent: [path], message, hint: `pass ${path}` }
   }
   const { among, name, value } = lacking
-  const [actual, list] = [show(value), among === undefined ? undefined : show(among)]
+  const [actual, list] = [showValue(value), among === undefined ? undefined : showValue(among)]
   return {
     code,
     path,
@@ -246,27 +247,3 @@ const explainUnattested = ({ code, needed, params, path, policy, principal }: Un
 
 /** ` (total_tokens 900 over 2 answers)`: how a bound came about. */
 export const noted = (note: string | undefined): string => (note === undefined ? "" : ` (${note})`)
-
-/** `an integer`, `a string`. */
-export const withArticle = (type: string): string => `${/^[aeiou]/u.test(type) ? "an" : "a"} ${type}`
-
-/** How many characters of a value are shown. */
-const shownWidth = 80
-
-/** A value as JSON, cut at 80 characters. */
-export const show = (value: Json): string => {
-  const text = spelled(value)
-  return text.length > shownWidth ? `${text.slice(0, shownWidth - 1)}…` : text
-}
-
-/** A value as JSON, or as much of it as is shown. */
-const spelled = (value: Json): string => {
-  if (typeof value === "string") return JSON.stringify(value.slice(0, shownWidth + 1))
-  if (!Array.isArray(value)) return JSON.stringify(value)
-  let text = ""
-  for (const item of value) {
-    text += `${text === "" ? "" : ","}${spelled(item)}`
-    if (text.length > shownWidth) break
-  }
-  return `[${text}]`
-}

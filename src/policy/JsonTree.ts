@@ -1,5 +1,5 @@
 /**
- * JSON text with the place of everything in it: for errors that say where.
+ * JSON text with the place of everything in it: for errors with a place.
  *
  * @since 0.2.0
  */

@@ -6,8 +6,9 @@
  */
 import type { Json } from "../base/Json.ts"
 import type { Violation } from "../call/Decision.ts"
-import { type Constraint, effectiveValues } from "./Constraint.ts"
-import type { Rules } from "./EffectivePolicy.ts"
+import { effectiveValues } from "./AllowedValues.ts"
+import type { Constraint } from "./Constraint.ts"
+import type { Rules } from "./Rules.ts"
 import { evaluateResource } from "./Evaluate.ts"
 
 /** The bounds on one parameter; `values` may hold globs (`gpt-4o*`). */

@@ -4,20 +4,18 @@
  *
  * @since 0.2.0
  */
-import * as Result from "effect/Result"
-import { LRUCache } from "lru-cache"
 import type { DeniedText, OutputRules } from "../call/Call.ts"
 import type { JsonObject } from "../base/Json.ts"
 import { isSameModel, modelChoosers } from "../call/Operation.ts"
 import type { Allowed } from "./Constraint.ts"
-import type { PlacedOutputRule, Rules } from "./EffectivePolicy.ts"
-import { showPath } from "./Fault.ts"
-import { compileRegex } from "./Mapl.ts"
+import type { PlacedOutputRule, Rules } from "./Rules.ts"
+import { showPath } from "./Notation.ts"
+import { regexOf } from "./mapl/Regex.ts"
 import { valueAt } from "./Parameter.ts"
 
 /**
- * What is asked of the answer to a request; `undefined` where nothing is. Where a request that policy lets go on has no model
- * that is known beforehand, that which answers is judged by the list of models.
+ * The output rules for the answer to a request; `undefined` where there are none. Where the model is not known before the call,
+ * the list of models judges the model that answers.
  */
 export const outputOf = (rules: Pick<Rules, "output" | "constraints">, params: JsonObject): OutputRules | undefined => {
   const output = ofPlaced(rules.output)
@@ -75,7 +73,7 @@ const meet = (placed: ReadonlyArray<PlacedOutputRule>): OutputRules => {
       onResponse = { ...sourceOf(one, "on_response"), does: "deny" }
     onResponse ??= { ...sourceOf(one, "on_response"), does: "record" }
   }
-  // Some document has a rule, so something was said of the response.
+  // There is at least one rule, and each sets `onResponse`.
   return { denied, maxCharacters, onResponse: onResponse! }
 }
 
@@ -84,21 +82,11 @@ const sourceOf = ({ pattern, policy }: PlacedOutputRule, ...keys: ReadonlyArray<
   rule: showPath(["constraints", "output", pattern, ...keys])
 })
 
-/** How many patterns are kept compiled; documents name the same ones. */
-const maximumKept = 1024
-
-type Finder = Exclude<DeniedText["sought"], string>
-
-const finders = new LRUCache<string, Finder>({ max: maximumKept })
-
-const finderOf = (pattern: string): Finder => {
-  const kept = finders.get(pattern)
-  if (kept !== undefined) return kept
-  const regex = Result.getOrThrow(compileRegex(pattern))
-  const finder: Finder = (text, from) => {
+/** Where a text matches a pattern, from an offset on. */
+const finderOf = (pattern: string): Exclude<DeniedText["sought"], string> => {
+  const regex = regexOf(pattern)
+  return (text, from) => {
     const matcher = regex.matcher(text)
     return from <= text.length && matcher.find(from) ? [matcher.start(), matcher.end()] : undefined
   }
-  finders.set(pattern, finder)
-  return finder
 }

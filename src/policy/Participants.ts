@@ -8,15 +8,17 @@ import * as Result from "effect/Result"
 import { LRUCache } from "lru-cache"
 import type { IntentPolicy } from "../call/Call.ts"
 import { canonicalize } from "../base/CanonicalJson.ts"
+import { Content } from "../base/Content.ts"
 import type { Violation } from "../call/Decision.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
-import { compile, EffectivePolicy, type Participant } from "./EffectivePolicy.ts"
+import { EffectivePolicy } from "./EffectivePolicy.ts"
+import { compile, lineageOf, type Participant } from "./Participant.ts"
 import { hash } from "./IdIndex.ts"
 import { type Document, parseIntent } from "./Mapl.ts"
-import { empty, type PolicySet } from "./PolicyStore.ts"
+import { empty, type PolicySet } from "./PolicySet.ts"
 
 /** Who asks, and what restricts the request besides the caller's and the service's documents. */
-export interface Asking {
+export interface PolicyScope {
   readonly principal: Principal
   readonly app: string
   readonly intents: ReadonlyArray<IntentPolicy>
@@ -32,7 +34,7 @@ const keeping = { maxSize: maximumKept, sizeCalculation: () => 1 }
  * Finds the policy in force for a request, and keeps it for the next one; `set` is `undefined` where no policy is
  * configured. Throws where an intent is not valid.
  */
-export const makeFind = (set: PolicySet | undefined): ((asking: Asking) => EffectivePolicy) => {
+export const makeFind = (set: PolicySet | undefined): ((scope: PolicyScope) => EffectivePolicy) => {
   const chain = makeChain(set ?? empty)
   const configured = set === undefined ? undefined : makeConfigured(set, chain)
   const kept = new LRUCache<string, EffectivePolicy>(keeping)
@@ -60,8 +62,8 @@ const isSame = (a: Principal, b: Principal): boolean =>
   policyId(a) === policyId(b) && a.documents.join("\0") === b.documents.join("\0")
 
 /**
- * The documents of one because of whom a call is made. A user without any may do nothing, and so may nobody for that user; an
- * agent without any is bound by its service's.
+ * The documents of a principal on whose behalf a call is made. A user without documents may do nothing, and neither may an agent
+ * for that user; an agent without documents is bound by its service's.
  */
 const ofOther = (chain: Chain, other: Principal): ReadonlyArray<Participant> => {
   const id = policyId(other)
@@ -74,8 +76,8 @@ const ofOther = (chain: Chain, other: Principal): ReadonlyArray<Participant> => 
 const maximumSeen = 65_536
 
 /**
- * Tells of a key whether it was seen before. Of callers who come once nothing is kept: moving a million of them through a
- * cache costs more than the decisions do. (The doorkeeper of TinyLFU; Einziger, Friedman and Manes 2017.) Two keys may
+ * Returns whether a key was seen before. Callers who come once are not cached: moving a million of them through a cache costs
+ * more than the decisions do. (The doorkeeper of TinyLFU; Einziger, Friedman and Manes 2017.) Two keys may
  * share a place; then one of them is kept later, or at once.
  */
 const makeDoorkeeper = (): ((key: string) => boolean) => {
@@ -111,7 +113,7 @@ const makeConfigured = (set: PolicySet, chain: Chain): ((principal: Principal, a
     const document = principal.kind === "app" ? undefined : set.find(id)
     const rest = shared(document?.extends ?? "", principal.documents, app)
     if (document === undefined)
-      return new EffectivePolicy([], refusal(principal, app, rest.caller > 0, rest), rest.policy)
+      return new EffectivePolicy([], missingPolicy(principal, app, rest.caller > 0, rest), rest.policy)
     const [parent] = rest.policy.participants
     const own: Participant = {
       document,
@@ -120,7 +122,7 @@ const makeConfigured = (set: PolicySet, chain: Chain): ((principal: Principal, a
       parent: document.extends === undefined ? undefined : parent
     }
     const names = (document.resources ?? []).length > 0
-    const refused = refusal(principal, app, true, { ...rest, isNamed: rest.isNamed || names })
+    const refused = missingPolicy(principal, app, true, { ...rest, isNamed: rest.isNamed || names })
     // Where another document leads to the caller's own one, it takes part once, as the most specific.
     return rest.names.has(id)
       ? new EffectivePolicy([own, ...rest.policy.participants.filter(({ name }) => name !== id)], refused)
@@ -166,7 +168,15 @@ const ofIntent = (chain: Chain, value: IntentPolicy): ReadonlyArray<Participant>
   const parents = intent.extends === undefined ? [] : chain(intent.extends)
   if (intent.extends !== undefined && parents.length === 0)
     throw new Error(`${name} extends ${intent.extends}, which is not among the policies`)
-  return [{ document: intent, name, counter: `intent ${canonicalize(intent)}`, parent: parents[0] }, ...parents]
+  return [
+    {
+      document: intent,
+      name,
+      counter: `intent ${new Content(canonicalize(intent)).spelledDigest}`,
+      parent: parents[0]
+    },
+    ...parents
+  ]
 }
 
 /** A document and what it extends, the most specific first; none where there is no such document. */
@@ -184,7 +194,7 @@ const makeChain = (set: PolicySet): Chain => {
       fresh.push(document)
       next = document.extends
     }
-    const parents = known === undefined ? [] : lineage(known)
+    const parents = known === undefined ? [] : [...lineageOf(known)]
     for (const document of fresh.toReversed()) {
       const name = document.policy_id
       const bare: Participant = { document, name, counter: name, parent: parents[0] }
@@ -196,19 +206,12 @@ const makeChain = (set: PolicySet): Chain => {
   }
 }
 
-/** A participant and its parents. */
-const lineage = (participant: Participant): Array<Participant> => {
-  const all: Array<Participant> = []
-  for (let next: Participant | undefined = participant; next !== undefined; next = next.parent) all.push(next)
-  return all
-}
-
 /** Each document once, at the place where it is most specific. */
 const unique = (all: ReadonlyArray<Participant>): ReadonlyArray<Participant> => [
   ...new Map(all.map((participant) => [participant.name, participant])).values()
 ]
 
-const refusal = (
+const missingPolicy = (
   principal: Principal,
   app: string,
   isKnown: boolean,

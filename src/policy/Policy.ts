@@ -6,10 +6,8 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Result from "effect/Result"
 import {
   behalfOf,
@@ -21,29 +19,31 @@ import {
   type Permit,
   type Signed
 } from "../call/Call.ts"
+import type { Claim, Spent } from "../call/Claim.ts"
 import type { Decision, Violation } from "../call/Decision.ts"
 import {
   bounded,
   describe,
   ApprovalPending,
   type Configuration,
-  EnforcementUnavailable,
+  type EnforcementUnavailable,
   type PolicyDenied,
   policyDenied,
   PolicyRateLimited
 } from "../call/Errors.ts"
 import { toolResource } from "../call/Operation.ts"
 import { identityOf, type Principal, policyId } from "../call/Principal.ts"
+import { type ActivationStatus, type ActivePolicies, type Candidate, open, type Revision } from "./ActivePolicies.ts"
 import { ambiguities } from "./Ambiguity.ts"
-import type { EffectivePolicy, RateLimit, Rules } from "./EffectivePolicy.ts"
+import { allConstraints, type RateLimit, type Rules } from "./Rules.ts"
 import { decide, evaluate, evaluateFamily, judge, undecided, verdictOf } from "./Evaluate.ts"
 import { showDiagnostic } from "./Diagnostic.ts"
 import { lint } from "./Lint.ts"
-import * as Counters from "./Counters.ts"
 import { type Limits, limitsOf } from "./Limits.ts"
 import { outputOf } from "./Output.ts"
-import { type Asking, makeFind } from "./Participants.ts"
-import { empty, load, type PolicySet, type PolicySource } from "./PolicyStore.ts"
+import { type PolicyScope, makeFind } from "./Participants.ts"
+import { empty, type PolicySet } from "./PolicySet.ts"
+import type { PolicySource } from "./PolicySource.ts"
 
 /** What {@link Policy.layer} takes. */
 export interface PolicyOptions {
@@ -56,36 +56,18 @@ export interface PolicyOptions {
   readonly mode?: PolicyMode | undefined
 }
 
-/** Whether policies hold, or only say in the log what they would do. */
+/** Whether policies decide calls, or the log only records what they would have decided. */
 export type PolicyMode = "enforce" | "observe"
 
-/** A decision on a call, whatever it says, and what may be asked further. */
+/** A decision on a call, and the judge that answers further questions about the call. */
 export interface Judgement {
   readonly decision: Decision
   readonly judge: Judge
 }
 
-/** A policy set by its digest, and how many documents it has (none configured: 0). */
-export interface Revision {
-  readonly revision: string
-  readonly count: number
-}
-
-/** Which policies are in force, and what became of the last change. Times are in ms since 1970. */
-export interface PolicyStatus extends Revision {
+/** Which policies are in force, whether they are enforced, and whether the last change failed. Times are in ms since 1970. */
+export interface PolicyStatus extends ActivationStatus {
   readonly mode: PolicyMode
-  /** When the set in force was loaded. */
-  readonly loadedAt: number
-  /** The last change, where it is not in force: why not, and when that was found. Absent once a later one loads. */
-  readonly rejected?: { readonly reason: string; readonly at: number }
-}
-
-/** A policy set that is read and checked, and not yet in force. */
-export interface Candidate extends Revision {
-  /** Puts it in force in one step; calls that are under way keep what they began with. */
-  readonly activate: Effect.Effect<void>
-  /** It is not put in force, for this reason. */
-  readonly reject: (reason: string) => Effect.Effect<void>
 }
 
 /**
@@ -96,17 +78,17 @@ export interface Candidate extends Revision {
 export class Policy extends Context.Service<
   Policy,
   {
-    /** The call with its decision, where that lets it go on. Rate limits are counted later, by the decision's judge. */
+    /** The call with its decision, where that lets it go on. The log claims its rate limits later. */
     readonly evaluate: (
       signed: Signed
     ) => Effect.Effect<Decided, PolicyDenied | ApprovalPending | EnforcementUnavailable>
-    /** The decision on a call, whatever it says; nothing is counted. */
+    /** The decision on a call, allowed or not. Claims no rate limit. */
     readonly judge: (call: Call, principal: Principal) => Effect.Effect<Judgement>
     /** What a principal may ask of a resource of a service at most. */
-    readonly limits: (asking: Asking & { readonly operation: string }) => Effect.Effect<Limits>
+    readonly limits: (scope: PolicyScope & { readonly operation: string }) => Effect.Effect<Limits>
     /**
-     * Whether a family may pass for this principal: its resource alone is judged. Gives what policies that are only
-     * observed say of it.
+     * Whether a family may pass for this principal; only its resource is judged. Returns the decision of policies that
+     * are only observed.
      */
     readonly pass: (
       request: PassThrough,
@@ -114,60 +96,47 @@ export class Policy extends Context.Service<
     ) => Effect.Effect<Decision | undefined, PolicyDenied | EnforcementUnavailable>
     /** The policy set in force. */
     readonly revision: Effect.Effect<Revision>
-    /** The same, and what became of the last change. */
+    /** The same, with its mode and the failure of the last change. */
     readonly status: Effect.Effect<PolicyStatus>
     /**
      * The ids of the first documents with a rate limit that is enforced, up to ten: none where policies are observed. Of a larger
      * set the first 10,000 documents are looked at.
      */
     readonly rateLimited: Effect.Effect<ReadonlyArray<string>>
-    /** What looks wrong in it, a line each; of a set of over 10,000 documents nothing is said. */
+    /** The linter's warnings about the set, one line each; none for a set of over 10,000 documents. */
     readonly warnings: Effect.Effect<ReadonlyArray<string>>
-    /** Whether the policies hold or are observed. */
+    /** Whether policies are enforced or observed. */
     readonly mode: PolicyMode
-    /** Reads the policies anew, whole; the ones in force stay until the candidate is activated. */
+    /** Reads the policies again. The set in force stays until the candidate is activated. */
     readonly prepare: Effect.Effect<Candidate, Configuration>
   }
 >()("secure-openai/Policy") {
-  /** MAPL policies, with rate limits counted by the given limiter. @category layers */
-  static readonly layerNoDeps = (
-    options: PolicyOptions = {}
-  ): Layer.Layer<Policy, Configuration, RateLimiter.RateLimiter> =>
+  /**
+   * MAPL policies. Rate limits are claimed from the log, with each decision's record.
+   *
+   * @category layers
+   */
+  static readonly layer = (options: PolicyOptions = {}): Layer.Layer<Policy, Configuration> =>
     Layer.effect(
       Policy,
       Effect.gen(function* () {
-        const read = readerOf(options.policies)
-        const now = yield* Clock.currentTimeMillis
-        return make(yield* read, read, options.mode ?? "enforce", yield* RateLimiter.RateLimiter, now)
+        return make(yield* open(options.policies, rulebook), options.mode ?? "enforce")
       })
-    )
-
-  /**
-   * MAPL policies, with rate limits counted in this process; where a key is given, by one set of counters for all that
-   * name it. @category layers
-   */
-  static readonly layer = (
-    options: PolicyOptions & { readonly counters?: string | undefined } = {}
-  ): Layer.Layer<Policy, Configuration> =>
-    Policy.layerNoDeps(options).pipe(
-      Layer.provide(RateLimiter.layer),
-      Layer.provide(options.counters === undefined ? RateLimiter.layerStoreMemory : Counters.layer(options.counters))
     )
 }
 
-const readerOf = (source: PolicySource | undefined): Effect.Effect<PolicySet | undefined, Configuration> =>
-  source === undefined ? Effect.succeed(undefined) : Effect.suspend(() => Effect.fromResult(load(source)))
-
-/** A policy set in force: how it finds the policy for a caller. */
-interface Rulebook extends Revision {
-  readonly find: (asking: Asking) => EffectivePolicy
+/** A policy set in force, ready for decisions. */
+interface Rulebook {
+  readonly revision: string
+  /** What policy asks of a resource; the failure is what was thrown, and refuses. */
+  readonly rules: (scope: PolicyScope, resource: string) => Result.Result<Rules, unknown>
   /** True where documents were configured, and not only the one that stands in for them. */
   readonly isConfigured: boolean
   readonly warnings: (now: number) => ReadonlyArray<string>
   readonly rateLimited: () => ReadonlyArray<string>
 }
 
-/** How many documents are linted while an app waits; the command lints any number. */
+/** The linter reads at most this many documents while an app waits; the command reads any number. */
 const mostLinted = 10_000
 
 const rulebook = (set: PolicySet | undefined): Rulebook => {
@@ -179,7 +148,9 @@ const rulebook = (set: PolicySet | undefined): Rulebook => {
           .filter(({ severity }) => severity !== "note")
           .map(showDiagnostic)
   const rateLimited = () => (set === undefined ? [] : limitedIn(set))
-  return { count, revision, find: makeFind(set), isConfigured: set !== undefined, warnings, rateLimited }
+  const find = makeFind(set)
+  const rules = (scope: PolicyScope, resource: string) => Result.try(() => find(scope).rules(resource))
+  return { revision, rules, isConfigured: set !== undefined, warnings, rateLimited }
 }
 
 /** How many documents with a limit are named. */
@@ -195,51 +166,30 @@ const limitedIn = (set: PolicySet): ReadonlyArray<string> => {
   return limited
 }
 
-const make = (
-  configured: PolicySet | undefined,
-  read: Effect.Effect<PolicySet | undefined, Configuration>,
-  mode: PolicyMode,
-  limiter: RateLimiter.RateLimiter,
-  now: number
-): Policy["Service"] => {
-  /** What holds where nothing is configured, and while what is configured is only observed. */
-  const open = rulebook(undefined)
-  let current = rulebook(configured)
-  let loadedAt = now
-  let rejected: PolicyStatus["rejected"]
-
-  const reject = (reason: string): Effect.Effect<void> =>
-    Effect.map(Clock.currentTimeMillis, (at) => void (rejected = { reason, at }))
-
-  const counting = (limits: ReadonlyArray<RateLimit>, decision: Decision, principal: Principal): Judge["count"] =>
-    limits.length === 0 ? Effect.void : countCall(limiter, limits, decision, identityOf(principal))
+const make = ({ current, prepare, status }: ActivePolicies<Rulebook>, mode: PolicyMode): Policy["Service"] => {
+  /** The rules that hold while the configured policies are only observed: those of no policies. */
+  const unrestricted = rulebook(undefined)
 
   /** A decision by one rulebook, with the limits that it counts. What is thrown on the way is a reason to refuse. */
-  const judgement = (
-    book: Rulebook,
-    call: Call,
-    principal: Principal,
-    now: number
-  ): Judgement & { readonly limits: ReadonlyArray<RateLimit> } => {
+  const judgement = (book: Rulebook, call: Call, principal: Principal, now: number): Judgement => {
     const { app, behalf, intents, isText, params, resource } = call
     const { revision } = book
-    const rulesOf = (about: string) => Result.try(() => book.find({ principal, app, intents, behalf }).rules(about))
+    const scope = { principal, app, intents, behalf }
     const by = <A>(rules: Result.Result<Rules, unknown>, f: (rules: Rules) => A): Result.Result<A, unknown> =>
       Result.flatMap(rules, (found) => Result.try(() => f(found)))
-    const rules = rulesOf(resource)
+    const rules = book.rules(scope, resource)
     const decision = Result.getOrElse(
       by(rules, (found) => {
-        // Where no document says anything, what a request means is the provider's affair alone.
+        // Without documents and intents no rule depends on how the request is read.
         const unclear = book.isConfigured || intents.length > 0 ? ambiguities(call, found) : undefined
         return decide(found, { params, isText, principal, now, unclear }, revision)
       }),
-      (error) => refusalOf({ resource, principal, policies: [], revision }, [undecided(error)])
+      (error) => denialOf({ resource, principal, policies: [], revision }, [undecided(error)])
     )
     const known = Result.getOrUndefined(rules)
     const limits = known?.rateLimits ?? []
     return {
       decision,
-      limits,
       judge: {
         recheck: (given) =>
           Result.getOrElse(
@@ -248,12 +198,15 @@ const make = (
           ),
         tool: (name, args) =>
           Result.getOrElse(
-            by(rulesOf(toolResource(app, name)), (found) => verdictOf(judge(found, { params: args, principal, now }))),
+            by(book.rules(scope, toolResource(app, name)), (found) =>
+              verdictOf(judge(found, { params: args, principal, now }))
+            ),
             () => "deny"
           ),
         bounded: known === undefined ? [] : boundedBy(known),
         output: known === undefined ? undefined : outputOf(known, params),
-        count: counting(limits, decision, principal)
+        wants: limits.length === 0 ? nothing : claimsOf(limits, identityOf(principal)),
+        refuse: (spent) => rateLimited(decision, spent)
       }
     }
   }
@@ -261,69 +214,45 @@ const make = (
   const judged = (book: Rulebook, call: Call, principal: Principal) =>
     Effect.map(Clock.currentTimeMillis, (now) => judgement(book, call, principal, now))
 
-  const enforced = (): Rulebook => (mode === "observe" ? open : current)
+  const enforced = (): Rulebook => (mode === "observe" ? unrestricted : current())
 
   return Policy.of({
     mode,
-    revision: Effect.sync(() => ({ revision: current.revision, count: current.count })),
-    rateLimited: Effect.sync(() => (mode === "observe" ? [] : current.rateLimited())),
-    warnings: Effect.map(Clock.currentTimeMillis, (now) => current.warnings(now)),
-
-    status: Effect.sync(() => ({
-      revision: current.revision,
-      count: current.count,
-      mode,
-      loadedAt,
-      ...(rejected !== undefined && { rejected })
-    })),
-
-    prepare: read.pipe(
-      Effect.tapError(({ message }) => reject(message)),
-      Effect.map((set) => {
-        const { count, revision } = set ?? empty
-        // What is there now is what is in force.
-        if (revision === current.revision) rejected = undefined
-        const activate = Effect.map(Clock.currentTimeMillis, (at) => {
-          current = rulebook(set)
-          loadedAt = at
-          rejected = undefined
-        })
-        return { revision, count, activate, reject }
-      })
-    ),
+    revision: Effect.sync(() => ({ revision: status().revision, count: status().count })),
+    rateLimited: Effect.sync(() => (mode === "observe" ? [] : current().rateLimited())),
+    warnings: Effect.map(Clock.currentTimeMillis, (now) => current().warnings(now)),
+    status: Effect.sync(() => ({ ...status(), mode })),
+    prepare,
 
     judge: (call, principal) => Effect.suspend(() => judged(enforced(), call, principal)),
 
-    limits: ({ operation, ...asking }) =>
+    limits: ({ operation, ...scope }) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const resource = toolResource(asking.app, operation)
-        return Result.match(
-          Result.try(() => enforced().find(asking).rules(resource)),
-          {
-            onFailure: (error) => ({
-              resource,
-              allowed: false,
-              reasons: [undecided(error)],
-              ratesPerMinute: {},
-              parameters: {}
-            }),
-            onSuccess: (rules) => limitsOf(rules, now)
-          }
-        )
+        const resource = toolResource(scope.app, operation)
+        return Result.match(enforced().rules(scope, resource), {
+          onFailure: (error) => ({
+            resource,
+            allowed: false,
+            reasons: [undecided(error)],
+            ratesPerMinute: {},
+            parameters: {}
+          }),
+          onSuccess: (rules) => limitsOf(rules, now)
+        })
       }),
 
     evaluate: Effect.fnUntraced(function* (signed) {
       const { call, principal } = signed
-      const observed = mode === "observe" ? current : undefined
-      const { decision, judge, limits } = yield* judged(enforced(), call, principal)
+      const observed = mode === "observe" ? current() : undefined
+      const { decision, judge } = yield* judged(enforced(), call, principal)
       if (!isPermit(decision)) return yield* refused(decision)
       if (observed === undefined) return new Decided(signed, decision, judge)
       const seen = yield* judged(observed, call, principal)
-      // What an intent limits is counted already.
-      const others = seen.limits.filter(({ counter }) => !limits.some((limit) => limit.counter === counter))
+      // What an intent limits is claimed already.
+      const wants = seen.judge.wants.filter(({ counter }) => !judge.wants.some((claim) => claim.counter === counter))
       return new Decided(signed, decision, judge, {
         decision: { ...seen.decision, enforced: false },
-        judge: { ...seen.judge, count: counting(others, seen.decision, principal) }
+        judge: { ...seen.judge, wants }
       })
     }),
 
@@ -331,34 +260,27 @@ const make = (
       const intents = narrowed(request.intents, lineage)
       const behalf = behalfOf(lineage)
       const now = yield* Clock.currentTimeMillis
-      const passed = ({ find, revision }: Rulebook): Decision => {
+      const passed = ({ revision, rules }: Rulebook): Decision => {
         const about = { resource, principal, policies: [], revision }
-        return Result.match(
-          Result.try(() => find({ principal, app, intents, behalf }).rules(resource)),
-          {
-            onFailure: (error) => refusalOf(about, [undecided(error)]),
-            onSuccess: (rules) => {
-              const violations = evaluateFamily(rules, { family, use, callers: [principal, ...behalf], now })
-              const decision = refusalOf({ ...about, policies: rules.policies }, violations)
-              return violations.length > 0 ? decision : { ...decision, verdict: "allow" }
-            }
+        return Result.match(rules({ principal, app, intents, behalf }, resource), {
+          onFailure: (error) => denialOf(about, [undecided(error)]),
+          onSuccess: (rules) => {
+            const violations = evaluateFamily(rules, { family, use, callers: [principal, ...behalf], now })
+            const decision = denialOf({ ...about, policies: rules.policies }, violations)
+            return violations.length > 0 ? decision : { ...decision, verdict: "allow" }
           }
-        )
+        })
       }
       const decision = passed(enforced())
       if (decision.verdict !== "allow") return yield* policyDenied(decision, "policy")
-      return mode === "observe" ? { ...passed(current), enforced: false } : undefined
+      return mode === "observe" ? { ...passed(current()), enforced: false } : undefined
     })
   })
 }
 
-/** The parameters that rules name, by every spelling, where they stand at the top of a request. */
-const boundedBy = ({ cap, constraints, totalTokens }: Rules): ReadonlyArray<string> => [
-  ...new Set(
-    [...constraints, ...(cap === undefined ? [] : [cap]), ...(totalTokens === undefined ? [] : [totalTokens])].map(
-      ({ parameter: { name } }) => name
-    )
-  )
+/** The names of the parameters that rules bound. */
+const boundedBy = (rules: Rules): ReadonlyArray<string> => [
+  ...new Set(allConstraints(rules).map(({ parameter: { name } }) => name))
 ]
 
 const isPermit = (decision: Decision): decision is Permit => decision.verdict === "allow"
@@ -373,7 +295,7 @@ const refused = (decision: Decision): PolicyDenied | ApprovalPending =>
     : policyDenied(decision, "policy")
 
 /** A decision to refuse. */
-const refusalOf = (
+const denialOf = (
   about: Pick<Decision, "resource" | "policies" | "revision"> & { readonly principal: Principal },
   violations: ReadonlyArray<Violation>
 ): Decision => ({
@@ -390,60 +312,36 @@ const refusalOf = (
 // Rate limits
 // ---------------------------------------------------------------------------------------------------------------------
 
-/**
- * Counts a call against every limit, or against none where one of them is spent. A limit is that of a document and of one
- * `caller`, an {@link identityOf}.
- */
-const countCall = Effect.fnUntraced(function* (
-  limiter: RateLimiter.RateLimiter,
-  limits: ReadonlyArray<RateLimit>,
-  decision: Decision,
-  caller: string
-) {
-  const take = (tokens: number) => (rate: RateLimit) =>
-    limiter
-      .consume({
-        key: JSON.stringify([rate.counter, caller]),
-        limit: rate.limit,
-        window: "1 minute",
-        tokens
-      })
-      .pipe(
-        Effect.map(({ remaining, resetAfter }) => (tokens > 0 || remaining > 0 ? undefined : resetAfter)),
-        Effect.catchReason("RateLimiterError", "RateLimitExceeded", ({ retryAfter }) => Effect.succeed(retryAfter)),
-        Effect.mapError(
-          (cause) =>
-            new EnforcementUnavailable({
-              stage: "policy",
-              message:
-                "The rate limits cannot be counted, and nothing was sent. See to the store of their counters, then call again.",
-              cause
-            })
-        ),
-        Effect.map((wait) => (wait === undefined ? undefined : { rate, wait: Duration.toMillis(wait) }))
-      )
-  for (const tokens of [0, 1]) {
-    const spent = (yield* Effect.forEach(limits, take(tokens))).filter((each) => each !== undefined)
-    if (spent.length > 0) return yield* rateLimited(decision, spent)
-  }
-})
+/** The window of a rate limit, in ms. It slides: within any minute so many calls begin. */
+const minute = 60_000
 
-const rateLimited = (
-  decision: Decision,
-  spent: ReadonlyArray<{ readonly rate: RateLimit; readonly wait: number }>
-): PolicyRateLimited => {
-  const violations = spent.map(({ rate: { limit, policy }, wait }) => ({
+const nothing: ReadonlyArray<never> = []
+
+/** What one call spends of its limits. A limit is that of a document and of one `caller`, an {@link identityOf}. */
+const claimsOf = (limits: ReadonlyArray<RateLimit>, caller: string): ReadonlyArray<Claim> =>
+  limits.map(({ counter, limit, policy }) => ({
+    policy,
+    counter,
+    caller,
+    unit: "calls",
+    amount: 1,
+    limit,
+    window: minute
+  }))
+
+const rateLimited = (decision: Decision, spent: ReadonlyArray<Spent>): PolicyRateLimited => {
+  const violations = spent.map(({ claim: { limit, policy }, retryAfter }) => ({
     code: "rate_limit",
     policy,
     constraint: `${limit} a minute`,
     message: `the ${limit} ${limit === 1 ? "call" : "calls"} a minute that ${policy} allows ${decision.principal} are spent`,
-    hint: `try again in ${Math.ceil(wait / 1000)} s`
+    hint: `try again in ${Math.ceil(retryAfter / 1000)} s`
   }))
   const refused: Decision = { ...decision, verdict: "deny", violations, remedies: [] }
   return new PolicyRateLimited({
     decision: bounded(refused),
     stage: "policy",
-    retryAfter: Math.max(...spent.map(({ wait }) => wait)),
+    retryAfter: Math.max(...spent.map(({ retryAfter }) => retryAfter)),
     message: describe(refused, "was refused")
   })
 }

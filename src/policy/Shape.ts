@@ -1,13 +1,14 @@
 /**
  * The shape of ordinary documents: a quick reading that knows most of what policies are made of, and nothing else. What it
- * does not know may be right or wrong; `Mapl.ts` decides that, and says why.
+ * does not know may be right or wrong; `Mapl.ts` decides that, and names the fault.
  *
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import { maximumName } from "../call/Name.ts"
 import { parse as parseCondition } from "./Condition.ts"
-import { instant, parseAttestation } from "./Mapl.ts"
+import { parseAttestation } from "./mapl/Attestation.ts"
+import { instant } from "./mapl/Validity.ts"
 
 /** How many members a value has, all objects in it counted; `NaN` where it is not known to be right. */
 type Shape = (value: unknown) => number

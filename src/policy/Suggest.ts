@@ -1,6 +1,5 @@
 /**
- * The least policies that would have allowed what was asked: a first draft for whoever writes policies for an app that has
- * run without them.
+ * The least policies that would have allowed the calls of a log: a first draft for an app that has run without policies.
  *
  * @since 0.2.0
  */
@@ -8,11 +7,12 @@ import type { JsonObject } from "../base/Json.ts"
 import { type FamilyUse, mustBeNamed } from "../call/Families.ts"
 import { isOperation, outputTokenCaps, quantities } from "../call/Operation.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
-import type { Bounds, Document, Spec } from "./Mapl.ts"
+import type { Document } from "./Mapl.ts"
+import type { Bounds, Spec } from "./mapl/Bounds.ts"
 import { isGlob } from "./Pattern.ts"
 
 /** A call that was let through: who asked for which resource of which app, with which model and quantities. */
-export interface AskedCall {
+export interface AllowedCall {
   readonly principal: Principal
   readonly app: string
   /** `tool:my-app/generate`, `api:my-app/models`. */
@@ -35,7 +35,7 @@ const arbitrary: ReadonlySet<string> = new Set(["seed"])
  * of a tool of which `isRegistered` is false.
  */
 export const suggest = (
-  calls: Iterable<AskedCall>,
+  calls: Iterable<AllowedCall>,
   isRegistered: (resource: string) => boolean
 ): ReadonlyArray<Document> => {
   const uses = new Map<string, Uses>()
@@ -74,7 +74,7 @@ interface Use {
 
 type Uses = Map<string, Use>
 
-const add = (uses: Uses, { params, principal, resource, use = "passes" }: AskedCall): void => {
+const add = (uses: Uses, { params, principal, resource, use = "passes" }: AllowedCall): void => {
   // Families that pass for this caller anyway need no word.
   if (resource.startsWith("api:") && (principal.kind === "app" || !mustBeNamed(nameOf(resource), use))) return
   const known: Use = uses.get(resource) ?? {
@@ -111,7 +111,7 @@ const nameOf = (resource: string): string => resource.slice(resource.lastIndexOf
 const isTool = (resource: string): boolean => resource.startsWith("tool:") && !isOperation(nameOf(resource))
 
 /** True where the names that a call asks for stand for themselves alone. */
-const isLiteral = ({ params: { model }, resource }: AskedCall): boolean =>
+const isLiteral = ({ params: { model }, resource }: AllowedCall): boolean =>
   !isGlob(resource) && !(typeof model === "string" && isGlob(model))
 
 // ---------------------------------------------------------------------------------------------------------------------

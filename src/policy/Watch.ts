@@ -32,8 +32,8 @@ export const watching = (path: string): Effect.Effect<Stream.Stream<void, Error>
   })
 
 /**
- * Waits for a change, watches anew, and only then tells of it: what is at the path now may be another folder, and whatever
- * changes after that is seen by the new watch.
+ * Waits for a change, watches the path again, and only then reports the change. The path may lead to another folder by now; the
+ * new watch sees every later change.
  */
 async function* follow(first: Watched, path: string, signal: AbortSignal): AsyncGenerator<void> {
   let watched = first

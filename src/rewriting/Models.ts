@@ -46,7 +46,7 @@ const someValues = Schema.optionalKey(Schema.Union([Schema.Literal(false), Schem
  * one of which it takes these values only. What is not named is taken. One name stands for all spellings: `verbosity` is
  * `text.verbosity` too, `reasoning_effort` `reasoning.effort`, `response_format` the type of `text.format`, `logprobs`
  * `top_logprobs`. `n` is more than one answer. `tool_types` are the tools besides functions, by type (`custom`, `mcp`, or
- * `web_search_options`); of OpenAI's models `false` also says that none is known of.
+ * `web_search_options`); for OpenAI's models `false` also means that none is known.
  */
 export const Parameters = Schema.Struct({
   temperature: untaken,
@@ -212,9 +212,9 @@ const serviceOf = (catalogue: Catalogue): Models["Service"] => ({
 const endpoints = Object.values(operations).flatMap((operation) => operation.endpoints)
 
 /**
- * The spellings of the cap on output tokens that a model takes at an API path, the one to inject first. For a model that
- * nobody knows they are the endpoint's own; for one that its maker does not serve there, a gateway does, which knows the
- * newest.
+ * The spellings of the cap on output tokens that a model takes at an API path, the one to inject first. For an
+ * unknown model they are the endpoint's own; a model that its maker does not serve there is served by a gateway, which takes
+ * the newest spelling.
  */
 export const capsOf = (model: Model | undefined, path: string): ReadonlyArray<string> => {
   const own = endpoints.find((endpoint) => endpoint.path === path)?.caps ?? []
@@ -258,12 +258,11 @@ const snapshotOf = (models: ReadonlyMap<string, Model>, name: string): Model | u
 }
 
 /**
- * The model that a name is most likely like: itself where it is known, else the nearest of its line. What a gateway puts before
- * the name (`openai/`) says nothing of it. A line is what stands
- * before the first number and that number: `gpt-6.3-foo` is of `gpt-6`, `o5-mini` of `o5`. A generation that is not known
+ * The model that a name is most likely like: itself where it is known, else the nearest of its line. A gateway's prefix
+ * (`openai/`) is ignored. A line is the text before the first number, and that number: `gpt-6.3-foo` is of `gpt-6`, `o5-mini` of `o5`. A generation that is not known
  * takes after the last one before it, unless that is far away (Azure writes `gpt-35-turbo`). Of the models of a generation
- * that one is nearest which shares the longest beginning, then the longest end, then is shortest, then ranks highest. It is good for what a
- * line has in common, how a request is spelled; never for a rank.
+ * that one is nearest which shares the longest beginning, then the longest end, then is shortest, then ranks highest. Use it for what a
+ * line has in common, such as the spelling of a request; never for a rank.
  */
 export const likeness = (catalogue: Catalogue, name: string): Model | undefined => {
   const own = unrouted(name)
@@ -280,8 +279,8 @@ export const likeness = (catalogue: Catalogue, name: string): Model | undefined 
     .filter(({ generation }) => generation === last)
     .map(({ model, name: other, turned }) => ({
       model,
-      start: shared(base, other),
-      end: shared(end, turned),
+      start: commonPrefixLength(base, other),
+      end: commonPrefixLength(end, turned),
       length: other.length
     }))
     .sort((a, b) => b.start - a.start || b.end - a.end || a.length - b.length || b.model.rank - a.model.rank)[0]?.model
@@ -318,7 +317,7 @@ const relativesIn = (catalogue: Catalogue): ReadonlyArray<Relative> => {
 }
 
 /** How many characters two texts begin with alike. */
-const shared = (one: string, other: string): number => {
+const commonPrefixLength = (one: string, other: string): number => {
   let length = 0
   while (length < one.length && one[length] === other[length]) length++
   return length

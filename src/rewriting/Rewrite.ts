@@ -43,14 +43,14 @@ export const plan = (
   const rewritten = rewrite(call, remedies, recheck, models)
   if (rewritten._tag === "Refused") return Result.fail(rewritten.violations)
   const { edits, params } = rewritten
-  // Policy has passed what nobody was asked to edit.
+  // Policy has already passed a request without edits.
   const left = remedies.length === 0 && edits.length === 0 ? [] : recheck(params)
   return left.length > 0 ? Result.fail(left) : Result.succeed({ params, edits })
 }
 
 /**
  * Makes the edits that `remedies` ask for: the model first, since it decides how a cap is spelled and which settings are left
- * out, because it does not take them; then values; then the cap, which is injected or respelled where policy needs one (`recheck` tells).
+ * out, because it does not take them; then values; then the cap, which is injected or respelled where policy needs one (by `recheck`).
  */
 export const rewrite = (
   call: Call,
@@ -106,7 +106,7 @@ interface Picked {
 
 /**
  * The model that takes the place of one that is not allowed: the constraint's own choice, else the best allowed one of the
- * same provider and modality that ranks at or below it, else, for a model that nobody knows, the first one allowed. Only
+ * same provider and modality that ranks at or below it, else, for an unknown model, the first one allowed. Only
  * one that can serve the request.
  */
 const pickModel = (
@@ -249,7 +249,7 @@ const respell = (
     return { _tag: "Rewritten", params, edits }
   const needed = capViolation(without(params, given), recheck) ?? edits.find(({ path }) => path === "model")
   if (needed === undefined) return { _tag: "Rewritten", params, edits }
-  // Of several, the smallest: nobody asked for more.
+  // Of several caps the smallest: an edit never asks for more than the caller did.
   const [place, to] = smallest(given.map((spelling) => [spelling, params[spelling] ?? null]))
   const policy = needed.policy ?? ""
   const asked = (path: string): unknown => edits.find((edit) => edit.path === path)?.from ?? params[path]

@@ -35,7 +35,7 @@ export class Rewriting extends Context.Service<
       const foresee = (call: Call, decision: Decision, judge: Judge): Decision =>
         decision.verdict === "allow"
           ? Result.match(plan(call, decision, judge, models), {
-              onFailure: (violations) => refusalOf(decision, violations),
+              onFailure: (violations) => denialOf(decision, violations),
               onSuccess: ({ edits }) => ({ ...decision, remedies: [], edits })
             })
           : decision
@@ -45,7 +45,7 @@ export class Rewriting extends Context.Service<
           const { call, decision, judge, observed } = decided
           const planned = plan(call, decision, judge, models)
           if (Result.isFailure(planned))
-            return Effect.fail(policyDenied(refusalOf(decision, planned.failure), "rewriting"))
+            return Effect.fail(policyDenied(denialOf(decision, planned.failure), "rewriting"))
           const { edits, params } = planned.success
           const sent = edits.length === 0 ? call : call.sent(params)
           const prepared = new Prepared(decided, {
@@ -67,7 +67,7 @@ export class Rewriting extends Context.Service<
   )
 }
 
-const refusalOf = (decision: Decision, violations: ReadonlyArray<Violation>): Decision => ({
+const denialOf = (decision: Decision, violations: ReadonlyArray<Violation>): Decision => ({
   ...decision,
   verdict: "deny",
   violations,

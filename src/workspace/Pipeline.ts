@@ -12,7 +12,6 @@ import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"
 import { Audit } from "../audit/Audit.ts"
 import { type Call, Committed, Decided, Identified, Prepared, type Reply, Signed } from "../call/Call.ts"
-import type { Decision } from "../call/Decision.ts"
 import {
   type ApprovalPending,
   EnforcementUnavailable,
@@ -103,7 +102,13 @@ export class Pipeline extends Context.Service<
             commit: progress.stage(
               "audit",
               checked(Prepared, (prepared) =>
-                Effect.flatMap(Effect.andThen(stillValid(prepared.principal), counted(prepared)), audit.commit)
+                Effect.flatMap(
+                  Effect.andThen(
+                    stillValid(prepared.principal),
+                    Effect.suspend(() => audit.commit(prepared))
+                  ),
+                  claimed
+                )
               )
             )
           },
@@ -165,36 +170,19 @@ const stillValid = ({ validUntil }: Principal): Effect.Effect<void, IdentityInva
             )
       )
 
-/**
- * The call once it counts against the rate limits: whichever stages there are, nothing but the log comes after that. Limits
- * that are only observed refuse nothing; the log is told.
- */
-const counted = (prepared: Prepared): Effect.Effect<Prepared, PolicyRateLimited | EnforcementUnavailable> => {
-  const { judge, observed } = prepared.from
-  const seen = prepared.observed
-  if (observed === undefined || seen?.verdict !== "allow") return Effect.as(judge.count, prepared)
-  return Effect.andThen(
-    judge.count,
-    Effect.match(observed.judge.count, {
-      onFailure: (error) =>
-        new Prepared(prepared.from, {
-          ...prepared,
-          bytes: prepared.content,
-          observed: { ...seen, ...refusedBy(error), enforced: false }
-        }),
-      onSuccess: () => prepared
+/** A committed call once everything that it spends is claimed: a log of one's own that keeps no limits lets no such call go on. */
+const claimed = (committed: Committed): Effect.Effect<Committed, EnforcementUnavailable> => {
+  const { wants } = committed.from.from.judge
+  const { claims } = committed.entry
+  if (wants.every((want) => claims.includes(want))) return Effect.succeed(committed)
+  return Effect.fail(
+    new EnforcementUnavailable({
+      stage: "audit",
+      message:
+        "The log of this pipeline does not claim rate limits, and nothing was sent. Its commit has to claim `judge.wants` in one step with the record, and to say so in `Entry.claims`."
     })
   )
 }
-
-const refusedBy = (
-  error: PolicyRateLimited | EnforcementUnavailable
-): Pick<Decision, "verdict" | "violations" | "edits"> => ({
-  verdict: "deny",
-  violations:
-    error._tag === "PolicyRateLimited" ? error.decision.violations : [{ code: "policy_error", message: error.message }],
-  edits: []
-})
 
 /** A refusal of a stage of one's own, which knows no call, says what it was about. */
 const about = (error: PolicyDenied, call: Call): PolicyDenied =>

@@ -6,13 +6,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { Audit } from "../audit/Audit.ts"
 import type { Configuration, EnforcementUnavailable } from "../call/Errors.ts"
-import { Policy, type Revision } from "../policy/Policy.ts"
-import { type PolicySource, revisionAt } from "../policy/PolicyStore.ts"
-import { watching } from "../policy/Watch.ts"
+import type { Revision } from "../policy/ActivePolicies.ts"
+import { Policy } from "../policy/Policy.ts"
+import { changesOf, type PolicySource } from "../policy/PolicySource.ts"
 
 /** Writes into the log which policies are in force, and follows a folder or file from then on. */
 export const layer = <A, E, R>(
@@ -26,21 +25,13 @@ export const layer = <A, E, R>(
         const policy = yield* Policy
         yield* audit.policyActivated({ ...(yield* policy.revision), mode: policy.mode })
         yield* tellLimits([])
-        if (typeof source === "string") yield* Effect.forkScoped(follow(changesOf(source)))
+        if (typeof source === "string") {
+          const inForce = Effect.map(policy.revision, ({ revision }) => revision)
+          yield* Effect.forkScoped(follow(changesOf(source, inForce)))
+        }
       })
     ),
     stages
-  )
-
-/** The changes of a folder or file: one that came before the watch stood is the first. */
-const changesOf = (path: string): Stream.Stream<void, Error, Policy> =>
-  Stream.unwrap(
-    Effect.gen(function* () {
-      const changes = yield* watching(path)
-      const { revision } = yield* (yield* Policy).revision
-      const isSame = Result.getOrUndefined(revisionAt(path)) === revision
-      return isSame ? changes : Stream.concat(Stream.make(undefined), changes)
-    })
   )
 
 /**
@@ -70,7 +61,7 @@ export const reload: Effect.Effect<Revision, Configuration | EnforcementUnavaila
   }
 )
 
-const follow = (changes: Stream.Stream<void, Error, Policy>): Effect.Effect<void, never, Policy | Audit> =>
+const follow = (changes: Stream.Stream<void, Error>): Effect.Effect<void, never, Policy | Audit> =>
   Stream.runForEach(changes, () =>
     reload.pipe(
       Effect.catch(({ message }) =>
@@ -96,7 +87,7 @@ const tellLimits = (before: ReadonlyArray<string>): Effect.Effect<void, never, P
     if (limited.length === 0) return
     const { path } = yield* audit.status
     yield* Effect.logWarning(
-      `Rate limits are counted in the memory of each process, and anew after a restart (${limited.join(", ")}). Beside the log at ${path} there ${siblings.length === 1 ? "is a log of another process" : `are logs of ${siblings.length} other processes`}, now or earlier: together they allow that many times as much. Divide the limits, or enforce them at a gateway as well.`
+      `Rate limits are counted in each log by itself (${limited.join(", ")}). Beside the log at ${path} there ${siblings.length === 1 ? "is a log of another process" : `are logs of ${siblings.length} other processes`}, now or earlier: together they allow that many times as much. Divide the limits, or enforce them at a gateway as well.`
     )
   })
 

@@ -37,7 +37,8 @@ import { Keys, type PublicKey } from "../keys/Keys.ts"
 import { keysOfEnvironment } from "../keys/KeyOptions.ts"
 import type { Life } from "../base/Life.ts"
 import type { Limits } from "../policy/Limits.ts"
-import { Policy, type Revision } from "../policy/Policy.ts"
+import type { Revision } from "../policy/ActivePolicies.ts"
+import { Policy } from "../policy/Policy.ts"
 import type { Principal } from "../call/Principal.ts"
 import { type PublicKeys, publicKeysOf } from "./PublicKeys.ts"
 import { Models } from "../rewriting/Models.ts"
@@ -156,12 +157,11 @@ export class Workspace {
           checkpoints: checkpoints === undefined ? undefined : targetOf(checkpoints)
         })
     const issuers = options.issuers === undefined ? [] : [options.issuers].flat()
-    // Who shares a log shares what may be used once, or so many times.
-    const counted = inMemory ? undefined : realPath(path)
-    const replay = counted === undefined ? Replay.layerMemory : Replay.layerShared(counted)
+    // Clients that share a log share what may be used once.
+    const replay = inMemory ? Replay.layerMemory : Replay.layerShared(realPath(path))
     const stages = Layer.mergeAll(
       Identity.layer({ issuers }),
-      Policy.layer({ policies: options.policies, mode: options.policyMode, counters: counted }),
+      Policy.layer({ policies: options.policies, mode: options.policyMode }),
       Rewriting.layer.pipe(Layer.provide(options.models === undefined ? Models.layer : Models.layerOf(options.models))),
       Signing.layer,
       audit

@@ -10,7 +10,7 @@ import { type Configuration, ConfigurationError, type EnforcementUnavailable } f
 import { issuerFromEnvironment } from "../identity/Environment.ts"
 import type { IssuerOptions } from "../identity/Issuer.ts"
 import type { PolicyMode } from "../policy/Policy.ts"
-import type { PolicySource } from "../policy/PolicyStore.ts"
+import type { PolicySource } from "../policy/PolicySource.ts"
 import { type KeyOptions, requireKeyOptions } from "../keys/KeyOptions.ts"
 import type { Catalogue } from "../rewriting/Models.ts"
 import type { Signer } from "../keys/Signer.ts"

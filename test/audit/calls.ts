@@ -24,7 +24,10 @@ export const allowAll: Judge = {
   recheck: () => [],
   tool: () => "allow",
   bounded: [],
-  count: Effect.void
+  wants: [],
+  refuse: () => {
+    throw new Error("nothing is wanted")
+  }
 }
 
 export interface Preparing {

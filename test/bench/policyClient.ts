@@ -7,7 +7,7 @@ import type { Principal } from "../../src/call/Principal.ts"
 import { decide, judge, verdictOf } from "../../src/policy/Evaluate.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 import { makeFind } from "../../src/policy/Participants.ts"
-import { load } from "../../src/policy/PolicyStore.ts"
+import { load } from "../../src/policy/PolicySource.ts"
 import { requests, resource, service } from "./policyDocuments.ts"
 
 /** Decisions a second of processor time, milliseconds to load by the clock and the processor, bytes a document. */

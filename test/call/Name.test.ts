@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { AgentClient, ConfigurationError, IdentityError, SecureOpenAI, Workspace } from "../../src/index.ts"
 import { isName, nameFault } from "../../src/call/Name.ts"
-import { diagnose } from "../../src/policy/PolicyStore.ts"
+import { diagnose } from "../../src/policy/PolicySource.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
 import { visible, visibleLines } from "../../src/base/Text.ts"
 

@@ -54,7 +54,7 @@ describe("secure-openai policy lint", () => {
       status: 0,
       stdout: [
         `${examples}/company.json:7:5  note  rate_limit_per_process  company:Acme`,
-        `  calls are counted in the memory of each process: several processes allow as many times as much, and a restart counts anew`,
+        `  calls are counted in the log of each process: several processes allow as many times as much`,
         `  at constraints.rate_limit`,
         `  7 |     "rate_limit": 600,`,
         `    |     ^`,
@@ -406,7 +406,7 @@ describe("secure-openai policy", () => {
       assert.include(stdout, `secure-openai policy ${name}`)
     }
     const { stdout } = run("--help")
-    for (const line of [/lint +Find /, /effective +Show /, /explain +Say /, /test +Run /, /schema +Print /])
+    for (const line of [/lint +Find /, /effective +Show /, /explain +Show /, /test +Run /, /schema +Print /])
       assert.match(stdout, line)
   })
 

@@ -146,7 +146,7 @@ describe("secure-openai policy report", () => {
     Fs.writeFileSync(file, Fs.readFileSync(file, "utf8").replace('"verdict":"allow"', '"verdict" :"allow"'))
     const { status, stderr } = run("report", broken)
     assert.strictEqual(status, 2)
-    assert.match(stderr, /Record \d+ of the log .* is not valid; see what "secure-openai audit verify" says/)
+    assert.match(stderr, /Record \d+ of the log .* is not valid; run "secure-openai audit verify" for the reason/)
   })
 })
 
@@ -290,7 +290,7 @@ describe("secure-openai policy diff", () => {
     assert.match(stdout, /7 calls replayed, 4 decided otherwise/)
     assert.match(stdout, / 3 +user:alice +tool:assistant\/generate +unchanged +max_tokens → 1000\n/)
     assert.match(stdout, / 1 +user:alice +tool:assistant\/generate +unchanged +refused: value_not_allowed of model\n/)
-    assert.include(stdout, "Not replayed, since the log does not tell of them: the bounds on user")
+    assert.include(stdout, "Not replayed, because the log does not record them: the bounds on user")
     const back = run("diff", after, before, "--replay", "--json")
     assert.strictEqual(back.status, 0)
     assert.strictEqual(JSON.parse(back.stdout).replay.different, 4)

@@ -4,7 +4,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Fs from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
@@ -30,6 +29,7 @@ import {
   Workspace
 } from "../../src/index.ts"
 import { Disk } from "../../src/audit/folder/Disk.ts"
+import { Committed } from "../../src/call/Call.ts"
 import { Keys } from "../../src/keys/Keys.ts"
 import { makeIssuer, mintToken, testIssuer } from "../../src/testing/Tokens.ts"
 import { FaultyDisk } from "../audit/FaultyDisk.ts"
@@ -250,21 +250,25 @@ describe("a stage", () => {
     ) as never
 
   const limited = [{ policy_id: "app:app", resources: ["tool:app/**"], constraints: { rate_limit: 100 } }]
-  const storeFailed = new RateLimiter.RateLimiterError({
-    reason: new RateLimiter.RateLimitStoreError({ message: "the store is down" })
-  })
-  it.each([
-    ["fail", () => Effect.fail(storeFailed), /cannot be counted.*nothing was sent/],
-    ["throw", broken, /threw/]
-  ])("the counters of rate limits %s: refused", async (_how, consume, says) => {
-    const limiter = Layer.succeed(RateLimiter.RateLimiter, { consume } as never)
-    const policy = Policy.layerNoDeps({ policies: limited }).pipe(Layer.provide(limiter))
+  it("a log of one's own claims no rate limits: refused", async () => {
+    const layer = Pipeline.layer.pipe(
+      Layer.provide(
+        Layer.effect(
+          Audit,
+          Effect.map(Audit, (audit) => ({
+            ...audit,
+            commit: (prepared) =>
+              Effect.map(audit.commit(prepared), ({ entry }) => new Committed(prepared, { ...entry, claims: [] }))
+          }))
+        )
+      )
+    ) as never
     const error = await refused(
-      client({ audit: "memory", layer: over(policy as never) }),
+      client({ audit: "memory", policies: limited, layer }),
       EnforcementUnavailableError,
       "enforcement_unavailable"
     )
-    expect(error.message).toMatch(says)
+    expect(error.message).toMatch(/does not claim rate limits, and nothing was sent/)
   })
 
   it("the log fails: refused, nothing is sent", async () => {

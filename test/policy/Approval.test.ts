@@ -7,7 +7,7 @@ import type { Approval } from "../../src/call/Decision.ts"
 import { decide } from "../../src/policy/Evaluate.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 import { makeFind } from "../../src/policy/Participants.ts"
-import { load } from "../../src/policy/PolicyStore.ts"
+import { load } from "../../src/policy/PolicySource.ts"
 import type { Principal } from "../../src/call/Principal.ts"
 import { user } from "./states.ts"
 

@@ -6,7 +6,7 @@ import { app, type Principal } from "../../src/call/Principal.ts"
 import { decide, judge } from "../../src/policy/Evaluate.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 import { makeFind } from "../../src/policy/Participants.ts"
-import { load } from "../../src/policy/PolicyStore.ts"
+import { load } from "../../src/policy/PolicySource.ts"
 import { user } from "./states.ts"
 
 const resource = "tool:app/pay"

@@ -3,7 +3,7 @@ import * as Result from "effect/Result"
 import { type Limits, limitsOf } from "../../src/policy/Limits.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 import { makeFind } from "../../src/policy/Participants.ts"
-import { load } from "../../src/policy/PolicyStore.ts"
+import { load } from "../../src/policy/PolicySource.ts"
 import { user } from "./states.ts"
 
 const now = Date.parse("2026-01-15T12:00:00Z")

@@ -4,9 +4,11 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { Diagnostic } from "../../src/policy/Diagnostic.ts"
-import { lint, type LintCode, lookalikes } from "../../src/policy/Lint.ts"
+import { lint } from "../../src/policy/Lint.ts"
+import { lookalikes } from "../../src/policy/lint/Spellings.ts"
+import type { LintCode } from "../../src/policy/lint/Warning.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
-import { diagnose, type PolicySource } from "../../src/policy/PolicyStore.ts"
+import { diagnose, type PolicySource } from "../../src/policy/PolicySource.ts"
 import { isKnownModel, modelNames, Models, openai } from "../../src/rewriting/Models.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { describe as describeFault } from "../../src/policy/Fault.ts"
-import { type Document, instant, parse, parseIntent } from "../../src/policy/Mapl.ts"
-import { diagnose } from "../../src/policy/PolicyStore.ts"
+import { type Document, parse, parseIntent } from "../../src/policy/Mapl.ts"
+import { instant } from "../../src/policy/mapl/Validity.ts"
+import { diagnose } from "../../src/policy/PolicySource.ts"
 
 const faults = (value: unknown): ReadonlyArray<string> =>
   Result.match(parse(value), { onFailure: (all) => all.map(describeFault), onSuccess: () => [] })

@@ -3,10 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import type { IntentPolicy, OutputRules } from "../../src/call/Call.ts"
 import type { JsonObject } from "../../src/base/Json.ts"
-import type { Document, OutputRule } from "../../src/policy/Mapl.ts"
+import type { Document } from "../../src/policy/Mapl.ts"
+import type { OutputRule } from "../../src/policy/mapl/OutputRule.ts"
 import { outputOf } from "../../src/policy/Output.ts"
 import { makeFind } from "../../src/policy/Participants.ts"
-import { load } from "../../src/policy/PolicyStore.ts"
+import { load } from "../../src/policy/PolicySource.ts"
 import { user } from "./states.ts"
 
 const rule = (one: OutputRule, pattern = "tool:*/generate") => ({ constraints: { output: { [pattern]: one } } })

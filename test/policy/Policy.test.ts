@@ -1,4 +1,5 @@
 import { afterAll, assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
@@ -7,8 +8,10 @@ import * as Path from "node:path"
 import { Call, type PassThrough } from "../../src/call/Call.ts"
 import type { JsonObject } from "../../src/base/Json.ts"
 import { agent, app } from "../../src/call/Principal.ts"
+import { Quota } from "../../src/audit/Quota.ts"
 import { Policy } from "../../src/policy/Policy.ts"
-import { empty, type PolicySource } from "../../src/policy/PolicyStore.ts"
+import { empty } from "../../src/policy/PolicySet.ts"
+import type { PolicySource } from "../../src/policy/PolicySource.ts"
 import { generate, signed, user, withIntent } from "./states.ts"
 
 const using =
@@ -16,8 +19,20 @@ const using =
   <A, E>(effect: Effect.Effect<A, E, Policy>) =>
     Effect.provide(effect, Policy.layer({ policies }))
 
+/** Decides on a call and claims what it spends, by the clock that the test sets. */
 const evaluate = (...input: Parameters<typeof generate>) =>
-  Effect.flatMap(Policy, (policy) => Effect.tap(policy.evaluate(generate(...input)), ({ judge }) => judge.count))
+  Effect.gen(function* () {
+    const policy = yield* Policy
+    const decided = yield* policy.evaluate(generate(...input))
+    const quota = quotas.get(policy) ?? new Quota()
+    quotas.set(policy, quota)
+    const { judge } = decided
+    const claimed = quota.reserve(judge.wants, yield* Clock.currentTimeMillis)
+    return "settle" in claimed ? decided : yield* judge.refuse(claimed)
+  })
+
+/** What was claimed of each policy. */
+const quotas = new WeakMap<Policy["Service"], Quota>()
 
 const refused = (...input: Parameters<typeof generate>) =>
   Effect.map(Effect.flip(evaluate(...input)), (error) =>

@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Call } from "../../src/call/Call.ts"
-import { load } from "../../src/policy/PolicyStore.ts"
+import { load } from "../../src/policy/PolicySource.ts"
 import { Policy } from "../../src/policy/Policy.ts"
-import { type AskedCall, suggest as suggestFor } from "../../src/policy/Suggest.ts"
+import { type AllowedCall, suggest as suggestFor } from "../../src/policy/Suggest.ts"
 import { agent, app } from "../../src/call/Principal.ts"
 import { Models } from "../../src/rewriting/Models.ts"
 import { Rewriting } from "../../src/rewriting/Rewriting.ts"
@@ -12,12 +12,13 @@ import * as Result from "effect/Result"
 import { Random } from "./random.ts"
 import { user } from "./states.ts"
 
-const suggest = (calls: ReadonlyArray<AskedCall>, isRegistered = (_: string) => true) => suggestFor(calls, isRegistered)
+const suggest = (calls: ReadonlyArray<AllowedCall>, isRegistered = (_: string) => true) =>
+  suggestFor(calls, isRegistered)
 
 const rewriting = Rewriting.layer.pipe(Layer.provide(Models.layer))
 
 /** What becomes of calls under policies: their verdicts and edits. */
-const outcomes = (calls: ReadonlyArray<AskedCall>, policies: ReturnType<typeof suggest>) =>
+const outcomes = (calls: ReadonlyArray<AllowedCall>, policies: ReturnType<typeof suggest>) =>
   Effect.gen(function* () {
     const policy = yield* Policy
     const stage = yield* Rewriting
@@ -30,7 +31,7 @@ const outcomes = (calls: ReadonlyArray<AskedCall>, policies: ReturnType<typeof s
     })
   }).pipe(Effect.provide(Layer.merge(Policy.layer({ policies }), rewriting)))
 
-const random = (seed: number): ReadonlyArray<AskedCall> => {
+const random = (seed: number): ReadonlyArray<AllowedCall> => {
   const dice = new Random(seed)
   const callers = [user("ana"), user("ben", { documents: ["team:Lab"] }), app("shop"), agent("helper")]
   return Array.from({ length: 1 + Math.floor(dice.next() * 12) }, () => ({
@@ -63,7 +64,7 @@ describe("suggested policies", () => {
   )
 
   const ana = user("ana")
-  const asked = (params: AskedCall["params"], more: Partial<AskedCall> = {}): AskedCall => ({
+  const asked = (params: AllowedCall["params"], more: Partial<AllowedCall> = {}): AllowedCall => ({
     principal: ana,
     app: "shop",
     resource: "tool:shop/generate",
@@ -136,7 +137,7 @@ describe("suggested policies", () => {
   })
 
   it("name a family where a user needs it named, and none that passes anyway", () => {
-    const family = (name: string, principal: AskedCall["principal"]) =>
+    const family = (name: string, principal: AllowedCall["principal"]) =>
       asked({}, { resource: `api:shop/${name}`, principal })
     const documents = suggest([family("models", ana), family("videos", ana), family("videos", app("shop"))])
     assert.deepStrictEqual(
@@ -149,7 +150,7 @@ describe("suggested policies", () => {
   })
 
   it("name what reaches or changes a model in a family that passes otherwise", () => {
-    const use = (use: NonNullable<AskedCall["use"]>) =>
+    const use = (use: NonNullable<AllowedCall["use"]>) =>
       suggest([asked({}, { resource: "api:shop/fine_tuning", use })])[0]?.resources
     assert.isUndefined(use("passes"))
     assert.deepStrictEqual(use("changes_models"), ["api:shop/fine_tuning"])

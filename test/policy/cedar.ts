@@ -6,7 +6,9 @@
  */
 import { preparsePolicySet, statefulIsAuthorized } from "@cedar-policy/cedar-wasm/nodejs"
 import type { Json } from "../../src/base/Json.ts"
-import type { Document, Intent, ScopedAttestation, Spec } from "../../src/policy/Mapl.ts"
+import type { Document, Intent } from "../../src/policy/Mapl.ts"
+import type { ScopedAttestation } from "../../src/policy/mapl/Attestation.ts"
+import type { Spec } from "../../src/policy/mapl/Bounds.ts"
 import type { Asked } from "./oracle.ts"
 import { Random } from "./random.ts"
 import { principal } from "./states.ts"

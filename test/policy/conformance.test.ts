@@ -10,7 +10,7 @@ import { decide } from "../../src/policy/Evaluate.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 import { makeFind } from "../../src/policy/Participants.ts"
 import { Policy } from "../../src/policy/Policy.ts"
-import { load } from "../../src/policy/PolicyStore.ts"
+import { load } from "../../src/policy/PolicySource.ts"
 import { Models } from "../../src/rewriting/Models.ts"
 import { Rewriting } from "../../src/rewriting/Rewriting.ts"
 import suite from "./cases.json" with { type: "json" }

@@ -5,7 +5,9 @@
  */
 import type { Json, JsonObject } from "../../src/base/Json.ts"
 import type { Principal } from "../../src/call/Principal.ts"
-import type { Bounds, Document, Intent, ScopedAttestation } from "../../src/policy/Mapl.ts"
+import type { Document, Intent } from "../../src/policy/Mapl.ts"
+import type { ScopedAttestation } from "../../src/policy/mapl/Attestation.ts"
+import type { Bounds } from "../../src/policy/mapl/Bounds.ts"
 
 /** A request, and who makes it of whom. */
 export interface Asked {

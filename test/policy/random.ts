@@ -4,7 +4,9 @@
  */
 import type { Json, JsonObject } from "../../src/base/Json.ts"
 import type { Principal } from "../../src/call/Principal.ts"
-import type { Document, Intent, ScopedAttestation, Spec } from "../../src/policy/Mapl.ts"
+import type { Document, Intent } from "../../src/policy/Mapl.ts"
+import type { ScopedAttestation } from "../../src/policy/mapl/Attestation.ts"
+import type { Spec } from "../../src/policy/mapl/Bounds.ts"
 import type { Asked } from "./oracle.ts"
 import { principal } from "./states.ts"
 

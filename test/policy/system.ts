@@ -1,11 +1,12 @@
 /** The evaluator under test, by the way that a request takes, and the comparison of what it says with the naive one's. */
 import * as Result from "effect/Result"
 import type { Decision, Remedy } from "../../src/call/Decision.ts"
-import { EffectivePolicy, type Rules } from "../../src/policy/EffectivePolicy.ts"
+import { EffectivePolicy } from "../../src/policy/EffectivePolicy.ts"
+import type { Rules } from "../../src/policy/Rules.ts"
 import { decide } from "../../src/policy/Evaluate.ts"
 import type { Document, Intent } from "../../src/policy/Mapl.ts"
 import { makeFind } from "../../src/policy/Participants.ts"
-import { load } from "../../src/policy/PolicyStore.ts"
+import { load } from "../../src/policy/PolicySource.ts"
 import type { Asked, Change, ModelChange, Outcome } from "./oracle.ts"
 
 /** What a decision comes from; `undefined` where no policy can be found, such as for an intent whose parent is none. */

@@ -10,7 +10,7 @@ import { judgeAnswer } from "../../src/invocation/output/AnswerGate.ts"
 import { OutputJudge } from "../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../src/invocation/output/StreamGate.ts"
 import { readChunks } from "../../src/invocation/Sse.ts"
-import { compileRegex } from "../../src/policy/Mapl.ts"
+import { compileRegex } from "../../src/policy/mapl/Regex.ts"
 import { Random } from "../policy/random.ts"
 import { type Heard, type Json, request, type Said, type Style, styles, type Tool } from "./answerStyles.ts"
 

@@ -6,11 +6,12 @@ import { Call, Decided, type Judge, type Permit } from "../../src/call/Call.ts"
 import type { JsonObject } from "../../src/base/Json.ts"
 import type { Remedy } from "../../src/call/Decision.ts"
 import { app } from "../../src/call/Principal.ts"
-import type { Spec } from "../../src/policy/Mapl.ts"
+import type { Spec } from "../../src/policy/mapl/Bounds.ts"
 import { Policy } from "../../src/policy/Policy.ts"
 import { type CatalogueRow, Models } from "../../src/rewriting/Models.ts"
 import { plan } from "../../src/rewriting/Rewrite.ts"
 import { Rewriting } from "../../src/rewriting/Rewriting.ts"
+import { allowAll } from "../audit/calls.ts"
 import { signed, user } from "../policy/states.ts"
 
 const rewriting = Rewriting.layer.pipe(Layer.provide(Models.layer))
@@ -948,7 +949,7 @@ describe("what was rewritten", () => {
     Effect.gen(function* () {
       const stage = yield* Rewriting
       const remedy: Remedy = { kind: "set", path: "max_tokens", from: 90, to: 10, policy: "p" }
-      const judge: Judge = { recheck: () => [violation], tool: () => "deny", bounded: [], count: Effect.void }
+      const judge: Judge = { ...allowAll, recheck: () => [violation], tool: () => "deny" }
       const error = yield* Effect.flip(stage.apply(decided([remedy], judge)))
       assert.strictEqual(error.stage, "rewriting")
       assert.deepStrictEqual(error.decision.violations, [violation])

@@ -51,7 +51,7 @@ describe("rate limits beside other logs", () => {
   it("are told at the start to be each process's own", async () => {
     const [line, ...more] = await told([limited, { ...limited, policy_id: "user:a" }], 1)
     assert.deepStrictEqual(more, [])
-    assert.match(line ?? "", /^Rate limits are counted in the memory of each process.*\(team:Lab, user:a\)/u)
+    assert.match(line ?? "", /^Rate limits are counted in each log by itself.*\(team:Lab, user:a\)/u)
     assert.match(line ?? "", /Beside the log at \S*audit there is a log of another process, now or earlier/u)
     assert.match((await told([limited], 3))[0] ?? "", /there are logs of 3 other processes/u)
   })

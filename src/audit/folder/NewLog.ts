@@ -9,6 +9,7 @@ import * as Path from "node:path"
 import type { AnyKey } from "../../keys/Keys.ts"
 import { formatVerifierKey, parseVerifierKeys, signCheckpointBy, verifierKey } from "../proof/Checkpoint.ts"
 import { Frontier } from "../proof/MerkleTree.ts"
+import { Quota } from "../Quota.ts"
 import type { SigningKeys } from "../OpeningRecords.ts"
 import { type FileSystem, replace } from "./Disk.ts"
 import type { Found } from "./Recovery.ts"
@@ -60,6 +61,7 @@ export const create = ({ disk, first, key, next, path }: NewLogOptions): Found =
     segment: undefined,
     torn: Buffer.alloc(0),
     latest: 0,
+    quota: new Quota(),
     crashed: undefined,
     open: []
   }

@@ -9,6 +9,8 @@ import * as Path from "node:path"
 import { type Note, parseNote, parseVerifierKeys, type VerifierKey, verifyNote } from "../proof/Checkpoint.ts"
 import type { FileSystem } from "./Disk.ts"
 import { Frontier, hashLength, leafHash, sameHash } from "../proof/MerkleTree.ts"
+import { claimLifetime, Quota } from "../Quota.ts"
+import type { ReadRecord } from "../Record.ts"
 import { decodeLine, linesOf, maximumSegment, maximumText, recordAt, type Segment, segmentsOf } from "./Segment.ts"
 
 /** A call that was decided and has no outcome. */
@@ -42,6 +44,8 @@ export interface Found {
   readonly torn: Buffer
   /** The latest time in the last records, in ms since 1970; 0 in a log that is empty. */
   readonly latest: number
+  /** What callers have claimed of their limits, as the last records say. */
+  readonly quota: Quota
   /** The boot that wrote the last record and did not close; undefined where all is well. */
   readonly crashed: string | undefined
   readonly open: ReadonlyArray<OpenCall>
@@ -157,7 +161,7 @@ const scan = (
     segment:
       last === undefined ? undefined : { name: last.name, size: whole, unsigned: bytes.subarray(covered, whole) },
     torn,
-    ...leftOpen(disk, folder, segments, whole)
+    ...leftBehind(disk, folder, segments, whole)
   }
 }
 
@@ -177,34 +181,45 @@ const expect = <A>(what: string, read: Result.Result<A, string>): A => {
 }
 
 /**
- * The calls without an outcome, and the boot that left them. Reads backwards to the last record at which no call and no other
- * boot was open: a `log.close`, or a `log.recovered` after its `log.open` with all of its outcomes.
+ * How the last boots left the log. Reads backwards to the last record at which no call and no other boot was open (a `log.close`, or
+ * a `log.recovered` after its `log.open` with all of its outcomes), and as far as claims may still count against a limit.
  */
-const leftOpen = (
+const leftBehind = (
   disk: FileSystem,
   folder: string,
   segments: ReadonlyArray<Segment>,
   whole: number
-): Pick<Found, "crashed" | "latest" | "open"> => {
+): Pick<Found, "crashed" | "latest" | "open" | "quota"> => {
   let records: Array<Trace> = []
-  let quiet = -1
+  let left: Pick<Found, "crashed" | "open"> | undefined
   for (const [back, segment] of segments.toReversed().entries()) {
     const bytes = disk.read(Path.join(folder, "journal", segment.name), maximumSegment) ?? Buffer.alloc(0)
     const lines = back === 0 ? bytes.subarray(0, whole) : bytes
     records = [...[...linesOf(lines)].map(({ line }) => JSON.parse(line.toString("utf8")) as Trace), ...records]
-    quiet = records.findLastIndex((record, i) => isQuiet(records, record, i))
-    if (quiet >= 0) break
+    left ??= leftSinceQuiet(records)
+    if (left !== undefined && (records[0]?.ts ?? 0) <= latestOf(records) - claimLifetime) break
   }
-  const since = quiet < 0 ? records : records.slice(quiet)
-  return { crashed: openBootIn(since), latest: latestOf(records), open: openIn(since) }
+  const latest = latestOf(records)
+  return {
+    ...(left ?? leftIn(records)),
+    latest,
+    quota: Quota.of(records.filter(({ ts }) => ts > latest - claimLifetime))
+  }
 }
 
+/** What is open since the last record at which nothing was; undefined where there is no such record. */
+const leftSinceQuiet = (records: ReadonlyArray<Trace>): Pick<Found, "crashed" | "open"> | undefined => {
+  const quiet = records.findLastIndex((record, i) => isQuiet(records, record, i))
+  return quiet < 0 ? undefined : leftIn(records.slice(quiet))
+}
+
+const leftIn = (records: ReadonlyArray<Trace>): Pick<Found, "crashed" | "open"> => ({
+  crashed: openBootIn(records),
+  open: openIn(records)
+})
+
 /** What recovery looks at in a record that was checked before. */
-interface Trace {
-  readonly kind: string
-  readonly seq: number
-  readonly ts: number
-  readonly boot: string
+interface Trace extends ReadRecord {
   readonly call?: string
   readonly open?: number
   readonly previous?: string

@@ -19,6 +19,7 @@ import type { LogStatus } from "../LogStatus.ts"
 import { bootRecords, type SigningKeys } from "../OpeningRecords.ts"
 import { leafHash } from "../proof/MerkleTree.ts"
 import type { Body } from "../Record.ts"
+import type { Quota } from "../Quota.ts"
 import { encode } from "../RecordLine.ts"
 import type { Found, Head } from "./Recovery.ts"
 import { keysOf, verifierKeys } from "./NewLog.ts"
@@ -64,6 +65,8 @@ const usualPatience = { ms: 300_000, records: 100_000 }
 /** A boot of the log in a folder. */
 export class Writer implements Boot {
   readonly boot: string
+  /** What callers have claimed of their limits in this log. */
+  readonly quota: Quota
   readonly #path: string
   readonly #now: () => number
   readonly #options: WriterOptions
@@ -98,6 +101,7 @@ export class Writer implements Boot {
     this.#now = (options.clock ?? systemClock).now
     this.#options = options
     this.#latest = found.latest
+    this.quota = found.quota
     this.#pending = new Group(found.frontier.size)
     this.#tail = new Tail(
       disk,
@@ -157,10 +161,14 @@ export class Writer implements Boot {
     return this.#tree.overdue(this.#pending.next) ?? clockBehind(this.#now(), this.#latest, this.#path)
   }
 
+  /** The log's clock, in ms since 1970: the time of a record that is appended now. */
+  now(): number {
+    return this.#now()
+  }
+
   /** Takes in a record; it is written with the next group or within 5 ms, and synced with the next or within 100 ms. */
-  append(body: AppendedBody): Result.Result<Appended, EnforcementUnavailable> {
+  append(body: AppendedBody, ts = this.#now()): Result.Result<Appended, EnforcementUnavailable> {
     if (this.#fault !== undefined) return Result.fail(this.#fault)
-    const ts = this.#now()
     const group = this.#pending
     const seq = group.next
     const line = encode({ ...placed(body), v: 1, seq, id: newId(ts), ts, boot: this.boot })

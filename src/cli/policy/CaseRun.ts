@@ -8,11 +8,13 @@ import * as Result from "effect/Result"
 import { canonicalize } from "../../base/CanonicalJson.ts"
 import type { JsonObject } from "../../base/Json.ts"
 import type { Case, Cases } from "../../policy/Cases.ts"
-import { type Document, instant } from "../../policy/Mapl.ts"
-import { diagnose, type PolicySet } from "../../policy/PolicyStore.ts"
+import type { Document } from "../../policy/Mapl.ts"
+import { instant } from "../../policy/mapl/Validity.ts"
+import type { PolicySet } from "../../policy/PolicySet.ts"
+import { diagnose } from "../../policy/PolicySource.ts"
 import { agent, app, type Principal } from "../../call/Principal.ts"
-import type { Judge, Judgement } from "./Judgement.ts"
-import { userOf } from "./Who.ts"
+import type { DryRunner, DryRun } from "./DryRun.ts"
+import { userOf } from "./CallerFlags.ts"
 
 /** Something that is not as a case expects it. */
 export interface Mismatch {
@@ -24,14 +26,14 @@ export interface Mismatch {
 /** What became of a case; it passes where nothing is amiss. */
 export interface CaseResult {
   readonly id: string
-  readonly actual?: Judgement
+  readonly actual?: DryRun
   readonly mismatches: ReadonlyArray<Mismatch>
 }
 
-/** Runs a case; `now` is the time of cases that name none. The failure says why there can be no such caller. */
-export const runCase = (one: Case, judge: Judge, now: number): Effect.Effect<CaseResult, string> =>
+/** Runs a case; `now` is the time of cases that name none. The failure is why no such caller can exist. */
+export const runCase = (one: Case, run: DryRunner, now: number): Effect.Effect<CaseResult, string> =>
   Effect.map(callerOf(one), (principal) => {
-    const actual = judge({
+    const actual = run({
       principal,
       app: one.service,
       operation: one.operation ?? "generate",
@@ -75,7 +77,7 @@ const callerOf = ({ caller = {}, service }: Case): Effect.Effect<Principal, stri
   }))
 }
 
-const mismatchesOf = ({ expect }: Case, actual: Judgement): ReadonlyArray<Mismatch> => {
+const mismatchesOf = ({ expect }: Case, actual: DryRun): ReadonlyArray<Mismatch> => {
   const edits: JsonObject = Object.fromEntries(actual.edits.map(({ path, to }) => [path, to as JsonObject]))
   const codes = [...new Set(actual.violations.map(({ code }) => code))].sort()
   const expected = [...new Set<string>(expect.codes)].sort()

@@ -1,13 +1,13 @@
 /**
- * What a change of policies does: to the documents, and to the calls that a log tells of.
+ * What a change of policies does: to the documents, and to the calls in a log.
  *
  * @since 0.2.0
  */
 import { canonicalize } from "../../base/CanonicalJson.ts"
-import type { PolicySet } from "../../policy/PolicyStore.ts"
+import type { PolicySet } from "../../policy/PolicySet.ts"
 import { type Caller, callerOf, type LoggedCall } from "./LoggedCalls.ts"
-import type { Replayed } from "./Replay.ts"
-import { editWords, type Tallied, Tally, violationWords } from "./Tally.ts"
+import type { Replayed } from "./LogReplay.ts"
+import { editWords, type CallGroup, CallGroups, violationWords } from "./CallGroups.ts"
 
 /** Ids of documents that differ. */
 export interface DocumentChanges {
@@ -30,12 +30,12 @@ export interface ReplayedChanges {
   readonly calls: number
   /** How many calls are decided otherwise. */
   readonly different: number
-  readonly rows: ReadonlyArray<Tallied<CallChange>>
-  /** Parameters that either set bounds and that the log does not tell: their bounds were not replayed. */
+  readonly rows: ReadonlyArray<CallGroup<CallChange>>
+  /** Parameters that either set bounds and that the log does not record. Their bounds were not replayed. */
   readonly untold: ReadonlyArray<string>
 }
 
-/** Compares two sets document by document, by what they say. */
+/** Compares two sets document by document, by their canonical JSON. */
 export const documentChanges = (before: PolicySet, after: PolicySet): DocumentChanges => {
   const ids = [...before.ids()]
   const said = (set: PolicySet, id: string): string => canonicalize(set.find(id))
@@ -52,7 +52,7 @@ export const replayedChanges = async (
   after: (call: LoggedCall) => Replayed,
   calls: AsyncIterable<LoggedCall>
 ): Promise<ReplayedChanges> => {
-  const tally = new Tally<CallChange>()
+  const groups = new CallGroups<CallChange>()
   const untold = new Set<string>()
   let total = 0
   let different = 0
@@ -64,9 +64,9 @@ export const replayedChanges = async (
     if (beforeWords === afterWords) continue
     different++
     const { at, principal, resource } = call
-    tally.add({ ...callerOf(principal), resource, before: beforeWords, after: afterWords, effect: effectOf(is) }, at)
+    groups.add({ ...callerOf(principal), resource, before: beforeWords, after: afterWords, effect: effectOf(is) }, at)
   }
-  return { calls: total, different, rows: tally.rows, untold: [...untold].sort() }
+  return { calls: total, different, rows: groups.rows, untold: [...untold].sort() }
 }
 
 const wordsOf = ({ edits, verdict, violations }: Replayed): string => {

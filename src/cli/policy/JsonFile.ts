@@ -11,9 +11,9 @@ import type { Place } from "../../policy/Diagnostic.ts"
 import { parseTree, startOf } from "../../policy/JsonTree.ts"
 import { CannotRun } from "../Ending.ts"
 import { StandardInput } from "../Input.ts"
-import { plainLines } from "./Findings.ts"
+import { plainLines } from "./Diagnostics.ts"
 
-/** A parsed file. `locate` says where a part of it stands. */
+/** A parsed file. `locate` gives the place of a part of it. */
 export interface JsonFile {
   readonly name: string
   readonly text: string

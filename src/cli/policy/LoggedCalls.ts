@@ -1,6 +1,6 @@
 /**
- * The calls that a log tells of, as far as it tells: who asked for what, with which model and quantities, and what policy
- * said. Texts are not in a log.
+ * The calls in a log, as far as it records them: the caller, the resource, the model and quantities, and the decision. A log
+ * holds no texts.
  *
  * @since 0.2.0
  */
@@ -61,7 +61,7 @@ const Logged = Schema.Struct({
   observed: optional(Observed)
 })
 
-/** A call that the log tells of. */
+/** A call that the log records. */
 export interface LoggedCall {
   /** Index of its record. */
   readonly index: number
@@ -97,7 +97,7 @@ export const callerWords = ({ issuer, who }: Caller, rows: ReadonlyArray<{ reado
     ? who
     : `${who} of ${issuer}`
 
-/** A record that is no record: whoever counts calls must not pass over it. */
+/** A record that is not valid. A count of calls must not skip it. */
 class InvalidRecord extends Schema.TaggedError<InvalidRecord>()("InvalidRecord", { message: Schema.String }) {}
 
 /**
@@ -108,7 +108,7 @@ export async function* loggedCalls(path: string): AsyncGenerator<LoggedCall> {
   for await (const { index, record } of readLines(folderReader(path))) {
     if (record === undefined)
       throw new InvalidRecord({
-        message: `Record ${index} of the log at ${path} is not valid; see what "secure-openai audit verify" says of it.`
+        message: `Record ${index} of the log at ${path} is not valid; run "secure-openai audit verify" for the reason.`
       })
     const call = Option.getOrUndefined(decode(record))
     if (call === undefined || (call.kind === "refused" && call.stage !== "policy" && call.stage !== "rewriting"))
@@ -195,14 +195,14 @@ const paramsOf = ({ asked, edits = [], model }: Logged): JsonObject => {
   ]
   return Object.fromEntries(
     quantities.flatMap(({ path, value }): ReadonlyArray<readonly [string, Json]> => {
-      const read = told(value)
+      const read = recordedScalar(value)
       return read === undefined ? [] : [[path, read]]
     })
   )
 }
 
 /** The number, boolean or model's name that a record tells; a digest of something else is none. */
-export const told = (text: string): string | number | boolean | undefined => {
+export const recordedScalar = (text: string): string | number | boolean | undefined => {
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : undefined

@@ -75,6 +75,10 @@ export const sentence = (word: Cell, text: string): ReadonlyArray<string> => {
   return lines.map((line, i) => (i === 0 ? first : " ".repeat(indent)) + line)
 }
 
+/** The head row of a table. */
+export const heads = (...words: ReadonlyArray<string>): ReadonlyArray<Cell> =>
+  words.map((word) => ["quiet", word] as const)
+
 /** A text of at most so many characters. */
 export const cut = (text: string, length: number): string =>
   text.length > length ? `${text.slice(0, length - 1)}…` : text

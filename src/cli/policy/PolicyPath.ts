@@ -10,9 +10,10 @@ import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
 import * as Fs from "node:fs"
 import type { Diagnostic } from "../../policy/Diagnostic.ts"
-import { diagnose, type PolicySet } from "../../policy/PolicyStore.ts"
+import type { PolicySet } from "../../policy/PolicySet.ts"
+import { diagnose } from "../../policy/PolicySource.ts"
 import { CannotRun } from "../Ending.ts"
-import { plainLines } from "./Findings.ts"
+import { plainLines } from "./Diagnostics.ts"
 
 const description = "A folder of policies, or a file. Default: SECURE_OPENAI_POLICIES, else ./policies"
 

@@ -1,5 +1,5 @@
 /**
- * `secure-openai policy diff`: what a change of policies does, to the documents and to the calls that a log tells of.
+ * `secure-openai policy diff`: what a change of policies does to the documents and to the calls in a log.
  *
  * @since 0.2.0
  */
@@ -18,11 +18,11 @@ import {
   replayedChanges
 } from "./Difference.ts"
 import { log, logsAt, ofCalls } from "./LogArgument.ts"
-import { type Cell, columns, count, listed, say, type Tone } from "./Page.ts"
+import { type Cell, columns, count, heads, listed, say, type Tone } from "./Page.ts"
 import { json, loadFrom } from "./PolicyPath.ts"
 import { callerWords } from "./LoggedCalls.ts"
-import { makeReplay } from "./Replay.ts"
-import type { Tallied } from "./Tally.ts"
+import { makeReplay } from "./LogReplay.ts"
+import type { CallGroup } from "./CallGroups.ts"
 import { print, printJson } from "../Output.ts"
 
 const policies = (name: string, description: string) =>
@@ -36,7 +36,7 @@ export const diff = Command.make(
     after: policies("new", "The policies as they would be"),
     log,
     replay: Flag.Boolean("replay").pipe(
-      Flag.withDescription("Decide the calls of the log anew, by both"),
+      Flag.withDescription("Decide the calls of the log again, by both"),
       Flag.withoutNegation,
       Flag.withDefault(false)
     ),
@@ -62,9 +62,9 @@ export const diff = Command.make(
     if (calls?.rows.some(({ what }) => what.effect !== "allowed")) return yield* new CheckFailed()
   }, Effect.provide(Models.layer))
 ).pipe(
-  Command.withShortDescription("Say what a change of policies does, also to logged calls"),
+  Command.withShortDescription("Show what a change of policies does, also to logged calls"),
   Command.withDescription(
-    "Compares two sets of policies, and with --replay decides the calls of a log by both, each at its own time. Exits with 0, or with 1 where the new policies would refuse or change a logged call that the old ones decide otherwise; 2 where it cannot run. Models and numbers are in a log, texts are not: bounds on what the log does not tell are named, and not replayed; nor are intents and rate limits."
+    "Compares two sets of policies, and with --replay decides the calls of a log by both, each at its own time. Exits with 0, or with 1 where the new policies would refuse or change a logged call that the old ones decide otherwise; 2 where it cannot run. A log holds models and numbers, but no texts: bounds on parameters that it does not record are listed and not replayed. Intents and rate limits are not replayed."
   ),
   Command.withExamples([
     { command: "secure-openai policy diff policies new-policies", description: "Which documents differ" },
@@ -77,7 +77,7 @@ export const diff = Command.make(
 
 const documentLines = ({ added, changed, removed }: DocumentChanges): ReadonlyArray<string> =>
   added.length + removed.length + changed.length === 0
-    ? ["The documents say the same."]
+    ? ["The documents are the same."]
     : columns([
         ...rowsOf("good", "added", added),
         ...rowsOf("bad", "removed", removed),
@@ -94,16 +94,20 @@ const replayLines = ({ calls, different, rows, untold }: ReplayedChanges): Reado
   different === 0
     ? `${say("good", count(calls, "call"))} replayed: all are decided as before`
     : `${say("title", count(calls, "call"))} replayed, ${say("warn", `${different} decided otherwise`)}`,
-  ...(rows.length === 0 ? [] : ["", ...columns([heads, ...rows.slice(0, shown).map((row) => rowOf(row, rows))])]),
+  ...(rows.length === 0
+    ? []
+    : [
+        "",
+        ...columns([
+          heads("calls", "who", "resource", "before", "after"),
+          ...rows.slice(0, shown).map((row) => rowOf(row, rows))
+        ])
+      ]),
   ...(rows.length > shown ? ["", `and ${rows.length - shown} more rows (--json lists them)`] : []),
   ...(untold.length === 0
     ? []
-    : ["", `Not replayed, since the log does not tell of them: the bounds on ${listed(untold, 12)}`])
+    : ["", `Not replayed, because the log does not record them: the bounds on ${listed(untold, 12)}`])
 ]
-
-const heads: ReadonlyArray<Cell> = ["calls", "who", "resource", "before", "after"].map(
-  (head) => ["quiet", head] as const
-)
 
 const tones: Readonly<Record<CallChange["effect"], Tone>> = {
   refused: "bad",
@@ -112,7 +116,10 @@ const tones: Readonly<Record<CallChange["effect"], Tone>> = {
   allowed: "good"
 }
 
-const rowOf = ({ calls, what }: Tallied<CallChange>, rows: ReadonlyArray<Tallied<CallChange>>): ReadonlyArray<Cell> => [
+const rowOf = (
+  { calls, what }: CallGroup<CallChange>,
+  rows: ReadonlyArray<CallGroup<CallChange>>
+): ReadonlyArray<Cell> => [
   String(calls),
   callerWords(what, rows),
   what.resource,

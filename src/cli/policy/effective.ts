@@ -7,42 +7,43 @@ import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import type { Violation } from "../../call/Decision.ts"
 import { policyId } from "../../call/Principal.ts"
-import { type Constraint, effectiveValues } from "../../policy/Constraint.ts"
+import { effectiveValues } from "../../policy/AllowedValues.ts"
+import type { Constraint } from "../../policy/Constraint.ts"
 import { showPlace } from "../../policy/Diagnostic.ts"
-import type { Rules } from "../../policy/EffectivePolicy.ts"
+import { allConstraints, type Rules } from "../../policy/Rules.ts"
 import { evaluateResource } from "../../policy/Evaluate.ts"
-import { showValue } from "../../policy/Fault.ts"
+import { showValue } from "../../policy/Notation.ts"
 import { makeFind } from "../../policy/Participants.ts"
-import type { PolicySet } from "../../policy/PolicyStore.ts"
+import type { PolicySet } from "../../policy/PolicySet.ts"
 import { at, operation, timeOf } from "./explain.ts"
-import { resourceOf } from "./Judgement.ts"
+import { resourceOf } from "./DryRun.ts"
 import { type Cell, columns, listed, say, sentence } from "./Page.ts"
 import { json, loadPolicies, policies } from "./PolicyPath.ts"
-import { principalOf, who } from "./Who.ts"
+import { callerFlags, principalOf } from "./CallerFlags.ts"
 import { print, printJson } from "../Output.ts"
 
 /** The command. */
 export const effective = Command.make(
   "effective",
-  { ...who, operation, at, policies, json },
-  Effect.fnUntraced(function* ({ at, json, operation, policies, ...who }) {
-    const principal = yield* principalOf(who)
+  { ...callerFlags, operation, at, policies, json },
+  Effect.fnUntraced(function* ({ at, json, operation, policies, ...caller }) {
+    const principal = yield* principalOf(caller)
     const now = yield* timeOf(at)
     const set = yield* loadPolicies(policies)
-    const policy = makeFind(set)({ principal, app: who.app, intents: [] })
-    const rules = policy.rules(resourceOf(who.app, operation))
+    const policy = makeFind(set)({ principal, app: caller.app, intents: [] })
+    const rules = policy.rules(resourceOf(caller.app, operation))
     const summary = summaryOf(rules, set, policyId(principal), now)
     yield* json ? printJson(summary, 2) : print(summaryLines(summary).join("\n"))
   })
 ).pipe(
   Command.withShortDescription("Show the policy in force for a caller"),
   Command.withDescription(
-    "Shows what all documents that take part come to for one caller and one operation: what may be invoked, the bounds of each parameter, rate limits, attestations and validity, each with the document that sets it."
+    "Shows the result of all documents that take part, for one caller and one operation: what may be invoked, the bounds of each parameter, rate limits, attestations and validity, each with the document that sets it."
   ),
   Command.withExamples([
     {
       command: "secure-openai policy effective --user alice --team Support --app my-app",
-      description: "What alice, whose token says that she is in Support, may ask of a chat"
+      description: "What alice, whose token has the team Support, may ask of a chat"
     }
   ])
 )
@@ -74,8 +75,7 @@ const summaryOf = (rules: Rules, set: PolicySet, principal: string, now: number)
       denied_resources: document?.denied_resources ?? []
     }
   }),
-  parameters: [rules.cap, rules.totalTokens, ...rules.constraints]
-    .filter((constraint) => constraint !== undefined)
+  parameters: allConstraints(rules)
     .map(parameterOf)
     .sort((a, b) => (a.parameter < b.parameter ? -1 : 1)),
   denied_parameters: rules.deniedValues.map(({ parameter, policy, values }) => ({

@@ -12,19 +12,20 @@ import * as Flag from "effect/cli/Flag"
 import { parseStrictObject } from "../../base/CanonicalJson.ts"
 import type { Approval, Edit, Violation } from "../../call/Decision.ts"
 import type { Diagnostic } from "../../policy/Diagnostic.ts"
-import { showValue } from "../../policy/Fault.ts"
-import { lint, lookalikes } from "../../policy/Lint.ts"
-import { instant } from "../../policy/Mapl.ts"
-import type { PolicySet } from "../../policy/PolicyStore.ts"
+import { showValue } from "../../policy/Notation.ts"
+import { lint } from "../../policy/Lint.ts"
+import { lookalikes } from "../../policy/lint/Spellings.ts"
+import { instant } from "../../policy/mapl/Validity.ts"
+import type { PolicySet } from "../../policy/PolicySet.ts"
 import { policyId } from "../../call/Principal.ts"
 import { Models } from "../../rewriting/Models.ts"
 import { CannotRun, CheckFailed } from "../Ending.ts"
-import { findingJson, findingLines, knownModels } from "./Findings.ts"
+import { diagnosticJson, diagnosticLines, knownModels } from "./Diagnostics.ts"
 import { cannotUse, readJson } from "./JsonFile.ts"
-import { type Judgement, makeJudge } from "./Judgement.ts"
-import { columns, count, listed, say, sentence, type Tone } from "./Page.ts"
+import { type DryRun, makeDryRunner } from "./DryRun.ts"
+import { columns, count, heads, listed, say, sentence, type Tone } from "./Page.ts"
 import { json, loadPolicies, policies } from "./PolicyPath.ts"
-import { principalOf, who } from "./Who.ts"
+import { callerFlags, principalOf } from "./CallerFlags.ts"
 import { print, printJson } from "../Output.ts"
 
 /** The flag `--operation`. */
@@ -48,7 +49,7 @@ export const explain = Command.make(
     request: Argument.String("request").pipe(
       Argument.withDescription("A file with the request's JSON body, or - for standard input")
     ),
-    ...who,
+    ...callerFlags,
     operation,
     attestation: Flag.String("attestation").pipe(
       Flag.withDescription("An attestation that the caller holds. May be repeated"),
@@ -64,8 +65,8 @@ export const explain = Command.make(
       Flag.withDefault(false)
     )
   },
-  Effect.fnUntraced(function* ({ at, attestation, exitCode, json, operation, policies, request, ...who }) {
-    const caller = yield* principalOf(who)
+  Effect.fnUntraced(function* ({ at, attestation, exitCode, json, operation, policies, request, ...flags }) {
+    const caller = yield* principalOf(flags)
     const now = yield* timeOf(at)
     const set = yield* loadPolicies(policies)
     const { locate, text } = yield* readJson(request)
@@ -74,17 +75,17 @@ export const explain = Command.make(
     )
     const models = yield* Models
     const principal = { ...caller, attestations: [...caller.attestations, ...attestation] }
-    const judgement = makeJudge(set, models)({ principal, app: who.app, operation, params, intents: [], now })
-    const hints = hintsOf(set, judgement, [policyId(principal), ...principal.documents, `app:${who.app}`], now)
+    const result = makeDryRunner(set, models)({ principal, app: flags.app, operation, params, intents: [], now })
+    const hints = hintsOf(set, result, [policyId(principal), ...principal.documents, `app:${flags.app}`], now)
     yield* json
-      ? printJson({ ...judgement, ...(hints.length > 0 && { hints: hints.map(findingJson) }) }, 2)
-      : print([...judgementLines(judgement, now), ...hints.flatMap((hint) => ["", ...findingLines(hint)])].join("\n"))
-    if (exitCode && judgement.verdict !== "allow") return yield* new CheckFailed()
+      ? printJson({ ...result, ...(hints.length > 0 && { hints: hints.map(diagnosticJson) }) }, 2)
+      : print([...resultLines(result, now), ...hints.flatMap((hint) => ["", ...diagnosticLines(hint)])].join("\n"))
+    if (exitCode && result.verdict !== "allow") return yield* new CheckFailed()
   }, Effect.provide(Models.layer))
 ).pipe(
-  Command.withShortDescription("Say what becomes of a request, and why"),
+  Command.withShortDescription("Show the decision on a request, and why"),
   Command.withDescription(
-    "Judges a request as an app would, rewriting included, and says who took part, what is wrong and what is changed, with what a linter says of these documents. Rate limits are not counted. Exits with 0 where it could decide, 2 where it could not."
+    "Judges a request as an app would, rewriting included. Prints the documents that took part, what is wrong, what is changed, and the linter's advice on these documents. Rate limits are not counted. Exits with 0 where it could decide, 2 where it could not."
   ),
   Command.withExamples([
     {
@@ -98,10 +99,10 @@ export const explain = Command.make(
   ])
 )
 
-/** What a linter says of the documents that took part, and of documents that differ in case only from those that were asked for. */
+/** The linter's advice on the documents that took part, and on documents that differ in case only from those of the caller. */
 const hintsOf = (
   set: PolicySet,
-  { policies, resource }: Judgement,
+  { policies, resource }: DryRun,
   ids: ReadonlyArray<string>,
   now: number
 ): ReadonlyArray<Diagnostic> => [
@@ -135,10 +136,10 @@ export const timeOf = (at: Option.Option<string>): Effect.Effect<number, CannotR
 // In words
 // ---------------------------------------------------------------------------------------------------------------------
 
-const tones: Readonly<Record<Judgement["verdict"], Tone>> = { allow: "good", deny: "bad", pending: "warn" }
+const tones: Readonly<Record<DryRun["verdict"], Tone>> = { allow: "good", deny: "bad", pending: "warn" }
 
-const judgementLines = (judgement: Judgement, now: number): ReadonlyArray<string> => {
-  const { approvals = [], edits, policies, principal, resource, verdict, violations } = judgement
+const resultLines = (result: DryRun, now: number): ReadonlyArray<string> => {
+  const { approvals = [], edits, policies, principal, resource, verdict, violations } = result
   const outcome = edits.length === 0 ? verdict : `${verdict} with ${count(edits.length, "edit")}`
   return [
     `${say(tones[verdict], outcome.toUpperCase())}  ${say("title", resource)} for ${say("title", principal)}`,
@@ -155,7 +156,7 @@ const judgementLines = (judgement: Judgement, now: number): ReadonlyArray<string
 
 const violationLines = (violations: ReadonlyArray<Violation>): ReadonlyArray<string> => [
   ...columns([
-    (["violation", "parameter", "asked", "bound", "set by"] as const).map((head) => ["quiet", head] as const),
+    heads("violation", "parameter", "asked", "bound", "set by"),
     ...violations.map(({ absent, actual, code, constraint = "", path = "", policy = "" }) => [
       [code === "approval_pending" ? "warn" : "bad", code] as const,
       ["name", path] as const,
@@ -177,13 +178,13 @@ const absentOf = (path: string, absent: ReadonlyArray<string> = []): string =>
 
 const approvalLines = (approvals: ReadonlyArray<Approval>): ReadonlyArray<string> =>
   columns([
-    (["approval", "by", "bound to"] as const).map((head) => ["quiet", head] as const),
+    heads("approval", "by", "bound to"),
     ...approvals.map(({ approver, digest, key }) => [["name", key] as const, approver, digest])
   ])
 
 const editLines = (edits: ReadonlyArray<Edit>): ReadonlyArray<string> =>
   columns([
-    (["edit", "from", "", "to", "by"] as const).map((head) => ["quiet", head] as const),
+    heads("edit", "from", "", "to", "by"),
     ...edits.map(({ from, path, policy, to }) => [
       ["name", path] as const,
       from === undefined ? (["quiet", "absent"] as const) : showValue(from),

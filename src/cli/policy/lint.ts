@@ -11,7 +11,7 @@ import * as Flag from "effect/cli/Flag"
 import type { Diagnostic } from "../../policy/Diagnostic.ts"
 import { lint as lintPolicies } from "../../policy/Lint.ts"
 import { CheckFailed } from "../Ending.ts"
-import { findingJson, findingLines, knownModels } from "./Findings.ts"
+import { diagnosticJson, diagnosticLines, knownModels } from "./Diagnostics.ts"
 import { count, say } from "./Page.ts"
 import { json, path, policyPath, readPolicies } from "./PolicyPath.ts"
 import { print, printJson } from "../Output.ts"
@@ -46,9 +46,9 @@ export const lint = Command.make(
     const [errors, warnings, notes] = [countOf("error"), countOf("warning"), countOf("note")]
     const policies = Result.isSuccess(read) ? read.success.count : undefined
     if (json)
-      yield* printJson({ path: source, policies, errors, warnings, notes, findings: findings.map(findingJson) }, 2)
+      yield* printJson({ path: source, policies, errors, warnings, notes, findings: findings.map(diagnosticJson) }, 2)
     else {
-      for (const finding of findings.slice(0, shown)) yield* print(`${findingLines(finding).join("\n")}\n`)
+      for (const finding of findings.slice(0, shown)) yield* print(`${diagnosticLines(finding).join("\n")}\n`)
       if (findings.length > shown) yield* print(`and ${findings.length - shown} more (--json lists them)\n`)
       const found = [
         count(errors, "error"),
@@ -63,7 +63,7 @@ export const lint = Command.make(
 ).pipe(
   Command.withShortDescription("Find what is wrong with policies, and what looks wrong"),
   Command.withDescription(
-    "Reads policies as an app would, and says what keeps them from loading, what matches nothing, what can never be allowed, what leaves no value, and names that were probably meant otherwise. A note may be right as it is, such as a model that is newer than the catalogue. Exits with 0 where nothing is wrong, 1 on errors, 2 where the policies cannot be read."
+    "Reads policies as an app would. Reports what keeps them from loading, patterns that match nothing, resources that can never be allowed, bounds that leave no value, and probable misspellings. A note may be right as it is, such as a model that is newer than the catalogue. Exits with 0 where nothing is wrong, 1 on errors, 2 where the policies cannot be read."
   ),
   Command.withExamples([
     { command: "secure-openai policy lint", description: "The policies of SECURE_OPENAI_POLICIES, else of ./policies" },

@@ -7,11 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import { time } from "../Words.ts"
 import { log, logsAt, ofCalls } from "./LogArgument.ts"
-import { type Cell, columns, count, listed, say } from "./Page.ts"
+import { type Cell, columns, count, heads, listed, say } from "./Page.ts"
 import { json } from "./PolicyPath.ts"
 import { callerWords } from "./LoggedCalls.ts"
-import { type Foreseen, type ObservedReport, summarise } from "./Foreseen.ts"
-import type { Tallied } from "./Tally.ts"
+import { type ObservedOutcome, type ObservedReport, summarise } from "./ObservedReport.ts"
+import type { CallGroup } from "./CallGroups.ts"
 import { print, printJson } from "../Output.ts"
 
 /** The command. */
@@ -26,7 +26,7 @@ export const report = Command.make(
 ).pipe(
   Command.withShortDescription("List what observed policies would have refused or changed"),
   Command.withDescription(
-    'Reads the log of an app that runs with policyMode "observe", and says what its policies would have refused or changed: calls alike are one line. Exits with 0 where it could read the log, 2 where it could not.'
+    'Reads the log of an app that runs with policyMode "observe", and lists what its policies would have refused or changed, with one line for calls that are alike. Exits with 0 where it could read the log, 2 where it could not.'
   ),
   Command.withExamples([
     { command: "secure-openai policy report", description: "The log of this folder's app" },
@@ -51,18 +51,22 @@ const reportLines = (found: ObservedReport, paths: ReadonlyArray<string>): Reado
       [[changed > 0 ? "warn" : "quiet", "would be changed"], String(changed)],
       [["quiet", "would pass as they are"], String(untouched)]
     ]),
-    ...(rows.length === 0 ? [] : ["", ...columns([heads, ...rows.slice(0, shown).map((row) => rowOf(row, rows))])]),
+    ...(rows.length === 0
+      ? []
+      : [
+          "",
+          ...columns([
+            heads("calls", "outcome", "who", "resource", "why", "by", "last"),
+            ...rows.slice(0, shown).map((row) => rowOf(row, rows))
+          ])
+        ]),
     ...(rows.length > shown ? ["", `and ${rows.length - shown} more rows (--json lists them)`] : [])
   ]
 }
 
-const heads: ReadonlyArray<Cell> = ["calls", "outcome", "who", "resource", "why", "by", "last"].map(
-  (head) => ["quiet", head] as const
-)
-
 const rowOf = (
-  { calls, last, what }: Tallied<Foreseen>,
-  rows: ReadonlyArray<Tallied<Foreseen>>
+  { calls, last, what }: CallGroup<ObservedOutcome>,
+  rows: ReadonlyArray<CallGroup<ObservedOutcome>>
 ): ReadonlyArray<Cell> => [
   String(calls),
   [what.outcome === "refused" ? "bad" : "warn", what.outcome],

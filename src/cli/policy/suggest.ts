@@ -32,7 +32,7 @@ export const suggest = Command.make(
 ).pipe(
   Command.withShortDescription("Derive the least policies that would have allowed what a log shows"),
   Command.withDescription(
-    "Prints policies, a document for each caller: the resources that it used, the models that it asked for, and the highest and lowest numbers. A draft to read and to widen: what was not asked for is not allowed. Names are literals: a call whose tool or model has a * in its name is left out, and so is a tool that never ran. Texts are not in a log, so nothing is said of them."
+    "Prints policies, a document for each caller: the resources that it used, the models that it asked for, and the highest and lowest numbers. A draft to read and to widen: what was not asked for is not allowed. Names are literals: a call whose tool or model has a * in its name is left out, and so is a tool that never ran. A log holds no texts, so the draft bounds none."
   ),
   Command.withExamples([
     { command: "secure-openai policy suggest > policies/draft.json", description: "A first draft" },

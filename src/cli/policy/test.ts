@@ -1,5 +1,5 @@
 /**
- * `secure-openai policy test`: cases that say what must become of requests, run against policies.
+ * `secure-openai policy test`: runs test cases against policies.
  *
  * @since 0.2.0
  */
@@ -14,10 +14,11 @@ import { showPlace } from "../../policy/Diagnostic.ts"
 import { CannotRun, CheckFailed } from "../Ending.ts"
 import { Models } from "../../rewriting/Models.ts"
 import { parseCases } from "../../policy/Cases.ts"
-import { describe, showValue } from "../../policy/Fault.ts"
+import { describe } from "../../policy/Fault.ts"
+import { showValue } from "../../policy/Notation.ts"
 import { type CaseResult, type Mismatch, runCase, runLoadError, setOf } from "./CaseRun.ts"
 import { cannotUse, readJson } from "./JsonFile.ts"
-import { type Judge, makeJudge } from "./Judgement.ts"
+import { type DryRunner, makeDryRunner } from "./DryRun.ts"
 import { columns, count, say } from "./Page.ts"
 import { json, loadFrom, path, policyPath } from "./PolicyPath.ts"
 import { print, printJson } from "../Output.ts"
@@ -43,7 +44,7 @@ export const test = Command.make(
     const now = yield* Clock.currentTimeMillis
     // Only cases that name no set need the folder's policies, and they need them once.
     const ofFolder = yield* Effect.cached(
-      Effect.map(loadFrom(isFolder ? source : Path.dirname(source)), (set) => makeJudge(set, models))
+      Effect.map(loadFrom(isFolder ? source : Path.dirname(source)), (set) => makeDryRunner(set, models))
     )
     const runs: Array<Run> = []
     for (const file of files) runs.push(...(yield* runFile(file, ofFolder, models, now)))
@@ -60,9 +61,9 @@ export const test = Command.make(
     if (failed.length > 0) return yield* new CheckFailed()
   }, Effect.provide(Models.layer))
 ).pipe(
-  Command.withShortDescription("Run cases that say what must become of requests"),
+  Command.withShortDescription("Run test cases against policies"),
   Command.withDescription(
-    "Runs every *.cases.json of a folder, or one such file. A case says who asks what, and what must become of it; it names a set of policies in its file, or is about the folder's own. Exits with 0 where all pass, 1 where one fails, 2 where they cannot be run."
+    "Runs every *.cases.json of a folder, or one such file. A case is a caller, a request and the decision that it expects. It names a set of policies in its file, or uses the folder's own. Exits with 0 where all pass, 1 where one fails, 2 where they cannot be run."
   ),
   Command.withExamples([
     { command: "secure-openai policy test policies", description: "The cases beside the policies that they are about" }
@@ -82,8 +83,8 @@ const caseFiles = (folder: string): ReadonlyArray<string> =>
 
 const runFile = Effect.fnUntraced(function* (
   file: string,
-  ofFolder: Effect.Effect<Judge, CannotRun>,
-  models: Parameters<typeof makeJudge>[1],
+  ofFolder: Effect.Effect<DryRunner, CannotRun>,
+  models: Parameters<typeof makeDryRunner>[1],
   now: number
 ) {
   const { locate, value } = yield* readJson(file)
@@ -97,20 +98,20 @@ const runFile = Effect.fnUntraced(function* (
     )
   }
   const { cases, load_errors: loadErrors = [], policies = {} } = parsed.success
-  const judges = new Map<string, Judge>()
+  const deciders = new Map<string, DryRunner>()
   for (const [name, documents] of Object.entries(policies)) {
     const set = setOf(documents)
     if (Result.isFailure(set))
       return yield* cannotUse(`the set ${name} does not load: ${set.failure}`, locate(["policies", name]))
-    judges.set(name, makeJudge(set.success, models))
+    deciders.set(name, makeDryRunner(set.success, models))
   }
   const runs: Array<Run> = []
   for (const [index, one] of loadErrors.entries())
     runs.push({ ...runLoadError(one), place: locate(["load_errors", index]) })
   for (const [index, one] of cases.entries()) {
-    const judge = (one.policies === undefined ? undefined : judges.get(one.policies)) ?? (yield* ofFolder)
+    const decide = (one.policies === undefined ? undefined : deciders.get(one.policies)) ?? (yield* ofFolder)
     const place = locate(["cases", index])
-    const result = yield* runCase(one, judge, now).pipe(
+    const result = yield* runCase(one, decide, now).pipe(
       Effect.mapError((reason) => cannotUse(`the caller of ${one.id} cannot be: ${reason}`, place))
     )
     runs.push({ ...result, place })

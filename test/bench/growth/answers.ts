@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import type { OutputRules } from "../../../src/call/Call.ts"
 import { OutputJudge } from "../../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../../src/invocation/output/StreamGate.ts"
-import { compileRegex } from "../../../src/policy/Mapl.ts"
+import { compileRegex } from "../../../src/policy/mapl/Regex.ts"
 
 type Chunk = Readonly<Record<string, unknown>>
 

@@ -1,7 +1,7 @@
 /** The gate of a stream: what it lets go, however a text is cut into chunks. */
 import { assert, describe, it } from "@effect/vitest"
 import { StreamGate } from "../../../src/invocation/output/StreamGate.ts"
-import type { OutputRule } from "../../../src/policy/Mapl.ts"
+import type { OutputRule } from "../../../src/policy/mapl/OutputRule.ts"
 import { type Chunk, literalRules, make, rulesOf, run } from "./gate.ts"
 import { Random } from "../../policy/random.ts"
 

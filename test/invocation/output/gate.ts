@@ -5,10 +5,10 @@ import { judgeAnswer } from "../../../src/invocation/output/AnswerGate.ts"
 import { OutputJudge } from "../../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../../src/invocation/output/StreamGate.ts"
 import { app } from "../../../src/call/Principal.ts"
-import type { OutputRule } from "../../../src/policy/Mapl.ts"
+import type { OutputRule } from "../../../src/policy/mapl/OutputRule.ts"
 import { outputOf } from "../../../src/policy/Output.ts"
 import { makeFind } from "../../../src/policy/Participants.ts"
-import { load } from "../../../src/policy/PolicyStore.ts"
+import { load } from "../../../src/policy/PolicySource.ts"
 
 /** The rules that a document with this rule asks of a chat. */
 export const rulesOf = (rule: OutputRule): OutputRules => {

@@ -3,11 +3,11 @@
  *
  * @since 0.2.0
  */
-import { type Caller, callerOf, type LoggedCall, type Observed, told } from "./LoggedCalls.ts"
-import { editWords, type Tallied, Tally, violationWords } from "./Tally.ts"
+import { type Caller, callerOf, type LoggedCall, type Observed, recordedScalar } from "./LoggedCalls.ts"
+import { editWords, type CallGroup, CallGroups, violationWords } from "./CallGroups.ts"
 
-/** Calls alike: by whom, to what, what would have become of them and why, and the documents that say so. */
-export interface Foreseen extends Caller {
+/** Calls that are alike: caller, resource, what policy would have done and why, and the documents that decide it. */
+export interface ObservedOutcome extends Caller {
   readonly outcome: "refused" | "pending" | "changed"
   readonly resource: string
   readonly why: ReadonlyArray<string>
@@ -25,12 +25,12 @@ export interface ObservedReport {
   readonly last: number | undefined
   /** Revisions of the policies, in the order in which they were observed. */
   readonly revisions: ReadonlyArray<string>
-  readonly rows: ReadonlyArray<Tallied<Foreseen>>
+  readonly rows: ReadonlyArray<CallGroup<ObservedOutcome>>
 }
 
 /** Sums up the observed calls of a log. */
 export const summarise = async (calls: AsyncIterable<LoggedCall>): Promise<ObservedReport> => {
-  const tally = new Tally<Foreseen>()
+  const groups = new CallGroups<ObservedOutcome>()
   const revisions = new Set<string>()
   const counts = { refused: 0, pending: 0, changed: 0 }
   let total = 0
@@ -47,12 +47,12 @@ export const summarise = async (calls: AsyncIterable<LoggedCall>): Promise<Obser
     counts[outcome]++
     const reasons = outcome === "changed" ? observed.edits : observed.violations
     const policies = [...new Set(reasons.flatMap(({ policy }) => (policy === undefined ? [] : [policy])))]
-    tally.add({ outcome, ...callerOf(principal), resource, why: whyOf(observed), policies }, at)
+    groups.add({ outcome, ...callerOf(principal), resource, why: whyOf(observed), policies }, at)
   }
-  return { calls: total, ...counts, first, last, revisions: [...revisions], rows: tally.rows }
+  return { calls: total, ...counts, first, last, revisions: [...revisions], rows: groups.rows }
 }
 
-const outcomes: Readonly<Record<Observed["verdict"], Foreseen["outcome"] | undefined>> = {
+const outcomes: Readonly<Record<Observed["verdict"], ObservedOutcome["outcome"] | undefined>> = {
   allow: undefined,
   rewrite: "changed",
   deny: "refused",
@@ -62,7 +62,7 @@ const outcomes: Readonly<Record<Observed["verdict"], Foreseen["outcome"] | undef
 const whyOf = ({ edits, verdict, violations }: Observed): ReadonlyArray<string> => [
   ...new Set(
     verdict === "rewrite"
-      ? edits.map(({ path, to }) => editWords({ path, to: to && told(to) }))
+      ? edits.map(({ path, to }) => editWords({ path, to: to && recordedScalar(to) }))
       : violations.map(violationWords)
   )
 ]

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Bounds } from "../../src/policy/Mapl.ts"
-import { looser, type Said } from "../../src/policy/Looseness.ts"
+import type { Bounds } from "../../../src/policy/mapl/Bounds.ts"
+import { looser, type SpecBounds } from "../../../src/policy/lint/Looseness.ts"
 
-const said = (bounds: Bounds): Said => ({
+const said = (bounds: Bounds): SpecBounds => ({
   bounds,
   denies: bounds.on_violation === "deny",
   asks: bounds.required === true

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { overlap, reachable } from "../../src/policy/Overlap.ts"
-import { resourcePattern } from "../../src/policy/Pattern.ts"
-import { Random } from "./random.ts"
+import { overlap, reachable } from "../../../src/policy/lint/Overlap.ts"
+import { resourcePattern } from "../../../src/policy/Pattern.ts"
+import { Random } from "../random.ts"
 
 /** Every text over a small alphabet: long enough for what two or three short patterns have in common. */
 const texts = (length: number): ReadonlyArray<string> =>

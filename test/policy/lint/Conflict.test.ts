@@ -1,13 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import type { Json } from "../../src/base/Json.ts"
-import { boundsOf, conflict } from "../../src/policy/Conflict.ts"
-import { decide } from "../../src/policy/Evaluate.ts"
-import type { Document, Spec } from "../../src/policy/Mapl.ts"
-import { makeFind } from "../../src/policy/Participants.ts"
-import { load } from "../../src/policy/PolicyStore.ts"
-import { Random } from "./random.ts"
-import { user } from "./states.ts"
+import type { Json } from "../../../src/base/Json.ts"
+import { conflict } from "../../../src/policy/lint/Conflict.ts"
+import { boundsOf } from "../../../src/policy/mapl/Bounds.ts"
+import { decide } from "../../../src/policy/Evaluate.ts"
+import type { Document } from "../../../src/policy/Mapl.ts"
+import type { Spec } from "../../../src/policy/mapl/Bounds.ts"
+import { makeFind } from "../../../src/policy/Participants.ts"
+import { load } from "../../../src/policy/PolicySource.ts"
+import { Random } from "../random.ts"
+import { user } from "../states.ts"
 
 const spec = (random: Random): Spec =>
   random.pick<() => Spec>([

@@ -6,7 +6,7 @@
 import type { Edit, Violation } from "../../call/Decision.ts"
 
 /** Calls that are alike. */
-export interface Tallied<A> {
+export interface CallGroup<A> {
   readonly what: A
   readonly calls: number
   /** When the first and the last of them were decided, in milliseconds since 1970. */
@@ -15,8 +15,8 @@ export interface Tallied<A> {
 }
 
 /** Counts what is alike by its JSON; the most frequent first. */
-export class Tally<A> {
-  readonly #rows = new Map<string, Tallied<A>>()
+export class CallGroups<A> {
+  readonly #rows = new Map<string, CallGroup<A>>()
 
   add(what: A, at: number): void {
     const key = JSON.stringify(what)
@@ -29,7 +29,7 @@ export class Tally<A> {
     })
   }
 
-  get rows(): ReadonlyArray<Tallied<A>> {
+  get rows(): ReadonlyArray<CallGroup<A>> {
     return [...this.#rows.values()].sort((a, b) => b.calls - a.calls || a.first - b.first)
   }
 }

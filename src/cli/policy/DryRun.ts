@@ -13,13 +13,13 @@ import { toolResource } from "../../call/Operation.ts"
 import { decisionOf, evaluateFamily, judge as findingsOf, undecided } from "../../policy/Evaluate.ts"
 import { explain, type Finding } from "../../policy/Finding.ts"
 import { makeFind } from "../../policy/Participants.ts"
-import type { PolicySet } from "../../policy/PolicyStore.ts"
+import type { PolicySet } from "../../policy/PolicySet.ts"
 import { type Principal, policyId } from "../../call/Principal.ts"
 import type { Models } from "../../rewriting/Models.ts"
 import { plan } from "../../rewriting/Rewrite.ts"
 
 /** A request to judge. `operation` is an operation, a tool's name, or a whole resource (`api:my-app/files`). */
-export interface Asked {
+export interface DryRunRequest {
   readonly principal: Principal
   readonly app: string
   readonly operation: string
@@ -30,30 +30,33 @@ export interface Asked {
   /** What a request of a family does about models. Default: `passes`, as to read does. */
   readonly use?: FamilyUse
   /** Where not all of a request is known: whether a parameter is. What is missing of others is not missing. */
-  readonly isTold?: (path: string) => boolean
+  readonly isKnown?: (path: string) => boolean
 }
 
-/** A decision as it is told (mapl §7). */
-export interface Judgement extends Pick<
+/** What policy and rewriting make of a request (mapl §7). */
+export interface DryRun extends Pick<
   Decision,
   "verdict" | "resource" | "principal" | "policies" | "violations" | "edits" | "approvals"
 > {}
 
-/** Judges requests. Never throws: what cannot be decided is refused. */
-export type Judge = (asked: Asked) => Judgement
+/** Runs a request without sending it. Never throws: a request that cannot be decided is refused. */
+export type DryRunner = (request: DryRunRequest) => DryRun
 
 /** The resource that an operation names. */
 export const resourceOf = (app: string, operation: string): string =>
   /[:/]/u.test(operation) ? operation : toolResource(app, operation)
 
-/** Judges requests by a set of policies; `models` is what is known of models by name. */
-export const makeJudge = (set: PolicySet, models: Models["Service"]): Judge => {
-  const find = makeFind(set)
-  return (asked) => {
+/** Runs requests by a set of policies and a catalogue of models. A caller who looks up policies too passes its `find`. */
+export const makeDryRunner = (
+  set: PolicySet,
+  models: Models["Service"],
+  find: ReturnType<typeof makeFind> = makeFind(set)
+): DryRunner => {
+  return (request) => {
     try {
-      return judge(find, set.revision, models, asked)
+      return judge(find, set.revision, models, request)
     } catch (error) {
-      return told(asked, [], { verdict: "deny", violations: [undecided(error)] })
+      return outcomeOf(request, [], { verdict: "deny", violations: [undecided(error)] })
     }
   }
 }
@@ -62,33 +65,33 @@ const judge = (
   policyFor: ReturnType<typeof makeFind>,
   revision: string,
   models: Models["Service"],
-  asked: Asked
-): Judgement => {
-  const { app, intents, now, params, principal } = asked
-  const resource = resourceOf(app, asked.operation)
+  request: DryRunRequest
+): DryRun => {
+  const { app, intents, now, params, principal } = request
+  const resource = resourceOf(app, request.operation)
   const rules = policyFor({ principal, app, intents }).rules(resource)
   if (resource.startsWith("api:")) {
     const family = resource.slice(resource.lastIndexOf("/") + 1)
-    const violations = evaluateFamily(rules, { family, use: asked.use ?? "passes", callers: [principal], now })
-    return told(asked, rules.policies, { verdict: violations.length === 0 ? "allow" : "deny", violations })
+    const violations = evaluateFamily(rules, { family, use: request.use ?? "passes", callers: [principal], now })
+    return outcomeOf(request, rules.policies, { verdict: violations.length === 0 ? "allow" : "deny", violations })
   }
-  const { isTold = () => true } = asked
+  const { isKnown = () => true } = request
   const find = (given: JsonObject): ReadonlyArray<Finding> =>
     findingsOf(rules, { params: given, principal, now }).filter(
-      ({ code, path }) => code !== "required" || isTold(path ?? "")
+      ({ code, path }) => code !== "required" || isKnown(path ?? "")
     )
   const decision = decisionOf(find(params), rules, { params, principal, now }, revision)
-  if (decision.verdict !== "allow") return told(asked, rules.policies, decision)
+  if (decision.verdict !== "allow") return outcomeOf(request, rules.policies, decision)
   const recheck = (changed: JsonObject): ReadonlyArray<Violation> => find(changed).map((finding) => explain(finding))
-  const call = Call.make(asked.operation.replace(/^tool:[^/]*\//u, ""), params, { app })
+  const call = Call.make(request.operation.replace(/^tool:[^/]*\//u, ""), params, { app })
   return Result.match(plan(call, decision, { recheck }, models), {
-    onFailure: (violations) => told(asked, rules.policies, { verdict: "deny", violations }),
-    onSuccess: ({ edits }) => told(asked, rules.policies, { verdict: "allow", violations: [], edits })
+    onFailure: (violations) => outcomeOf(request, rules.policies, { verdict: "deny", violations }),
+    onSuccess: ({ edits }) => outcomeOf(request, rules.policies, { verdict: "allow", violations: [], edits })
   })
 }
 
-const told = (
-  { app, operation, principal }: Asked,
+const outcomeOf = (
+  { app, operation, principal }: DryRunRequest,
   policies: ReadonlyArray<string>,
   outcome: {
     readonly verdict: Decision["verdict"]
@@ -96,7 +99,7 @@ const told = (
     readonly edits?: ReadonlyArray<Edit>
     readonly approvals?: ReadonlyArray<Approval>
   }
-): Judgement => ({
+): DryRun => ({
   verdict: outcome.verdict,
   resource: resourceOf(app, operation),
   principal: policyId(principal),

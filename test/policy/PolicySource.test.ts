@@ -1,12 +1,17 @@
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
 import * as Buffer from "node:buffer"
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { Json } from "../../src/base/Json.ts"
-import { empty, load, type PolicySource } from "../../src/policy/PolicyStore.ts"
+import { empty } from "../../src/policy/PolicySet.ts"
+import { changesOf, load, type PolicySource } from "../../src/policy/PolicySource.ts"
 
 let folder = ""
 beforeEach(() => {
@@ -296,4 +301,28 @@ describe("many documents", () => {
     given.push("c")
     assert.deepStrictEqual(set.find("user:x")?.resources, ["a"])
   })
+})
+
+describe("changes", () => {
+  it.live("come at once where the files are no longer those of the revision, and otherwise once they change", () =>
+    Effect.gen(function* () {
+      write("a.json", { policy_id: "user:a" })
+      const read = revision(folder)
+      write("a.json", { policy_id: "user:a", name: "changed before the watch stood" })
+      const before = yield* Stream.runHead(changesOf(folder, Effect.succeed(read))).pipe(
+        Effect.timeoutOption("10 seconds")
+      )
+      assert.isTrue(Option.isSome(before))
+      let count = 0
+      const changes = changesOf(folder, Effect.succeed(revision(folder))).pipe(
+        Stream.tap(() => Effect.sync(() => void count++))
+      )
+      const first = yield* Effect.forkChild(Stream.runHead(changes))
+      yield* Effect.sleep(500)
+      assert.strictEqual(count, 0)
+      write("a.json", { policy_id: "user:a", name: "changed after it" })
+      yield* Fiber.join(first)
+      assert.strictEqual(count, 1)
+    })
+  )
 })

@@ -5,14 +5,15 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { canonicalize } from "../base/CanonicalJson.ts"
-import type { Json } from "../base/Json.ts"
+import { canonicalize } from "../../base/CanonicalJson.ts"
+import type { Json } from "../../base/Json.ts"
 import { highest, lowest } from "./Conflict.ts"
-import { showValue } from "./Fault.ts"
-import { type Bounds, compileRegex } from "./Mapl.ts"
-import { globsMeet, isGlob } from "./Pattern.ts"
+import { showValue } from "../Notation.ts"
+import type { Bounds } from "../mapl/Bounds.ts"
+import { compileRegex } from "../mapl/Regex.ts"
+import { globsMeet, isGlob } from "../Pattern.ts"
 
-/** A field of a child's bounds that its parent's make void: what it says, and what the parent says to that. */
+/** A field of a child's bounds that its parent's bounds make void, and both bounds in words. */
 export interface Loose {
   /** Where it stands below the spec, `max` or an element of `allowed_values`. */
   readonly path: ReadonlyArray<string | number>
@@ -21,14 +22,14 @@ export interface Loose {
 }
 
 /** What bounds a document's spec comes to: `denies` where what is outside of them is refused, `asks` where it must be there. */
-export interface Said {
+export interface SpecBounds {
   readonly bounds: Bounds
   readonly denies: boolean
   readonly asks: boolean
 }
 
 /** Everything of a child's bounds that a parent's bounds on the same parameter make void. */
-export const looser = (child: Said, parent: Said): ReadonlyArray<Loose> => [
+export const looser = (child: SpecBounds, parent: SpecBounds): ReadonlyArray<Loose> => [
   ...numbers(child.bounds, parent.bounds),
   ...sizes(child.bounds, parent.bounds),
   ...values(child.bounds, parent.bounds),
@@ -60,21 +61,21 @@ const sizes = function* (child: Bounds, parent: Bounds): Iterable<Loose> {
   }
 }
 
-/** How many elements of a list are told one by one. */
+/** How many elements of a list get a warning each. */
 const mostValues = 20
 
 const values = function* ({ allowed_values: list = [] }: Bounds, parent: Bounds): Iterable<Loose> {
-  let told = 0
+  let reported = 0
   const admits = admitter(parent)
   for (const [index, value] of list.entries()) {
     const why = admits(value)
     if (why === undefined) continue
-    if (++told > mostValues) return
+    if (++reported > mostValues) return
     yield { path: ["allowed_values", index], says: showValue(value), parent: why }
   }
 }
 
-/** What bounds say against a value of a list; `undefined` where they say nothing. A glob needs room for one text only. */
+/** The bound that excludes a value of a list; `undefined` where none does. A glob needs room for one text only. */
 const admitter = (bounds: Bounds): ((value: Json) => string | undefined) => {
   const { allowed_values: list, max_length: longest, min_length: shortest, pattern } = bounds
   const [low, high] = [lowest(bounds), highest(bounds)]
@@ -95,7 +96,7 @@ const admitter = (bounds: Bounds): ((value: Json) => string | undefined) => {
   }
 }
 
-const others = function* (child: Said, parent: Said): Iterable<Loose> {
+const others = function* (child: SpecBounds, parent: SpecBounds): Iterable<Loose> {
   if (child.bounds.type === "number" && parent.bounds.type === "integer")
     yield { path: ["type"], says: "a number", parent: "an integer" }
   if (child.bounds.required === false && parent.asks)

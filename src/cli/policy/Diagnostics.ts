@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 import { type Diagnostic, showDiagnostic, showFrame, showPlace } from "../../policy/Diagnostic.ts"
-import type { KnownModels } from "../../policy/Lint.ts"
+import type { KnownModels } from "../../policy/lint/UnknownModels.ts"
 import { isKnownModel, modelNames, Models, openai } from "../../rewriting/Models.ts"
 import { visible } from "../../base/Text.ts"
 import { say, sentence } from "./Page.ts"
@@ -18,27 +18,27 @@ export const knownModels: KnownModels = {
 
 const tones = { error: "bad", warning: "warn", note: "quiet" } as const
 
-/** A finding in a few lines: where, what, the line with a caret, and what to do. */
-export const findingLines = (finding: Diagnostic): ReadonlyArray<string> => {
-  const { code, hint, message, path, place, policy, severity } = finding
+/** A diagnostic in a few lines: where, what, the line with a caret, and what to do. */
+export const diagnosticLines = (diagnostic: Diagnostic): ReadonlyArray<string> => {
+  const { code, hint, message, path, place, policy, severity } = diagnostic
   const about = [code, ...(policy === undefined ? [] : [policy])].join("  ")
   return [
     `${say("title", showPlace(place))}  ${say(tones[severity], severity)}  ${say("quiet", about)}`,
     ...sentence("", message),
     ...(path === "" ? [] : [`  ${say("quiet", `at ${path}`)}`]),
-    ...showFrame(finding).map(
+    ...showFrame(diagnostic).map(
       (line) => `  ${/^[\s|]*(?:\|\s*)?\^$/u.test(line) ? say("bad", line) : say("quiet", line)}`
     ),
     ...(hint === undefined ? [] : sentence(["good", "hint"], hint))
   ]
 }
 
-/** A finding without colours, as an error of a command: a sentence, and the line with a caret. */
-export const plainLines = (finding: Diagnostic): ReadonlyArray<string> =>
-  [showDiagnostic(finding), ...showFrame(finding).map((line) => `  ${line}`)].map(visible)
+/** A diagnostic without colours, as an error of a command: a sentence, and the line with a caret. */
+export const plainLines = (diagnostic: Diagnostic): ReadonlyArray<string> =>
+  [showDiagnostic(diagnostic), ...showFrame(diagnostic).map((line) => `  ${line}`)].map(visible)
 
-/** A finding as plain data. */
-export const findingJson = ({ code, hint, message, path, place, policy, severity }: Diagnostic) => ({
+/** A diagnostic as plain data. */
+export const diagnosticJson = ({ code, hint, message, path, place, policy, severity }: Diagnostic) => ({
   severity,
   code,
   message,

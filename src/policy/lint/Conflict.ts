@@ -1,23 +1,22 @@
 /**
- * Whether two specs leave a value: for advice on policies. A decision meets all constraints that take part and says
- * `unsatisfiable` itself; this tells beforehand, of two documents at a time.
+ * Whether two specs leave a value: for advice on policies. A decision meets all constraints and finds
+ * `unsatisfiable` itself; this finds it beforehand, for two documents at a time.
  *
  * @since 0.2.0
  */
-import { canonicalize } from "../base/CanonicalJson.ts"
-import type { Json } from "../base/Json.ts"
-import { showValue } from "./Fault.ts"
-import type { Bounds, Spec } from "./Mapl.ts"
-import { globsMeet, isGlob } from "./Pattern.ts"
+import { canonicalize } from "../../base/CanonicalJson.ts"
+import type { Json } from "../../base/Json.ts"
+import { showValue, withArticle } from "../Notation.ts"
+import type { Bounds } from "../mapl/Bounds.ts"
+import { isNumeric } from "../Constraint.ts"
+import { globsMeet } from "../Pattern.ts"
+import { isGlobValue } from "../ValueMatcher.ts"
 
 /** What each of two specs asks for, in words, where no value can be both. */
 export interface Conflict {
   readonly left: string
   readonly right: string
 }
-
-/** A spec in its long form. */
-export const boundsOf = (spec: Spec): Bounds => (isList(spec) ? { allowed_values: spec } : spec)
 
 /** The conflict of two specs for one parameter, or of one with itself; `undefined` where a value is left. */
 export const conflict = (left: Bounds, right: Bounds): Conflict | undefined =>
@@ -28,8 +27,6 @@ export const conflict = (left: Bounds, right: Bounds): Conflict | undefined =>
   betweenLists(left.allowed_values, right.allowed_values) ??
   outOfBounds(left.allowed_values, right) ??
   mirrored(outOfBounds(right.allowed_values, left))
-
-const isList = (spec: Spec): spec is Exclude<Spec, Bounds> => Array.isArray(spec)
 
 const mirrored = (found: Conflict | undefined): Conflict | undefined =>
   found && { left: found.right, right: found.left }
@@ -79,10 +76,6 @@ const betweenTypes = (left: Bounds, right: Bounds): Conflict | undefined => {
   return undefined
 }
 
-const isNumeric = (type: string): boolean => type === "integer" || type === "number"
-
-const withArticle = (type: string): string => `${/^[aeiou]/u.test(type) ? "an" : "a"} ${type}`
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Lists
 // ---------------------------------------------------------------------------------------------------------------------
@@ -100,8 +93,6 @@ const betweenLists = (
     (isGlobValue(value) && right.some((other) => typeof other === "string" && globsMeet(value, other)))
   return left.some(leaves) ? undefined : { left: `one of ${showValue(left)}`, right: `one of ${showValue(right)}` }
 }
-
-const isGlobValue = (value: Json): value is string => typeof value === "string" && isGlob(value)
 
 /** A list of numbers of which none is within the other's bounds. */
 const outOfBounds = (list: ReadonlyArray<Json> | undefined, bounds: Bounds): Conflict | undefined => {

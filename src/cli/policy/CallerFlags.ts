@@ -1,5 +1,5 @@
 /**
- * Who asks, as flags of a command name them: a user with what a token would say, an agent, or the app itself.
+ * The flags that describe a caller: a user with the claims of a token, an agent, or the app itself.
  *
  * @since 0.2.0
  */
@@ -15,7 +15,7 @@ const repeated = (name: string, description: string) =>
   Flag.String(name).pipe(Flag.withDescription(description), Flag.withMetavar("NAME"), Flag.atLeast(0))
 
 /** The flags `--user`, `--team`, … */
-export const who = {
+export const callerFlags = {
   user: Flag.String("user").pipe(
     Flag.withDescription("The user who asks. Without --user and --agent, the app asks in its own name"),
     Flag.withMetavar("NAME"),
@@ -35,7 +35,7 @@ export const who = {
 }
 
 /** What the flags say. */
-export interface Who {
+export interface CallerFlags {
   readonly user: Option.Option<string>
   readonly agent: Option.Option<string>
   readonly app: string
@@ -47,17 +47,17 @@ export interface Who {
 }
 
 /** The principal that the flags describe. */
-export const principalOf = (who: Who): Effect.Effect<Principal, CannotRun> => {
-  const { bu, company, group, role, team } = who
+export const principalOf = (flags: CallerFlags): Effect.Effect<Principal, CannotRun> => {
+  const { bu, company, group, role, team } = flags
   const claims = { company, bu, team, roles: role, groups: group }
   const fail = (message: string) => Effect.fail(new CannotRun({ message }))
-  if (Option.isSome(who.user))
-    return Option.isSome(who.agent)
+  if (Option.isSome(flags.user))
+    return Option.isSome(flags.agent)
       ? fail("Give --user or --agent, not both.")
-      : userOf(who.user.value, claims).pipe(Effect.mapError((message) => new CannotRun({ message })))
+      : userOf(flags.user.value, claims).pipe(Effect.mapError((message) => new CannotRun({ message })))
   if (Object.values(claims).some((names) => names.length > 0))
     return fail("--company, --bu, --team, --role and --group are of a user's token: give --user as well.")
-  return Effect.succeed(Option.isSome(who.agent) ? agent(who.agent.value) : app(who.app))
+  return Effect.succeed(Option.isSome(flags.agent) ? agent(flags.agent.value) : app(flags.app))
 }
 
 /** A user by name, with what a token would say; the failure says which claim cannot be. */

@@ -5,7 +5,7 @@
  * @since 0.2.0
  */
 
-import { resourcePattern } from "./Pattern.ts"
+import { resourcePattern } from "../Pattern.ts"
 
 const segment = Symbol("*")
 const anything = Symbol("**")
@@ -15,7 +15,7 @@ type Token = string | typeof segment | typeof anything
 const maximumSteps = 20_000
 
 /**
- * Whether some resource matches every one of the patterns (mapl §2); `undefined` where that would take too long to tell.
+ * Whether some resource matches every one of the patterns (mapl §2); `undefined` where the answer would take too long.
  */
 export const overlap = (patterns: ReadonlyArray<string>): boolean | undefined => {
   const read = patterns.map(tokens)
