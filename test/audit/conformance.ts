@@ -15,8 +15,11 @@ import { checkProof, prove } from "../../src/audit/proof/InclusionProof.ts"
 import { leafHash } from "../../src/audit/proof/MerkleTree.ts"
 import { verifyInLog } from "../../src/audit/proof/Receipt.ts"
 import { verify } from "../../src/audit/proof/Verify.ts"
+import { recordClaims } from "../../src/audit/Quota.ts"
 import type { Body, ReadRecord } from "../../src/audit/Record.ts"
+import type { Claim } from "../../src/call/Claim.ts"
 import { EnforcementUnavailable } from "../../src/call/Errors.ts"
+import { identityOf } from "../../src/call/Principal.ts"
 import { type AnyKey, Keys } from "../../src/keys/Keys.ts"
 import { chat, runCall } from "./calls.ts"
 import { decision, outcome } from "./logs.ts"
@@ -258,6 +261,28 @@ export const conformance = (name: string, makeStore: () => Store): void => {
       log.refusals.write()
       await durable(log)
       assert.deepInclude((await recordsOf(log)).at(-1), { kind: "refused.many", count: 7 })
+    })
+
+    it("counts claims with the records that they stand in, and again after it was opened anew", async () => {
+      const { log, open, store } = await begin()
+      const caller = identityOf({ kind: "user", id: "alice" })
+      const wanted: ReadonlyArray<Claim> = [
+        { unit: "calls", policy: "user:alice", counter: "user:alice", caller, amount: 1, limit: 2, window: 60_000 }
+      ]
+      const claimed = (to: Log): boolean => {
+        const boot = to.current()
+        const at = boot.now()
+        const holds = "settle" in boot.quota.reserve(wanted, at)
+        if (holds) Result.getOrThrow(boot.append({ ...decision(), claims: recordClaims(wanted) }, at))
+        return holds
+      }
+      assert.deepStrictEqual([claimed(log), claimed(log), claimed(log)], [true, true, false])
+      await durable(log)
+      const times = (await recordsOf(log)).filter(({ kind }) => kind === "decision").map(({ ts }) => ts)
+      assert.lengthOf(times, 2)
+      if (store.crash === undefined) return
+      store.crash()
+      assert.isFalse(claimed(await open()))
     })
 
     it("closes once: what must still be recorded comes before log.close, and nothing after it", async () => {

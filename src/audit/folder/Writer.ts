@@ -67,8 +67,9 @@ export class Writer implements Boot {
   readonly boot: string
   /** What callers have claimed of their limits in this log. */
   readonly quota: Quota
+  /** The log's clock, in ms since 1970: the time of a record that is appended now. */
+  readonly now: () => number
   readonly #path: string
-  readonly #now: () => number
   readonly #options: WriterOptions
   readonly #tail: Tail
   readonly #tree: SignedTree
@@ -98,7 +99,7 @@ export class Writer implements Boot {
     const { disk, path } = options
     this.boot = boot
     this.#path = path
-    this.#now = (options.clock ?? systemClock).now
+    this.now = (options.clock ?? systemClock).now
     this.#options = options
     this.#latest = found.latest
     this.quota = found.quota
@@ -117,7 +118,7 @@ export class Writer implements Boot {
       found,
       delay: options.checkpointDelay ?? usualCheckpointDelay,
       patience: options.unsigned ?? usualPatience,
-      now: this.#now,
+      now: this.now,
       requireHeld: options.requireHeld,
       signed: (note, last) => options.signed?.(note, last),
       failed: (error) => this.#poison(error)
@@ -158,16 +159,11 @@ export class Writer implements Boot {
 
   /** Why no call may begin although the log can be written: checkpoints are not signed, or the clock was set back. */
   get blocked(): EnforcementUnavailable | undefined {
-    return this.#tree.overdue(this.#pending.next) ?? clockBehind(this.#now(), this.#latest, this.#path)
-  }
-
-  /** The log's clock, in ms since 1970: the time of a record that is appended now. */
-  now(): number {
-    return this.#now()
+    return this.#tree.overdue(this.#pending.next) ?? clockBehind(this.now(), this.#latest, this.#path)
   }
 
   /** Takes in a record; it is written with the next group or within 5 ms, and synced with the next or within 100 ms. */
-  append(body: AppendedBody, ts = this.#now()): Result.Result<Appended, EnforcementUnavailable> {
+  append(body: AppendedBody, ts = this.now()): Result.Result<Appended, EnforcementUnavailable> {
     if (this.#fault !== undefined) return Result.fail(this.#fault)
     const group = this.#pending
     const seq = group.next
@@ -194,7 +190,7 @@ export class Writer implements Boot {
     const settled = [...this.#waiting, ...this.#pending.settled]
     this.#waiting = []
     this.#pending = new Group(this.#pending.next)
-    for (const tell of settled) tell(reason)
+    for (const done of settled) done(reason)
   }
 
   /** Ends well: `log.close`, and a checkpoint that covers it; waits for what is under way. */
@@ -231,7 +227,7 @@ export class Writer implements Boot {
     // Before the next checkpoint, which is signed by these.
     if (disk.read(Path.join(path, "vkey"), maximumText)?.toString("utf8") !== vkeys) replace(disk, path, "vkey", vkeys)
     const left = crashed === undefined ? undefined : { previous: crashed, dropped: torn.length, calls: open }
-    for (const body of bootRecords(origin, this.#options, left, this.#now())) this.append(body)
+    for (const body of bootRecords(origin, this.#options, left, this.now())) this.append(body)
     for (const body of opening) this.append(body)
     this.#flush(false)
     this.#tree.sign()
@@ -316,7 +312,7 @@ export class Writer implements Boot {
         this.#waiting = []
         if (this.#pending.settled.length > 0) this.#schedule()
         else this.#pump()
-        for (const tell of settled) tell(undefined)
+        for (const done of settled) done(undefined)
         this.#tree.signSoon()
       })
     )
@@ -385,7 +381,7 @@ export class Writer implements Boot {
     this.#tree.signSync(last)
     const settled = [...this.#waiting, ...group.settled]
     this.#waiting = []
-    for (const tell of settled) tell(undefined)
+    for (const done of settled) done(undefined)
   }
 
   #sayLast(): void {
