@@ -565,18 +565,18 @@ describe("what the page says", () => {
 
   it.each([
     ["262,144", "signing/Replay.ts", "defaultCapacity = 262_144"],
-    ["`audit-64`", "audit/folder/Journal.ts", "maximumSiblings = 64"],
+    ["`audit-64`", "audit/folder/FolderLog.ts", "maximumSiblings = 64"],
     ["| 10 s (signer", "workspace/Pipeline.ts", "options?.deadline ?? 10_000"],
     ["default 60,000 ms", "facade/Options.ts", "otherwise = 60_000"],
     ["each second", "audit/folder/Lock.ts", "{ beat: 1000, old: 15_000, still: 5000 }"],
-    ["A start watches for 5 s", "audit/folder/Journal.ts", "usualHolderDelay = 5000"],
+    ["A start watches for 5 s", "audit/folder/Claimant.ts", "usualHolderDelay = 5000"],
     ["5 minutes or 100,000 records", "audit/folder/Writer.ts", "ms: 300_000, records: 100_000"],
     [
       "5 minutes or 100,000 records",
       "audit/folder/Copies.ts",
       "withinMinutes ?? 5, withinRecords: withinRecords ?? 100_000"
     ],
-    ["30 s behind", "audit/folder/Writer.ts", "clockTolerance = 30_000"],
+    ["30 s behind", "audit/Unavailable.ts", "clockTolerance = 30_000"],
     ["back** by more than 30 s", "identity/Time.ts", "tolerance = 30_000"]
   ])("has a figure of the code: %s", (said, file, code) => {
     expect(text).toContain(said)

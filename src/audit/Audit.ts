@@ -11,32 +11,33 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import { newId } from "../base/Id.ts"
 import { type Call, Committed, type Identified, type PassThrough, type Prepared, type Reply } from "../call/Call.ts"
+import type { CallResult } from "../call/CallEnd.ts"
 import type { Decision } from "../call/Decision.ts"
 import { EnforcementUnavailable, type PipelineError, type PolicyRateLimited } from "../call/Errors.ts"
-import { newId } from "../base/Id.ts"
-import * as Redacted from "effect/Redacted"
-import { saltId } from "../keys/KeyFolder.ts"
-import { type AnyKey, Keys } from "../keys/Keys.ts"
 import type { Principal } from "../call/Principal.ts"
-import type { Target } from "./folder/Copies.ts"
+import { Keys } from "../keys/Keys.ts"
+import { LogClock } from "./Clock.ts"
 import { digests, makeSalts, salted } from "./Digest.ts"
-import { Disk, memoryFileSystem } from "./folder/Disk.ts"
-import { endOf, endOfStream, pathsOf, type Reason, type Refusal, refusalOf } from "./Failure.ts"
-import { signCheckpointBy } from "./proof/Checkpoint.ts"
-import { join, newOrigin, siblingsOf } from "./folder/Journal.ts"
-import { Frontier } from "./proof/MerkleTree.ts"
-import type { Body, Ending, Kinds, ReadRecord } from "./Record.ts"
-import { SpaceWatch } from "./folder/FreeSpace.ts"
+import { endFields, pathsOf, type Reason, type Refusal, refusalFields } from "./FailureFields.ts"
+import type { Target } from "./folder/Copies.ts"
+import { decodeLine, recordAt } from "./folder/Segment.ts"
+import { folderLog } from "./folder/SharedLogs.ts"
+import { followed } from "./FollowedStream.ts"
+import type { Appended, Boot, Log, LogReader } from "./Log.ts"
+import { makeAccess } from "./LogAccess.ts"
 import type { LogStatus } from "./LogStatus.ts"
-import { type Ground, quantitiesOf, recordPrincipal, Trail } from "./Trail.ts"
+import { memoryLog } from "./MemoryLog.ts"
+import { keyRecord } from "./OpeningRecords.ts"
+import type { Body, Kinds, ReadRecord } from "./Record.ts"
+import { quantitiesOf, recordPrincipal } from "./RecordFields.ts"
+import { Trail, type TrailContext } from "./Trail.ts"
 import { messageOf, unavailable } from "./Unavailable.ts"
-import type { Writer } from "./folder/Writer.ts"
 
 /** How a pass-through request ended. */
 export interface Outcome {
-  readonly result: Ending
+  readonly result: CallResult
   readonly attempts: number
   readonly status?: number
   readonly error?: string
@@ -74,8 +75,8 @@ export class Audit extends Context.Service<
   Audit,
   {
     /**
-     * Claims what the call spends of limits and writes the decision, in one step; succeeds once that is on the disk. Where a limit
-     * is spent it claims and writes nothing, and the call is refused.
+     * Claims what the call spends of limits and writes the decision, in one step; succeeds once that is durable. Where a limit is
+     * spent it claims and writes nothing, and the call is refused.
      */
     readonly commit: (prepared: Prepared) => Effect.Effect<Committed, PolicyRateLimited | EnforcementUnavailable>
     /** Notes the principal of a call under way, so that a later refusal can name it. */
@@ -140,12 +141,12 @@ export class Audit extends Context.Service<
 >()("secure-openai/Audit") {
   /**
    * A log in a folder. Clients of one process that name one folder share one log; it is closed with the last of them.
-   * Fails with {@link EnforcementUnavailable}, and says what to do, where the log cannot be opened.
+   * Fails with {@link EnforcementUnavailable}, and with what to do about it, where the log cannot be opened.
    *
    * @category layers
    */
   static readonly layer = (options: AuditOptions): Layer.Layer<Audit, EnforcementUnavailable, Keys> =>
-    Layer.effect(Audit, make(options))
+    Audit.layerOf(folderLog(options), options)
 
   /**
    * A log in memory: the same records, no folder, nothing to wait for. Lives as long as the layer.
@@ -154,147 +155,90 @@ export class Audit extends Context.Service<
    */
   static readonly layerMemory = (
     options: Pick<AuditOptions, "server"> = {}
+  ): Layer.Layer<Audit, EnforcementUnavailable, Keys> => Audit.layerOf(memoryLog, options)
+
+  /**
+   * A log in any store: `log` opens it, and closes it with its scope.
+   *
+   * @category layers
+   */
+  static readonly layerOf = (
+    log: Effect.Effect<Log, EnforcementUnavailable, Keys | Scope.Scope>,
+    options: Pick<AuditOptions, "server" | "durability"> = {}
   ): Layer.Layer<Audit, EnforcementUnavailable, Keys> =>
     Layer.effect(
       Audit,
-      Effect.suspend(() =>
-        Effect.map(
-          Effect.provideService(make({ path: "/memory", named: true, ...options }), Disk, memoryFileSystem()),
-          (audit) => ({ ...audit, status: Effect.map(audit.status, (status) => ({ ...status, path: "memory" })) })
-        )
-      )
+      Effect.flatMap(log, (opened) => make(opened, options))
     )
 }
 
-/** How long after a failure a log is opened anew that nobody asks anything of, in ms; as long again after each further one. */
-const tendingDelay = 1000
-
-const mebibytes = (bytes: number): string => (bytes / 1024 / 1024).toFixed(bytes < 10 * 1024 * 1024 ? 1 : 0)
-
-const make = (options: AuditOptions): Effect.Effect<Audit["Service"], EnforcementUnavailable, Keys | Scope.Scope> =>
+const make = (
+  log: Log,
+  options: Pick<AuditOptions, "server" | "durability">
+): Effect.Effect<Audit["Service"], never, Keys | Scope.Scope> =>
   Effect.gen(function* () {
     const keys = yield* Keys
-    const disk = yield* Disk
-    const logKeys = keys.nextLog === undefined ? [keys.log] : [keys.log, keys.nextLog]
-    const first = logKeys.some((key) => "signLater" in key)
-      ? yield* Effect.tryPromise({ try: async () => signedEmpty(logKeys), catch: unsigned })
-      : undefined
-    const journal = yield* Effect.acquireRelease(
-      join({
-        path: options.path,
-        named: options.named,
-        key: keys.log,
-        next: keys.nextLog,
-        first,
-        disk,
-        checkpoints: options.checkpoints,
-        opening: openingRecords(keys)
-      }),
-      (opened) => Effect.promise(opened.close)
-    )
-    const { signed } = journal
-    if (signed !== undefined) yield* Effect.tryPromise({ try: () => signed, catch: unsigned })
-    const ground: Ground = { journal, salts: makeSalts(keys.salt), agent: keys.agent, server: options.server }
+    const context = yield* Effect.context<never>()
+    const trails: TrailContext = {
+      origin: log.origin,
+      salts: makeSalts(keys.salt),
+      agent: keys.agent,
+      server: options.server,
+      clock: yield* LogClock,
+      subscriberFailed: (cause) => {
+        Effect.runForkWith(context)(Effect.logError("A subscriber of a call's end failed.", cause))
+      }
+    }
     /** Calls whose pipeline runs, by the id that the pipeline knows them by. */
     const underWay = new Map<string, Trail>()
-    /** Calls that are owed an outcome, by the id that the log knows them by. */
+    /** Calls whose outcome is still to be recorded, by the id that the log knows them by. */
     const open = new Map<string, Trail>()
     const seen = new WeakSet<Call>()
-
-    const context = yield* Effect.context<never>()
-    const space = new SpaceWatch(disk, journal.path, ({ free, total }) => {
-      Effect.runForkWith(context)(
-        Effect.logWarning(
-          `The disk of the log at ${journal.path} has ${mebibytes(free)} MiB left of ${mebibytes(total)}. Make space on it: once it is full, every call is refused.`
-        )
-      )
-    })
-    let wasFull = false
-    space.look()
-
-    let tending: NodeJS.Timeout | undefined
-    let isOver = false
-    /** A log that failed is opened anew by what it is asked for; where nothing is asked, by itself. */
-    const tend = (): void => {
-      if (tending !== undefined || isOver) return
-      tending = setTimeout(() => {
-        tending = undefined
-        if (journal.current().fault !== undefined) tend()
-      }, tendingDelay).unref()
-    }
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        isOver = true
-        clearTimeout(tending)
-      })
-    )
+    const access = yield* makeAccess(log, options.durability === "batched")
+    const { durable } = access
 
     const closeTrails = (): void => {
       for (const trail of open.values()) trail.end({ result: "abandoned" })
     }
-    journal.closing.add(closeTrails)
+    log.closing.add(closeTrails)
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         closeTrails()
-        journal.closing.delete(closeTrails)
+        log.closing.delete(closeTrails)
       })
     )
 
     const begin = (id: string, parent?: string): Trail =>
-      new Trail(ground, { id, parent, ended: (trail) => open.delete(trail.id) })
+      new Trail(trails, { id, parent, ended: (trail) => open.delete(trail.id) })
 
-    /** Waits until what was said is on the disk, unless the log does not make calls wait. */
-    const durable = <A, E>(
-      say: (writer: Writer) => Result.Result<A, E | EnforcementUnavailable>,
-      known?: (a: A) => void
-    ): Effect.Effect<A, E | EnforcementUnavailable> =>
-      Effect.callback((resume) => {
-        const writer = journal.current()
-        const said = say(writer)
-        if (Result.isFailure(said)) {
-          if (writer.fault !== undefined) tend()
-          return resume(Effect.fail(said.failure))
-        }
-        space.look()
-        const settled = (fault: EnforcementUnavailable | undefined): void => {
-          if (fault !== undefined) return resume(Effect.fail(fault))
-          known?.(said.success)
-          resume(Effect.succeed(said.success))
-        }
-        if (options.durability === "batched") settled(undefined)
-        else writer.whenDurable(settled)
-      })
-
-    /** What a call begins with: nothing does while the log has a hindrance, and what has begun is owed an outcome. */
-    const beginning = <A, E>(
+    /** As {@link durable}, for what a call begins with: not while the log is blocked; an outcome must follow from then on. */
+    const beginning = <E = never>(
       trail: Trail,
-      say: (writer: Writer) => Result.Result<A, E | EnforcementUnavailable>,
-      known?: (a: A) => void
-    ): Effect.Effect<A, E | EnforcementUnavailable> =>
-      durable((writer) => {
-        const hindrance = journal.hindrance()
-        if (hindrance !== undefined) return Result.fail(hindrance)
-        const said = say(writer)
-        if (Result.isSuccess(said)) open.set(trail.id, trail)
-        return said
+      append: (boot: Boot) => Result.Result<Appended, E | EnforcementUnavailable>,
+      known?: () => void
+    ): Effect.Effect<void, E | EnforcementUnavailable> =>
+      durable((boot) => {
+        const blocked = log.blocked()
+        if (blocked !== undefined) return Result.fail(blocked)
+        const appended = append(boot)
+        if (Result.isSuccess(appended)) open.set(trail.id, trail)
+        return appended
       }, known)
 
-    const write = (body: Body): Effect.Effect<void, EnforcementUnavailable> =>
-      Effect.asVoid(durable((writer) => writer.append(body)))
+    const write = (body: Body): Effect.Effect<void, EnforcementUnavailable> => durable((boot) => boot.append(body))
 
-    /** As {@link write}, without waiting: it is on the disk before what follows it. */
-    const say = (body: Body): Effect.Effect<void, EnforcementUnavailable> =>
-      Effect.suspend(() => Effect.asVoid(Effect.fromResult(journal.append(body))))
+    /** As {@link write}, without waiting: it is durable before what follows it. */
+    const writeSoon = (body: Body): Effect.Effect<void, EnforcementUnavailable> =>
+      Effect.suspend(() => Effect.asVoid(Effect.fromResult(log.append(body))))
 
-    /** Writes a refusal; one of which nobody knows whose it is is counted, and waits for nothing. */
+    /** Writes a refusal; one of a caller whom nothing identified is counted, and waits for nothing. */
     const refuse = (
       { unverified, ...reason }: Refusal,
       about: () => Omit<Kinds["refused"], keyof Reason>
     ): Effect.Effect<void, EnforcementUnavailable> =>
       Effect.suspend(() => {
         if (unverified === undefined) return write({ kind: "refused", ...about(), ...reason })
-        journal.refusals.add(unverified)
-        space.look()
+        log.refusals.add(unverified)
         return Effect.void
       })
 
@@ -304,10 +248,10 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
         return Effect.map(
           beginning(
             trail,
-            (writer) => trail.decide(prepared, writer),
+            (boot) => trail.decide(prepared, boot),
             () => (trail.acknowledged = true)
           ),
-          (entry) => new Committed(prepared, entry)
+          () => new Committed(prepared, trail.entry())
         )
       })
 
@@ -333,14 +277,15 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       cause: Cause.Cause<PipelineError>
     ): Effect.Effect<never, PipelineError> => {
       const handOn = Effect.failCause(Cause.hasDies(cause) ? Cause.fail(thrown(cause)) : cause)
-      if (trail.decided) return Effect.andThen(Effect.fromResult(trail.end(endOf(cause, trail.acknowledged))), handOn)
+      if (trail.decided)
+        return Effect.andThen(Effect.fromResult(trail.end(endFields(cause, trail.acknowledged))), handOn)
       const { principal } = trail
-      const refused = refuse(refusalOf(cause, { credentials: call.credentials, principal }), () => ({
+      const refused = refuse(refusalFields(cause, { credentials: call.credentials, principal }), () => ({
         call: trail.id,
         tool: call.resource,
         app: call.app,
         principal: principal && recordPrincipal(principal),
-        requested: salted(ground.salts(trail.id, "requested"), call.content),
+        requested: salted(trails.salts(trail.id, "requested"), call.content),
         digests,
         asked: quantitiesOf(call, pathsOf(cause))
       }))
@@ -370,6 +315,11 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
           })
         )
 
+    const flush = Effect.callback<void, EnforcementUnavailable>((resume) => {
+      log.refusals.write()
+      log.whenDurable((fault) => resume(fault === undefined ? Effect.void : Effect.fail(fault)))
+    })
+
     return Audit.of({
       commit,
       observe,
@@ -380,7 +330,7 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
       passThrough: (request, principal, observed) =>
         Effect.suspend(() => {
           const trail = begin(request.id, request.lineage?.call)
-          const passed = beginning(trail, (writer) => trail.pass(request, principal, observed, writer))
+          const passed = beginning(trail, (boot) => trail.pass(request, principal, observed, boot))
           return Effect.onExit(
             Effect.as(passed, (outcome: Outcome) =>
               Effect.sync(() => {
@@ -407,116 +357,35 @@ const make = (options: AuditOptions): Effect.Effect<Audit["Service"], Enforcemen
           previous,
           mode: mode === "observe" ? mode : undefined
         }
-        return previous === undefined ? say(body) : write(body)
+        return previous === undefined ? writeSoon(body) : write(body)
       },
       policyRejected: ({ reason, revision }) => write({ kind: "policy.rejected", rev: revision, reason }),
       serving: (what) =>
         Effect.suspend(() => {
-          const refusal = journal.current().fault ?? (what === "call" ? journal.hindrance() : undefined)
+          const refusal = log.current().fault ?? (what === "call" ? log.blocked() : undefined)
           return refusal === undefined ? Effect.void : Effect.fail(refusal)
         }),
-      siblings: Effect.sync(() =>
-        options.named ? [] : siblingsOf(disk, disk.makeFolder(options.path)).filter((path) => path !== journal.path)
-      ),
+      siblings: Effect.sync(log.siblings),
       status: Effect.sync(() => {
-        const status = journal.status()
-        if (status.refusal !== undefined) tend()
-        // The figure of before a write found the disk full does not stand beside that.
-        const isFull = status.refusal?.reason === "disk_full"
-        if (isFull && !wasFull) space.lookAnew()
-        else space.look()
-        wasFull = isFull
-        return space.known === undefined ? status : { ...status, disk: space.known }
+        const status = log.status()
+        if (status.refusal !== undefined) access.reopen()
+        return status
       }),
       abandon: (call) => Effect.sync(() => void open.get(call)?.end({ result: "abandoned" })),
-      flush: Effect.callback((resume) => {
-        journal.refusals.write()
-        journal.whenDurable((fault) => resume(fault === undefined ? Effect.void : Effect.fail(fault)))
-      }),
-      records: Effect.flatMap(
-        durable(() => {
-          journal.refusals.write()
-          return Result.void
-        }),
-        () => Effect.try({ try: journal.records, catch: asUnavailable })
-      )
+      flush,
+      records: Effect.andThen(flush, Effect.tryPromise({ try: () => readRecords(log.reader), catch: asUnavailable }))
     })
   })
 
-/** The stream, followed to its end; it can be read once. It fails where the log does: nothing is handed on unrecorded. */
-const followed = (
-  trail: Trail,
-  stream: Stream.Stream<unknown, PipelineError>
-): Stream.Stream<unknown, PipelineError> => {
-  let begun = false
-  return Stream.suspend(() => {
-    if (begun || trail.over) return Stream.fail(unavailable("This stream was read before, or its client is closed."))
-    begun = true
-    let whole = false
-    let broken: Cause.Cause<PipelineError> | undefined
-    const recorded = Stream.transformPull(stream, (pull) =>
-      Effect.succeed(
-        Effect.flatMap(pull, (chunks) => {
-          const fault = trail.handed(chunks)
-          return fault === undefined ? Effect.succeed(chunks) : Effect.fail(fault)
-        })
+const readRecords = async (log: LogReader): Promise<ReadonlyArray<ReadRecord>> => {
+  const records: Array<ReadRecord> = []
+  for await (const { lines } of log.records())
+    for (const line of lines)
+      records.push(
+        Result.getOrThrowWith(recordAt(decodeLine(line), records.length), ({ message }) => new Error(message))
       )
-    )
-    return recorded.pipe(
-      Stream.onEnd(Effect.sync(() => void (whole = true))),
-      Stream.tapCause((cause) => Effect.sync(() => void (broken = cause))),
-      Stream.onExit((exit) =>
-        Effect.sync(() => {
-          // A reader that stops early, or fails by itself, ends a stream that is neither whole nor broken.
-          const stopped = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? "aborted" : "abandoned"
-          trail.end(broken === undefined ? { result: whole ? "complete" : stopped } : endOfStream(broken))
-        })
-      )
-    )
-  })
+  return records
 }
-
-/** A checkpoint of an empty log under a new origin. */
-const signedEmpty = async (
-  keys: ReadonlyArray<AnyKey<"log">>
-): Promise<{ readonly origin: string; readonly note: string }> => {
-  const origin = newOrigin()
-  return { origin, note: await signCheckpointBy({ origin, size: 0, root: new Frontier().root() }, keys) }
-}
-
-const unsigned = (cause: unknown): EnforcementUnavailable =>
-  unavailable(`The log's checkpoint could not be signed. ${messageOf(cause)}`, cause)
-
-/** What a log says of its keys when it is opened: which are in use no more, then which are. */
-const openingRecords = ({ agent, ended = [], log, salt }: Keys["Service"]): ReadonlyArray<Body> => [
-  ...ended.map(({ kid, state, use, x }): Body => ({
-    kind: state === "revoked" ? "key.revoked" : "key.retired",
-    use,
-    kid,
-    jwk: x === undefined ? undefined : { kty: "OKP", crv: "Ed25519", x }
-  })),
-  keyRecord("log", log),
-  keyRecord("agent", agent),
-  ...(ended.some(({ use }) => use === "salt")
-    ? [{ kind: "key.active", use: "salt", kid: saltId(Redacted.value(salt)) } as const]
-    : [])
-]
-
-const keyRecord = (use: "agent" | "log", key: { readonly kid: string; readonly jwk: JsonWebKey }): Body => ({
-  kind: "key.active",
-  use,
-  kid: key.kid,
-  jwk: publicMembers(key.jwk)
-})
-
-/** The members of a JWK that are public; whatever else it holds stays out of the log. */
-const publicMembers = (jwk: JsonWebKey): Record<string, string> =>
-  Object.fromEntries(
-    (["kty", "crv", "x", "y", "n", "e"] as const).flatMap((name) => {
-      const value = jwk[name]
-      return value === undefined ? [] : [[name, value]]
-    })
-  )
 
 const asUnavailable = (cause: unknown): EnforcementUnavailable =>
   cause instanceof EnforcementUnavailable ? cause : unavailable(`The log failed: ${messageOf(cause)}`, cause)

@@ -8,7 +8,7 @@
 import { now as present } from "../base/EventLoop.ts"
 import type { Body, Kinds, RecordClaimed } from "./Record.ts"
 
-/** A refusal to count: why, and what the token says of itself, which nobody signed. */
+/** A refusal to count: why, and what the token says of itself, which no verified signature covers. */
 export interface Unverified {
   /** The reason, of a closed list: an `IdentityReason`, an `UnavailableReason`, or the code of a refusal. */
   readonly code: string

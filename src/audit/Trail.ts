@@ -1,47 +1,73 @@
 /**
- * What the log knows of one call, from its decision to its outcome: plain bookkeeping over the journal, with nothing but
- * pure code for each chunk of a stream. Whatever happens to a call, its trail ends once.
+ * What the log knows of one call, from its decision to its outcome: plain bookkeeping over the log. Whatever happens to a call, its
+ * trail ends once.
  *
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { endOf, StreamFinish } from "../answer/Finish.ts"
-import { StreamedToolCalls, type ToolCall, toolCallsOf } from "../answer/ToolCalls.ts"
+import { endOf } from "../answer/Finish.ts"
+import { type ToolCall, toolCallsOf } from "../answer/ToolCalls.ts"
 import { usageOf } from "../answer/Usage.ts"
-import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } from "../call/Call.ts"
-import type { Decision, Edit, Violation } from "../call/Decision.ts"
+import { Content } from "../base/Content.ts"
+import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Receipt, Reply } from "../call/Call.ts"
+import type { CallEnd } from "../call/CallEnd.ts"
 import type { Claim } from "../call/Claim.ts"
+import type { Decision, Edit } from "../call/Decision.ts"
 import type { EnforcementUnavailable, PolicyRateLimited } from "../call/Errors.ts"
-import type { AnyKey } from "../keys/Keys.ts"
-import { isOperation, quantities, toolResource } from "../call/Operation.ts"
+import { isOperation, toolResource } from "../call/Operation.ts"
 import type { Principal } from "../call/Principal.ts"
 import { namesIn } from "../call/Query.ts"
-import { Content } from "../base/Content.ts"
-import { Chain, digests, salted, type Salts } from "./Digest.ts"
-import { type End, recordViolations } from "./Failure.ts"
-import type { Journal } from "./folder/Journal.ts"
-import { unavailable } from "./Unavailable.ts"
-import type { Appended, Writer } from "./folder/Writer.ts"
+import type { AnyKey } from "../keys/Keys.ts"
+import { claim } from "./Claims.ts"
+import type { Clock } from "./Clock.ts"
+import { digests, salted, type Salts } from "./Digest.ts"
+import type { EndFields } from "./FailureFields.ts"
+import type { Appended, AppendedBody, Boot, Place } from "./Log.ts"
 import { makeReceipt, type Out } from "./proof/Receipt.ts"
-import { type Quota, recordClaims } from "./Quota.ts"
-import type { Body, RecordEdit, RecordObserved, RecordPrincipal, RecordQuantity, RecordViolation } from "./Record.ts"
+import { recordClaims } from "./Quota.ts"
+import type { RecordEdit } from "./Record.ts"
+import {
+  httpOf,
+  longestName,
+  recordEdit,
+  recordEndpoint,
+  recordFound,
+  recordHeaders,
+  recordObserved,
+  recordPrincipal,
+  quantitiesOf,
+  saltedFields,
+  userOf
+} from "./RecordFields.ts"
+import { StreamTrail } from "./StreamTrail.ts"
+import { unavailable } from "./Unavailable.ts"
 
 /** What the trails of one client have in common. */
-export interface Ground {
-  readonly journal: Journal
+export interface TrailContext {
+  /** Origin of the log. */
+  readonly origin: string
   readonly salts: Salts
   /** Signs receipts. */
   readonly agent: AnyKey<"agent">
   /** Issuer of receipts; where absent, the service that was called. */
   readonly server: string | undefined
+  readonly clock: Clock
+  /** Reports what a subscriber of a call's end threw. */
+  readonly subscriberFailed: (cause: unknown) => void
 }
 
-/** A segment record follows after so many chunks, or so many ms after its first one. */
-const segmentChunks = 64
-const segmentDelay = 250
-
-/** A name that a model or a caller gave is told up to here: what is longer is no name, and may be content. */
-const longestName = 128
+/** What a receipt repeats of a decision. */
+interface DecisionFields {
+  readonly claims: ReadonlyArray<Claim>
+  readonly call: Call
+  readonly prepared: Prepared
+  readonly verdict: "allow" | "rewrite"
+  readonly edits: ReadonlyArray<Edit>
+  readonly changes: ReadonlyArray<RecordEdit>
+  readonly requested: string
+  readonly effective: string
+  readonly invocation: string
+}
 
 /** A call under way. */
 export class Trail {
@@ -49,36 +75,42 @@ export class Trail {
   readonly id: string
   /** Set as soon as it is known, for a refusal to name. */
   principal: Principal | undefined
-  /** True once the decision is on the disk. */
+  /** True once the decision is durable. */
   acknowledged = false
-  readonly #ground: Ground
+  readonly #context: TrailContext
   readonly #parent: string | undefined
-  /** Told once, at the end. */
+  /** Called once, at the end. */
   readonly #ended: (trail: Trail) => void
   #opened: Appended | undefined
-  /** The boot that took the decision in. After it the call is over: the next one has recorded its end as unknown. */
-  #writer: Writer | undefined
+  /** The boot that has the decision. Once it failed the call is over: the next boot records its end as unknown. */
+  #boot: Boot | undefined
   #prepared: Prepared | undefined
+  /** What the decision record says, for the receipt. */
+  #decision: DecisionFields | undefined
   #entry: Entry | undefined
   #out: Out | undefined
   #over = false
+  /** When the decision was appended, by the steady clock. */
+  #began = 0
+  #end: CallEnd | undefined
+  #subscribers: Array<(end: CallEnd) => void> = []
   #stream: StreamTrail | undefined
   #streaming = false
-  /** What output rules found, and what the outcome of an answer that they refuse has to tell. */
+  /** What output rules found, and the outcome's fields of an answer that they refuse. */
   #found: JudgedAnswer | undefined
-  #answer: Partial<End> = {}
+  #answer: Partial<EndFields> = {}
 
   constructor(
-    ground: Ground,
+    context: TrailContext,
     options: { readonly id: string; readonly parent?: string | undefined; readonly ended: (trail: Trail) => void }
   ) {
-    this.#ground = ground
+    this.#context = context
     this.id = options.id
     this.#parent = options.parent
     this.#ended = options.ended
   }
 
-  /** True once its decision was taken in; it is owed an outcome from then on. */
+  /** True once its decision was appended; an outcome must follow. */
   get decided(): boolean {
     return this.#opened !== undefined
   }
@@ -88,14 +120,14 @@ export class Trail {
     return this.#over
   }
 
-  /** Takes in the decision, once. */
-  decide(prepared: Prepared, writer: Writer): Result.Result<Entry, EnforcementUnavailable | PolicyRateLimited> {
+  /** Appends the decision, once. The call has its {@link entry} when the decision is durable. */
+  decide(prepared: Prepared, boot: Boot): Result.Result<Appended, EnforcementUnavailable | PolicyRateLimited> {
     if (this.#opened !== undefined) return Result.fail(unavailable(`The call ${this.id} was committed before.`))
-    const at = writer.now()
-    const claimed = claim(prepared, writer.quota, at)
+    const at = boot.now()
+    const claimed = claim(prepared, boot.quota, at)
     if (Result.isFailure(claimed)) return Result.fail(claimed.failure)
     const { claims, observed } = claimed.success
-    const { agent, journal, salts, server } = this.#ground
+    const { salts } = this.#context
     const { call, edits, from } = prepared
     const verdict = edits.length === 0 ? "allow" : "rewrite"
     const requested = salted(salts(this.id, "requested"), call.content)
@@ -103,7 +135,7 @@ export class Trail {
     const changes = edits.map((edit) => recordEdit(edit, salts, this.id))
     const invocation = `sha-256:${from.from.digest}`
     const model = isOperation(call.operation) ? prepared.params["model"] : undefined
-    const body: Body = {
+    const body: AppendedBody = {
       kind: "decision",
       call: this.id,
       tool: call.resource,
@@ -134,77 +166,98 @@ export class Trail {
         ...recordObserved(observed.decision, salts, this.id)
       }
     }
-    const appended = writer.append(body, at)
+    const appended = boot.append(body, at)
     if (Result.isFailure(appended)) {
       claimed.success.release()
       return Result.fail(appended.failure)
     }
     this.#opened = appended.success
-    this.#writer = writer
+    this.#began = this.#context.clock.elapsed()
+    this.#boot = boot
     this.#prepared = prepared
-    const receipt = makeReceipt({
-      call: this.id,
-      tool: call.resource,
-      index: appended.success.seq,
-      leaf: appended.success.leaf,
-      verdict,
-      edits: changes,
-      requested,
-      effective,
-      digests,
-      invocation,
-      log: journal.origin,
-      issuer: server ?? call.server,
-      subject: prepared.principal.id,
-      user: userOf(prepared.principal),
-      key: agent,
-      envelope: from.from.envelope,
-      salts: () => this.#salts(edits, call),
-      out: () => this.#out
-    })
-    const entry: Entry = {
-      seq: appended.success.seq,
-      claims,
-      receipt,
+    this.#decision = { claims, verdict, changes, edits, requested, effective, invocation, call, prepared }
+    return appended
+  }
+
+  /**
+   * The acknowledgement of a decision that is durable, or whose place is known because the log makes no call wait. Its receipt
+   * names the record's place.
+   */
+  entry(): Entry {
+    if (this.#entry !== undefined) return this.#entry
+    const place = this.#opened?.place
+    const decision = this.#decision
+    if (place === undefined || decision === undefined)
+      throw new Error(`The decision of the call ${this.id} has no place yet.`)
+    this.#decision = undefined
+    return (this.#entry = {
+      seq: place.seq,
+      claims: decision.claims,
+      receipt: this.#receipt(decision, place),
       received: (data) => this.#received(data),
       begun: () => this.#streamTrail().begun(),
       whole: () => this.#streamTrail().whole(),
       came: (chunks) => {
         if (!this.#over) this.#streamTrail().came(chunks)
       },
-      judged: (found) => this.#judged(found)
-    }
-    this.#entry = entry
-    return Result.succeed(entry)
+      judged: (found) => this.#judged(found),
+      onEnd: (subscriber) => this.#onEnd(subscriber)
+    })
   }
 
-  /** Takes in that a request passes through, once. */
+  #receipt(decision: DecisionFields, { leaf, seq }: Place): Receipt {
+    const { agent, origin, server } = this.#context
+    const { call, changes, edits, effective, invocation, prepared, requested, verdict } = decision
+    return makeReceipt({
+      call: this.id,
+      tool: call.resource,
+      index: seq,
+      leaf,
+      verdict,
+      edits: changes,
+      requested,
+      effective,
+      digests,
+      invocation,
+      log: origin,
+      issuer: server ?? call.server,
+      subject: prepared.principal.id,
+      user: userOf(prepared.principal),
+      key: agent,
+      envelope: prepared.from.from.envelope,
+      salts: () => this.#salts(edits, call),
+      out: () => this.#out,
+      now: this.#context.clock.now
+    })
+  }
+
+  /** Appends that a request passes through, once. */
   pass(
     request: PassThrough,
     principal: Principal,
     observed: Decision | undefined,
-    writer: Writer
-  ): Result.Result<void, EnforcementUnavailable> {
-    this.#writer = writer
-    return Result.map(
-      writer.append({
-        kind: "passthrough",
-        call: this.id,
-        tool: request.resource,
-        app: request.app,
-        principal: recordPrincipal(principal),
-        endpoint: recordEndpoint(request.endpoint),
-        headers: recordHeaders(request.headers),
-        parent: this.#parent,
-        observed: observed && recordObserved(observed, this.#ground.salts, this.id)
-      }),
-      (opened) => void (this.#opened = opened)
-    )
+    boot: Boot
+  ): Result.Result<Appended, EnforcementUnavailable> {
+    this.#boot = boot
+    this.#began = this.#context.clock.elapsed()
+    const appended = boot.append({
+      kind: "passthrough",
+      call: this.id,
+      tool: request.resource,
+      app: request.app,
+      principal: recordPrincipal(principal),
+      endpoint: recordEndpoint(request.endpoint),
+      headers: recordHeaders(request.headers),
+      parent: this.#parent,
+      observed: observed && recordObserved(observed, this.#context.salts, this.id)
+    })
+    if (Result.isSuccess(appended)) this.#opened = appended.success
+    return appended
   }
 
-  /** Takes in a JSON answer: the tools it asks for, then the outcome. */
+  /** Records a JSON answer: the tools it asks for, then the outcome. */
   answered(reply: Extract<Reply, { readonly _tag: "Json" }>): Result.Result<Reply, EnforcementUnavailable> {
-    const ended = this.end({ result: this.#isOfModel ? endOf(reply.value) : "complete", ...this.#told(reply) })
+    const ended = this.end({ result: this.#isOfModel ? endOf(reply.value) : "complete", ...this.#answerFields(reply) })
     return Result.map(ended, () => ({ ...reply, meta: this.#withReceipt(reply.meta) }))
   }
 
@@ -213,22 +266,24 @@ export class Trail {
     return this.#prepared !== undefined && isOperation(this.#prepared.call.operation)
   }
 
-  /** What a JSON answer tells; the tools that it asks for are records of their own. */
-  #told({ meta, value }: Extract<Reply, { readonly _tag: "Json" }>): Omit<End, "result"> {
+  /** What the outcome says of a JSON answer; the tools that it asks for are records of their own. */
+  #answerFields({ meta, value }: Extract<Reply, { readonly _tag: "Json" }>): Omit<EndFields, "result"> {
     if (this.#prepared?.call.operation === "generate") this.#tools(toolCallsOf(value))
     return {
       ...httpOf(meta),
       response: salted(
-        this.#ground.salts(this.id, "response"),
+        this.#context.salts(this.id, "response"),
         new Content(meta.text ?? JSON.stringify(value) ?? "null")
       ),
       usage: usageOf(value)
     }
   }
 
-  /** Takes in that a stream begins. Its chunks are told by {@link handed}, its end by {@link end}. */
+  /** Records that a stream begins. {@link handed} takes its chunks, {@link end} its end. */
   streamed(meta: Meta): Result.Result<Meta, EnforcementUnavailable> {
-    const decision = this.#opened?.seq ?? 0
+    const opened = this.#opened
+    if (opened === undefined) return Result.fail(this.#undecided)
+    const decision = opened.place?.seq ?? opened
     return Result.map(this.#append({ kind: "stream.open", call: this.id, decision, status: meta.status }), () => {
       this.#streaming = true
       const stream = this.#streamTrail()
@@ -237,14 +292,14 @@ export class Trail {
     })
   }
 
-  /** Takes in chunks that are about to be handed on; tells why they may not be. */
+  /** Counts chunks that are about to be handed on; returns why they may not be, where the boot failed. */
   handed(chunks: ReadonlyArray<unknown>): EnforcementUnavailable | undefined {
     if (!this.#over) this.#streamTrail().handed(chunks)
-    return this.#writer?.fault
+    return this.#boot?.fault
   }
 
-  /** Takes in the end, once; whoever comes second is not heard. */
-  end(end: End): Result.Result<void, EnforcementUnavailable> {
+  /** Records the outcome. Later calls are ignored. */
+  end(end: EndFields): Result.Result<void, EnforcementUnavailable> {
     if (this.#over || this.#opened === undefined) return Result.void
     this.#over = true
     const stream = this.#streaming ? this.#stream : undefined
@@ -260,12 +315,14 @@ export class Trail {
     }
     this.#out = { result, status, rdh: response, usage }
     this.#ended(this)
+    const attempts = end.attempts ?? known.attempts ?? 0
+    const ms = Math.max(0, Math.round(this.#context.clock.elapsed() - this.#began))
     const said = this.#append({
       kind: "outcome",
       call: this.id,
-      decision: this.#opened.seq,
+      decision: this.#opened.place?.seq ?? this.#opened,
       result,
-      attempts: end.attempts ?? known.attempts ?? 0,
+      attempts,
       status,
       error: end.error,
       request: end.request ?? known.request,
@@ -274,18 +331,40 @@ export class Trail {
       usage,
       output: recordFound(this.#found?.violations),
       observed: recordFound(this.#found?.observed),
-      ms: Math.max(0, Date.now() - this.#opened.ts)
+      ms
     })
     // A receipt lives as long as its answer does, and holds its trail: it need not hold the prompt.
     this.#prepared = undefined
     this.#stream = undefined
+    this.#notify({ call: this.id, result, status, attempts, usage, error: end.error, ms })
     return Result.map(said, () => undefined)
+  }
+
+  #notify(end: CallEnd): void {
+    this.#end = end
+    const subscribers = this.#subscribers
+    this.#subscribers = []
+    for (const subscriber of subscribers) this.#call(subscriber, end)
+  }
+
+  #onEnd(subscriber: (end: CallEnd) => void): void {
+    if (this.#end === undefined) this.#subscribers.push(subscriber)
+    else this.#call(subscriber, this.#end)
+  }
+
+  /** A subscriber that throws stops neither the other subscribers nor the log. */
+  #call(subscriber: (end: CallEnd) => void, end: CallEnd): void {
+    try {
+      subscriber(end)
+    } catch (cause) {
+      this.#context.subscriberFailed(cause)
+    }
   }
 
   #judged(found: JudgedAnswer): void {
     if (this.#over) return
     this.#found = found
-    if (found.answer !== undefined) this.#answer = this.#told(found.answer)
+    if (found.answer !== undefined) this.#answer = this.#answerFields(found.answer)
   }
 
   #received(data: string): void {
@@ -293,11 +372,15 @@ export class Trail {
   }
 
   #streamTrail(): StreamTrail {
-    return (this.#stream ??= new StreamTrail((body) => this.#append(body), this.#ground.salts, this.id))
+    return (this.#stream ??= new StreamTrail((body) => this.#append(body), this.#context.salts, this.id))
   }
 
-  #append(body: Body): Result.Result<Appended, EnforcementUnavailable> {
-    return this.#writer?.append(body) ?? Result.fail(unavailable(`The call ${this.id} has no decision in the log.`))
+  #append(body: AppendedBody): Result.Result<Appended, EnforcementUnavailable> {
+    return this.#boot?.append(body) ?? Result.fail(this.#undecided)
+  }
+
+  get #undecided(): EnforcementUnavailable {
+    return unavailable(`The call ${this.id} has no decision in the log.`)
   }
 
   #tools(calls: ReadonlyArray<ToolCall>): void {
@@ -308,7 +391,7 @@ export class Trail {
         kind: "tool_call",
         call: this.id,
         tool: toolResource(prepared.call.app, call.name.slice(0, longestName)),
-        arguments: salted(this.#ground.salts(this.id, "arguments"), new Content(call.text)),
+        arguments: salted(this.#context.salts(this.id, "arguments"), new Content(call.text)),
         digests,
         verdict: judge(prepared, call)
       })
@@ -322,178 +405,9 @@ export class Trail {
     const fields = ["requested", "effective", "response", "stream", "arguments", ...edits.flatMap(saltedFields)]
     if (query !== undefined) fields.push("query")
     return Object.fromEntries(
-      fields.map((field) => [field, Buffer.from(this.#ground.salts(this.id, field)).toString("base64url")])
+      fields.map((field) => [field, Buffer.from(this.#context.salts(this.id, field)).toString("base64url")])
     )
   }
-}
-
-/** The chunks of one stream: their chain, their count, and the tools, usage and end that they tell of. */
-class StreamTrail {
-  readonly #append: (body: Body) => void
-  readonly #call: string
-  readonly #chain: Chain
-  readonly #tools = new StreamedToolCalls()
-  readonly #finish = new StreamFinish()
-  #open = false
-  /** True once a provider's stream began to be read: a mock's chunks come from nowhere. */
-  #heard = false
-  #whole = false
-  /** What came is told by whoever keeps some of it back, or else known by what is handed on. */
-  #isKeptBack = false
-  #came = 0
-  #received = 0
-  #handed = 0
-  /** Of what was handed on, what the reader says that it gave to the caller. */
-  #consumed: number | undefined
-  /** First chunk that no segment covers yet. */
-  #from = 0
-  #timer: NodeJS.Timeout | undefined
-  /** What the answer's beginning told, for the outcome. */
-  known: Partial<End> = {}
-
-  constructor(append: (body: Body) => void, salts: Salts, call: string) {
-    this.#append = append
-    this.#call = call
-    this.#chain = new Chain(salts(call, "stream"))
-  }
-
-  get toolCalls(): ReadonlyArray<ToolCall> {
-    return this.#tools.calls
-  }
-
-  opened(meta: Meta): void {
-    this.#open = true
-    this.known = httpOf(meta)
-    if (this.#received > 0) this.#arm()
-  }
-
-  /** How it ended that came to its end: the provider may have failed, or stopped before it said that its answer is whole. */
-  get ending(): "complete" | "failed" | "cut" {
-    if (this.#finish.hasFailed) return "failed"
-    const isWhole = this.#finish.isWhole || (this.#whole && this.#finish.hasSaid)
-    return this.#heard && !isWhole ? "cut" : "complete"
-  }
-
-  begun(): void {
-    this.#heard = true
-  }
-
-  whole(): void {
-    this.#heard = true
-    this.#whole = true
-  }
-
-  received(data: string): void {
-    this.#heard = true
-    this.#take(data)
-  }
-
-  #take(data: string): void {
-    this.#chain.add(data)
-    this.#received++
-    if (!this.#open) return
-    if (this.#received - this.#from >= segmentChunks) this.#segment()
-    else this.#arm()
-  }
-
-  came(chunks: ReadonlyArray<unknown>): void {
-    this.#isKeptBack = true
-    this.#read(chunks)
-  }
-
-  handed(chunks: ReadonlyArray<unknown>): void {
-    if (!this.#isKeptBack) this.#read(chunks)
-    this.#handed += chunks.length
-  }
-
-  #read(chunks: ReadonlyArray<unknown>): void {
-    for (const chunk of chunks) {
-      // What nobody told as received (a mock's chunk) counts by its text.
-      if (this.#received <= this.#came++) this.#take(JSON.stringify(chunk) ?? "null")
-      this.#tools.add(chunk)
-      this.#finish.add(chunk)
-      const usage = usageOf(chunk)
-      if (usage !== undefined) this.known = { ...this.known, usage }
-    }
-  }
-
-  consumed(): void {
-    this.#consumed = (this.#consumed ?? 0) + 1
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-  }
-
-  close(reason: End["result"]): void {
-    if (this.#received > this.#from) this.#segment()
-    this.#append({
-      kind: "stream.close",
-      call: this.#call,
-      reason,
-      // What was held back may come in a chunk of its own.
-      chunks: Math.min(this.#consumed ?? this.#handed, this.#received),
-      received: this.#received,
-      digest: this.#chain.digest
-    })
-  }
-
-  #arm(): void {
-    this.#timer ??= setTimeout(() => this.#segment(), segmentDelay).unref()
-  }
-
-  #segment(): void {
-    this.stop()
-    this.#append({
-      kind: "stream.segment",
-      call: this.#call,
-      from: this.#from,
-      count: this.#received - this.#from,
-      digest: this.#chain.digest
-    })
-    this.#from = this.#received
-  }
-}
-
-/** What a call has claimed of limits, and what observed policies say of it once theirs are claimed too. */
-interface Claimed {
-  readonly claims: ReadonlyArray<Claim>
-  readonly observed: { readonly decision: Decision; readonly claims: ReadonlyArray<Claim> } | undefined
-  /** Gives all of it back: nothing is sent. */
-  readonly release: () => void
-}
-
-/** Claims what a call spends, all or nothing. Limits that are only observed refuse nothing; the record says that they would. */
-const claim = (prepared: Prepared, quota: Quota, at: number): Result.Result<Claimed, PolicyRateLimited> => {
-  const { judge, observed: observing } = prepared.from
-  const claimed = quota.reserve(judge.wants, at)
-  if (!("settle" in claimed)) return Result.fail(judge.refuse(claimed))
-  const decision = prepared.observed
-  if (decision === undefined || observing === undefined || decision.verdict !== "allow")
-    return Result.succeed({
-      claims: judge.wants,
-      observed: decision && { decision, claims: [] },
-      release: () => claimed.settle([])
-    })
-  const { refuse, wants } = observing.judge
-  const seen = quota.reserve(wants, at)
-  return Result.succeed(
-    "settle" in seen
-      ? {
-          claims: judge.wants,
-          observed: { decision, claims: wants },
-          release: () => {
-            claimed.settle([])
-            seen.settle([])
-          }
-        }
-      : {
-          claims: judge.wants,
-          observed: { decision: { ...refuse(seen).decision, edits: [], enforced: false }, claims: [] },
-          release: () => claimed.settle([])
-        }
-  )
 }
 
 const judge = (prepared: Prepared, { args, fault, name }: ToolCall): "allow" | "deny" | "pending" => {
@@ -504,89 +418,3 @@ const judge = (prepared: Prepared, { args, fault, name }: ToolCall): "allow" | "
     return "deny"
   }
 }
-
-/** How many policy ids a record repeats of its principal's claims. */
-const mostDocuments = 32
-
-/** A caller as records name it: no claims but the names that policies are bound to, no token. */
-export const recordPrincipal = (principal: Principal): RecordPrincipal => ({
-  attestations: principal.attestations.length === 0 ? undefined : principal.attestations,
-  degraded: principal.degraded,
-  documents: principal.documents.length === 0 ? undefined : principal.documents.slice(0, mostDocuments),
-  id: principal.id,
-  iss: principal.issuer,
-  kind: principal.kind,
-  roles: principal.roles.length === 0 ? undefined : principal.roles,
-  sub: principal.subject === principal.id ? undefined : principal.subject
-})
-
-/** The user whom a receipt names, by issuer and subject. */
-const userOf = ({ id, issuer, subject = id }: Principal): { readonly iss: string; readonly sub: string } | undefined =>
-  issuer === undefined ? undefined : { iss: issuer, sub: subject }
-
-/** Method and URL without what may hold a secret: user info, query and fragment. */
-const recordEndpoint = (endpoint: string): string => endpoint.replace(/[?#].*$/s, "").replace(/\/\/[^/@]*@/, "//")
-
-/** Names of headers, as a record has them; absent where there are none. */
-const recordHeaders = (names: ReadonlyArray<string> = []): ReadonlyArray<string> | undefined =>
-  names.length === 0 ? undefined : names.slice(0, 64).map((name) => name.slice(0, longestName))
-
-const httpOf = (meta: Meta): Pick<End, "attempts" | "status" | "request"> => ({
-  attempts: meta.attempts,
-  status: meta.status,
-  request: meta.requestId ?? undefined
-})
-
-/** A number, a boolean, a model's name, and that something was taken out are told; anything else may be content. */
-const isTold = (path: string, value: unknown): boolean =>
-  value === null || isNumberOrBoolean(value) || (path === "model" && typeof value === "string")
-
-const isNumberOrBoolean = (value: unknown): value is number | boolean =>
-  typeof value === "number" || typeof value === "boolean"
-
-/** The quantities that a call asks for: what the API counts in, and what a policy puts a bound on. */
-export const quantitiesOf = (
-  call: Call,
-  ...bounded: ReadonlyArray<ReadonlyArray<string> | undefined>
-): ReadonlyArray<RecordQuantity> | undefined => {
-  const { content, operation, params } = call
-  const told: Array<RecordQuantity> = []
-  for (const path in params) {
-    const value = params[path]
-    const isBounded = bounded.some((names) => names?.includes(path))
-    // A tool may have an argument of that name, which is then no model.
-    if (path === "model" && isOperation(operation) && typeof value === "string")
-      told.push({ path, value: JSON.stringify(value.slice(0, longestName)) })
-    else if ((isBounded || (isOperation(operation) && quantities.has(path))) && isNumberOrBoolean(value))
-      told.push({ path, value: content.inexactAt(path)?.slice(0, longestName) ?? JSON.stringify(value) })
-  }
-  return told.length === 0 ? undefined : told
-}
-
-const recordObserved = (decision: Decision, salts: Salts, call: string): RecordObserved => ({
-  edits: decision.edits.map((edit) => recordEdit(edit, salts, call)),
-  policies: decision.policies,
-  rev: decision.revision,
-  verdict: decision.verdict === "allow" && decision.edits.length > 0 ? "rewrite" : decision.verdict,
-  violations: recordViolations(decision)
-})
-
-const recordFound = (found: ReadonlyArray<Violation> = []): ReadonlyArray<RecordViolation> | undefined =>
-  found.length === 0 ? undefined : recordViolations({ violations: found })
-
-const recordEdit = (edit: Edit, salts: Salts, call: string): RecordEdit => {
-  const tell = (value: unknown, side: "from" | "to"): string | undefined =>
-    value === undefined
-      ? undefined
-      : isTold(edit.path, value)
-        ? JSON.stringify(value)
-        : salted(salts(call, editField(edit, side)), new Content(JSON.stringify(value)))
-  return { from: tell(edit.from, "from"), path: edit.path, policy: edit.policy, to: tell(edit.to, "to") }
-}
-
-const editField = (edit: Edit, side: "from" | "to"): string => `edits/${edit.path}/${side}`
-
-const saltedFields = (edit: Edit): ReadonlyArray<string> =>
-  (["from", "to"] as const).flatMap((side) =>
-    edit[side] === undefined || isTold(edit.path, edit[side]) ? [] : [editField(edit, side)]
-  )

@@ -43,3 +43,21 @@ export const adviceFor = (error: unknown): string => {
       return "See to its disk"
   }
 }
+
+/** The refusal where the log's key signs no checkpoint. */
+export const unsigned = (cause: unknown): EnforcementUnavailable =>
+  unavailable(`The log's checkpoint could not be signed. ${messageOf(cause)}`, cause)
+
+/** How far the clock may be behind the log, in ms. */
+const clockTolerance = 30_000
+
+/** Why no call may begin where the clock was set back: `now` is its date, `latest` the latest date of a record, in ms since 1970. */
+export const clockBehind = (now: number, latest: number, path: string): EnforcementUnavailable | undefined =>
+  latest - now > clockTolerance
+    ? hindered(
+        "clock_behind",
+        `The clock says ${dateText(now)}, and the log at ${path} has a record of ${dateText(latest)}; no call is let through. Set the clock right; if it is right now, a restart does not help: calls are let through once it has passed that time. Sooner with another audit path, or once this process was stopped and that folder moved away, to be kept as evidence.`
+      )
+    : undefined
+
+const dateText = (ms: number): string => new Date(ms).toISOString()

@@ -11,6 +11,7 @@ import type * as Stream from "effect/Stream"
 import { contentOf, edited, jsonText, setContent, snapshot } from "../base/CanonicalJson.ts"
 import type { Json, JsonObject } from "../base/Json.ts"
 import { Content } from "../base/Content.ts"
+import type { CallEnd } from "./CallEnd.ts"
 import type { Claim, Spent } from "./Claim.ts"
 import type { Decision, Edit, Violation } from "./Decision.ts"
 import { type PipelineError, type PolicyDenied, type PolicyRateLimited, refusal } from "./Errors.ts"
@@ -541,6 +542,8 @@ export interface Entry extends Listener {
   readonly came: (chunks: ReadonlyArray<unknown>) => void
   /** To be told what output rules found in the answer, before it is handed on. */
   readonly judged: (found: JudgedAnswer) => void
+  /** Calls `subscriber` once with how the call ended: at its end, or at once where it has ended. */
+  readonly onEnd: (subscriber: (end: CallEnd) => void) => void
 }
 
 /**

@@ -10,7 +10,8 @@ import * as Argument from "effect/cli/Argument"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { parseNote } from "../audit/proof/Checkpoint.ts"
-import { readLines } from "../audit/folder/Reader.ts"
+import { folderReader } from "../audit/folder/FolderReader.ts"
+import { readLines } from "../audit/Lines.ts"
 import { maximumText } from "../audit/folder/Segment.ts"
 import { isFolder, orMissing, readPlain } from "../base/Files.ts"
 import { visible } from "../base/Text.ts"
@@ -97,7 +98,7 @@ export const logsOfOrigin = (
   })
 
 const namesOrigin = async (log: string, origin: string): Promise<boolean> =>
-  originOf(log) === origin || (await readLines(log).next()).value?.record?.["origin"] === origin
+  originOf(log) === origin || (await readLines(folderReader(log)).next()).value?.record?.["origin"] === origin
 
 /** The origin that a log's own checkpoint names; undefined where there is none that can be read. */
 export const originOf = (log: string): string | undefined => {

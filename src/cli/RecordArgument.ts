@@ -7,7 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Argument from "effect/cli/Argument"
-import { type Line, linesWith, readLines } from "../audit/folder/Reader.ts"
+import { folderReader } from "../audit/folder/FolderReader.ts"
+import { linesWith, readLines } from "../audit/Lines.ts"
+import type { Line } from "../audit/Log.ts"
 import { visible } from "../base/Text.ts"
 import { CannotRun } from "./Ending.ts"
 import { namedLogs, originOf, reading } from "./LogPath.ts"
@@ -41,7 +43,7 @@ const findIndex = (index: number, logs: ReadonlyArray<string>): Effect.Effect<Fo
       return yield* new CannotRun({
         message: `Each log has records of its own, and there are ${logs.length}: name the one that has record ${index}, by its folder or its origin. ${logs.map(named).join(", ")}`
       })
-    const line = (yield* reading(log, () => readLines(log, index).next())).value
+    const line = (yield* reading(log, () => readLines(folderReader(log), index).next())).value
     if (line === undefined || line.index !== index)
       return yield* new CannotRun({ message: `The log at ${log} has no record ${index}.` })
     const call = line.record?.["call"]
@@ -68,7 +70,7 @@ const findCall = (call: string, logs: ReadonlyArray<string>): Effect.Effect<Foun
 
 const linesOfCall = async (log: string, call: string): Promise<ReadonlyArray<Line>> => {
   const found: Array<Line> = []
-  for await (const line of linesWith(log, call)) if (line.record?.["call"] === call) found.push(line)
+  for await (const line of linesWith(folderReader(log), call)) if (line.record?.["call"] === call) found.push(line)
   return found
 }
 

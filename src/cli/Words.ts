@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Line } from "../audit/folder/Reader.ts"
+import type { Line } from "../audit/Log.ts"
 import type { ReadRecord } from "../audit/Record.ts"
 import type { Problem, Report } from "../audit/proof/Verify.ts"
 import { visible } from "../base/Text.ts"

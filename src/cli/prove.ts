@@ -5,7 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
-import { prove as proveRecord } from "../audit/proof/Proof.ts"
+import { folderReader } from "../audit/folder/FolderReader.ts"
+import { prove as proveRecord } from "../audit/proof/InclusionProof.ts"
 import { CannotRun } from "./Ending.ts"
 import { path } from "./LogPath.ts"
 import { print } from "./Output.ts"
@@ -13,7 +14,7 @@ import { findRecord, record } from "./RecordArgument.ts"
 
 /** The command. */
 export const prove = Command.make("prove", { record, path }, ({ path, record }) =>
-  Effect.flatMap(findRecord(record, path), ({ line, log }) => proveRecord(log, line.index)).pipe(
+  Effect.flatMap(findRecord(record, path), ({ line, log }) => proveRecord(folderReader(log), line.index)).pipe(
     Effect.mapError((error) => (error instanceof CannotRun ? error : new CannotRun({ message: error.message }))),
     Effect.flatMap((proof) => print(proof.trimEnd()))
   )

@@ -9,7 +9,8 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Fs from "node:fs"
-import { readLines } from "../audit/folder/Reader.ts"
+import { folderReader } from "../audit/folder/FolderReader.ts"
+import { readLines } from "../audit/Lines.ts"
 import {
   namedOrigin,
   type PublicJwk,
@@ -98,7 +99,7 @@ const byLogs = (jws: string, logs: ReadonlyArray<string>): Effect.Effect<Verifie
 
 const recordsOf = async (log: string): Promise<ReadonlyArray<ReadRecord>> => {
   const records: Array<ReadRecord> = []
-  for await (const { record } of readLines(log)) if (record !== undefined) records.push(record)
+  for await (const { record } of readLines(folderReader(log))) if (record !== undefined) records.push(record)
   return records
 }
 

@@ -9,7 +9,8 @@ import * as Stream from "effect/Stream"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Path from "node:path"
-import { byTime, followLogs, lastLines, listSegments, type LogLine } from "../audit/folder/Reader.ts"
+import { folderReader, listSegments } from "../audit/folder/FolderReader.ts"
+import { byTime, followLogs, lastLines, type LogLine } from "../audit/Lines.ts"
 import { visible } from "../base/Text.ts"
 import { CannotRun } from "./Ending.ts"
 import { cannotRead, logPaths, namedLogs, path, reading } from "./LogPath.ts"
@@ -40,7 +41,7 @@ export const tail = Command.make(
       reading(log, async () => ({
         log,
         isThere: (await listSegments(log)).length > 0,
-        lines: await lastLines(log, shown)
+        lines: await lastLines(folderReader(log), shown)
       }))
     )
     const there = last.filter(({ isThere }) => isThere)
@@ -57,7 +58,7 @@ export const tail = Command.make(
     const all = Option.isSome(path) ? () => logs : () => logPaths(path)
     yield* Stream.unwrap(
       Effect.map(Effect.abortSignal, (signal) =>
-        Stream.fromAsyncIterable(followLogs(all, next, signal, cannotRead), (error) =>
+        Stream.fromAsyncIterable(followLogs(all, next, signal, folderReader, cannotRead), (error) =>
           error instanceof CannotRun ? error : new CannotRun({ message: String(error) })
         )
       )

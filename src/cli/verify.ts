@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import { folderReader } from "../audit/folder/FolderReader.ts"
 import { verify as verifyLog } from "../audit/proof/Verify.ts"
 import { CannotRun, CheckFailed } from "./Ending.ts"
 import { type Copy, readEarlier, since } from "./Earlier.ts"
@@ -37,7 +38,7 @@ export const verify = Command.make(
     for (const log of logs) {
       const result = yield* Effect.result(
         verifyLog({
-          path: log,
+          log: folderReader(log),
           keys: Option.getOrUndefined(given),
           since: earlier?.of(log)
         })

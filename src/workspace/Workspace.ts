@@ -14,7 +14,7 @@ import * as Path from "node:path"
 import process from "node:process"
 import { Audit, type Outcome, type Refused } from "../audit/Audit.ts"
 import { targetOf } from "../audit/folder/Copies.ts"
-import { refusalOf } from "../audit/Failure.ts"
+import { refusalFields } from "../audit/FailureFields.ts"
 import type { ReadRecord } from "../audit/Record.ts"
 import type { Call, Credentials, IntentPolicy, PassThrough } from "../call/Call.ts"
 import type { JsonObject } from "../base/Json.ts"
@@ -249,7 +249,7 @@ export class Workspace {
         const caller = { credentials, principal: undefined }
         return yield* identity
           .principal(credentials, app)
-          .pipe(Effect.tapError((error) => refuse({ ...told, ...refusalOf(Cause.fail(error), caller) })))
+          .pipe(Effect.tapError((error) => refuse({ ...told, ...refusalFields(Cause.fail(error), caller) })))
       })
     )
   }
@@ -304,7 +304,7 @@ export class Workspace {
           .principal(call.credentials, call.app)
           .pipe(
             Effect.tapError((error) =>
-              refusalOf(Cause.fail(error), caller).unverified === undefined ? audit.serving("record") : Effect.void
+              refusalFields(Cause.fail(error), caller).unverified === undefined ? audit.serving("record") : Effect.void
             )
           )
         yield* audit.serving("record")
@@ -422,7 +422,7 @@ export class Workspace {
         const told = yield* Effect.match(identity.principal(credentials, refused.app), {
           onSuccess: (principal) => ({ principal }),
           onFailure: (error) => {
-            const { unverified } = refusalOf(Cause.fail(error), { credentials, principal: undefined })
+            const { unverified } = refusalFields(Cause.fail(error), { credentials, principal: undefined })
             return { unverified }
           }
         })
@@ -460,7 +460,7 @@ const judgePassing = <E, R>(request: PassThrough, refuse: (refused: Refused) => 
     const policy = yield* Policy
     const { app, credentials, id: call, resource: tool } = request
     const refused = (error: PipelineError, principal?: Principal) =>
-      refuse({ call, tool, app, principal, ...refusalOf(Cause.fail(error), { credentials, principal }) })
+      refuse({ call, tool, app, principal, ...refusalFields(Cause.fail(error), { credentials, principal }) })
     const principal = yield* identity.principal(credentials, app).pipe(Effect.tapError((error) => refused(error)))
     const observed = yield* policy.pass(request, principal).pipe(Effect.tapError((error) => refused(error, principal)))
     return { observed, principal }

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { systemClock } from "../../src/audit/Clock.ts"
 import { memoryFileSystem } from "../../src/audit/folder/Disk.ts"
 import type { Journal } from "../../src/audit/folder/Journal.ts"
 import { claimLifetime, Quota, recordClaims } from "../../src/audit/Quota.ts"
@@ -176,7 +177,7 @@ describe("a log", () => {
   it("is read back over its segments, as far as claims may count, where it is opened anew", async () => {
     const disk = memoryFileSystem()
     let now = Date.parse("2026-01-01T00:00:00Z")
-    const open = () => openLog(disk, { now: () => now, segmentSize: 1500 })
+    const open = () => openLog(disk, { clock: { ...systemClock, now: () => now }, segmentSize: 1500 })
     const wanted: ReadonlyArray<Claim> = [{ ...claim(4), caller: identityOf({ kind: "user", id: "alice" }) }]
     const call = (journal: Journal, claims: ReadonlyArray<Claim>) => {
       const writer = journal.current()

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { encode, type LogRecord, maximumLine, parseLine } from "../../src/audit/Record.ts"
+import type { LogRecord } from "../../src/audit/Record.ts"
+import { encode, maximumLine, parseLine } from "../../src/audit/RecordLine.ts"
 import { canonicalize } from "../../src/base/CanonicalJson.ts"
 
 const head = { v: 1, seq: 7, id: "i", ts: 1, boot: "b" } as const

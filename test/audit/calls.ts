@@ -34,12 +34,17 @@ export interface Preparing {
   readonly edits?: ReadonlyArray<Edit>
   readonly judge?: Judge
   readonly principal?: Principal
+  /** Id of the key that signed the envelope. */
+  readonly kid?: string
 }
 
-export const prepare = (call: Call, { edits = [], judge = allowAll, principal = alice }: Preparing = {}): Prepared =>
+export const prepare = (
+  call: Call,
+  { edits = [], judge = allowAll, kid = "agent-key", principal = alice }: Preparing = {}
+): Prepared =>
   new Prepared(
     new Decided(
-      new Signed(new Identified(call, principal), { jws: "a.b.c", kid: "agent-key", digest: "D".repeat(43) }),
+      new Signed(new Identified(call, principal), { jws: "a.b.c", kid, digest: "D".repeat(43) }),
       {
         verdict: "allow",
         resource: call.resource,

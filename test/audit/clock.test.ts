@@ -4,6 +4,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterEach, beforeEach, expect, it, vi } from "vitest"
+import { systemClock } from "../../src/audit/Clock.ts"
 import { nodeFileSystem } from "../../src/audit/folder/Disk.ts"
 import type * as Journal from "../../src/audit/folder/Journal.ts"
 import { EnforcementUnavailableError, SecureOpenAI, Workspace } from "../../src/index.ts"
@@ -31,7 +32,7 @@ const journalAt = (now: () => number, key = generate("log")): Journal.Journal =>
     // Without a sign of life, so that a test can take its lock from it as if it were dead.
     disk: { ...nodeFileSystem, signs: undefined },
     opening: [],
-    now
+    clock: { ...systemClock, now }
   })
 
 const clientOf = (workspace: Workspace): SecureOpenAI =>
@@ -40,7 +41,7 @@ const clientOf = (workspace: Workspace): SecureOpenAI =>
 it("is more than 30 s behind a record of this process: calls are hindered until it has caught up", async () => {
   let time = 1_800_000_000_000
   const journal = journalAt(() => time)
-  const hindered = () => journal.hindrance()?.message
+  const hindered = () => journal.blocked()?.message
   expect(hindered()).toBeUndefined()
   time -= 30_000
   expect(hindered()).toBeUndefined()

@@ -9,7 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Path from "node:path"
 import * as Readline from "node:readline"
 import { nodeFileSystem } from "../../src/audit/folder/Disk.ts"
-import * as Journal from "../../src/audit/folder/Journal.ts"
+import * as FolderLog from "../../src/audit/folder/FolderLog.ts"
+import type * as Journal from "../../src/audit/folder/Journal.ts"
 import { Keys } from "../../src/keys/Keys.ts"
 import type { Ask } from "./contenders.ts"
 import { makeCall } from "./faults.ts"
@@ -49,7 +50,7 @@ const open = async ({ path, hasSocket, ...options }: Extract<Ask, { do: "open" }
     const { log: key } = await Effect.runPromise(Effect.provide(Effect.flatMap(Keys, Effect.succeed), keys))
     if (!("sign" in key)) throw new Error("a key of a home signs at once")
     journal = await Effect.runPromise(
-      Journal.open({ ...options, path, key, disk, opening: [], retryDelay: 20, checkpointDelay: 5 })
+      FolderLog.open({ ...options, path, key, disk, opening: [], retryDelay: 20, checkpointDelay: 5 })
     )
     say(`open ${journal.path}`)
     const log = journal

@@ -11,7 +11,8 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { verify } from "../../src/audit/proof/Verify.ts"
-import { readLines } from "../../src/audit/folder/Reader.ts"
+import { folderReader } from "../../src/audit/folder/FolderReader.ts"
+import { readLines } from "../../src/audit/Lines.ts"
 import { Pipeline, type ReadRecord, Receipt, SecureOpenAI, Workspace } from "../../src/index.ts"
 import { canonicalize } from "../../src/base/CanonicalJson.ts"
 import * as MockInvocation from "../../src/testing/MockInvocation.ts"
@@ -45,7 +46,7 @@ interface Kept {
 }
 const kept = JSON.parse(Fs.readFileSync(Path.join(folder, "calls.json"), "utf8")) as ReadonlyArray<Kept>
 const recordsOf = async (path: string): Promise<ReadonlyArray<ReadRecord>> =>
-  (await Array.fromAsync(readLines(path))).flatMap(({ record }) => record ?? [])
+  (await Array.fromAsync(readLines(folderReader(path)))).flatMap(({ record }) => record ?? [])
 
 const python = ["/usr/bin/python3", "python3"].find((command) => {
   try {
@@ -59,7 +60,7 @@ const verifier = Path.join(import.meta.dirname, "../verifier/verify.py")
 
 describe("a log and receipts of the first rule", () => {
   it("verify", async () => {
-    const report = await Effect.runPromise(verify({ path: log }))
+    const report = await Effect.runPromise(verify({ log: folderReader(log) }))
     assert.deepStrictEqual(report.problems, [])
     assert.isTrue(report.ok)
     const records = await recordsOf(log)

@@ -171,9 +171,9 @@ describe("a disk that fails", () => {
       Fs.readdirSync(folder, { recursive: true, encoding: "utf8" })
         .filter((name) => name.endsWith(".ts") && textOf(name).includes("node:fs"))
         .sort(),
-      ["folder/Copies.ts", "folder/Disk.ts", "folder/LifeSign.ts", "folder/Reader.ts", "proof/Verify.ts"]
+      ["folder/Copies.ts", "folder/Disk.ts", "folder/FolderReader.ts", "folder/LifeSign.ts"]
     )
-    for (const name of ["folder/Reader.ts", "proof/Verify.ts"])
+    for (const name of ["folder/FolderReader.ts"])
       assert.notMatch(
         textOf(name),
         /Fs\.(promises\.)?(write|append|open|rename|unlink|rm|mkdir|link|copy|truncate|createWrite)/,

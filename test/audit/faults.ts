@@ -7,7 +7,7 @@ import type { FileSystem } from "../../src/audit/folder/Disk.ts"
 import type { Journal } from "../../src/audit/folder/Journal.ts"
 import { parseNote, parseVerifierKeys, verifyNote } from "../../src/audit/proof/Checkpoint.ts"
 import { leafHash, rootOf } from "../../src/audit/proof/MerkleTree.ts"
-import { Sequence } from "../../src/audit/proof/Sequence.ts"
+import { RecordOrder } from "../../src/audit/proof/RecordOrder.ts"
 import { linesOf, recordAt, segmentsOf } from "../../src/audit/folder/Segment.ts"
 import type { EnforcementUnavailable } from "../../src/call/Errors.ts"
 import type { FaultyDisk } from "./FaultyDisk.ts"
@@ -34,11 +34,11 @@ export const makeCall = (
     const body = decision()
     const appended = writer.append(body)
     if (Result.isFailure(appended)) return resolve(appended.failure)
-    const { leaf, seq } = appended.success
     writer.whenDurable((fault) => {
-      if (fault === undefined) {
-        acknowledged.push([seq, leaf])
-        writer.append(outcome(body.call, seq))
+      const { place } = appended.success
+      if (fault === undefined && place !== undefined) {
+        acknowledged.push([place.seq, place.leaf])
+        writer.append(outcome(body.call, place.seq))
       }
       resolve(fault)
     })
@@ -49,7 +49,7 @@ export const inspect = (disk: FileSystem) => {
   const note = Result.getOrThrow(parseNote(disk.read("/log/checkpoint")?.toString() ?? ""))
   assert.isTrue(verifyNote(note, Result.getOrThrow(parseVerifierKeys(disk.read("/log/vkey")?.toString() ?? ""))))
   const lines: Array<string> = []
-  const sequence = new Sequence(note.origin)
+  const sequence = new RecordOrder(note.origin)
   for (const { first, name } of segmentsOf(disk.list("/log/journal"))) {
     assert.strictEqual(first, lines.length, "a segment begins where the one before it ends")
     const bytes = disk.read(`/log/journal/${name}`) ?? Buffer.alloc(0)

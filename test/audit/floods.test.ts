@@ -9,8 +9,10 @@ import { ResponsesWS } from "openai/resources/responses/ws"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { Audit } from "../../src/audit/Audit.ts"
 import { Disk, nodeFileSystem } from "../../src/audit/folder/Disk.ts"
-import { type Body, encode, type ReadRecord } from "../../src/audit/Record.ts"
-import { readLines } from "../../src/audit/folder/Reader.ts"
+import type { Body, ReadRecord } from "../../src/audit/Record.ts"
+import { encode } from "../../src/audit/RecordLine.ts"
+import { folderReader } from "../../src/audit/folder/FolderReader.ts"
+import { readLines } from "../../src/audit/Lines.ts"
 import { Refusals } from "../../src/audit/Refusals.ts"
 import { IdentityReason } from "../../src/call/Errors.ts"
 import { Keys } from "../../src/keys/Keys.ts"
@@ -127,7 +129,7 @@ describe("refusals that are counted", () => {
 
 describe("a log", () => {
   const kindsAt = async (path: string): Promise<ReadonlyArray<string>> =>
-    (await Array.fromAsync(readLines(path))).map(({ record }) => record?.kind ?? "?")
+    (await Array.fromAsync(readLines(folderReader(path)))).map(({ record }) => record?.kind ?? "?")
 
   it("has on the disk what was counted once it is closed, and is intact", async () => {
     const path = temporaryFolder()
@@ -164,9 +166,10 @@ describe("a log", () => {
     journal.refusals.write()
     disk.heal()
     journal.refusals.add({ code: "malformed" })
-    await vi.waitFor(() => {
+    await vi.waitFor(async () => {
       journal.refusals.write()
-      expect(many(journal.records()).map(({ count }) => count)).toEqual([2])
+      const lines = await Array.fromAsync(readLines(journal.reader))
+      expect(many(lines.flatMap(({ record }) => record ?? [])).map(({ count }) => count)).toEqual([2])
     })
     await journal.close()
   })
@@ -284,7 +287,7 @@ describe("a caller", async () => {
         .asUser("x")
         .catch(() => undefined)
       await workspace.flush()
-      const found = await Array.fromAsync(readLines(`${path}/audit`))
+      const found = await Array.fromAsync(readLines(folderReader(`${path}/audit`)))
       expect(found.at(-1)?.record).toMatchObject({ kind: "refused.many", count: 1 })
       await workspace.close()
     } finally {

@@ -6,7 +6,11 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { type File, type FileSystem, memoryFileSystem } from "../../src/audit/folder/Disk.ts"
-import * as Journal from "../../src/audit/folder/Journal.ts"
+import * as FolderLog from "../../src/audit/folder/FolderLog.ts"
+import { folderReader } from "../../src/audit/folder/FolderReader.ts"
+import type * as Journal from "../../src/audit/folder/Journal.ts"
+import * as SharedLogs from "../../src/audit/folder/SharedLogs.ts"
+import type { Appended, AppendedBody } from "../../src/audit/Log.ts"
 import type { Body } from "../../src/audit/Record.ts"
 import { type Report, verify, type VerifyOptions } from "../../src/audit/proof/Verify.ts"
 import { generate, type SigningKey } from "../../src/keys/Keys.ts"
@@ -14,10 +18,11 @@ import { generate, type SigningKey } from "../../src/keys/Keys.ts"
 export const key: SigningKey<"log"> = generate("log")
 
 /** Opens a log that no other process has, or had when it died. */
-export const openJournal = (options: Journal.JournalOptions): Journal.Journal => Effect.runSync(Journal.open(options))
+export const openJournal = (options: Journal.JournalOptions): Journal.Journal => Effect.runSync(FolderLog.open(options))
 
 /** As {@link openJournal}, shared with whoever has the log open in this process. */
-export const joinJournal = (options: Journal.JournalOptions): Journal.Journal => Effect.runSync(Journal.join(options))
+export const joinJournal = (options: Journal.JournalOptions): Journal.Journal =>
+  Effect.runSync(SharedLogs.join(options))
 
 export const openLog = (disk: FileSystem, options: Partial<Journal.JournalOptions> = {}): Journal.Journal =>
   openJournal({ path: "/log", named: true, key, disk, opening: [], ...options })
@@ -46,7 +51,7 @@ export const decision = (call = `call-${calls++}`): Extract<Body, { kind: "decis
   inv: "sha-256:inv"
 })
 
-export const outcome = (call: string, seq: number): Body => ({
+export const outcome = (call: string, seq: number | Appended): AppendedBody => ({
   kind: "outcome",
   call,
   decision: seq,
@@ -60,7 +65,7 @@ export const makeCalls = (journal: Journal.Journal, count: number): void => {
   for (let i = 0; i < count; i++) {
     const body = decision()
     const appended = journal.append(body)
-    if (appended._tag === "Success") journal.append(outcome(body.call, appended.success.seq))
+    if (appended._tag === "Success") journal.append(outcome(body.call, appended.success))
   }
 }
 
@@ -78,4 +83,6 @@ export const diskWith = (change: (file: File, path: string) => Partial<File>): F
 
 export const temporaryFolder = (): string => Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-"))
 
-export const check = (options: VerifyOptions): Promise<Report> => Effect.runPromise(verify(options))
+/** Verifies the log in a folder. */
+export const check = ({ path, ...options }: Omit<VerifyOptions, "log"> & { readonly path: string }): Promise<Report> =>
+  Effect.runPromise(verify({ log: folderReader(path), ...options }))

@@ -9,8 +9,9 @@ import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { nodeFileSystem } from "../../src/audit/folder/Disk.ts"
-import { prove } from "../../src/audit/proof/Proof.ts"
-import { followLogs, lastLines, linesWith, readLines } from "../../src/audit/folder/Reader.ts"
+import { prove } from "../../src/audit/proof/InclusionProof.ts"
+import { folderReader } from "../../src/audit/folder/FolderReader.ts"
+import { followLogs, lastLines, linesWith, readLines } from "../../src/audit/Lines.ts"
 import { segmentName } from "../../src/audit/folder/Segment.ts"
 import { verify } from "../../src/audit/proof/Verify.ts"
 import { readEarlier } from "../../src/cli/Earlier.ts"
@@ -73,31 +74,34 @@ const failureOf = async (run: () => Promise<unknown>): Promise<string> => {
 describe.each(impostors)("%s", (_, make, said) => {
   it("in the place of a segment is read by nobody", async () => {
     put(segment, make)
-    const report = await Effect.runPromise(Effect.result(verify({ path: log })))
+    const report = await Effect.runPromise(Effect.result(verify({ log: folderReader(log) })))
     assert.match(Result.isFailure(report) ? report.failure.message : "", said)
-    assert.match(await failureOf(() => Array.fromAsync(readLines(log))), said)
-    assert.match(await failureOf(() => lastLines(log, 3)), said)
-    assert.match(await failureOf(() => Array.fromAsync(linesWith(log, "call"))), said)
-    assert.match(await failureOf(() => followLogs(() => [log], new Map(), new AbortController().signal).next()), said)
-    assert.match(await failureOf(() => Effect.runPromise(prove(log, 0))), said)
+    assert.match(await failureOf(() => Array.fromAsync(readLines(folderReader(log)))), said)
+    assert.match(await failureOf(() => lastLines(folderReader(log), 3)), said)
+    assert.match(await failureOf(() => Array.fromAsync(linesWith(folderReader(log), "call"))), said)
+    assert.match(
+      await failureOf(() => followLogs(() => [log], new Map(), new AbortController().signal, folderReader).next()),
+      said
+    )
+    assert.match(await failureOf(() => Effect.runPromise(prove(folderReader(log), 0))), said)
     assert.throws(open, said)
   })
 
   it.each(["vkey", "checkpoint"])("in the place of the %s is a problem of the log", async (name) => {
     put(name, make)
-    const report = await Effect.runPromise(verify({ path: log }))
+    const report = await Effect.runPromise(verify({ log: folderReader(log) }))
     assert.isFalse(report.ok)
     assert.isTrue(report.problems.some(({ code, message }) => code === "checkpoint_invalid" && said.test(message)))
     assert.throws(open, said)
-    if (name === "checkpoint") assert.match(await failureOf(() => Effect.runPromise(prove(log, 0))), said)
+    if (name === "checkpoint") assert.match(await failureOf(() => Effect.runPromise(prove(folderReader(log), 0))), said)
   })
 
   it("in the place of the hashes leaves the log to be verified by its records", async () => {
     put("leaves", make)
-    assert.isTrue((await Effect.runPromise(verify({ path: log }))).ok)
+    assert.isTrue((await Effect.runPromise(verify({ log: folderReader(log) }))).ok)
     const file = Path.join(log, segment)
     Fs.writeFileSync(file, Fs.readFileSync(file, "utf8").replace('"app":"shop"', '"app":"shoq"'))
-    assert.isFalse((await Effect.runPromise(verify({ path: log }))).ok)
+    assert.isFalse((await Effect.runPromise(verify({ log: folderReader(log) }))).ok)
     assert.throws(open, said)
   })
 
@@ -147,6 +151,6 @@ describe("a plain file", () => {
   it("is what a link to a log's folder leads to", async () => {
     const link = Path.join(folder, "link")
     Fs.symlinkSync(log, link)
-    assert.isTrue((await Effect.runPromise(verify({ path: link }))).ok)
+    assert.isTrue((await Effect.runPromise(verify({ log: folderReader(link) }))).ok)
   })
 })

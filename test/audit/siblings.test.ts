@@ -8,7 +8,8 @@ import * as Logger from "effect/Logger"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { nodeFileSystem } from "../../src/audit/folder/Disk.ts"
-import * as Journal from "../../src/audit/folder/Journal.ts"
+import * as FolderLog from "../../src/audit/folder/FolderLog.ts"
+import type * as Journal from "../../src/audit/folder/Journal.ts"
 import { generate, Keys } from "../../src/keys/Keys.ts"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
 import { check, durable, makeCalls, openJournal, temporaryFolder } from "./logs.ts"
@@ -32,7 +33,7 @@ const options = (home: string): Journal.JournalOptions => ({
   disk: nodeFileSystem,
   opening: []
 })
-const open = (given: Journal.JournalOptions): Promise<Journal.Journal> => Effect.runPromise(Journal.open(given))
+const open = (given: Journal.JournalOptions): Promise<Journal.Journal> => Effect.runPromise(FolderLog.open(given))
 
 /** A log as two processes leave it that write to the same places: half of a record under another. */
 const damage = async (home: string): Promise<string> => {
@@ -85,7 +86,7 @@ describe("a path that was not named", () => {
     for (let start = 0; start < 2; start++) {
       const told: Array<string> = []
       const logger = Logger.make(({ message }) => void told.push(String(message)))
-      const log = await Effect.runPromise(Effect.provide(Journal.open(options(home)), Logger.layer([logger])))
+      const log = await Effect.runPromise(Effect.provide(FolderLog.open(options(home)), Logger.layer([logger])))
       assert.strictEqual(log.path, Path.join(Fs.realpathSync(home), "audit-2"))
       assert.match(
         told.join("\n"),
@@ -99,11 +100,11 @@ describe("a path that was not named", () => {
     assert.isFalse((await check({ path: Path.join(home, "audit") })).ok)
     assert.isTrue((await check({ path: Path.join(home, "audit-2") })).ok)
     // A path that was named is that path or none, and a log of another key is no damage.
-    const named = await Effect.runPromise(Effect.flip(Journal.open({ ...options(home), named: true })))
+    const named = await Effect.runPromise(Effect.flip(FolderLog.open({ ...options(home), named: true })))
     assert.match(named.message, /cannot be continued/)
     const other = newHome()
     await (await open(options(other))).close()
-    const foreign = await Effect.runPromise(Effect.flip(Journal.open({ ...options(other), key: generate("log") })))
+    const foreign = await Effect.runPromise(Effect.flip(FolderLog.open({ ...options(other), key: generate("log") })))
     assert.match(foreign.message, /another log key/)
   })
 })

@@ -10,7 +10,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Result from "effect/Result"
 import { nodeFileSystem } from "../../src/audit/folder/Disk.ts"
-import { readBatches } from "../../src/audit/folder/Reader.ts"
+import { folderReader } from "../../src/audit/folder/FolderReader.ts"
 import type { Body } from "../../src/audit/Record.ts"
 import { newId } from "../../src/base/Id.ts"
 import { generate } from "../../src/keys/Keys.ts"
@@ -77,7 +77,7 @@ const make = async (path: string): Promise<void> => {
   const journal = openJournal({ path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] })
   let last = 0
   for (let n = 0; last < count - 8; n++) {
-    call(n, (body) => (last = Result.getOrThrow(journal.append(body)).seq))
+    call(n, (body) => (last = Result.getOrThrow(journal.append(body)).place?.seq ?? 0))
     if (n % 2000 === 1999) await new Promise((resolve) => journal.whenDurable(resolve))
   }
   await journal.close()
@@ -104,7 +104,7 @@ try {
     `${count.toLocaleString("en")} records, ${Math.round(bytes / 2 ** 20)} MiB, ${segments.length} segments, Node ${process.version}`
   )
   const each = async (work: (line: Buffer) => void): Promise<void> => {
-    for await (const { lines } of readBatches(path)) for (const line of lines) work(line)
+    for await (const { lines } of folderReader(path).records()) for (const line of lines) work(line)
   }
   const parse = await seconds(() => each((line) => void JSON.parse(line.toString("utf8"))))
   say("JSON.parse of each line", parse)

@@ -62,7 +62,7 @@ beforeAll(async () => {
   }
   const appended = journal.append(seen)
   assert.isTrue(appended._tag === "Success")
-  if (appended._tag === "Success") journal.append({ ...outcome("call", appended.success.seq), error: hostile } as never)
+  if (appended._tag === "Success") journal.append({ ...outcome("call", appended.success), error: hostile } as never)
   journal.append({ kind: "policy.rejected", rev: hostile, reason: forgedLine })
   await durable(journal)
   await journal.close()

@@ -13,7 +13,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { Disk, type FileSystem, nodeFileSystem } from "../../src/audit/folder/Disk.ts"
-import * as Journal from "../../src/audit/folder/Journal.ts"
+import * as FolderLog from "../../src/audit/folder/FolderLog.ts"
 import type * as EventLoop from "../../src/base/EventLoop.ts"
 import {
   AgentClient,
@@ -184,7 +184,7 @@ const sideBySide: States = {
     const path = Path.join(home, "audit")
     const keys = await run(Effect.orDie(Effect.provide(Keys, Keys.layerDirectory(Path.join(home, "keys")))))
     const holder = await run(
-      Effect.orDie(Journal.open({ path, named: true, key: keys.log, disk: nodeFileSystem, opening: [] }))
+      Effect.orDie(FolderLog.open({ path, named: true, key: keys.log, disk: nodeFileSystem, opening: [] }))
     )
     return {
       client: clientOf(opens(new Workspace({ home, audit: { path } }))),

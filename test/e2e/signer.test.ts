@@ -8,6 +8,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
 import { parseNote, parseVerifierKeys } from "../../src/audit/proof/Checkpoint.ts"
+import { folderReader } from "../../src/audit/folder/FolderReader.ts"
 import { verify } from "../../src/audit/proof/Verify.ts"
 import { Keys, thumbprint } from "../../src/keys/Keys.ts"
 import {
@@ -95,7 +96,7 @@ describe("keys that another process holds", () => {
     expect(await behave({})).toBeGreaterThan(before + 4)
     const vkeys = Result.getOrThrow(parseVerifierKeys(Fs.readFileSync(Path.join(folder, "audit/vkey"), "utf8")))
     expect(vkeys.map(({ publicKey }) => Buffer.from(publicKey).toString("base64url"))).toEqual([told.log.x])
-    const report = await Effect.runPromise(verify({ path: Path.join(folder, "audit") }))
+    const report = await Effect.runPromise(verify({ log: folderReader(Path.join(folder, "audit")) }))
     expect(report).toMatchObject({ ok: true, unsigned: 0 })
     expect(await calculateJwkThumbprint(told.log)).toBe(remote("log").kid)
     // The next process goes on with the same log.

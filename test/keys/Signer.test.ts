@@ -5,6 +5,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import { parseNote, parseVerifierKeys } from "../../src/audit/proof/Checkpoint.ts"
+import { folderReader } from "../../src/audit/folder/FolderReader.ts"
 import { verify } from "../../src/audit/proof/Verify.ts"
 import {
   ConfigurationError,
@@ -140,7 +141,7 @@ describe("signers", () => {
   const signatures = () =>
     Result.getOrThrow(parseNote(Fs.readFileSync(Path.join(home, "audit/checkpoint"), "utf8"))).signatures.length
   const holds = async () =>
-    expect((await Effect.runPromise(verify({ path: Path.join(home, "audit") }))).problems).toEqual([])
+    expect((await Effect.runPromise(verify({ log: folderReader(Path.join(home, "audit")) }))).problems).toEqual([])
 
   it("of another agent key say which one ended: what it signs later does not count", async () => {
     const [old, next] = [remote(), remote()]

@@ -7,6 +7,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { assert } from "vitest"
 import { decodeLine } from "../../src/audit/folder/Segment.ts"
+import { folderReader } from "../../src/audit/folder/FolderReader.ts"
 import { verify } from "../../src/audit/proof/Verify.ts"
 import { readKeys } from "../../src/cli/LogKey.ts"
 import { changed, type Files, writeLog } from "./Logs.ts"
@@ -49,7 +50,7 @@ export const packageSays = async ({ key, path = "", since }: Job): Promise<Answe
   const run = Effect.gen(function* () {
     const keys = key === undefined ? undefined : yield* readKeys(key)
     const earlier = since === undefined ? undefined : (decodeLine(Fs.readFileSync(since)) ?? "")
-    return yield* verify({ path, keys, since: earlier })
+    return yield* verify({ log: folderReader(path), keys, since: earlier })
   })
   const result = await Effect.runPromise(Effect.result(run))
   return Result.isFailure(result)

@@ -7,8 +7,9 @@ import * as Result from "effect/Result"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { folderReader } from "../../src/audit/folder/FolderReader.ts"
 import { leafHash } from "../../src/audit/proof/MerkleTree.ts"
-import { checkProof, prove } from "../../src/audit/proof/Proof.ts"
+import { checkProof, prove } from "../../src/audit/proof/InclusionProof.ts"
 import { readKeys } from "../../src/cli/LogKey.ts"
 import { depth, oneIn } from "../depth.ts"
 import { type Provider, startProvider } from "../e2e/Provider.ts"
@@ -31,6 +32,7 @@ import {
   vkeyOf,
   writeLog
 } from "./Logs.ts"
+import { overlapping, overlaps } from "./Overlapping.ts"
 import { type Job, python, runBatch, runPython } from "./Python.ts"
 import {
   type Case,
@@ -56,6 +58,7 @@ beforeAll(async () => {
   const lived = await live(Path.join(home, "live"), provider)
   receipts.push(...lived.receipts)
   for (const [name, log] of [...lived.logs, ...(await journals(home))]) logs.set(name, log)
+  logs.set("overlapping", overlapping(log("empty")))
 })
 afterAll(async () => {
   await provider.close()
@@ -89,7 +92,8 @@ describe.skipIf(python === undefined)("the verifier in Python and the package's"
         "stream.open",
         "stream.segment",
         "stream.close",
-        "outcome"
+        "outcome",
+        "kind.to.come"
       ]
     )
     assert.strictEqual(
@@ -141,6 +145,9 @@ describe.skipIf(python === undefined)("the verifier in Python and the package's"
       () => ["recovered", "twice", "empty"].flatMap((name) => [...rotation(name, log(name))])
     ],
     ["calls that make no sense", 60, 1, () => ["empty", "recovered"].flatMap((name) => [...sense(name, log(name))])],
+    ["boots that overlap", 60, 1, () => ["empty", "recovered"].flatMap((name) => [...overlaps(name, log(name))])],
+    ["fields of boots that overlap", 200, 7, () => fields("overlapping", log("overlapping"))],
+    ["records of boots that overlap, moved", 60, 4, () => order("overlapping", log("overlapping"))],
     ["each byte", 700, 5, () => flips("empty", log("empty"))],
     // The deep tests change each byte of it.
     [
@@ -216,10 +223,10 @@ describe.skipIf(python === undefined)("proofs and receipts", { timeout: 120_000 
       const lines = linesOf(files)
       const vkey = textOf(files, "vkey")
       for (let i = 0; i < sizeOf(files); i++)
-        await add(`good ${name} ${i}`, await Effect.runPromise(prove(path, i)), lines[i] ?? "", vkey)
+        await add(`good ${name} ${i}`, await Effect.runPromise(prove(folderReader(path), i)), lines[i] ?? "", vkey)
       const index = Math.floor(sizeOf(files) / 2)
       const line = lines[index] ?? ""
-      const proof = await Effect.runPromise(prove(path, index))
+      const proof = await Effect.runPromise(prove(folderReader(path), index))
       const [head = "", text = "", signatures = ""] = proof.split("\n\n")
       const [format = "", place = "", ...hashes] = head.split("\n")
       const made = (rows: ReadonlyArray<string>): string =>

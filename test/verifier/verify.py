@@ -377,10 +377,22 @@ def need(holds, code, message):
         raise Nonsense(code, message)
 
 
+class Boot:
+    """A boot that is open."""
+
+    def __init__(self, unrecovered=None):
+        self.calls = 0
+        self.due = 0
+        self.unrecovered = unrecovered
+
+
 class Open:
-    def __init__(self, index, kind):
+    """A call that is open."""
+
+    def __init__(self, index, kind, boot):
         self.index = index
         self.kind = kind
+        self.boot = boot
         self.stream = "none"
         self.chunks = 0
         self.digest = None
@@ -392,43 +404,75 @@ class Order:
     def __init__(self, origin):
         self.origin = origin
         self.calls = {}
-        self.boot = None
-        self.before = None
-        self.state = "closed"
-        self.due = 0
+        self.boots = {}
+        self.known = set()
+
+    def hand_over(self, old, new, heir):
+        """Ends the boot `old`; its calls are those of the boot `new`. Gives how many there are."""
+        ended = self.boots.pop(old, None)
+        if ended is None or ended.calls == 0:
+            return 0
+        for c in self.calls.values():
+            if c.boot == old:
+                c.boot = new
+        heir.calls += ended.calls
+        return ended.calls
+
+    def opens(self, r):
+        name, beside, first = r["boot"], r.get("beside", 0), not self.known
+        again, alone = name in self.known, is_number(beside) and beside == 0
+        others = [other for other in self.boots if other != name]
+        own = Boot(others[-1] if alone and others else None)
+        for other in list(self.boots) if alone else [name]:
+            self.hand_over(other, name, own)
+        self.known.add(name)
+        self.boots[name] = own
+        boot = "boot_inconsistent"
+        need(not first or r["seq"] == 0, boot, "log.open is not record 0")
+        need(not again, boot, "two log.open of one boot")
+        need(alone or (is_number(beside) and beside == len(others)), boot, "log.open counts other boots otherwise")
+        need(self.origin is None or r.get("origin") == self.origin, boot, "log.open names another origin")
+
+    def counts(self, r, own):
+        """What log.recovered counts: the calls that it has to end, and the other boots."""
+        boot = "boot_inconsistent"
+        need(is_number(r.get("open")) and r["open"] == own.due, boot, "log.recovered counts otherwise")
+        self.beside(r, len(self.boots) - 1)
+
+    def beside(self, r, others):
+        beside = r.get("beside", 0)
+        need(is_number(beside) and beside == others, "boot_inconsistent", "%s counts other boots otherwise" % r["kind"])
 
     def take(self, r):
         kind = r["kind"]
         boot, call = "boot_inconsistent", "call_inconsistent"
         if kind == "log.open":
-            first, again = self.boot is None, r["boot"] == self.boot
-            self.before, self.boot, self.due = self.boot, r["boot"], 0
-            self.state = "running" if first or self.state == "closed" else "unrecovered"
-            need(not first or r["seq"] == 0, boot, "log.open is not record 0")
-            need(not again, boot, "two log.open of one boot")
-            need(self.origin is None or r.get("origin") == self.origin, boot, "log.open names another origin")
-            return
-        need(self.boot is not None, boot, "the log does not begin with log.open")
-        need(r["boot"] == self.boot, boot, "the record is of another boot")
-        need(self.state != "closed", boot, "a record follows log.close")
-        if self.state == "unrecovered":
-            self.state = "running"
+            return self.opens(r)
+        need(self.known, boot, "the log does not begin with log.open")
+        own = self.boots.get(r["boot"])
+        need(own is not None, boot, "the record is of a boot that is not open")
+        if own.unrecovered is not None:
+            before, own.unrecovered = own.unrecovered, None
             need(kind == "log.recovered", boot, "no log.recovered after a crash")
-            self.due = len(self.calls)
-            need(r.get("previous") == self.before, boot, "log.recovered names another boot")
-            need(is_number(r.get("open")) and r["open"] == len(self.calls), boot, "log.recovered counts otherwise")
-            return
-        need(kind != "log.recovered", boot, "log.recovered without a crash")
+            own.due = own.calls
+            need(r.get("previous") == before, boot, "log.recovered names another boot")
+            return self.counts(r, own)
         unknown = kind == "outcome" and r.get("result") == "unknown"
-        if self.due > 0:
-            self.due -= 1
+        if own.due > 0:
+            own.due -= 1
             need(unknown, boot, "an outcome unknown is due")
+        elif kind == "log.recovered":
+            previous = r.get("previous")
+            other = isinstance(previous, str) and previous != r["boot"] and previous in self.boots
+            need(other, boot, "log.recovered names no other open boot")
+            own.due = self.hand_over(previous, r["boot"], own)
+            return self.counts(r, own)
         else:
             need(not unknown, call, "an outcome unknown that is not due")
         if kind == "log.close":
-            self.state = "closed"
-            need(not self.calls, call, "calls are open at log.close")
-            return
+            del self.boots[r["boot"]]
+            need(own.calls == 0, call, "calls are open at log.close")
+            return self.beside(r, len(self.boots))
         opens = kind in ("decision", "passthrough")
         if not opens and kind not in ("refused", "stream.open", "stream.segment", "stream.close", "tool_call", "outcome"):
             return
@@ -438,11 +482,14 @@ class Order:
         if opens or kind == "refused":
             need(c is None, call, "the call is open")
             if opens:
-                self.calls[name] = Open(r["seq"], kind)
+                self.calls[name] = Open(r["seq"], kind, r["boot"])
+                own.calls += 1
             return
         need(c is not None, call, "the call is not open")
+        need(c.boot == r["boot"], call, "the call is another boot's")
         if kind == "outcome":
             del self.calls[name]
+            own.calls -= 1
         self.of_call(r, kind, c, call)
 
     def of_call(self, r, kind, c, call):

@@ -181,8 +181,8 @@ const expect = <A>(what: string, read: Result.Result<A, string>): A => {
 }
 
 /**
- * How the last boots left the log. Reads backwards to the last place at which no call was open (a `log.close`, or a
- * `log.recovered` with all of its outcomes), and as far as claims may still count against a limit.
+ * How the last boots left the log. Reads backwards to the last record at which no call and no other boot was open (a `log.close`, or
+ * a `log.recovered` after its `log.open` with all of its outcomes), and as far as claims may still count against a limit.
  */
 const leftBehind = (
   disk: FileSystem,
@@ -191,44 +191,66 @@ const leftBehind = (
   whole: number
 ): Pick<Found, "crashed" | "latest" | "open" | "quota"> => {
   let records: Array<Trace> = []
-  let open: ReadonlyArray<OpenCall> | undefined
+  let left: Pick<Found, "crashed" | "open"> | undefined
   for (const [back, segment] of segments.toReversed().entries()) {
     const bytes = disk.read(Path.join(folder, "journal", segment.name), maximumSegment) ?? Buffer.alloc(0)
     const lines = back === 0 ? bytes.subarray(0, whole) : bytes
     records = [...[...linesOf(lines)].map(({ line }) => JSON.parse(line.toString("utf8")) as Trace), ...records]
-    open ??= openAfterQuiet(records)
-    if (open !== undefined && (records[0]?.ts ?? 0) <= latestOf(records) - claimLifetime) break
+    left ??= leftSinceQuiet(records)
+    if (left !== undefined && (records[0]?.ts ?? 0) <= latestOf(records) - claimLifetime) break
   }
-  const last = records.at(-1)
   const latest = latestOf(records)
   return {
-    crashed: last?.kind === "log.close" ? undefined : last?.boot,
+    ...(left ?? leftIn(records)),
     latest,
-    open: open ?? openIn(records),
     quota: Quota.of(records.filter(({ ts }) => ts > latest - claimLifetime))
   }
 }
 
-/** The calls that are open since the last place at which none was; undefined where the records have no such place. */
-const openAfterQuiet = (records: ReadonlyArray<Trace>): ReadonlyArray<OpenCall> | undefined => {
+/** What is open since the last record at which nothing was; undefined where there is no such record. */
+const leftSinceQuiet = (records: ReadonlyArray<Trace>): Pick<Found, "crashed" | "open"> | undefined => {
   const quiet = records.findLastIndex((record, i) => isQuiet(records, record, i))
-  return quiet < 0 ? undefined : openIn(records.slice(quiet))
+  return quiet < 0 ? undefined : leftIn(records.slice(quiet))
 }
+
+const leftIn = (records: ReadonlyArray<Trace>): Pick<Found, "crashed" | "open"> => ({
+  crashed: openBootIn(records),
+  open: openIn(records)
+})
 
 /** What recovery looks at in a record that was checked before. */
 interface Trace extends ReadRecord {
   readonly call?: string
   readonly open?: number
+  readonly previous?: string
+  readonly beside?: number
 }
 
 const latestOf = (records: ReadonlyArray<Trace>): number => records.reduce((latest, { ts }) => Math.max(latest, ts), 0)
 
 const isQuiet = (records: ReadonlyArray<Trace>, record: Trace, i: number): boolean => {
+  if (record.beside !== undefined) return false
   if (record.kind === "log.close") return true
   if (record.kind !== "log.recovered") return false
+  // A boot that has run for a while may have calls of its own.
+  const before = records[i - 1]
+  if (before?.kind !== "log.open" || before.beside !== undefined) return false
   const count = record.open ?? 0
   const ended = records.slice(i + 1, i + 1 + count)
   return ended.length === count && ended.every(({ boot, kind }) => kind === "outcome" && boot === record.boot)
+}
+
+/** The boot that was opened last of those that are open at the end; undefined where every boot closed. */
+const openBootIn = (records: ReadonlyArray<Trace>): string | undefined => {
+  const open = new Set<string>()
+  for (const { beside, boot, kind, previous } of records) {
+    // A boot that stands alone takes over from all that are open.
+    if (kind === "log.open" && beside === undefined) open.clear()
+    if (kind === "log.close") open.delete(boot)
+    else open.add(boot)
+    if (kind === "log.recovered" && previous !== undefined) open.delete(previous)
+  }
+  return [...open].at(-1)
 }
 
 const openIn = (records: ReadonlyArray<Trace>): ReadonlyArray<OpenCall> => {

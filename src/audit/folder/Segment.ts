@@ -5,7 +5,8 @@
  */
 import * as Result from "effect/Result"
 import { isUtf8 } from "node:buffer"
-import { parseLine, type ReadRecord } from "../Record.ts"
+import type { ReadRecord } from "../Record.ts"
+import { parseLine } from "../RecordLine.ts"
 
 /** Bytes after which a new segment is begun: 64 MiB. */
 export const segmentSize = 64 * 1024 * 1024

@@ -35,15 +35,15 @@ export interface SignedTreeOptions {
   readonly patience: { readonly ms: number; readonly records: number }
   /** The time, in ms since 1970. */
   readonly now: () => number
-  /** Told of each checkpoint once it is on the disk; `last` where the process may end at once after it. */
+  /** Called with each checkpoint once it is on the disk; `last` where the process may end at once after it. */
   readonly signed: (note: SignedNote, last: boolean) => void
   /** Throws where this process may write no more. */
   readonly requireHeld: () => void
-  /** Told of what the disk refuses in the background. */
+  /** Called with what fails in the background. */
   readonly failed: (error: unknown) => void
 }
 
-/** See the file's first paragraph. */
+/** The tree of one boot, and its checkpoints. */
 export class SignedTree {
   readonly #options: SignedTreeOptions
   readonly #frontier: Frontier
@@ -209,7 +209,7 @@ export class SignedTree {
     const named = then(() => {
       this.#isSigning = false
       const told = this.#isWritten(text, size)
-      // Whoever stopped it signs its end, and tells that.
+      // Where it was stopped meanwhile, the end of the boot signs and reports the last checkpoint.
       if (!this.#isStopped) this.#options.signed(told, false)
       this.signSoon()
     })

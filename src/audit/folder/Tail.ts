@@ -10,7 +10,7 @@ import { closeQuietly, type Done, type File, type FileSystem, removeQuietly, wri
 import type { Found } from "./Recovery.ts"
 import { segmentName } from "./Segment.ts"
 
-/** See the file's first paragraph. One write or sync is under way at a time. */
+/** The segment that is written to. One write or sync is under way at a time. */
 export class Tail {
   readonly #disk: FileSystem
   readonly #folder: string
@@ -36,7 +36,7 @@ export class Tail {
     const path = Path.join(folder, found?.name ?? segmentName(0))
     this.#file = found === undefined ? disk.openNew(path) : disk.openOld(path)
     this.#position = found?.size ?? 0
-    // Who opens it, and has the log still, has the file to which nobody else writes, whatever comes later.
+    // A process that still holds the lock after opening the file has a file to which no other process writes.
     try {
       requireHeld()
     } catch (error) {
@@ -137,7 +137,7 @@ export class Tail {
 
   #begin(first: number): void {
     const path = Path.join(this.#folder, segmentName(first))
-    // Whoever has lost the lock just now neither writes into the next holder's segment nor leaves one of its own.
+    // A process that has just lost the lock neither writes into the next holder's segment nor leaves one of its own.
     const file = this.#disk.openNew(path)
     try {
       this.#requireHeld()

@@ -7,33 +7,31 @@
  */
 import * as Result from "effect/Result"
 import * as Path from "node:path"
-import { EnforcementUnavailable } from "../../call/Errors.ts"
-import { nextTurn, now as present } from "../../base/EventLoop.ts"
+import type { EnforcementUnavailable } from "../../call/Errors.ts"
+import { nextTurn } from "../../base/EventLoop.ts"
 import { newId } from "../../base/Id.ts"
-import type { AnyKey } from "../../keys/Keys.ts"
-import { formatVerifierKey, verifierKey } from "../proof/Checkpoint.ts"
 import { type Done, type FileSystem, replace } from "./Disk.ts"
+import { notWritten } from "./FolderFault.ts"
+import { Group } from "./Group.ts"
+import { type Clock, systemClock } from "../Clock.ts"
+import { type Appended, type AppendedBody, type Boot, placed, type Settled } from "../Log.ts"
 import type { LogStatus } from "../LogStatus.ts"
+import { bootRecords, type SigningKeys } from "../OpeningRecords.ts"
 import { leafHash } from "../proof/MerkleTree.ts"
+import type { Body } from "../Record.ts"
 import type { Quota } from "../Quota.ts"
-import { type Body, encode } from "../Record.ts"
+import { encode } from "../RecordLine.ts"
 import type { Found, Head } from "./Recovery.ts"
+import { keysOf, verifierKeys } from "./NewLog.ts"
 import { maximumText, segmentSize } from "./Segment.ts"
 import { type SignedNote, SignedTree } from "./SignedTree.ts"
 import { Tail } from "./Tail.ts"
-import { adviceFor, hindered, LockLost, messageOf, reasonFor, unavailable } from "../Unavailable.ts"
-
-/** What `log.open` says of this program. */
-export const software = "secure-openai/0.1.0"
+import { clockBehind, unavailable } from "../Unavailable.ts"
 
 /** What a boot is begun with. */
-export interface WriterOptions {
+export interface WriterOptions extends SigningKeys {
   /** The log's folder. */
   readonly path: string
-  /** The log key: signs checkpoints. */
-  readonly key: AnyKey<"log">
-  /** The key that takes its place: until then both sign. */
-  readonly next?: AnyKey<"log"> | undefined
   /** How long calls go on while a key signs nothing: in ms, and in records. Default: 5 minutes, 100,000. */
   readonly unsigned?: { readonly ms: number; readonly records: number } | undefined
   readonly disk: FileSystem
@@ -47,65 +45,31 @@ export interface WriterOptions {
   readonly checkpointDelay?: number | undefined
   /** Told of each checkpoint that was signed, once it is on the disk; `last` where the process may end at once after it. */
   readonly signed?: ((note: SignedNote, last: boolean) => void) | undefined
-  /** The time, in ms since 1970. */
-  readonly now?: (() => number) | undefined
+  /** Default: the system's clock. */
+  readonly clock?: Clock | undefined
   /** Told when a write has failed. */
   readonly failed?: (() => void) | undefined
 }
 
-/** A record that was taken in. */
-export interface Appended {
-  readonly seq: number
-  /** Leaf hash of its line. */
-  readonly leaf: Uint8Array
-  /** Milliseconds since 1970. */
-  readonly ts: number
-}
-
-/** Called once, when what was said is on the disk, or with the reason why it will never be. */
-export type Settled = (fault: EnforcementUnavailable | undefined) => void
-
 /** For how many turns of the event loop a group waits for more, as long as each brings some. */
 const maximumTurns = 8
-/** How long a record may wait for others to be written with, where nobody waits for it, in ms. */
+/** How long a record may wait for others to be written with, where no call waits for it, in ms. */
 const writeDelay = 4
-/** How long a record may wait for its sync where nobody waits for it, in ms. */
+/** How long a record may wait for its sync where no call waits for it, in ms. */
 const syncDelay = 80
 /** How long a durable record may wait for a checkpoint, in ms, unless it is said. */
 const usualCheckpointDelay = 500
 /** How long calls go on while a key signs nothing, in ms and in records, unless it is said. */
 const usualPatience = { ms: 300_000, records: 100_000 }
-/** How far the clock may be behind the log, in ms. */
-const clockTolerance = 30_000
 
-/** Lines that are written together, and those who wait for them. */
-class Group {
-  /** Index of its first record. */
-  readonly first: number
-  readonly lines: Array<string> = []
-  readonly leaves: Array<Uint8Array> = []
-  readonly settled: Array<Settled> = []
-
-  constructor(first: number) {
-    this.first = first
-  }
-
-  get next(): number {
-    return this.first + this.lines.length
-  }
-
-  get bytes(): Buffer {
-    return Buffer.from(`${this.lines.join("\n")}\n`)
-  }
-}
-
-/** A boot of a log. What follows on a record is told to the boot that took it in: another one has closed its call. */
-export class Writer {
+/** A boot of the log in a folder. */
+export class Writer implements Boot {
   readonly boot: string
   /** What callers have claimed of their limits in this log. */
   readonly quota: Quota
+  /** The log's clock, in ms since 1970: the time of a record that is appended now. */
+  readonly now: () => number
   readonly #path: string
-  readonly #now: () => number
   readonly #options: WriterOptions
   readonly #tail: Tail
   readonly #tree: SignedTree
@@ -135,7 +99,7 @@ export class Writer {
     const { disk, path } = options
     this.boot = boot
     this.#path = path
-    this.#now = options.now ?? present
+    this.now = (options.clock ?? systemClock).now
     this.#options = options
     this.#latest = found.latest
     this.quota = found.quota
@@ -154,7 +118,7 @@ export class Writer {
       found,
       delay: options.checkpointDelay ?? usualCheckpointDelay,
       patience: options.unsigned ?? usualPatience,
-      now: this.#now,
+      now: this.now,
       requireHeld: options.requireHeld,
       signed: (note, last) => options.signed?.(note, last),
       failed: (error) => this.#poison(error)
@@ -194,36 +158,22 @@ export class Writer {
   }
 
   /** Why no call may begin although the log can be written: checkpoints are not signed, or the clock was set back. */
-  get hindrance(): EnforcementUnavailable | undefined {
-    const now = this.#now()
-    return (
-      this.#tree.overdue(this.#pending.next) ??
-      (this.#latest - now > clockTolerance
-        ? hindered(
-            "clock_behind",
-            `The clock says ${timeText(now)}, and the log at ${this.#path} has a record of ${timeText(this.#latest)}; no call is let through. Set the clock right; if it is right now, a restart does not help: calls are let through once it has passed that time. Sooner with another audit path, or once this process was stopped and that folder moved away, to be kept as evidence.`
-          )
-        : undefined)
-    )
-  }
-
-  /** The log's clock, in ms since 1970: the time of a record that is taken in now. */
-  now(): number {
-    return this.#now()
+  get blocked(): EnforcementUnavailable | undefined {
+    return this.#tree.overdue(this.#pending.next) ?? clockBehind(this.now(), this.#latest, this.#path)
   }
 
   /** Takes in a record; it is written with the next group or within 5 ms, and synced with the next or within 100 ms. */
-  append(body: Body, ts = this.#now()): Result.Result<Appended, EnforcementUnavailable> {
+  append(body: AppendedBody, ts = this.now()): Result.Result<Appended, EnforcementUnavailable> {
     if (this.#fault !== undefined) return Result.fail(this.#fault)
     const group = this.#pending
     const seq = group.next
-    const line = encode({ ...body, v: 1, seq, id: newId(ts), ts, boot: this.boot })
+    const line = encode({ ...placed(body), v: 1, seq, id: newId(ts), ts, boot: this.boot })
     const leaf = leafHash(line)
     this.#latest = Math.max(this.#latest, ts)
     group.lines.push(line)
     group.leaves.push(leaf)
     if (!this.#isBusy && !this.#isScheduled) this.#gather()
-    return Result.succeed({ seq, leaf, ts })
+    return Result.succeed({ place: { seq, leaf, ts } })
   }
 
   /** Syncs everything taken in so far, then calls back. */
@@ -240,7 +190,7 @@ export class Writer {
     const settled = [...this.#waiting, ...this.#pending.settled]
     this.#waiting = []
     this.#pending = new Group(this.#pending.next)
-    for (const tell of settled) tell(reason)
+    for (const done of settled) done(reason)
   }
 
   /** Ends well: `log.close`, and a checkpoint that covers it; waits for what is under way. */
@@ -269,36 +219,21 @@ export class Writer {
   }
 
   #open(found: Found): void {
-    const { disk, key, next, opening, path } = this.#options
+    const { disk, opening, path } = this.#options
     const { crashed, open, origin, segment, torn } = found
     disk.syncFolderSync(path)
     if (segment !== undefined) this.#tail.mend(segment.name, torn, segment.unsigned)
     const vkeys = verifierKeys(origin, keysOf(this.#options))
     // Before the next checkpoint, which is signed by these.
     if (disk.read(Path.join(path, "vkey"), maximumText)?.toString("utf8") !== vkeys) replace(disk, path, "vkey", vkeys)
-    this.append({ kind: "log.open", origin, vkey: formatVerifierKey(verifierKey(origin, key.publicKey)), software })
-    if (crashed !== undefined) {
-      this.append({ kind: "log.recovered", previous: crashed, dropped: torn.length, open: open.length })
-      for (const { call, decision, ts } of open)
-        this.append({
-          kind: "outcome",
-          call,
-          decision,
-          result: "unknown",
-          attempts: 0,
-          ms: Math.max(0, this.#now() - ts)
-        })
-    }
-    if (next !== undefined) {
-      const { jwk, kid, publicKey } = next
-      this.append({ kind: "key.active", use: "log", kid, jwk, vkey: formatVerifierKey(verifierKey(origin, publicKey)) })
-    }
+    const left = crashed === undefined ? undefined : { previous: crashed, dropped: torn.length, calls: open }
+    for (const body of bootRecords(origin, this.#options, left, this.now())) this.append(body)
     for (const body of opening) this.append(body)
     this.#flush(false)
     this.#tree.sign()
   }
 
-  /** What nobody waits for is written with what somebody does: at a busy time an outcome costs no write of its own. */
+  /** Records that no call waits for (outcomes) ride on the next awaited write: at a busy time they cost no write of their own. */
   #gather(): void {
     this.#writeTimer ??= setTimeout(() => {
       this.#mustWrite = true
@@ -313,8 +248,8 @@ export class Writer {
   }
 
   /**
-   * What is said in one turn of the event loop goes into one group, and while the loop is busy, and each turn brings more, that
-   * too: a sync costs as much for one call as for many, and nobody is waited for where nobody comes.
+   * What is appended in one turn of the event loop goes into one group, and while the loop is busy, and each turn brings more, that
+   * too: a sync costs as much for one call as for many. A turn without a new record ends the wait.
    */
   #collect(turns: number): void {
     const { length } = this.#pending.lines
@@ -377,7 +312,7 @@ export class Writer {
         this.#waiting = []
         if (this.#pending.settled.length > 0) this.#schedule()
         else this.#pump()
-        for (const tell of settled) tell(undefined)
+        for (const done of settled) done(undefined)
         this.#tree.signSoon()
       })
     )
@@ -446,7 +381,7 @@ export class Writer {
     this.#tree.signSync(last)
     const settled = [...this.#waiting, ...group.settled]
     this.#waiting = []
-    for (const tell of settled) tell(undefined)
+    for (const done of settled) done(undefined)
   }
 
   #sayLast(): void {
@@ -478,28 +413,6 @@ export class Writer {
 
   #poison(error: unknown): void {
     this.#options.failed?.()
-    this.refuse(
-      this.#fault ??
-        lostIn(error) ??
-        hindered(
-          reasonFor(error),
-          `The log at ${this.#path} could not be written (${messageOf(error)}), and no call is let through unrecorded. ${adviceFor(error)}: the log is tried again every second, and goes on without a restart.`,
-          error
-        )
-    )
+    this.refuse(this.#fault ?? notWritten(this.#path, error))
   }
 }
-
-/** A lock that was lost says all itself. */
-const lostIn = (error: unknown): EnforcementUnavailable | undefined =>
-  error instanceof EnforcementUnavailable && error.cause instanceof LockLost ? error : undefined
-
-const timeText = (ms: number): string => new Date(ms).toISOString()
-
-/** The keys that sign: while a log key rotates the old and the new one. */
-export const keysOf = ({ key, next }: Pick<WriterOptions, "key" | "next">): ReadonlyArray<AnyKey<"log">> =>
-  next === undefined ? [key] : [key, next]
-
-/** The file `vkey`: a line for each key, the newest last. */
-export const verifierKeys = (origin: string, keys: ReadonlyArray<AnyKey<"log">>): string =>
-  keys.map(({ publicKey }) => `${formatVerifierKey(verifierKey(origin, publicKey))}\n`).join("")

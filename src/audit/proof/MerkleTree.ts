@@ -29,7 +29,7 @@ export const nodeHash = (left: Uint8Array, right: Uint8Array): Uint8Array => {
 
 /**
  * The right edge of a growing tree: the roots of the perfect subtrees that its leaves make, largest first, one for each bit
- * that is set in the size. Enough to append and to tell the root; not to prove.
+ * that is set in the size. Enough to append and to compute the root; not to prove.
  *
  * @category models
  */
@@ -55,6 +55,45 @@ export class Frontier {
   root(): Uint8Array {
     return this.#roots.length === 0 ? emptyRoot : this.#roots.reduceRight((right, left) => nodeHash(left, right))
   }
+
+  /**
+   * The frontier in bytes, to go on with later: the size, 8 bytes, big-endian; then the roots of the perfect subtrees, largest
+   * first, 32 bytes each.
+   */
+  save(): Uint8Array {
+    const size = Buffer.alloc(sizeLength)
+    size.writeBigUInt64BE(BigInt(this.#size))
+    return Buffer.concat([size, ...this.#roots])
+  }
+
+  /**
+   * The frontier that {@link save} wrote. Fails with what is wrong with the length or the size. Hashes have no form that could
+   * be checked: where the bytes may have been changed, compare {@link root} with a root that was signed.
+   */
+  static restore(bytes: Uint8Array): Result.Result<Frontier, string> {
+    if (bytes.length < sizeLength)
+      return Result.fail(`a saved frontier has at least ${sizeLength} bytes, and this has ${bytes.length}`)
+    const saved = Buffer.from(bytes)
+    const size = Number(saved.readBigUInt64BE())
+    if (!isSize(size)) return Result.fail(`a saved frontier has a size of at most 2^53 − 1, and this has ${size}`)
+    const length = sizeLength + hashLength * subtreesOf(size)
+    if (saved.length !== length)
+      return Result.fail(`the saved frontier of ${size} leaves has ${length} bytes, and this has ${saved.length}`)
+    const frontier = new Frontier()
+    frontier.#size = size
+    for (let at = sizeLength; at < length; at += hashLength) frontier.#roots.push(saved.subarray(at, at + hashLength))
+    return Result.succeed(frontier)
+  }
+}
+
+/** Length of the size in a saved frontier, in bytes. */
+const sizeLength = 8
+
+/** How many perfect subtrees a tree has: one for each bit that is set in its size. */
+const subtreesOf = (size: number): number => {
+  let count = 0
+  for (let rest = size; rest > 0; rest = half(rest)) count += rest % 2
+  return count
 }
 
 /** The leaves of a tree, by hash. */

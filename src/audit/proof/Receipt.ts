@@ -1,12 +1,13 @@
 /**
- * Receipts: what the log says of one call, for the caller to keep (audit format §6). The signature is made when somebody
- * first looks at it; most callers never do.
+ * Receipts: what the log says of one call, for the caller to keep (audit format §6). The signature is made when it is
+ * first read; most callers never read it.
  *
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Usage } from "../../answer/Usage.ts"
+import type { CallResult } from "../../call/CallEnd.ts"
 import type { Edit } from "../../call/Decision.ts"
 import { newId } from "../../base/Id.ts"
 import type { Receipt } from "../../call/Call.ts"
@@ -14,13 +15,14 @@ import { canonicalize } from "../../base/CanonicalJson.ts"
 import { EnforcementUnavailableError } from "../../call/Errors.ts"
 import * as Jws from "../../keys/Jws.ts"
 import { type AnyKey, type PublicKey, publicKeyOf, verify as verifySignature } from "../../keys/Keys.ts"
+import { systemClock } from "../Clock.ts"
 import { KeyHistory } from "./KeyHistory.ts"
 import { leafHash } from "./MerkleTree.ts"
-import type { DigestRule, Ending, ReadRecord, RecordEdit } from "../Record.ts"
+import type { DigestRule, ReadRecord, RecordEdit } from "../Record.ts"
 
 /** What is known of a call's end, for the claim `out`. */
 export interface Out {
-  readonly result: Ending
+  readonly result: CallResult
   readonly status?: number | undefined
   /** Digest of the response. */
   readonly rdh?: string | undefined
@@ -58,6 +60,8 @@ export interface ReceiptOptions {
   readonly salts: () => Readonly<Record<string, string>>
   /** The call's end, once it is known. */
   readonly out: () => Out | undefined
+  /** The date, in ms since 1970, for the claim `iat`. Default: the system's. */
+  readonly now?: (() => number) | undefined
 }
 
 /** A receipt; `salts` and `jws` are made on first use. */
@@ -113,7 +117,7 @@ const claimsOf = (options: ReceiptOptions): string =>
     iss: options.issuer,
     sub: options.subject,
     usr: options.user,
-    iat: Math.floor(Date.now() / 1000),
+    iat: Math.floor((options.now ?? systemClock.now)() / 1000),
     jti: newId(),
     call: options.call,
     tool: options.tool,

@@ -1,5 +1,5 @@
 /**
- * Verification of a log by somebody who has nothing but its folder, and perhaps a key or a checkpoint kept from before
+ * Verifies a log with nothing but its records, its checkpoint and its keys, and perhaps a key or a checkpoint kept from before
  * (audit format §7). Only reads, also while the log is written; keeps nothing of the records but what is open.
  *
  * @since 0.1.0
@@ -7,17 +7,13 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { isUtf8 } from "node:buffer"
-import * as Fs from "node:fs"
-import * as Path from "node:path"
 import { type Note, parseNote, parseVerifierKeys, signersOf, type VerifierKey } from "./Checkpoint.ts"
 import { isSameKey, LogKeys } from "./LogKeys.ts"
 import { Frontier, hashLength, leafHash, sameHash } from "./MerkleTree.ts"
-import { readBatches } from "../folder/Reader.ts"
-import { maximumLine } from "../Record.ts"
-import { NotPlain, orMissing, readPlain } from "../../base/Files.ts"
-import { decodeLine, maximumText, recordAt } from "../folder/Segment.ts"
-import { Sequence } from "./Sequence.ts"
+import type { LogReader } from "../Log.ts"
+import { maximumLine } from "../RecordLine.ts"
+import { decodeLine, recordAt } from "../folder/Segment.ts"
+import { RecordOrder } from "./RecordOrder.ts"
 
 /** What kind of thing does not hold. */
 export type ProblemCode =
@@ -70,7 +66,7 @@ export interface Report {
 
 /** What a log is verified against besides itself. */
 export interface VerifyOptions {
-  readonly path: string
+  readonly log: LogReader
   /** Keys of the log that are known from elsewhere: one, or those of a time when they changed. */
   readonly keys?: ReadonlyArray<VerifierKey> | undefined
   /** The texts of checkpoints that were kept from before. */
@@ -89,7 +85,7 @@ const maximumProblems = 100
 
 /** Verifies a log: every check of the format, in its order. Fails only where there is nothing to verify. */
 export const verify = (options: VerifyOptions): Effect.Effect<Report, CannotVerify> =>
-  Effect.tryPromise({ try: () => check(options), catch: cannot(options.path) })
+  Effect.tryPromise({ try: () => check(options), catch: cannot(options.log.path) })
 
 const cannot =
   (path: string) =>
@@ -111,15 +107,15 @@ class Problems {
   }
 }
 
-const check = async ({ keys: given, path, since = [] }: VerifyOptions): Promise<Report> => {
+const check = async ({ keys: given, log, since = [] }: VerifyOptions): Promise<Report> => {
   const identity = new Problems()
-  const { keys, note, signers } = await readIdentity(path, given, identity)
+  const { keys, note, signers } = await readIdentity(log, given, identity)
   const earlier = [since].flat().map(parseNote)
   const sizes = earlier.flatMap((read) => (Result.isSuccess(read) ? [read.success.size] : []))
-  const journal = await readJournal(path, new Set(note === undefined ? sizes : [note.size, ...sizes]), note)
+  const journal = await readRecords(log, new Set(note === undefined ? sizes : [note.size, ...sizes]), note)
   const tree = new Problems()
   if (note !== undefined) {
-    await checkTree(path, note, journal, tree)
+    await checkTree(log, note, journal, tree)
     checkSigners(note, signers, journal, tree)
   }
   const history = new Problems()
@@ -159,14 +155,13 @@ interface Identity {
 }
 
 const readIdentity = async (
-  path: string,
+  log: LogReader,
   given: ReadonlyArray<VerifierKey> | undefined,
   problems: Problems
 ): Promise<Identity> => {
-  const vkey = readText(Path.join(path, "vkey"))
-  const checkpoint = readText(Path.join(path, "checkpoint"))
-  if (vkey === undefined && checkpoint === undefined && !Fs.existsSync(Path.join(path, "journal")))
-    throw new CannotVerify({ message: `There is no log at ${path}.` })
+  const vkey = await log.keys()
+  const checkpoint = await log.checkpoint()
+  if (!(await log.isThere())) throw new CannotVerify({ message: `There is no log at ${log.path}.` })
   const own = vkey === undefined ? undefined : Result.flatMap(vkey, parseVerifierKeys)
   if (own === undefined) problems.add("checkpoint_missing", "the file vkey is missing")
   else if (Result.isFailure(own)) problems.add("checkpoint_invalid", `the file vkey cannot be read: ${own.failure}`)
@@ -193,23 +188,11 @@ const readIdentity = async (
   return { keys, note, signers }
 }
 
-/** A small file's text; undefined where it is missing. The failure says why it is none. */
-const readText = (file: string): Result.Result<string, string> | undefined => {
-  try {
-    const bytes = orMissing(() => readPlain(file, maximumText))
-    if (bytes === undefined) return undefined
-    return isUtf8(bytes) ? Result.succeed(bytes.toString("utf8")) : Result.fail("it is not UTF-8")
-  } catch (error) {
-    if (error instanceof NotPlain) return Result.fail(`it ${error.clause}`)
-    throw error
-  }
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // 2. Segments and lines, and what the later checks need of them
 // ---------------------------------------------------------------------------------------------------------------------
 
-interface JournalRead {
+interface RecordsRead {
   readonly records: number
   readonly torn: number
   readonly open: number
@@ -222,15 +205,15 @@ interface JournalRead {
   readonly sense: Problems
 }
 
-const readJournal = async (
-  path: string,
+const readRecords = async (
+  log: LogReader,
   /** Of how many of the first records the root is wanted. */
   sizes: ReadonlySet<number>,
   note: Note | undefined
-): Promise<JournalRead> => {
+): Promise<RecordsRead> => {
   const lines = new Problems()
   const sense = new Problems()
-  const sequence = new Sequence(note?.origin)
+  const sequence = new RecordOrder(note?.origin)
   const logKeys = new LogKeys()
   const frontier = new Frontier()
   const roots = new Map([[0, frontier.root()]])
@@ -238,13 +221,9 @@ const readJournal = async (
   let cut = false
   let from: number | undefined
   let to: number | undefined
-  for await (const batch of readBatches(path)) {
-    if (batch.begins && batch.segment.first !== frontier.size)
-      lines.add(
-        "segment_order",
-        `segment ${batch.segment.name} should begin with record ${frontier.size}`,
-        frontier.size
-      )
+  for await (const batch of log.records()) {
+    if (batch.begins !== undefined && batch.first !== frontier.size)
+      lines.add("segment_order", `segment ${batch.begins} should begin with record ${frontier.size}`, frontier.size)
     for (const line of batch.lines) {
       const index = frontier.size
       const text = decodeLine(line)
@@ -274,12 +253,12 @@ const readJournal = async (
 // 3. The tree, 4. an earlier checkpoint
 // ---------------------------------------------------------------------------------------------------------------------
 
-const checkTree = async (path: string, note: Note, journal: JournalRead, problems: Problems): Promise<void> => {
+const checkTree = async (log: LogReader, note: Note, journal: RecordsRead, problems: Problems): Promise<void> => {
   const root = journal.roots.get(note.size)
   if (root !== undefined && sameHash(root, note.root)) return
   if (journal.records < note.size)
     problems.add("too_short", `there are ${journal.records} records, and ${note.size} were signed`, journal.records)
-  const changed = await changedRecords(path, note)
+  const changed = await changedRecords(log, note)
   for (const index of changed) problems.add("root_mismatch", `record ${index} is not the one that was signed`, index)
   if (changed.length === 0 && root !== undefined)
     problems.add(
@@ -288,18 +267,9 @@ const checkTree = async (path: string, note: Note, journal: JournalRead, problem
     )
 }
 
-/** The hashes that a log kept of its records; none where they cannot be read. */
-const leavesIn = (path: string): Buffer => {
-  try {
-    return readPlain(Path.join(path, "leaves"))
-  } catch {
-    return Buffer.alloc(0)
-  }
-}
-
-/** The records that differ from the `leaves` file, where that is the one that was signed. */
-const changedRecords = async (path: string, note: Note): Promise<ReadonlyArray<number>> => {
-  const leaves = leavesIn(path)
+/** The records that differ from the leaf hashes that the store kept, where that is the one that was signed. */
+const changedRecords = async (log: LogReader, note: Note): Promise<ReadonlyArray<number>> => {
+  const leaves = await log.leaves()
   if (leaves.length < note.size * hashLength) return []
   const frontier = new Frontier()
   const leaf = (index: number): Uint8Array => leaves.subarray(index * hashLength, (index + 1) * hashLength)
@@ -307,7 +277,7 @@ const changedRecords = async (path: string, note: Note): Promise<ReadonlyArray<n
   if (!sameHash(frontier.root(), note.root)) return []
   const changed: Array<number> = []
   let index = 0
-  for await (const batch of readBatches(path))
+  for await (const batch of log.records())
     for (const line of batch.lines) {
       if (index < note.size && (line.length > maximumLine || !sameHash(leafHash(line), leaf(index))))
         changed.push(index)
@@ -320,7 +290,7 @@ const changedRecords = async (path: string, note: Note): Promise<ReadonlyArray<n
 const checkSigners = (
   note: Note,
   signers: ReadonlyArray<VerifierKey>,
-  { logKeys }: JournalRead,
+  { logKeys }: RecordsRead,
   problems: Problems
 ): void => {
   const ends = signers.map((key) => logKeys.endOf(key, note.size))
@@ -340,7 +310,7 @@ interface Now {
 const checkSince = (
   parsed: Result.Result<Note, string>,
   options: Now,
-  journal: JournalRead,
+  journal: RecordsRead,
   problems: Problems
 ): void => {
   const { note } = options
@@ -368,7 +338,7 @@ const checkSince = (
       `the first ${earlier.size} records have the root ${base64(root)}, and ${base64(earlier.root)} was signed before`
     )
   }
-  // Whoever has the folder can add records and a key of their own; the key must be one that the earlier checkpoint knows.
+  // Anyone who has the folder can add records and a key of their own; the key must be one that the earlier checkpoint knows.
   const vouched = [...authors, ...named]
   if (
     !options.given &&

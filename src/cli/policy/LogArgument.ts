@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
-import { listSegments } from "../../audit/folder/Reader.ts"
+import { listSegments } from "../../audit/folder/FolderReader.ts"
 import { CannotRun } from "../Ending.ts"
 import { logPaths } from "../LogPath.ts"
 import { type LoggedCall, loggedCalls, resourcesThatRan } from "./LoggedCalls.ts"

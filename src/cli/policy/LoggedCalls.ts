@@ -6,7 +6,8 @@
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { readLines } from "../../audit/folder/Reader.ts"
+import { folderReader } from "../../audit/folder/FolderReader.ts"
+import { readLines } from "../../audit/Lines.ts"
 import type { Json, JsonObject } from "../../base/Json.ts"
 import type { FamilyUse } from "../../call/Families.ts"
 import { familyUseAt } from "../../call/Operation.ts"
@@ -104,7 +105,7 @@ class InvalidRecord extends Schema.TaggedError<InvalidRecord>()("InvalidRecord",
  * policy are left out. Throws {@link InvalidRecord}, and what the file system throws.
  */
 export async function* loggedCalls(path: string): AsyncGenerator<LoggedCall> {
-  for await (const { index, record } of readLines(path)) {
+  for await (const { index, record } of readLines(folderReader(path))) {
     if (record === undefined)
       throw new InvalidRecord({
         message: `Record ${index} of the log at ${path} is not valid; run "secure-openai audit verify" for the reason.`
@@ -145,7 +146,7 @@ const ran: ReadonlySet<string> = new Set(["complete", "failed", "cut", "abandone
 export const resourcesThatRan = async (path: string): Promise<ReadonlySet<string>> => {
   const found = new Set<string>()
   const open = new Map<string, string>()
-  for await (const { record } of readLines(path)) {
+  for await (const { record } of readLines(folderReader(path))) {
     const begun = Option.getOrUndefined(decodeBegun(record))
     if (begun !== undefined && !found.has(begun.tool)) open.set(begun.call, begun.tool)
     const ended = Option.getOrUndefined(decodeEnded(record))

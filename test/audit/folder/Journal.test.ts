@@ -6,7 +6,9 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { parseNote, parseVerifierKeys, signCheckpointBy, verifyNote } from "../../../src/audit/proof/Checkpoint.ts"
 import { type FileSystem, memoryFileSystem, nodeFileSystem } from "../../../src/audit/folder/Disk.ts"
-import * as Journal from "../../../src/audit/folder/Journal.ts"
+import * as FolderLog from "../../../src/audit/folder/FolderLog.ts"
+import { newOrigin } from "../../../src/audit/folder/NewLog.ts"
+import { software } from "../../../src/audit/OpeningRecords.ts"
 import { Frontier, hashLength, leafHash, rootOf } from "../../../src/audit/proof/MerkleTree.ts"
 import type { Body } from "../../../src/audit/Record.ts"
 import { EnforcementUnavailable } from "../../../src/call/Errors.ts"
@@ -68,7 +70,7 @@ afterEach(() => {
 describe("Journal", () => {
   it("names the version of this package", () => {
     const { name, version } = JSON.parse(Fs.readFileSync(new URL("../../../package.json", import.meta.url), "utf8"))
-    assert.strictEqual(Journal.software, `${name}/${version}`)
+    assert.strictEqual(software, `${name}/${version}`)
   })
 
   it("is signed before the first call is answered, within a second of a record, and at its close", async () => {
@@ -434,7 +436,7 @@ describe("Journal", () => {
       const appended = Result.getOrThrow(first.append(body))
       await first.close()
       await first.close()
-      second.append(outcome(body.call, appended.seq))
+      second.append(outcome(body.call, appended))
       await durable(second)
       assert.isTrue(Fs.existsSync(Path.join(path, "lock")))
       assert.throws(() => joinJournal({ ...options, key: generate("log") }), /another log key/)
@@ -450,10 +452,10 @@ describe("Journal", () => {
       try {
         await new Promise((resolve) => child.stdout.once("data", resolve))
         const options = { path, key: generate("log"), disk: nodeFileSystem, opening: [] }
-        const error = await Effect.runPromise(Effect.flip(Journal.open({ ...options, named: true })))
+        const error = await Effect.runPromise(Effect.flip(FolderLog.open({ ...options, named: true })))
         assert.include(error.message, `process ${child.pid} on this host`)
-        const sibling = await Effect.runPromise(Journal.open({ ...options, named: false }))
-        const next = await Effect.runPromise(Journal.open({ ...options, named: false }))
+        const sibling = await Effect.runPromise(FolderLog.open({ ...options, named: false }))
+        const next = await Effect.runPromise(FolderLog.open({ ...options, named: false }))
         assert.deepStrictEqual([sibling.path, next.path], [`${path}-2`, `${path}-3`])
         await Promise.all([sibling.close(), next.close()])
       } finally {
@@ -463,7 +465,7 @@ describe("Journal", () => {
       assert.isTrue(Fs.existsSync(Path.join(path, "lock")))
       // The lock of a process that is gone is nobody's; its log goes on under its own key.
       const error = await Effect.runPromise(
-        Effect.flip(Journal.open({ path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] }))
+        Effect.flip(FolderLog.open({ path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] }))
       )
       assert.include(error.message, "another log key")
     })
@@ -474,7 +476,7 @@ describe("Journal", () => {
       const options = { path, named: true, key: generate("log"), disk: nodeFileSystem, opening: [] }
       const log = openJournal(options)
       assert.strictEqual(JSON.parse(Fs.readFileSync(lock, "utf8")).boot, log.current().boot)
-      const twice = await Effect.runPromise(Effect.flip(Journal.open(options)))
+      const twice = await Effect.runPromise(Effect.flip(FolderLog.open(options)))
       assert.match(twice.message, new RegExp(`process ${process.pid}, which is this one`))
       await log.close()
       // The second is of an earlier version, which judged by process id: it may live in another container.
@@ -513,7 +515,7 @@ describe("a log whose key is held elsewhere", () => {
         return sign(bytes)
       }
     }
-    const origin = Journal.newOrigin()
+    const origin = newOrigin()
     const note = await signCheckpointBy({ origin, size: 0, root: new Frontier().root() }, [key])
     const disk = memoryFileSystem()
     const common = { path: "/log", named: true, key, first: { origin, note }, disk, opening: [] }
@@ -521,12 +523,12 @@ describe("a log whose key is held elsewhere", () => {
     await journal.signed
     isDown = true
     const decided = { kind: "decision", call: "c" } as unknown as Body
-    const say = () => journal.hindrance() === undefined && Result.isSuccess(journal.append(decided))
+    const say = () => journal.blocked() === undefined && Result.isSuccess(journal.append(decided))
     assert.isTrue(say())
     await durable(journal)
     // It is noticed where the next checkpoint is due.
     for (let i = 0; i < 200 && say(); i++) await new Promise((resolve) => setTimeout(resolve, 20))
-    assert.match(journal.hindrance()?.message ?? "", /no more calls until.*the signer is down/)
+    assert.match(journal.blocked()?.message ?? "", /no more calls until.*the signer is down/)
     // How calls end is said all the same.
     assert.isTrue(Result.isSuccess(journal.append({ kind: "outcome", call: "c" } as unknown as Body)))
     isDown = false

@@ -4,7 +4,7 @@ import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { nodeFileSystem } from "../../../src/audit/folder/Disk.ts"
-import * as Journal from "../../../src/audit/folder/Journal.ts"
+import * as FolderLog from "../../../src/audit/folder/FolderLog.ts"
 import * as Lock from "../../../src/audit/folder/Lock.ts"
 import { generate } from "../../../src/keys/Keys.ts"
 import { chanceOf } from "../faults.ts"
@@ -86,7 +86,7 @@ describe("the folder of a log", () => {
       const copy = Path.join(home, name)
       ChildProcess.execFileSync("cp", [...how, path, copy])
       if (name === "without") Fs.rmSync(Path.join(copy, "lock.sock"), { force: true })
-      const second = await Effect.runPromise(Journal.open(options(copy)))
+      const second = await Effect.runPromise(FolderLog.open(options(copy)))
       assert.strictEqual(second.path, Fs.realpathSync(copy))
       makeCalls(second, 1)
       await durable(second)
@@ -123,7 +123,7 @@ describe("the folder of a log", () => {
       const log = openJournal(options(path))
       assert.isTrue(Fs.lstatSync(Path.join(path, "lock.sock")).isSocket())
       assert.match(
-        (await Effect.runPromise(Effect.flip(Journal.open(options(path))))).message,
+        (await Effect.runPromise(Effect.flip(FolderLog.open(options(path))))).message,
         /is open in process \d+, which is this one/
       )
       await log.close()

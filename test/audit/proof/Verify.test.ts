@@ -16,9 +16,10 @@ import {
 import { nodeFileSystem } from "../../../src/audit/folder/Disk.ts"
 import type * as Journal from "../../../src/audit/folder/Journal.ts"
 import { leafHash, rootOf, verifyInclusion } from "../../../src/audit/proof/MerkleTree.ts"
-import { encode, type LogRecord } from "../../../src/audit/Record.ts"
-import { prove } from "../../../src/audit/proof/Proof.ts"
-import type { VerifyOptions } from "../../../src/audit/proof/Verify.ts"
+import type { LogRecord } from "../../../src/audit/Record.ts"
+import { encode } from "../../../src/audit/RecordLine.ts"
+import { folderReader } from "../../../src/audit/folder/FolderReader.ts"
+import { prove } from "../../../src/audit/proof/InclusionProof.ts"
 import { Reply } from "../../../src/call/Call.ts"
 import { generate, Keys } from "../../../src/keys/Keys.ts"
 import { chat, runCall } from "../calls.ts"
@@ -42,7 +43,7 @@ const copy = (from = small, leaves: "with leaves" | "without leaves" = "without 
   return path
 }
 
-const codesOf = async (options: VerifyOptions): Promise<ReadonlyArray<string>> => {
+const codesOf = async (options: Parameters<typeof check>[0]): Promise<ReadonlyArray<string>> => {
   const report = await check(options)
   assert.strictEqual(report.ok, report.problems.length === 0)
   return [...new Set(report.problems.map(({ code }) => code))]
@@ -407,7 +408,7 @@ describe("Verify", () => {
   it("proves a record by itself", async () => {
     const lines = Fs.readFileSync(segmentOf(small), "utf8").split("\n").slice(0, -1)
     for (const [i, line] of lines.entries()) {
-      const proof = await Effect.runPromise(prove(small, i))
+      const proof = await Effect.runPromise(prove(folderReader(small), i))
       const [head, checkpoint = ""] = [proof.slice(0, proof.indexOf("\n\n")), proof.slice(proof.indexOf("\n\n") + 2)]
       const [format, index, ...hashes] = head.split("\n")
       assert.deepStrictEqual([format, index], ["c2sp.org/tlog-proof@v1", `index ${i}`])
@@ -421,6 +422,6 @@ describe("Verify", () => {
       )
       assert.isTrue(Result.isSuccess(verified))
     }
-    assert.include((await Effect.runPromise(Effect.flip(prove(small, 11)))).message, "is not signed")
+    assert.include((await Effect.runPromise(Effect.flip(prove(folderReader(small), 11)))).message, "is not signed")
   })
 })

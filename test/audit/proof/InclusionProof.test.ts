@@ -11,7 +11,7 @@ import {
   formatVerifierKey
 } from "../../../src/audit/proof/Checkpoint.ts"
 import { inclusionProof, leafHash, rootOf } from "../../../src/audit/proof/MerkleTree.ts"
-import { checkProof } from "../../../src/audit/proof/Proof.ts"
+import { checkProof } from "../../../src/audit/proof/InclusionProof.ts"
 import { canonicalize } from "../../../src/base/CanonicalJson.ts"
 import { depth } from "../../depth.ts"
 import { key } from "../logs.ts"

@@ -9,10 +9,11 @@ import * as Option from "effect/Option"
 import { APIConnectionTimeoutError, APIUserAbortError } from "openai"
 import type { Usage } from "../answer/Usage.ts"
 import type { Credentials } from "../call/Call.ts"
+import type { CallResult } from "../call/CallEnd.ts"
 import type { PipelineError, StageName } from "../call/Errors.ts"
 import type { Decision } from "../call/Decision.ts"
 import type { Principal } from "../call/Principal.ts"
-import type { Ending, Kinds, RecordViolation } from "./Record.ts"
+import type { Kinds, RecordViolation } from "./Record.ts"
 import type { Unverified } from "./Refusals.ts"
 
 /** What a `refused` record says of the reason. */
@@ -30,8 +31,8 @@ export interface Caller {
 }
 
 /** What an `outcome` record says of the end. */
-export interface End {
-  readonly result: Ending
+export interface EndFields {
+  readonly result: CallResult
   readonly attempts?: number | undefined
   readonly status?: number | undefined
   readonly error?: string | undefined
@@ -41,14 +42,14 @@ export interface End {
 }
 
 /** The refusal that a failure before the decision amounts to. */
-export const refusalOf = (cause: Cause.Cause<PipelineError>, caller: Caller): Refusal => {
+export const refusalFields = (cause: Cause.Cause<PipelineError>, caller: Caller): Refusal => {
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
   const reason = reasonOf(cause, error, caller.principal !== undefined)
   return { ...reason, unverified: unverifiedOf(error, reason, caller) }
 }
 
 /**
- * Whether, and by what, a refusal is counted with others: a user whom nothing identified is nobody. Where identity refuses, it
+ * Whether, and by what, a refusal is counted with others: a user whom nothing identified has no name. Where identity refuses, it
  * says whether a signature was verified.
  */
 const unverifiedOf = (
@@ -118,7 +119,7 @@ export const recordViolations = ({ violations }: Pick<Decision, "violations">): 
 const stageOf = (stage: StageName): string => (stage === "invocation" ? "egress" : stage)
 
 /** The end that a failure after the decision amounts to; `acknowledged` says whether the bytes could leave by then. */
-export const endOf = (cause: Cause.Cause<PipelineError>, acknowledged: boolean): End => {
+export const endFields = (cause: Cause.Cause<PipelineError>, acknowledged: boolean): EndFields => {
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
   if (error === undefined)
     return Cause.hasDies(cause) ? { result: "failed", error: className(Cause.squash(cause)) } : { result: "aborted" }
@@ -145,8 +146,8 @@ export const endOf = (cause: Cause.Cause<PipelineError>, acknowledged: boolean):
 }
 
 /** The end of a stream that broke: one whose connection failed was cut, wherever the provider stood. */
-export const endOfStream = (cause: Cause.Cause<PipelineError>): End => {
-  const end = endOf(cause, true)
+export const streamEndFields = (cause: Cause.Cause<PipelineError>): EndFields => {
+  const end = endFields(cause, true)
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
   // `fetch` says "terminated" by a TypeError (Fetch standard, §5.6).
   return end.result === "failed" && error?._tag === "ProviderFailed" && error.cause instanceof TypeError

@@ -6,12 +6,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Path from "node:path"
 import { type Note, parseNote, signersOf, type VerifierKey } from "./Checkpoint.ts"
 import { inclusionProof, leafHash, verifyInclusion } from "./MerkleTree.ts"
-import { readBatches } from "../folder/Reader.ts"
-import { orMissing, readPlain } from "../../base/Files.ts"
-import { decodeLine, maximumText, recordAt } from "../folder/Segment.ts"
+import type { LogReader } from "../Log.ts"
+import { decodeLine, recordAt } from "../folder/Segment.ts"
 import type { ReadRecord } from "../Record.ts"
 import { CannotVerify } from "./Verify.ts"
 
@@ -35,36 +33,39 @@ export interface Proven {
 }
 
 /**
- * Proof that record `index` is in the log in `path`. Fails where the newest checkpoint does not cover the record, and where
- * the records are not those that it covers.
+ * Proof that record `index` is in a log. Fails where the newest checkpoint does not cover the record, and where the records are
+ * not those that it covers.
  */
-export const prove = (path: string, index: number): Effect.Effect<string, CannotVerify> =>
+export const prove = (log: LogReader, index: number): Effect.Effect<string, CannotVerify> =>
   Effect.tryPromise({
-    try: () => proofOf(path, index),
+    try: () => proofOf(log, index),
     catch: (cause) =>
       cause instanceof CannotVerify
         ? cause
-        : cannot(`The log at ${path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`)
+        : cannot(`The log at ${log.path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`)
   })
 
 const cannot = (message: string): CannotVerify => new CannotVerify({ message })
 
-const proofOf = async (path: string, index: number): Promise<string> => {
-  const file = Path.join(path, "checkpoint")
-  const checkpoint = orMissing(() => readPlain(file, maximumText))?.toString("utf8")
-  if (checkpoint === undefined) throw cannot(`There is no checkpoint at ${path}.`)
+const proofOf = async (log: LogReader, index: number): Promise<string> => {
+  const { path } = log
+  const text = await log.checkpoint()
+  if (text === undefined) throw cannot(`There is no checkpoint at ${path}.`)
+  const checkpoint = Result.getOrThrowWith(text, (fault) =>
+    cannot(`The checkpoint at ${path} cannot be read: ${fault}`)
+  )
   const note = Result.getOrThrowWith(parseNote(checkpoint), (fault) =>
     cannot(`The checkpoint at ${path} cannot be read: ${fault}`)
   )
   if (index < 0 || index >= note.size)
     throw cannot(`Record ${index} is not signed: the checkpoint covers the first ${note.size} records.`)
   const leaves: Array<Uint8Array> = []
-  for await (const { lines } of readBatches(path))
+  for await (const { lines } of log.records())
     for (const line of lines) if (leaves.length < note.size) leaves.push(leafHash(line))
   const leaf = leaves[index]
   if (leaf === undefined || leaves.length < note.size) throw cannot(`The log at ${path} has lost records: verify it.`)
   const hashes = inclusionProof(leaves, index)
-  // A proof that does not hold would look like a proof to whoever keeps it.
+  // Check before printing: a proof that does not hold would look like one that does.
   if (Result.isFailure(verifyInclusion(leaf, index, note.size, hashes, note.root)))
     throw cannot(`The records at ${path} are not those that were signed: verify the log.`)
   return `${format}\nindex ${index}\n${hashes.map((hash) => `${base64(hash)}\n`).join("")}\n${checkpoint}`
