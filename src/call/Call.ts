@@ -20,6 +20,7 @@ import { type Deployment, deploymentOf, type Deployments, redeployed } from "./D
 import { endpointFor, isOperation, type OperationName, operations, toolResource, withoutSlashes } from "./Operation.ts"
 import type { Principal } from "./Principal.ts"
 import type { RequestQuery } from "./Query.ts"
+import type { ResponseHead } from "./ResponseHead.ts"
 
 /** A token, or a function that gets a fresh one; it is asked again once the last one has expired. */
 export type TokenSource = Redacted.Redacted<string> | (() => Promise<string>)
@@ -636,12 +637,11 @@ export interface Receipt {
 }
 
 /**
- * What came with an answer: `attempts` counts HTTP requests, `text` is a JSON answer's body as received, `consumed` is to be
+ * What came with an answer, its head among it: `attempts` counts HTTP requests, `text` is a JSON answer's body as received, `consumed` is to be
  * told of each chunk as it is handed to the caller, by a reader that takes more at a time than it hands on.
  */
-export interface Meta {
+export interface Meta extends ResponseHead {
   readonly status: number
-  readonly headers: Headers
   readonly requestId: string | null
   readonly attempts: number
   readonly text?: string

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import { AuthenticationError, InternalServerError, OpenAIError, PermissionDeniedError, RateLimitError } from "openai"
 import { Decision, maximumViolations, type Violation } from "./Decision.ts"
 import { acrossCopies } from "../base/Shared.ts"
+import type { ResponseHead } from "./ResponseHead.ts"
 
 /** The stage that refused; a stage of one's own is `custom:<name>`. */
 export type StageName =
@@ -154,7 +155,8 @@ export class EnforcementUnavailable extends Schema.TaggedError<EnforcementUnavai
 
 /**
  * The provider answered with an error, or did not answer. `cause` is the SDK's own error object; `attempts` counts the
- * HTTP requests that were sent, `status` is the last HTTP status, `body` the text of its answer where that was read.
+ * HTTP requests that were sent, `status` is the last HTTP status, `body` the text of its answer where that was read, `head` the
+ * rest of that response.
  *
  * @category errors
  */
@@ -162,7 +164,8 @@ export class ProviderFailed extends Schema.TaggedError<ProviderFailed>()("Provid
   cause: Schema.Unknown,
   attempts: Schema.Finite,
   status: Schema.optionalKey(Schema.Finite),
-  body: Schema.optionalKey(Schema.String)
+  body: Schema.optionalKey(Schema.String),
+  head: Schema.optionalKey(Schema.declare((u: unknown): u is ResponseHead => typeof u === "object" && u !== null))
 }) {
   static {
     acrossCopies(this, "ProviderFailed")

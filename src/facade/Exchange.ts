@@ -30,7 +30,9 @@ import {
 import { anotherTurn } from "../base/EventLoop.ts"
 import * as Admission from "../http/Admission.ts"
 import { newId } from "../base/Id.ts"
+import { holdsDenied, veil } from "../invocation/output/HeadGate.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
+import type { ResponseHead } from "../call/ResponseHead.ts"
 import { Life, type Task } from "../base/Life.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
 import { classify, type OperationName, type Target, urlOf } from "../call/Operation.ts"
@@ -99,6 +101,12 @@ export class Exchange implements TurnOwner {
   #text: string | undefined
   /** The provider's response, where it is an error. */
   #refused: Response | undefined
+  /** Shows the head of the last response as it was received, where denied texts in it were hidden from the SDK. */
+  #unveil: (() => void) | undefined
+  /** True for a text of the last response that the SDK may not log. */
+  #hides: ((text: string) => boolean) | undefined
+  /** Where a redirect led. */
+  #redirectedTo: string | undefined
   /** What is sent in place of what arrives at the door, where the call is made through a user's client. */
   #sealed: Sealed | undefined
   #life: Life
@@ -334,12 +342,13 @@ export class Exchange implements TurnOwner {
       return this.#resolve({ props, value, raw: () => props.response, streamed: false })
     }
     this.#props = props
+    this.#unveil?.()
     try {
       // Who asks for the response as it is gets one; the pipeline judges and records what is in it.
       // Those of the attempt: a user's may tell another thing each time they are asked.
       const options = this.#sealed === undefined ? props.options : (this.#options ?? props.options)
       const parsed = { ...props, options: options.__binaryResponse ? { ...options, __binaryResponse: false } : options }
-      const value = await this.#whole(await inner["parseResponse"](client, parsed), props)
+      const value = await this.#whole(await inner["parseResponse"](this.#parserFor(client, turn), parsed), props)
       this.#value = value
       turn.answered(Effect.succeed(this.#reply(value, props, turn)))
     } catch (error) {
@@ -359,8 +368,14 @@ export class Exchange implements TurnOwner {
     }
   }
 
+  /** The client that the SDK's parser logs by: none of a user's, where policy judges the answer after it was parsed. */
+  #parserFor(client: OpenAI, { committed }: Turn): OpenAI {
+    return this.#isUsers && committed?.from.from.judge.output !== undefined ? silent(client) : client
+  }
+
   /** The SDK has failed, or was stopped. */
   #stopped(error: unknown): void {
+    this.#unveil?.()
     if (this.#refused !== undefined) rememberErrorResponse(error, this.#refused, this.#text)
     if (this.#turn === undefined) {
       this.#passFailed(error)
@@ -469,8 +484,10 @@ export class Exchange implements TurnOwner {
     const transport = leanTransport(fetch, turn.committed?.content)
     const sent = { ...init, signal: this.#attempt(init.signal) }
     const first = await transport(url, sent)
-    if (!isRedirect(first)) return this.#remember(first)
-    return this.#remember(await followHome(transport, first, this.#url, sent, (next) => this.#isSame(turn.call, next)))
+    const response = isRedirect(first)
+      ? await followHome(transport, first, this.#url, sent, (next) => this.#isSame(turn.call, next))
+      : first
+    return this.#remember(this.#veiled(response, turn))
   }
 
   /** True where a redirect leads to the same operation, at a place where the caller's requests may go. */
@@ -518,10 +535,27 @@ export class Exchange implements TurnOwner {
     this.#props?.controller.abort(reason)
   }
 
+  /**
+   * A response as the SDK may log it for the holder of a user's client, before the output rules judge it: without the denied texts
+   * in its head, and in the text of an error that is no JSON.
+   */
+  #veiled(response: Response, { committed }: Turn): Response {
+    const rules = committed?.from.from.judge.output
+    this.#redirectedTo = response.url === this.#url || response.url === "" ? undefined : response.url
+    this.#unveil = this.#hides = undefined
+    if (!this.#isUsers || rules === undefined || rules.denied.length === 0) return response
+    this.#unveil = veil(response, this.#url, rules)
+    this.#hides = response.ok ? undefined : (text) => !isJson(text) && holdsDenied(text, rules)
+    return response
+  }
+
   /** Keeps the text that the SDK's parser reads, for the log, for `asResponse()`, and for whoever wants the error's response. */
   #remember(response: Response): Response {
     const text = response.text
-    response.text = async () => (this.#text = await text.call(response))
+    response.text = async () => {
+      this.#text = await text.call(response)
+      return this.#hides?.(this.#text) === true ? "" : this.#text
+    }
     if (!response.ok) this.#refused = response
     return response
   }
@@ -534,14 +568,19 @@ export class Exchange implements TurnOwner {
       cause,
       attempts: this.#attempts,
       ...(cause instanceof APIError && cause.status !== undefined ? { status: cause.status } : {}),
-      ...(this.#refused !== undefined && this.#text !== undefined && { body: this.#text })
+      ...(this.#refused !== undefined && this.#text !== undefined && { body: this.#text }),
+      ...(this.#refused !== undefined && { head: this.#headOf(this.#refused) })
     })
+  }
+
+  #headOf({ headers, statusText }: Response): ResponseHead {
+    return { headers, statusText, ...(this.#redirectedTo !== undefined && { url: this.#redirectedTo }) }
   }
 
   #reply(value: unknown, props: ResponseProps, turn: Turn): Reply {
     const meta: Meta = {
       status: props.response.status,
-      headers: props.response.headers,
+      ...this.#headOf(props.response),
       requestId: props.response.headers.get("x-request-id"),
       attempts: this.#attempts,
       ...(this.#text === undefined ? {} : { text: this.#text })
@@ -575,6 +614,18 @@ export class Exchange implements TurnOwner {
       retryOfRequestLogID: undefined,
       startTime: Date.now()
     }
+  }
+}
+
+/** The same client with its log off, for the SDK's parser. */
+const silent = (client: OpenAI): OpenAI => Object.create(client, { logLevel: { value: "off" } }) as OpenAI
+
+/** True for a text of which the SDK makes an error's body: it logs any other. */
+const isJson = (text: string): boolean => {
+  try {
+    return Boolean(JSON.parse(text))
+  } catch {
+    return false
   }
 }
 
