@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import { ConfigurationError } from "./Errors.ts"
+import { ConfigurationError } from "./SdkErrors.ts"
 import { nearest } from "../base/Nearest.ts"
 
 /** Where an option belongs that something else takes. */

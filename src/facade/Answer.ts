@@ -7,7 +7,7 @@
  */
 import { APIError, type OpenAI } from "openai"
 import { APIPromise } from "openai/api-promise"
-import type { Receipt } from "../call/Call.ts"
+import type { Receipt } from "../call/Reply.ts"
 import { frameOf, isHandedOn, sentinelOf } from "../invocation/ReceivedEvents.ts"
 import { rememberReceipt } from "./Receipts.ts"
 import { bodiless } from "../http/transport/Head.ts"

@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 import { toolCallIdsOf } from "../answer/ToolCalls.ts"
-import type { Lineage } from "../call/Call.ts"
+import type { Lineage } from "../call/Lineage.ts"
 import type { Session } from "./Session.ts"
 
 /** How many tools that were asked for a session remembers, the latest. */

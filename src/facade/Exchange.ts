@@ -16,17 +16,15 @@ import { APIError, APIUserAbortError, type OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
 import type { Outcome } from "../audit/Audit.ts"
-import { Call, type Committed, type Lineage, type Meta, Reply } from "../call/Call.ts"
+import { Call } from "../call/Call.ts"
+import type { Committed } from "../call/States.ts"
+import type { Lineage } from "../call/Lineage.ts"
+import { type Meta, Reply } from "../call/Reply.ts"
 import { isLarge } from "../base/Content.ts"
 import { currentLineage } from "../call/CurrentCall.ts"
 import type { Violation } from "../call/Decision.ts"
-import {
-  ConfigurationError,
-  EnforcementUnavailableError,
-  PolicyDenied,
-  ProviderFailed,
-  refusal
-} from "../call/Errors.ts"
+import { ConfigurationError, EnforcementUnavailableError } from "../call/SdkErrors.ts"
+import { PolicyDenied, ProviderFailed, refusal } from "../call/Errors.ts"
 import { anotherTurn } from "../base/EventLoop.ts"
 import * as Admission from "../http/Admission.ts"
 import { newId } from "../base/Id.ts"

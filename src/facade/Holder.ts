@@ -6,7 +6,7 @@
  * @since 0.2.0
  */
 import type { ClientOptions, OpenAI } from "openai"
-import { ConfigurationError } from "../call/Errors.ts"
+import { ConfigurationError } from "../call/SdkErrors.ts"
 import type { Fault } from "../http/Admission.ts"
 import { isOpen } from "../http/RequestHeaders.ts"
 import type { Door } from "./Door.ts"

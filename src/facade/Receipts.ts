@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import type { Receipt } from "../call/Call.ts"
+import type { Receipt } from "../call/Reply.ts"
 import { shared } from "../base/Shared.ts"
 
 /** How many streams are remembered by id, the latest: each takes some 3 KB. */

@@ -11,19 +11,13 @@ import * as Layer from "effect/Layer"
 import { AzureOpenAI, type ClientOptions, OpenAI, PagePromise } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { AgentClient, type AgentClientOptions, standingOf } from "../agents/AgentClient.ts"
-import { Call, type Credentials, endpointOf, type Receipt } from "../call/Call.ts"
+import { Call, endpointOf } from "../call/Call.ts"
+import type { Credentials } from "../call/Credentials.ts"
+import type { Receipt } from "../call/Reply.ts"
 import { currentLineage } from "../call/CurrentCall.ts"
 import type { Decision } from "../call/Decision.ts"
-import {
-  BindError,
-  ClosedError,
-  type Configuration,
-  ConfigurationError,
-  type EnforcementUnavailable,
-  refusal,
-  toSdkError,
-  UnboundError
-} from "../call/Errors.ts"
+import { BindError, ClosedError, ConfigurationError, toSdkError, UnboundError } from "../call/SdkErrors.ts"
+import { type Configuration, type EnforcementUnavailable, refusal } from "../call/Errors.ts"
 import { scheduler } from "../base/EventLoop.ts"
 import { type Health, withProblem } from "../workspace/Health.ts"
 import { newId } from "../base/Id.ts"

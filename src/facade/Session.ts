@@ -6,9 +6,11 @@
  */
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type { OpenAI } from "openai"
-import type { Credentials, IntentPolicy } from "../call/Call.ts"
+import type { Credentials } from "../call/Credentials.ts"
+import type { IntentPolicy } from "../call/Lineage.ts"
 import type { Door } from "./Door.ts"
-import { type PolicyDenied, toSdkError } from "../call/Errors.ts"
+import type { PolicyDenied } from "../call/Errors.ts"
+import { toSdkError } from "../call/SdkErrors.ts"
 import { newId } from "../base/Id.ts"
 import type { Deployments } from "../call/Deployment.ts"
 import type { Life } from "../base/Life.ts"

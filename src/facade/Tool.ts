@@ -5,7 +5,7 @@
  */
 import type { Call } from "../call/Call.ts"
 import type { JsonObject } from "../base/Json.ts"
-import { ConfigurationError } from "../call/Errors.ts"
+import { ConfigurationError } from "../call/SdkErrors.ts"
 import type { Principal } from "../call/Principal.ts"
 import { unknownOption } from "../call/UnknownOption.ts"
 

@@ -10,7 +10,10 @@ import * as Result from "effect/Result"
 import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
 import { argumentsOf, toolCallOf } from "../answer/ToolCalls.ts"
-import { Call, type CallOptions, type Committed, type Lineage, type Receipt, Reply } from "../call/Call.ts"
+import { Call, type CallOptions } from "../call/Call.ts"
+import type { Committed } from "../call/States.ts"
+import type { Lineage } from "../call/Lineage.ts"
+import { type Receipt, Reply } from "../call/Reply.ts"
 import { contentOf, edited, parseStrictObject } from "../base/CanonicalJson.ts"
 import type { JsonObject } from "../base/Json.ts"
 import { Content } from "../base/Content.ts"
@@ -18,15 +21,9 @@ import { askedInCourse, inCourseOf, stepsInCourseOf } from "../call/CurrentCall.
 import type { Violation } from "../call/Decision.ts"
 import { scheduler } from "../base/EventLoop.ts"
 import type { Life } from "../base/Life.ts"
-import {
-  inWords,
-  type PipelineError,
-  type PolicyDenied,
-  PolicyDeniedError,
-  ProviderFailed,
-  refusal,
-  toSdkError
-} from "../call/Errors.ts"
+import { inWords } from "../call/DecisionText.ts"
+import { type PipelineError, type PolicyDenied, ProviderFailed, refusal } from "../call/Errors.ts"
+import { PolicyDeniedError, toSdkError } from "../call/SdkErrors.ts"
 import { toolResource } from "../call/Operation.ts"
 import { Pipeline } from "../workspace/Pipeline.ts"
 import { askedBy } from "./Asked.ts"

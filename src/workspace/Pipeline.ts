@@ -11,7 +11,9 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"
 import { Audit } from "../audit/Audit.ts"
-import { type Call, Committed, Decided, Identified, Prepared, type Reply, Signed } from "../call/Call.ts"
+import type { Call } from "../call/Call.ts"
+import { Committed, Decided, Identified, Prepared, Signed } from "../call/States.ts"
+import type { Reply } from "../call/Reply.ts"
 import {
   type ApprovalPending,
   EnforcementUnavailable,

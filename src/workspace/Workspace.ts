@@ -16,18 +16,14 @@ import { Audit, type Outcome, type Refused } from "../audit/Audit.ts"
 import { targetOf } from "../audit/folder/Copies.ts"
 import { refusalOf } from "../audit/Failure.ts"
 import type { ReadRecord } from "../audit/Record.ts"
-import type { Call, Credentials, IntentPolicy, PassThrough } from "../call/Call.ts"
+import type { Call } from "../call/Call.ts"
+import type { Credentials } from "../call/Credentials.ts"
+import type { IntentPolicy } from "../call/Lineage.ts"
+import type { PassThrough } from "../call/PassThrough.ts"
 import type { JsonObject } from "../base/Json.ts"
 import type { Decision } from "../call/Decision.ts"
-import {
-  ClosedError,
-  Configuration,
-  ConfigurationError,
-  type EnforcementUnavailable,
-  EnforcementUnavailableError,
-  type PipelineError,
-  toSdkError
-} from "../call/Errors.ts"
+import { ClosedError, ConfigurationError, EnforcementUnavailableError, toSdkError } from "../call/SdkErrors.ts"
+import { Configuration, type EnforcementUnavailable, type PipelineError } from "../call/Errors.ts"
 import { createFile, makeFolders, realPath } from "../base/Files.ts"
 import { now, scheduler } from "../base/EventLoop.ts"
 import { type Health, healthSince, healthUnopened, requireServing } from "./Health.ts"

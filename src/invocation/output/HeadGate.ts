@@ -6,7 +6,7 @@
  */
 import { STATUS_CODES } from "node:http"
 import { readingsOf } from "../../base/JsonEscapes.ts"
-import type { DeniedText, OutputRules } from "../../call/Call.ts"
+import type { DeniedText, OutputRules } from "../../call/Judge.ts"
 import type { ResponseHead } from "../../call/ResponseHead.ts"
 import { type DeniedTexts, deniedTexts } from "./DeniedTexts.ts"
 import type { OutputJudge } from "./OutputJudge.ts"

@@ -12,7 +12,10 @@ import * as Stream from "effect/Stream"
 import { createParser } from "eventsource-parser"
 import { APIError } from "openai"
 import { isFields } from "../../answer/Fields.ts"
-import { type Committed, type Judge, type JudgedAnswer, type OutputRules, Reply } from "../../call/Call.ts"
+import type { Committed } from "../../call/States.ts"
+import type { Judge, OutputRules } from "../../call/Judge.ts"
+import type { JudgedAnswer } from "../../call/Entry.ts"
+import { Reply } from "../../call/Reply.ts"
 import type { Violation } from "../../call/Decision.ts"
 import {
   EnforcementUnavailable,

@@ -19,7 +19,7 @@ import { leafHash, rootOf, verifyInclusion } from "../../../src/audit/proof/Merk
 import { encode, type LogRecord } from "../../../src/audit/Record.ts"
 import { prove } from "../../../src/audit/proof/Proof.ts"
 import type { VerifyOptions } from "../../../src/audit/proof/Verify.ts"
-import { Reply } from "../../../src/call/Call.ts"
+import { Reply } from "../../../src/call/Reply.ts"
 import { generate, Keys } from "../../../src/keys/Keys.ts"
 import { chat, runCall } from "../calls.ts"
 import { check, decision, durable, key, makeCalls, openJournal, outcome, temporaryFolder } from "../logs.ts"
