@@ -11,6 +11,7 @@ import { snapshot } from "../base/CanonicalJson.ts"
 import { behalfOf, type IntentPolicy, type Lineage } from "../call/Lineage.ts"
 import { Call } from "../call/Call.ts"
 import type { Credentials, TokenSource } from "../call/Credentials.ts"
+import type { Message } from "../call/Delivery.ts"
 import { BindError, ConfigurationError, toSdkError, UnboundError } from "../call/SdkErrors.ts"
 import { IdentityInvalid, refusal } from "../call/Errors.ts"
 import { newId } from "../base/Id.ts"
@@ -256,7 +257,7 @@ export class AgentClient {
         prompts: service.prompts(operation)
       })
     )
-    return service.deliver({
+    const message: Message = {
       operation,
       params: call.params,
       bytes: call.bytes,
@@ -266,10 +267,9 @@ export class AgentClient {
       behalf,
       parent: call.parent,
       invocation: signInvocation({ key, agentId: this.agentId, principal, call, parent }),
-      life,
-      chain: parent === undefined || lineage === undefined ? [] : [...lineage.chain, lineage.envelope],
-      ...(options.signal === undefined ? {} : { signal: options.signal })
-    })
+      chain: parent === undefined || lineage === undefined ? [] : [...lineage.chain, lineage.envelope]
+    }
+    return service.deliver(message, { life, signal: options.signal })
   }
 
   async #principal(): Promise<Principal> {

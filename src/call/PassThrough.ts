@@ -27,4 +27,6 @@ export interface PassThrough {
   readonly intents: ReadonlyArray<IntentPolicy>
   /** The call of this process that it is made because of: what restricts that one restricts it. */
   readonly lineage?: Lineage | undefined
+  /** True for a request that leaves at once and whose end nobody sees, such as the handshake of a WebSocket. */
+  readonly atOnce?: boolean
 }

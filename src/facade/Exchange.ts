@@ -15,7 +15,6 @@ import * as Stream from "effect/Stream"
 import { APIError, APIUserAbortError, type OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
 import { Stream as OpenAIStream } from "openai/streaming"
-import type { Outcome } from "../audit/Audit.ts"
 import { Call } from "../call/Call.ts"
 import type { Committed } from "../call/States.ts"
 import type { Lineage } from "../call/Lineage.ts"
@@ -27,18 +26,18 @@ import { ConfigurationError, EnforcementUnavailableError } from "../call/SdkErro
 import { PolicyDenied, ProviderFailed, refusal } from "../call/Errors.ts"
 import { anotherTurn } from "../base/EventLoop.ts"
 import * as Admission from "../http/Admission.ts"
-import { newId } from "../base/Id.ts"
+import { FamilyRequest, type JudgedFamily } from "./FamilyRequest.ts"
 import { holdsDenied, veil } from "../invocation/output/HeadGate.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
 import type { ResponseHead } from "../call/ResponseHead.ts"
 import { Life, type Task } from "../base/Life.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
-import { classify, type OperationName, type Target, urlOf } from "../call/Operation.ts"
+import { classify, type OperationName, urlOf } from "../call/Operation.ts"
 import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
 import { rememberErrorResponse } from "./ErrorResponses.ts"
 import { foreignOption, mayBeSet } from "./Holder.ts"
 import type { BuiltRequest, RequestOptions } from "./Options.ts"
-import type { Message } from "../workspace/Workspace.ts"
+import type { Cancellation, Message } from "../call/Delivery.ts"
 import { rememberAsked } from "./Asked.ts"
 import { refuseHere, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
@@ -49,7 +48,8 @@ import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
 import { noApiKey, seal, type Sealed, unseal } from "./Upstream.ts"
 
 /** A call that arrived from another agent: in whose name, with which envelope. */
-export type Inbound = Pick<Message, "credentials" | "intents" | "invocation" | "chain" | "behalf" | "parent" | "life">
+export type Inbound = Pick<Message, "credentials" | "intents" | "invocation" | "chain" | "behalf" | "parent"> &
+  Pick<Cancellation, "life">
 
 /**
  * Marks a request's options with its exchange, and a built request with the permit to be sent. What stands there is a token:
@@ -79,14 +79,11 @@ export class Exchange implements TurnOwner {
   #answer: PromiseWithResolvers<Answer> | undefined
   #turn: Turn | undefined
   #options: RequestOptions | undefined
-  #finish: ((outcome: Outcome) => void) | undefined
-  #passedTo: string | undefined
-  #endpoint = ""
+  /** Where the request is one of a family: it passes through, and there is no turn. */
+  #family: FamilyRequest | undefined
   /** What may be sent: method and URL as they were judged. */
   #method = ""
   #url = ""
-  /** True once a request of a family was recorded, until it is sent. */
-  #isPassed = false
   #interrupted: Error | undefined
   #client: OpenAI | undefined
   #controller: AbortController | undefined
@@ -170,14 +167,12 @@ export class Exchange implements TurnOwner {
     if (!(built.req.headers instanceof Headers)) built.req.headers = new Headers(built.req.headers)
     const head = { method: built.req.method ?? "get", url: built.url, headers: built.req.headers }
     const inbound = inboundOf(options)
-    if (inbound?.life !== undefined && this.#options === undefined)
-      this.#life = new Life(this.#session.life, inbound.life)
+    if (inbound !== undefined && this.#options === undefined) this.#life = new Life(this.#session.life, inbound.life)
     const isUser = (inbound?.credentials ?? this.#session.credentials)._tag !== "App"
     const own = door.account.size === 0 ? credentials : new Map([...door.account, ...credentials])
     const caller = { isUser, staysHome: isUser && this.#isUsers, own }
     const reading = Admission.read(head, door, caller, maker.baseURL)
     const { added, endpoint, query, target } = reading
-    this.#endpoint = endpoint
     this.#options = options
     // The SDK looks at its signal next, and says so itself; the guard lets nothing through.
     if (options.signal?.aborted && !this.#alone) return built
@@ -192,8 +187,7 @@ export class Exchange implements TurnOwner {
     const fault = Admission.faultOf(head, reading, door, caller) ?? this.#foreignOption(options, maker, target._tag)
     if (fault !== undefined) return this.#refuse(resource, fault)
     if (target._tag === "Family") {
-      await this.#pass(target, resource, added)
-      this.#isPassed = true
+      await this.#pass({ target, resource, endpoint, headers: added })
       return built
     }
     const { [textKey]: text } = options as Marked
@@ -284,25 +278,17 @@ export class Exchange implements TurnOwner {
     // The old pipeline may end synchronously, so the exchange has moved on before it is told.
     this.#turn = turn
     before?.answered(Effect.fail(this.#failed(new Error("retried as another request"))))
-    this.#finish?.({ result: "failed", attempts: this.#attempts })
-    this.#finish = undefined
+    this.#family?.replaced(this.#attempts)
+    this.#family = undefined
   }
 
-  /** Identity, policy on the resource, and the log, for a family that passes through. */
-  async #pass(
-    { family, use }: Target & { readonly _tag: "Family" },
-    resource: string,
-    headers: ReadonlyArray<string>
-  ): Promise<void> {
-    const endpoint = this.#endpoint
-    if (this.#finish !== undefined && this.#passedTo === endpoint) return
-    const { app, credentials, intents, workspace } = this.#session
-    this.#moveOn(undefined)
-    const lineage = this.#lineage
-    const id = newId()
-    const request = { id, app, family, use, resource, endpoint, headers, credentials, intents, lineage }
-    this.#finish = await workspace.pass(request)
-    this.#passedTo = endpoint
+  /** Lets a request of a family pass: judged once for all attempts at one endpoint. */
+  async #pass(judged: JudgedFamily): Promise<void> {
+    if (this.#family?.endpoint !== judged.endpoint) {
+      this.#moveOn(undefined)
+      this.#family = await FamilyRequest.pass(this.#session, judged, this.#lineage)
+    }
+    this.#family.permit()
   }
 
   #refuse(resource: string, violation: Pick<Violation, "code" | "message" | "hint">): Promise<never> {
@@ -335,7 +321,7 @@ export class Exchange implements TurnOwner {
   async #responded(inner: APIPromise<unknown>, props: ResponseProps, client: OpenAI): Promise<void> {
     const turn = this.#turn
     if (turn === undefined) {
-      this.#passed(props.response)
+      this.#family?.answered(props.response, this.#attempts)
       const value = async () => inner["parseResponse"](client, props)
       return this.#resolve({ props, value, raw: () => props.response, streamed: false })
     }
@@ -376,7 +362,7 @@ export class Exchange implements TurnOwner {
     this.#unveil?.()
     if (this.#refused !== undefined) rememberErrorResponse(error, this.#refused, this.#text)
     if (this.#turn === undefined) {
-      this.#passFailed(error)
+      this.#family?.failed(error, this.#attempts)
       this.#reject(this.#interrupted ?? error)
     } else if (error !== answeredHere) this.#turn.answered(Effect.fail(this.#failed(error)))
   }
@@ -428,37 +414,18 @@ export class Exchange implements TurnOwner {
     this.#task?.end()
   }
 
-  /** Tells the log how a request that passed through ended. */
+  /** Follows a request that passes through to its end. */
   async settlePassed<A>(answer: Promise<A>, responseOf: (answer: A) => Response): Promise<A> {
     try {
       const settled = await answer
-      this.#passed(responseOf(settled))
+      this.#family?.answered(responseOf(settled), this.#attempts)
       return settled
     } catch (error) {
-      this.#passFailed(error)
+      this.#family?.failed(error, this.#attempts)
       throw this.#interrupted ?? error
     } finally {
       this.#task?.end()
     }
-  }
-
-  #passed({ headers, status }: Response): void {
-    const requestId = headers.get("x-request-id")
-    this.#finish?.({
-      result: "complete",
-      attempts: this.#attempts,
-      status,
-      ...(requestId !== null && { requestId })
-    })
-  }
-
-  #passFailed(error: unknown): void {
-    this.#finish?.({
-      result: error instanceof APIUserAbortError ? "aborted" : "failed",
-      attempts: this.#attempts,
-      error: error instanceof Error ? error.constructor.name : typeof error,
-      ...(error instanceof APIError && error.status !== undefined && { status: error.status })
-    })
   }
 
   /** One HTTP request, as the guard sends it: what was judged and nothing else. */
@@ -471,8 +438,8 @@ export class Exchange implements TurnOwner {
       url === this.#url && [given, init].every(({ method = "GET" }) => method.toUpperCase() === this.#method)
     if (turn === undefined) {
       // What was recorded as it left leaves once.
-      if (!asBuilt || (this.#alone && !this.#isPassed)) throw this.#stop(changed())
-      this.#isPassed = false
+      const isPermitted = this.#family?.leave() ?? false
+      if (!asBuilt || (this.#alone && !isPermitted)) throw this.#stop(changed())
       const response = fetch(url, init).then((r) => (r.ok ? r : this.#remember(r)))
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }

@@ -12,7 +12,7 @@ import { ClosedError, ConfigurationError } from "../call/SdkErrors.ts"
 import { newId } from "../base/Id.ts"
 import { Life } from "../base/Life.ts"
 import { requireName } from "../call/Name.ts"
-import { Pipeline } from "../workspace/Pipeline.ts"
+import { Pipeline, withFamilies } from "../workspace/Pipeline.ts"
 import { reopening } from "../workspace/Reopening.ts"
 import { requireWorkspace, Workspace, type WorkspaceServices } from "../workspace/Workspace.ts"
 import { closedDoor } from "./Door.ts"
@@ -54,7 +54,9 @@ export const openSession = (options: SecureOptions): Session => {
     ...given,
     workspace,
     letGo: owned?.letGo,
-    runtime: reopening(Layer.provide(options.layer ?? Pipeline.layer, stages)),
+    runtime: reopening(
+      Layer.provide(options.layer === undefined ? Pipeline.layer : withFamilies(options.layer), stages)
+    ),
     hasOwnPipeline: options.layer !== undefined,
     tools: new Map(),
     life: new Life()

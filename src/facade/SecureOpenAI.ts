@@ -27,7 +27,8 @@ import { requireName } from "../call/Name.ts"
 import { endpointFor, familyResource, isOperation, type OperationName, operations } from "../call/Operation.ts"
 import { Pipeline } from "../workspace/Pipeline.ts"
 import type { Limits } from "../policy/Limits.ts"
-import { type Service, Workspace, type WorkspaceServices } from "../workspace/Workspace.ts"
+import type { Service } from "../call/Delivery.ts"
+import { Workspace, type WorkspaceServices } from "../workspace/Workspace.ts"
 import { answerPromise, type ResponseProps } from "./Answer.ts"
 import {
   divide,
@@ -43,6 +44,7 @@ import {
 import { doorOf } from "./Door.ts"
 import { entriesOf, headersOf } from "./HeaderEntries.ts"
 import { Exchange } from "./Exchange.ts"
+import { passAtOnce } from "./FamilyRequest.ts"
 import { defaultFetch } from "../http/transport/Transport.ts"
 import { type ByHand, guard, unguarded } from "./Guard.ts"
 import { pin, settled, wantedOf } from "./Holder.ts"
@@ -558,15 +560,13 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     #judgeSocket(): void {
-      const { app, credentials, intents, workspace } = this.#session
+      const { app, credentials } = this.#session
       requireOpen(this.#session)
-      const id = newId()
       const resource = familyResource(app, webSockets)
       if (credentials._tag === "App") {
+        const target = { _tag: "Family" as const, family: webSockets, use: "reaches_model" as const }
         const endpoint = `GET ${this.baseURL.replace(/^http/, "ws")}`
-        const lineage = currentLineage()
-        const family = { family: webSockets, use: "reaches_model" as const }
-        return workspace.passAtOnce({ id, app, ...family, resource, endpoint, credentials, intents, lineage })
+        return passAtOnce(this.#session, { target, resource, endpoint, headers: [] }, currentLineage())
       }
       const code = "resource_not_allowed"
       const message = "WebSocket APIs are not judged, and so not for users"
