@@ -7,7 +7,7 @@
  */
 import { APIError, type OpenAI } from "openai"
 import { APIPromise } from "openai/api-promise"
-import type { Receipt } from "../call/Reply.ts"
+import type { Receipt, Reply } from "../call/Reply.ts"
 import { frameOf, isHandedOn, sentinelOf } from "../invocation/ReceivedEvents.ts"
 import { rememberReceipt } from "./Receipts.ts"
 import { bodiless } from "../http/transport/Head.ts"
@@ -25,6 +25,29 @@ export interface Answer {
   readonly receipt?: Receipt
   /** The response that callers were given. */
   given?: Response
+}
+
+/**
+ * The answer that a reply of JSON gives. `text` is the provider's own, where the pipeline left the value as it came; `isBinary` says
+ * that the caller gets a response and no value.
+ */
+export const plainAnswer = (
+  { meta: { receipt }, value }: Extract<Reply, { readonly _tag: "Json" }>,
+  props: ResponseProps,
+  text: string | undefined,
+  isBinary: boolean
+): Answer => {
+  const raw = () =>
+    text === undefined
+      ? responseLike(props.response, JSON.stringify(value) ?? "", "application/json")
+      : responseLike(props.response, text)
+  return {
+    props,
+    value: async () => (isBinary ? raw() : withRequestId(value, props.response)),
+    raw,
+    streamed: false,
+    ...(receipt !== undefined && { receipt })
+  }
 }
 
 /** The one response of an answer: it can be read where it was asked for before the value, or where the value is a stream. */

@@ -8,48 +8,42 @@
  *
  * @since 0.1.0
  */
-import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
-import { APIError, APIUserAbortError, type OpenAI } from "openai"
+import type { OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
-import { Stream as OpenAIStream } from "openai/streaming"
-import { Call } from "../call/Call.ts"
-import type { Committed } from "../call/States.ts"
-import type { Lineage } from "../call/Lineage.ts"
-import { type Meta, Reply } from "../call/Reply.ts"
 import { isLarge } from "../base/Content.ts"
-import { currentLineage } from "../call/CurrentCall.ts"
-import type { Violation } from "../call/Decision.ts"
-import { ConfigurationError, EnforcementUnavailableError } from "../call/SdkErrors.ts"
-import { PolicyDenied, ProviderFailed, refusal } from "../call/Errors.ts"
 import { anotherTurn } from "../base/EventLoop.ts"
-import * as Admission from "../http/Admission.ts"
-import { FamilyRequest, type JudgedFamily } from "./FamilyRequest.ts"
-import { holdsDenied, veil } from "../invocation/output/HeadGate.ts"
-import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
-import type { ResponseHead } from "../call/ResponseHead.ts"
 import { Life, type Task } from "../base/Life.ts"
-import { ChunkStream } from "../invocation/Sse.ts"
-import { classify, type OperationName, urlOf } from "../call/Operation.ts"
-import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
-import { rememberErrorResponse } from "./ErrorResponses.ts"
-import { foreignOption, mayBeSet } from "./Holder.ts"
-import type { BuiltRequest, RequestOptions } from "./Options.ts"
-import type { Cancellation, Message } from "../call/Delivery.ts"
-import { rememberAsked } from "./Asked.ts"
-import { refuseHere, type Session } from "./Session.ts"
-import { streamAnswer } from "./StreamAnswer.ts"
+import type { Call } from "../call/Call.ts"
+import type { Violation } from "../call/Decision.ts"
+import { currentLineage } from "../call/CurrentCall.ts"
+import type { ProviderFailed } from "../call/Errors.ts"
+import type { Lineage } from "../call/Lineage.ts"
+import { type OperationName, urlOf } from "../call/Operation.ts"
+import type { PassThrough } from "../call/PassThrough.ts"
+import type { Reply } from "../call/Reply.ts"
+import { EnforcementUnavailableError } from "../call/SdkErrors.ts"
+import * as Admission from "../http/Admission.ts"
 import { followHome, isRedirect } from "../http/transport/Redirect.ts"
 import { leanTransport } from "../http/transport/Transport.ts"
+import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
+import { ChunkStream } from "../invocation/Sse.ts"
+import { type Answer, plainAnswer, type ResponseProps } from "./Answer.ts"
+import { rememberAsked } from "./Asked.ts"
+import { FamilyRequest } from "./FamilyRequest.ts"
+import { foreignOption, mayBeSet } from "./Holder.ts"
+import { inboundOf, textOf } from "./Inbound.ts"
+import { Interruption } from "./Interruption.ts"
+import { JudgedRequest } from "./JudgedRequest.ts"
+import type { BuiltRequest, RequestOptions } from "./Options.ts"
+import { decodeStream, parse, propsOf, replyOf, silent } from "./Parsing.ts"
+import { ProviderResponse } from "./ProviderResponse.ts"
+import { refuseHere, type Session } from "./Session.ts"
+import { streamAnswer } from "./StreamAnswer.ts"
 import { makeTokens } from "./Tokens.ts"
 import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
-import { noApiKey, seal, type Sealed, unseal } from "./Upstream.ts"
-
-/** A call that arrived from another agent: in whose name, with which envelope. */
-export type Inbound = Pick<Message, "credentials" | "intents" | "invocation" | "chain" | "behalf" | "parent"> &
-  Pick<Cancellation, "life">
+import { requireApiKey } from "./Upstream.ts"
 
 /**
  * Marks a request's options with its exchange, and a built request with the permit to be sent. What stands there is a token:
@@ -57,20 +51,10 @@ export type Inbound = Pick<Message, "credentials" | "intents" | "invocation" | "
  */
 const exchangeKey = Symbol("secure-openai/exchange")
 const permitKey = Symbol("secure-openai/permit")
-const inboundKey = Symbol("secure-openai/inbound")
-
-/** Carries, in a request's options, the text that its body was parsed from: it is sent as it came. */
-export const textKey = Symbol("secure-openai/text")
 
 const exchanges = makeTokens<Exchange>()
-const inbounds = makeTokens<Inbound>()
 
-type Marked = RequestOptions & { [exchangeKey]?: object; [inboundKey]?: object; [textKey]?: string }
-
-/** Options of a request that carry a call from another agent. */
-export const inboundOptions = (inbound: Inbound): object => ({ [inboundKey]: inbounds.standingFor(inbound) })
-
-const inboundOf = (options: RequestOptions): Inbound | undefined => inbounds.behind((options as Marked)[inboundKey])
+type Marked = RequestOptions & { [exchangeKey]?: object }
 
 /** One logical call on its way through the SDK. */
 export class Exchange implements TurnOwner {
@@ -81,29 +65,16 @@ export class Exchange implements TurnOwner {
   #options: RequestOptions | undefined
   /** Where the request is one of a family: it passes through, and there is no turn. */
   #family: FamilyRequest | undefined
-  /** What may be sent: method and URL as they were judged. */
-  #method = ""
-  #url = ""
-  #interrupted: Error | undefined
+  readonly #request = new JudgedRequest()
+  readonly #interruption = new Interruption()
   #client: OpenAI | undefined
-  #controller: AbortController | undefined
   #props: ResponseProps | undefined
   #value: unknown
   #attempts = 0
   #alone = false
   /** The call in whose course this one is made. */
   readonly #lineage: Lineage | undefined = currentLineage()
-  #text: string | undefined
-  /** The provider's response, where it is an error. */
-  #refused: Response | undefined
-  /** Shows the head of the last response as it was received, where denied texts in it were hidden from the SDK. */
-  #unveil: (() => void) | undefined
-  /** True for a text of the last response that the SDK may not log. */
-  #hides: ((text: string) => boolean) | undefined
-  /** Where a redirect led. */
-  #redirectedTo: string | undefined
-  /** What is sent in place of what arrives at the door, where the call is made through a user's client. */
-  #sealed: Sealed | undefined
+  readonly #response = new ProviderResponse()
   #life: Life
   /** What its client waits for when it is drained; undefined for a request that nobody waits for, and once it has ended. */
   #task: Task | undefined
@@ -172,25 +143,26 @@ export class Exchange implements TurnOwner {
     const own = door.account.size === 0 ? credentials : new Map([...door.account, ...credentials])
     const caller = { isUser, staysHome: isUser && this.#isUsers, own }
     const reading = Admission.read(head, door, caller, maker.baseURL)
-    const { added, endpoint, query, target } = reading
+    const { endpoint, query, target } = reading
     this.#options = options
     // The SDK looks at its signal next, and says so itself; the guard lets nothing through.
     if (options.signal?.aborted && !this.#alone) return built
     const refusal = this.#task === undefined ? this.#life.refusal : this.#life.over
     if (refusal !== undefined) throw refusal
-    if (this.#interrupted !== undefined) throw this.#turn?.error ?? this.#interrupted
-    this.#method = head.method.toUpperCase()
-    this.#url = built.url
+    if (this.#interruption.reason !== undefined) throw this.#turn?.error ?? this.#interruption.reason
+    this.#request.judged(head.method, built.url)
     Object.defineProperty(built.req, permitKey, { value: this.#token, enumerable: true, configurable: true })
     const resource = Admission.resourceOf(app, target)
     if (target._tag === "Protected" && this.#answer === undefined) return this.#nobodyWaits(resource)
-    const fault = Admission.faultOf(head, reading, door, caller) ?? this.#foreignOption(options, maker, target._tag)
+    const fault =
+      Admission.faultOf(head, reading, door, caller) ??
+      (this.#isUsers ? foreignOption(options, maker, target._tag === "Protected" ? readers : undefined) : undefined)
     if (fault !== undefined) return this.#refuse(resource, fault)
     if (target._tag === "Family") {
-      await this.#pass({ target, resource, endpoint, headers: added })
+      await this.#pass(Admission.passThroughOf(target, reading, { ...this.#session, lineage: this.#lineage }))
       return built
     }
-    const { [textKey]: text } = options as Marked
+    const text = textOf(options)
     if (text !== undefined) built.req.body = text
     if (!this.#turn?.decides(built.req.body, endpoint, query)) {
       // The SDK has just written it, in this turn of the event loop: reading it is for another one.
@@ -200,14 +172,13 @@ export class Exchange implements TurnOwner {
       await this.#decide(target.operation.name, body.success, reading, options)
     }
     const committed = await this.#turn!.permit
-    requireApiKey(built)
+    requireApiKey(built.req)
     // Another model may be served by another deployment, which the URL names.
     if (committed.endpoint !== endpoint) built.url = `${urlOf(committed.endpoint)}${new URL(built.url).search}`
     built.req.body = committed.bytes
-    this.#url = built.url
+    this.#request.judged(head.method, built.url)
     built.req.redirect = "manual"
-    if (options.stream && options.__streamMode !== "events" && !options.__synthesizeEventData)
-      decodeWith(options, ChunkStream)
+    decodeStream(options)
     return built
   }
 
@@ -222,15 +193,8 @@ export class Exchange implements TurnOwner {
 
   /** Seals what was judged; gives back what the SDK carries to the door in its place. */
   seal(built: BuiltRequest, maker: OpenAI): BuiltRequest {
-    this.#sealed = seal(built.req, maker)
-    const req = Object.assign(this.#sealed.carried, { [permitKey]: this.#token })
+    const req = Object.assign(this.#request.seal(built.req, maker), { [permitKey]: this.#token })
     return { ...built, req: req as unknown as BuiltRequest["req"] }
-  }
-
-  /** A request of a user's client changes nothing that is the service's. */
-  #foreignOption(options: RequestOptions, maker: OpenAI, kind: "Protected" | "Family") {
-    if (!this.#isUsers) return undefined
-    return foreignOption(options, maker, kind === "Protected" ? [ChunkStream, ReceivedEvents] : undefined)
   }
 
   /** A protected request that no call is under way for, or none any more. */
@@ -243,31 +207,26 @@ export class Exchange implements TurnOwner {
   /** Starts a turn: a call of its own on the way through the pipeline. */
   async #decide(
     operation: OperationName,
-    { content, params }: Admission.Body,
-    { added, endpoint, query }: Admission.Reading,
+    body: Admission.Body,
+    reading: Admission.Reading,
     options: RequestOptions
   ): Promise<void> {
     const { app, credentials, deployments, intents, server } = this.#session
-    const before = this.#turn
     const inbound = inboundOf(options)
-    const call = await this.#made(() =>
-      Call.fromParsed(operation, params, {
-        bytes: content,
-        app,
-        server,
-        endpoint,
-        query,
-        headers: added,
-        deployments,
-        credentials: inbound?.credentials ?? credentials,
-        intents: inbound === undefined ? intents : [...intents, ...inbound.intents],
-        ...(inbound === undefined
-          ? { lineage: this.#lineage }
-          : { invocation: inbound.invocation, chain: inbound.chain, behalf: inbound.behalf }),
-        parent: before?.call.id ?? inbound?.parent
-      })
-    )
-    const turn = new Turn(call, content.text)
+    const parent = this.#turn?.call.id ?? inbound?.parent
+    const call = Admission.callOf(operation, reading, body, {
+      app,
+      server,
+      deployments,
+      parent,
+      credentials: inbound?.credentials ?? credentials,
+      intents: inbound === undefined ? intents : [...intents, ...inbound.intents],
+      ...(inbound === undefined
+        ? { lineage: this.#lineage }
+        : { invocation: inbound.invocation, chain: inbound.chain, behalf: inbound.behalf })
+    })
+    if (Result.isFailure(call)) return refuseHere(this.#session, call.failure)
+    const turn = new Turn(call.success, body.content.text)
     this.#moveOn(turn)
     turn.start(this.#session, this, options.signal)
   }
@@ -283,26 +242,16 @@ export class Exchange implements TurnOwner {
   }
 
   /** Lets a request of a family pass: judged once for all attempts at one endpoint. */
-  async #pass(judged: JudgedFamily): Promise<void> {
-    if (this.#family?.endpoint !== judged.endpoint) {
+  async #pass(request: PassThrough): Promise<void> {
+    if (this.#family?.endpoint !== request.endpoint) {
       this.#moveOn(undefined)
-      this.#family = await FamilyRequest.pass(this.#session, judged, this.#lineage)
+      this.#family = await FamilyRequest.pass(this.#session, request)
     }
     this.#family.permit()
   }
 
-  #refuse(resource: string, violation: Pick<Violation, "code" | "message" | "hint">): Promise<never> {
-    return refuseHere(this.#session, refusal("egress", violation, { resource, principal: "" }))
-  }
-
-  /** The call, or the refusal of what cannot be one. */
-  async #made(make: () => Call): Promise<Call> {
-    try {
-      return make()
-    } catch (error) {
-      if (error instanceof PolicyDenied) return refuseHere(this.#session, error)
-      throw error
-    }
+  #refuse(resource: string, fault: Violation): Promise<never> {
+    return refuseHere(this.#session, Admission.refusalFor(resource, fault))
   }
 
   /** Follows the SDK's own run of the call; settles with what the pipeline makes of it. */
@@ -326,44 +275,28 @@ export class Exchange implements TurnOwner {
       return this.#resolve({ props, value, raw: () => props.response, streamed: false })
     }
     this.#props = props
-    this.#unveil?.()
+    this.#response.unveil()
     try {
-      // Who asks for the response as it is gets one; the pipeline judges and records what is in it.
-      // Those of the attempt: a user's may tell another thing each time they are asked.
-      const options = this.#sealed === undefined ? props.options : (this.#options ?? props.options)
-      const parsed = { ...props, options: options.__binaryResponse ? { ...options, __binaryResponse: false } : options }
-      const value = await this.#whole(await inner["parseResponse"](this.#parserFor(client, turn), parsed), props)
-      this.#value = value
-      turn.answered(Effect.succeed(this.#reply(value, props, turn)))
+      const judged = turn.committed?.from.from.judge.output !== undefined
+      this.#value = await parse(inner, this.#isUsers && judged ? silent(client) : client, {
+        ...props,
+        // Those of the attempt: a user's may answer differently each time they are asked.
+        options: this.#request.isSealed ? (this.#options ?? props.options) : props.options
+      })
+      turn.answered(Effect.succeed(this.#reply(this.#value, props, turn)))
     } catch (error) {
-      rememberErrorResponse(error, props.response, this.#text)
+      this.#response.remember(error, props.response)
       turn.answered(Effect.fail(this.#failed(error)))
     }
   }
 
-  /** The value, or the JSON that came where a caller of {@link ReceivedEvents} asked for a stream: a `fetch` gives it as it is. */
-  async #whole(value: unknown, { response }: ResponseProps): Promise<unknown> {
-    if (!(value instanceof ReceivedEvents) || !value.isJson) return value
-    const text = await response.text()
-    try {
-      return JSON.parse(text) as unknown
-    } catch {
-      return text
-    }
-  }
-
-  /** The client that the SDK's parser logs by: none of a user's, where policy judges the answer after it was parsed. */
-  #parserFor(client: OpenAI, { committed }: Turn): OpenAI {
-    return this.#isUsers && committed?.from.from.judge.output !== undefined ? silent(client) : client
-  }
-
   /** The SDK has failed, or was stopped. */
   #stopped(error: unknown): void {
-    this.#unveil?.()
-    if (this.#refused !== undefined) rememberErrorResponse(error, this.#refused, this.#text)
+    this.#response.unveil()
+    this.#response.remember(error)
     if (this.#turn === undefined) {
       this.#family?.failed(error, this.#attempts)
-      this.#reject(this.#interrupted ?? error)
+      this.#reject(this.#interruption.reason ?? error)
     } else if (error !== answeredHere) this.#turn.answered(Effect.fail(this.#failed(error)))
   }
 
@@ -372,7 +305,7 @@ export class Exchange implements TurnOwner {
     if (turn !== this.#turn) return
     if ("error" in end) return this.#reject(end.error)
     const { reply } = end
-    const props = this.#props ?? this.#propsOf(reply)
+    const props = this.#props ?? propsOf(reply, this.#options!)
     if (reply._tag === "Stream")
       return this.#resolve(
         streamAnswer(
@@ -387,18 +320,8 @@ export class Exchange implements TurnOwner {
         )
       )
     if (turn.committed !== undefined) rememberAsked(this.#session, reply.value, turn.committed)
-    const own = this.#props !== undefined && this.#value === reply.value
-    const raw = () =>
-      own
-        ? responseLike(props.response, this.#text ?? "")
-        : responseLike(props.response, JSON.stringify(reply.value) ?? "", "application/json")
-    this.#resolve({
-      props,
-      value: async () => (this.#options?.__binaryResponse ? raw() : withRequestId(reply.value, props.response)),
-      raw,
-      streamed: false,
-      ...(reply.meta.receipt !== undefined && { receipt: reply.meta.receipt })
-    })
+    const text = this.#props !== undefined && this.#value === reply.value ? (this.#response.text ?? "") : undefined
+    this.#resolve(plainAnswer(reply, props, text, this.#options?.__binaryResponse === true))
   }
 
   #resolve(answer: Answer): void {
@@ -422,7 +345,7 @@ export class Exchange implements TurnOwner {
       return settled
     } catch (error) {
       this.#family?.failed(error, this.#attempts)
-      throw this.#interrupted ?? error
+      throw this.#interruption.reason ?? error
     } finally {
       this.#task?.end()
     }
@@ -432,180 +355,65 @@ export class Exchange implements TurnOwner {
   async send(fetch: typeof globalThis.fetch, url: string, given: RequestInit): Promise<Response> {
     this.#attempts++
     if (this.#life.over !== undefined) throw this.#stop(this.#life.over)
-    const init = this.#unseal(given)
+    const opened = this.#request.open(url, given, mayBeSet(this.#session.door))
+    if ("changed" in opened) throw this.#stop(changed(opened.changed))
+    const { init } = opened
     const turn = this.#turn
-    const asBuilt =
-      url === this.#url && [given, init].every(({ method = "GET" }) => method.toUpperCase() === this.#method)
     if (turn === undefined) {
       // What was recorded as it left leaves once.
-      const isPermitted = this.#family?.leave() ?? false
-      if (!asBuilt || (this.#alone && !isPermitted)) throw this.#stop(changed())
-      const response = fetch(url, init).then((r) => (r.ok ? r : this.#remember(r)))
+      if (this.#alone && this.#family?.leave() !== true) throw this.#stop(changed())
+      const response = fetch(url, init).then((r) => (r.ok ? r : this.#response.receive(r, url, undefined)))
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
     // A permit ends with its call.
-    const isDecided = asBuilt && init.body === turn.committed?.bytes && this.#answer !== undefined
+    const isDecided = init.body === turn.committed?.bytes && this.#answer !== undefined
     if (!isDecided) throw this.#stop(changed())
     const transport = leanTransport(fetch, turn.committed?.content)
-    const sent = { ...init, signal: this.#attempt(init.signal) }
+    const sent = { ...init, signal: this.#interruption.attempt(init.signal) }
     const first = await transport(url, sent)
     const response = isRedirect(first)
-      ? await followHome(transport, first, this.#url, sent, (next) => this.#isSame(turn.call, next))
+      ? await followHome(transport, first, this.#request.url, sent, (next) => this.#isSame(turn.call, next))
       : first
-    return this.#remember(this.#veiled(response, turn))
+    const hidden = this.#isUsers ? turn.committed?.from.from.judge.output : undefined
+    return this.#response.receive(response, this.#request.url, hidden)
   }
 
   /** True where a redirect leads to the same operation, at a place where the caller's requests may go. */
-  #isSame(call: Call, url: string): boolean {
-    const target = classify("POST", url, url)
-    const staysHome = call.credentials._tag !== "App" && this.#isUsers
-    return (
-      target._tag === "Protected" &&
-      target.operation.name === call.operation &&
-      (!staysHome || Admission.isBelow(this.#session.door.baseURL, url))
-    )
-  }
-
-  /** The sealed request in place of the one that was carried, where there is one. */
-  #unseal(init: RequestInit): RequestInit {
-    const sealed = this.#sealed
-    if (sealed === undefined) return init
-    const opened = unseal(sealed, init, mayBeSet(this.#session.door))
-    if ("changed" in opened) throw this.#stop(changed(opened.changed))
-    return opened.init
+  #isSame({ credentials, operation }: Call, url: string): boolean {
+    const staysHome = credentials._tag !== "App" && this.#isUsers
+    return Admission.isOperationAt(operation, url) && (!staysHome || Admission.isBelow(this.#session.door.baseURL, url))
   }
 
   /** Ends a call before it is sent: now, for the SDK would try again. */
   #stop(error: Error): Error {
     this.#turn?.answered(Effect.fail(this.#failed(error)))
-    return (this.#interrupted ??= error)
-  }
-
-  /**
-   * What ends the HTTP request that begins: the signal of the SDK, in which the caller's, the timeout and `stream.controller`
-   * end, and we.
-   */
-  #attempt(theirs: AbortSignal | null | undefined): AbortSignal {
-    const controller = (this.#controller = new AbortController())
-    if (this.#interrupted !== undefined) controller.abort(this.#interrupted)
-    else if (theirs?.aborted) controller.abort(theirs.reason)
-    else theirs?.addEventListener("abort", () => controller.abort(theirs.reason), { once: true })
-    return controller.signal
+    return this.#interruption.stop(error)
   }
 
   /** Ends the request that is under way, if there is one, and every later attempt. */
   interrupt(reason: Error): void {
-    this.#interrupted ??= reason
-    this.#controller?.abort(reason)
+    this.#interruption.interrupt(reason)
     this.#props?.controller.abort(reason)
   }
 
-  /**
-   * A response as the SDK may log it for the holder of a user's client, before the output rules judge it: without the denied texts
-   * in its head, and in the text of an error that is no JSON.
-   */
-  #veiled(response: Response, { committed }: Turn): Response {
-    const rules = committed?.from.from.judge.output
-    this.#redirectedTo = response.url === this.#url || response.url === "" ? undefined : response.url
-    this.#unveil = this.#hides = undefined
-    if (!this.#isUsers || rules === undefined || rules.denied.length === 0) return response
-    this.#unveil = veil(response, this.#url, rules)
-    this.#hides = response.ok ? undefined : (text) => !isJson(text) && holdsDenied(text, rules)
-    return response
-  }
-
-  /** Keeps the text that the SDK's parser reads, for the log, for `asResponse()`, and for whoever wants the error's response. */
-  #remember(response: Response): Response {
-    const text = response.text
-    response.text = async () => {
-      this.#text = await text.call(response)
-      return this.#hides?.(this.#text) === true ? "" : this.#text
-    }
-    if (!response.ok) this.#refused = response
-    return response
-  }
-
   #failed(error: unknown): ProviderFailed {
-    const interrupted =
-      this.#interrupted !== undefined && (error === this.#interrupted || error instanceof APIUserAbortError)
-    const cause = interrupted ? Object.assign(new APIUserAbortError(), { cause: this.#interrupted }) : error
-    return new ProviderFailed({
-      cause,
-      attempts: this.#attempts,
-      ...(cause instanceof APIError && cause.status !== undefined ? { status: cause.status } : {}),
-      ...(this.#refused !== undefined && this.#text !== undefined && { body: this.#text }),
-      ...(this.#refused !== undefined && { head: this.#headOf(this.#refused) })
-    })
-  }
-
-  #headOf({ headers, statusText }: Response): ResponseHead {
-    return { headers, statusText, ...(this.#redirectedTo !== undefined && { url: this.#redirectedTo }) }
+    return this.#response.failed(error, this.#interruption.reason, this.#attempts)
   }
 
   #reply(value: unknown, props: ResponseProps, turn: Turn): Reply {
-    const meta: Meta = {
+    const meta = {
       status: props.response.status,
-      ...this.#headOf(props.response),
+      ...this.#response.headOf(props.response),
       requestId: props.response.headers.get("x-request-id"),
       attempts: this.#attempts,
-      ...(this.#text === undefined ? {} : { text: this.#text })
+      ...(this.#response.text === undefined ? {} : { text: this.#response.text })
     }
-    if (!(value instanceof OpenAIStream)) return Reply.json(value, meta)
-    const failed = (cause: unknown) => this.#failed(cause)
-    const reads = this.#reads(value, turn.committed!)
-    return Reply.stream(
-      reads === undefined
-        ? Stream.fromAsyncIterable(value, failed)
-        : Stream.flattenArray(Stream.fromAsyncIterable(reads, failed)),
-      meta
-    )
-  }
-
-  /** A stream's chunks by network read, which the log listens to; undefined of a class of the caller's own. */
-  #reads(value: object, { entry, from }: Committed): AsyncIterable<NonEmptyReadonlyArray<unknown>> | undefined {
-    if (value instanceof ChunkStream) return value.reads(entry)
-    // A pipeline of one's own may change chunks, and a rule may keep some back.
-    const asReceived = from.from.judge.output === undefined && !this.#session.hasOwnPipeline
-    return value instanceof ReceivedEvents ? value.reads(entry, asReceived) : undefined
-  }
-
-  /** For an answer that was made without the network. */
-  #propsOf(reply: Reply): ResponseProps {
-    return {
-      response: new Response(null, { status: reply.meta.status, headers: reply.meta.headers }),
-      options: this.#options!,
-      controller: new AbortController(),
-      requestLogID: "log_local",
-      retryOfRequestLogID: undefined,
-      startTime: Date.now()
-    }
+    return replyOf(value, meta, (cause) => this.#failed(cause), turn.committed!, this.#session.hasOwnPipeline)
   }
 }
 
-/** The same client with its log off, for the SDK's parser. */
-const silent = (client: OpenAI): OpenAI => Object.create(client, { logLevel: { value: "off" } }) as OpenAI
-
-/** True for a text of which the SDK makes an error's body: it logs any other. */
-const isJson = (text: string): boolean => {
-  try {
-    return Boolean(JSON.parse(text))
-  } catch {
-    return false
-  }
-}
+/** The classes that may read the answer of a protected request of a user's client. */
+const readers = [ChunkStream, ReceivedEvents]
 
 const changed = (what = "the request"): EnforcementUnavailableError =>
   new EnforcementUnavailableError(`The request was changed after it was decided on (${what}); nothing was sent.`)
-
-/** Has the SDK decode a stream with a class of ours, where nobody asked for another. Its log of the options stays as it was. */
-const decodeWith = (options: RequestOptions, streamClass: typeof ChunkStream): void => {
-  if (options.__streamClass === undefined)
-    Object.defineProperty(options, "__streamClass", { value: streamClass, configurable: true, writable: true })
-}
-
-const requireApiKey = ({ req: { headers } }: BuiltRequest): void => {
-  if (headers.get("authorization") === `Bearer ${noApiKey}` || headers.get("api-key") === noApiKey)
-    throw new ConfigurationError(
-      "This request would go to the provider, but there is no API key: set OPENAI_API_KEY, pass apiKey, or give a layer with an Invocation of its own."
-    )
-}

@@ -8,24 +8,12 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { APIError, APIUserAbortError } from "openai"
-import { newId } from "../base/Id.ts"
 import { scheduler } from "../base/EventLoop.ts"
-import type { Lineage } from "../call/Lineage.ts"
-import type { Target } from "../call/Operation.ts"
 import type { PassThrough } from "../call/PassThrough.ts"
 import { ClosedError, EnforcementUnavailableError, toSdkError } from "../call/SdkErrors.ts"
 import type { Finish, Passing } from "../workspace/Passing.ts"
 import { Pipeline } from "../workspace/Pipeline.ts"
 import type { Session } from "./Session.ts"
-
-/** A family's request as it was judged. */
-export interface JudgedFamily {
-  readonly target: Target & { readonly _tag: "Family" }
-  readonly resource: string
-  readonly endpoint: string
-  /** Names of headers, in lower case, that the SDK does not send by itself. */
-  readonly headers: ReadonlyArray<string>
-}
 
 /** One request of a family, the SDK's retries of it included. */
 export class FamilyRequest {
@@ -39,8 +27,8 @@ export class FamilyRequest {
   }
 
   /** Judges and records a request. Rejects with the SDK's errors. */
-  static async pass(session: Session, judged: JudgedFamily, lineage: Lineage | undefined): Promise<FamilyRequest> {
-    return new FamilyRequest(judged.endpoint, await run(session, (pass) => pass(requestOf(session, judged, lineage))))
+  static async pass(session: Session, request: PassThrough): Promise<FamilyRequest> {
+    return new FamilyRequest(request.endpoint, await run(session, (pass) => pass(request)))
   }
 
   /** One attempt may leave. */
@@ -82,7 +70,7 @@ export class FamilyRequest {
  * known. A pipeline that is not open yet is opened. Throws what {@link FamilyRequest.pass} rejects with, and an
  * `EnforcementUnavailableError` if the pipeline cannot open without waiting, as with a key that is held elsewhere.
  */
-export const passAtOnce = (session: Session, judged: JudgedFamily, lineage: Lineage | undefined): void => {
+export const passAtOnce = (session: Session, request: PassThrough): void => {
   if (session.workspace.closed) throw new ClosedError()
   const runtime = session.runtime()
   if (runtime.cachedContext === undefined) {
@@ -96,16 +84,9 @@ export const passAtOnce = (session: Session, judged: JudgedFamily, lineage: Line
         : toSdkError(error)
     }
   }
-  const request = { ...requestOf(session, judged, lineage), atOnce: true }
-  const exit = runtime.runSyncExit(Effect.flatMap(Pipeline, ({ pass }) => required(pass)(request)))
+  const exit = runtime.runSyncExit(Effect.flatMap(Pipeline, ({ pass }) => required(pass)({ ...request, atOnce: true })))
   if (Exit.isFailure(exit)) throw toSdkError(Cause.squash(exit.cause))
 }
-
-const requestOf = (
-  { app, credentials, intents }: Session,
-  { endpoint, headers, resource, target: { family, use } }: JudgedFamily,
-  lineage: Lineage | undefined
-): PassThrough => ({ id: newId(), app, family, use, resource, endpoint, headers, credentials, intents, lineage })
 
 const run = async (session: Session, use: (pass: Passing) => ReturnType<Passing>): Promise<Finish> => {
   const { workspace } = session

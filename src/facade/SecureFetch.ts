@@ -15,7 +15,7 @@ import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
 import { classify, withoutSlashes } from "../call/Operation.ts"
 import { errorEvent, responseLike } from "./Answer.ts"
 import { errorResponseOf } from "./ErrorResponses.ts"
-import { textKey } from "./Exchange.ts"
+import { textOptions } from "./Inbound.ts"
 import type { RequestOptions } from "./Options.ts"
 import { otherCopy } from "../base/Shared.ts"
 import { receiptOf, rememberReceipt } from "./Receipts.ts"
@@ -89,7 +89,7 @@ const optionsOf = async (request: Request, client: OpenAI, session: Session): Pr
     maxRetries: 0,
     // The client for Azure reads the deployment's name in the object.
     ...(body !== undefined && { body: client instanceof AzureOpenAI ? (json ?? body) : body }),
-    ...(typeof body === "string" && { [textKey]: body })
+    ...(typeof body === "string" && textOptions(body))
   }
 }
 

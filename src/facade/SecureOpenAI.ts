@@ -45,6 +45,7 @@ import { doorOf } from "./Door.ts"
 import { entriesOf, headersOf } from "./HeaderEntries.ts"
 import { Exchange } from "./Exchange.ts"
 import { passAtOnce } from "./FamilyRequest.ts"
+import { passThroughOf } from "../http/Admission.ts"
 import { defaultFetch } from "../http/transport/Transport.ts"
 import { type ByHand, guard, unguarded } from "./Guard.ts"
 import { pin, settled, wantedOf } from "./Holder.ts"
@@ -565,8 +566,9 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const resource = familyResource(app, webSockets)
       if (credentials._tag === "App") {
         const target = { _tag: "Family" as const, family: webSockets, use: "reaches_model" as const }
-        const endpoint = `GET ${this.baseURL.replace(/^http/, "ws")}`
-        return passAtOnce(this.#session, { target, resource, endpoint, headers: [] }, currentLineage())
+        const reading = { added: [], endpoint: `GET ${this.baseURL.replace(/^http/, "ws")}` }
+        const service = { ...this.#session, lineage: currentLineage() }
+        return passAtOnce(this.#session, passThroughOf(target, reading, service))
       }
       const code = "resource_not_allowed"
       const message = "WebSocket APIs are not judged, and so not for users"

@@ -6,12 +6,21 @@
  * @since 0.2.0
  */
 import type { ClientOptions, OpenAI } from "openai"
+import { ConfigurationError } from "../call/SdkErrors.ts"
 import { entriesOf } from "./HeaderEntries.ts"
 
 type Request = Awaited<ReturnType<OpenAI["buildRequest"]>>["req"]
 
 /** Stands in for an API key where nothing may be sent, or where the key is not the holder's to know. */
 export const noApiKey = "no-api-key"
+
+/** Throws a `ConfigurationError` for a request that would be sent without an API key. */
+export const requireApiKey = ({ headers }: Request): void => {
+  if (headers.get("authorization") === `Bearer ${noApiKey}` || headers.get("api-key") === noApiKey)
+    throw new ConfigurationError(
+      "This request would go to the provider, but there is no API key: set OPENAI_API_KEY, pass apiKey, or give a layer with an Invocation of its own."
+    )
+}
 
 /**
  * What a user's client is made with in place of the service's own options: it holds no credentials, and what it would build by
