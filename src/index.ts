@@ -46,15 +46,9 @@ export {
   PolicyRateLimitError,
   UnboundError
 } from "./call/SdkErrors.ts"
-export {
-  type BoundSecureOpenAI,
-  type PipelineLayer,
-  secure,
-  SecureAzureOpenAI,
-  type Secured,
-  type SecureMembers,
-  SecureOpenAI
-} from "./facade/SecureOpenAI.ts"
+export { type BoundSecureOpenAI, type Secured, type SecureMembers } from "./facade/SecureMembers.ts"
+export { type PipelineLayer, SecureAzureOpenAI, SecureOpenAI } from "./facade/SecureOpenAI.ts"
+export { secure } from "./facade/SecureClient.ts"
 export { secureFetch } from "./facade/SecureFetch.ts"
 export type { LayerOptions, SecureOptions } from "./facade/Options.ts"
 export type { ToolContext, ToolHandler, ToolOptions } from "./facade/Tool.ts"

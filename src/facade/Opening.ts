@@ -59,6 +59,7 @@ export const openSession = (options: SecureOptions): Session => {
     ),
     hasOwnPipeline: options.layer !== undefined,
     tools: new Map(),
+    asked: new Map(),
     life: new Life()
   }
 }

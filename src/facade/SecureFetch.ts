@@ -19,7 +19,7 @@ import { textOptions } from "./Inbound.ts"
 import type { RequestOptions } from "./Options.ts"
 import { otherCopy } from "../base/Shared.ts"
 import { receiptOf, rememberReceipt } from "./Receipts.ts"
-import type { SecureMembers } from "./SecureOpenAI.ts"
+import type { SecureMembers } from "./SecureMembers.ts"
 import { refuseHere, requireOpen, type Session, sessionOf } from "./Session.ts"
 
 /**
