@@ -24,7 +24,7 @@ import { currentLineage } from "../call/CurrentCall.ts"
 import { lifetime, type Link, linkOf, signInvocation } from "../signing/Envelope.ts"
 import { markCopy } from "../base/Shared.ts"
 import { requireWorkspace, Workspace } from "../workspace/Workspace.ts"
-import { unknownOption } from "../call/UnknownOption.ts"
+import { requireKnownOptions } from "../call/UnknownOption.ts"
 
 /** What an agent is made of. */
 export interface AgentClientOptions {
@@ -344,12 +344,10 @@ const known: ReadonlySet<string> = new Set([
 const ofCalls: ReadonlySet<string> = new Set(["targetAgent", "stream", "intentPolicy", "signal"])
 
 /** A misspelled `intentPolicy` would restrict nothing. */
-const requireOptions = (options: InvokeOptions): void => {
-  for (const key of Object.keys(options)) if (!ofCalls.has(key)) throw unknownOption(key, "invokeTool", ofCalls)
-}
+const requireOptions = (options: InvokeOptions): void => requireKnownOptions(options, "invokeTool", ofCalls)
 
 const requireKnown = (options: AgentClientOptions): void => {
-  for (const key of Object.keys(options)) if (!known.has(key)) throw unknownOption(key, "an agent", known)
+  requireKnownOptions(options, "an agent", known)
   requireName("appName", options.appName)
   requireName("userName", options.userName)
   if (options.agentType === "agent" && options.iamToken !== undefined)

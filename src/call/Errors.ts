@@ -113,6 +113,17 @@ export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("Iden
   static {
     acrossCopies(this, "IdentityInvalid")
   }
+
+  /** The same refusal of a token that says this of itself, with no signature verified; undefined for a token whose user is known. */
+  claiming(unverified: typeof Claimed.Type | undefined): IdentityInvalid {
+    const { cause, message, reason } = this
+    return new IdentityInvalid({
+      reason,
+      message,
+      ...(unverified !== undefined && { unverified }),
+      ...(cause !== undefined && { cause })
+    })
+  }
 }
 
 /**

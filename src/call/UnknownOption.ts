@@ -32,6 +32,11 @@ const places: Readonly<Record<string, string>> = {
   workspace: "new SecureOpenAI({ workspace }) and new AgentClient({ workspace })"
 }
 
+/** Throws {@link unknownOption}'s error for the first member of `options` that is none of `taken`. */
+export const requireKnownOptions = (options: object, of: string, taken: ReadonlySet<string>): void => {
+  for (const option of Object.keys(options)) if (!taken.has(option)) throw unknownOption(option, of, taken)
+}
+
 /**
  * The error for an option that is none of `taken`: it names the option that was meant, or where the option belongs. `of` says
  * whose option it would be: `a workspace`; `also` whose options are taken besides.
