@@ -4,7 +4,7 @@
  *
  * @since 0.2.0
  */
-import { responseLike } from "./Answer.ts"
+import { responseLike } from "./SdkAnswer.ts"
 
 const responses = new WeakMap<object, { readonly response: Response; readonly text: string }>()
 

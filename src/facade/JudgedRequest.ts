@@ -5,7 +5,7 @@
  */
 import type { OpenAI } from "openai"
 import type { BuiltRequest } from "./Options.ts"
-import { seal, type Sealed, unseal } from "./Upstream.ts"
+import { seal, type Sealed, unseal } from "./SealedRequest.ts"
 
 /** What leaves, or the name of what was changed since the decision. */
 export type Opened = { readonly init: RequestInit } | { readonly changed: string }

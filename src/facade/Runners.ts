@@ -16,7 +16,7 @@
  */
 import { createRequire } from "node:module"
 import { OpenAIError, type OpenAI } from "openai"
-import { askedBy } from "./Asked.ts"
+import { askedBy } from "./ToolRequests.ts"
 import type { Session } from "./Session.ts"
 import { type AskedTool, orRefusal, runAsked } from "./Tools.ts"
 

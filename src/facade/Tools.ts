@@ -26,10 +26,10 @@ import { type PipelineError, type PolicyDenied, ProviderFailed, refusal } from "
 import { PolicyDeniedError, toSdkError } from "../call/SdkErrors.ts"
 import { toolResource } from "../call/Operation.ts"
 import { Pipeline } from "../workspace/Pipeline.ts"
-import { askedBy } from "./Asked.ts"
+import { askedBy } from "./ToolRequests.ts"
 import { rememberReceipt } from "./Receipts.ts"
 import type { ToolHandler } from "./Tool.ts"
-import { CurrentHandler } from "./Turn.ts"
+import { CurrentHandler } from "./PipelineRun.ts"
 import { during, type Session } from "./Session.ts"
 
 /** The message that answers a tool call. */

@@ -12,7 +12,7 @@ import type { OpenAI } from "openai"
 import type { Stream } from "openai/streaming"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
 import { Exchange } from "../../src/facade/Exchange.ts"
-import { Turn } from "../../src/facade/Turn.ts"
+import { Turn } from "../../src/facade/PipelineRun.ts"
 import { ChunkStream } from "../../src/invocation/Sse.ts"
 import { eventually, type Plan, prompt, startStreamServer } from "./StreamServer.ts"
 

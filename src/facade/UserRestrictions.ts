@@ -9,10 +9,10 @@ import type { ClientOptions, OpenAI } from "openai"
 import { ConfigurationError } from "../call/SdkErrors.ts"
 import type { Fault } from "../http/Admission.ts"
 import { isOpen } from "../http/RequestHeaders.ts"
-import type { Door } from "./Door.ts"
+import type { Door } from "./ServiceSettings.ts"
 import type { RequestOptions } from "./Options.ts"
 import { entriesOf, type HeaderEntry } from "./HeaderEntries.ts"
-import { serviceHeaders } from "./Upstream.ts"
+import { serviceHeaders } from "./SealedRequest.ts"
 
 /** Options of the SDK that `withOptions` of a user's client takes as they are. */
 export const holdersOptions = ["timeout", "maxRetries", "logger", "logLevel"] as const satisfies ReadonlyArray<

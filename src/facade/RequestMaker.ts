@@ -4,9 +4,9 @@
  * @since 0.3.0
  */
 import type { OpenAI } from "openai"
-import { doorOf } from "./Door.ts"
+import { doorOf } from "./ServiceSettings.ts"
 import { entriesOf } from "./HeaderEntries.ts"
-import type { Heir } from "./Heir.ts"
+import type { Heir } from "./CloneContext.ts"
 import type { Session } from "./Session.ts"
 
 /** The client that builds the requests of a service's users, out of their reach, and all that the service's own was when it was made. */

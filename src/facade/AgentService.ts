@@ -6,7 +6,7 @@
 import type { OpenAI } from "openai"
 import { isOperation, urlOf } from "../call/Operation.ts"
 import type { Cancellation, Message, Service } from "../call/Delivery.ts"
-import { inboundOptions } from "./Inbound.ts"
+import { inboundOptions } from "./RequestMarks.ts"
 import type { Session } from "./Session.ts"
 import { runTool } from "./Tools.ts"
 

@@ -15,11 +15,11 @@ import { requireName } from "../call/Name.ts"
 import { Pipeline, withFamilies } from "../workspace/Pipeline.ts"
 import { reopening } from "../workspace/Reopening.ts"
 import { requireWorkspace, Workspace, type WorkspaceServices } from "../workspace/Workspace.ts"
-import { closedDoor } from "./Door.ts"
+import { closedDoor } from "./ServiceSettings.ts"
 import { requireDeployments, requireDrain, requireNames, type SecureOptions, workspaceOptions } from "./Options.ts"
 import { ownWorkspace } from "./OwnWorkspace.ts"
 import type { Session } from "./Session.ts"
-import { layerInvocation } from "./Turn.ts"
+import { layerInvocation } from "./PipelineRun.ts"
 
 /** The session of a new client. Throws `ConfigurationError` for options that do not go together. */
 export const openSession = (options: SecureOptions): Session => {

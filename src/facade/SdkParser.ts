@@ -13,7 +13,7 @@ import { type Meta, Reply } from "../call/Reply.ts"
 import type { Committed } from "../call/States.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
-import type { ResponseProps } from "./Answer.ts"
+import type { ResponseProps } from "./SdkAnswer.ts"
 import type { RequestOptions } from "./Options.ts"
 
 /** Has the SDK decode a stream with {@link ChunkStream}, unless its caller chose a class. The SDK's log of the options stays the same. */
