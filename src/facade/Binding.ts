@@ -52,7 +52,7 @@ export const requireUser = (service: Session, user: AgentClient): Standing & { r
 /** The session of a service's client that is bound to a user; `settings` are those of the binding. */
 export const boundSession = (
   service: Session,
-  settings: Pick<Session, "door" | "drain">,
+  settings: Pick<Session, "settings" | "drain">,
   { credentials, intentPolicy, life }: Standing & { readonly life: Life },
   binding: Binding
 ): Session => ({

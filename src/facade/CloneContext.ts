@@ -8,17 +8,17 @@ import type { OpenAI } from "openai"
 import type { Session } from "./Session.ts"
 
 /** What a clone of a client is made with besides its options, which anyone may write: only the client itself says this. */
-export interface Heir {
+export interface CloneContext {
   /** The class that is made. */
   readonly kind: unknown
   readonly session: Session
   /** What builds the requests of a user's client. */
   readonly maker?: OpenAI
 }
-let heir: Heir | undefined
+let heir: CloneContext | undefined
 
-/** Makes a clone; in its constructor, {@link claim} gives what it inherits. */
-export const bequeath = <Client>(given: Heir, make: () => Client): Client => {
+/** Makes a clone; in its constructor, {@link takeCloneContext} gives what it inherits. */
+export const withCloneContext = <Client>(given: CloneContext, make: () => Client): Client => {
   heir = given
   try {
     return make()
@@ -28,7 +28,7 @@ export const bequeath = <Client>(given: Heir, make: () => Client): Client => {
 }
 
 /** What the client that is being made inherits, once; undefined for one that is made by its user. `kind` is its class. */
-export const claim = (kind: unknown): Heir | undefined => {
+export const takeCloneContext = (kind: unknown): CloneContext | undefined => {
   const claimed = heir?.kind === kind ? heir : undefined
   if (claimed !== undefined) heir = undefined
   return claimed

@@ -29,8 +29,8 @@ import { followHome, isRedirect } from "../http/transport/Redirect.ts"
 import { leanTransport } from "../http/transport/Transport.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
 import { ChunkStream } from "../invocation/Sse.ts"
-import { type Answer, plainAnswer, type ResponseProps } from "./SdkAnswer.ts"
-import { rememberAsked } from "./ToolRequests.ts"
+import { type SdkAnswer, plainAnswer, type ResponseProps } from "./SdkAnswer.ts"
+import { rememberToolRequests } from "./ToolRequests.ts"
 import { FamilyRequest } from "./FamilyRequest.ts"
 import { foreignOption, mayBeSet } from "./UserRestrictions.ts"
 import { inboundOf, textOf } from "./RequestMarks.ts"
@@ -42,7 +42,7 @@ import { ProviderResponse } from "./ProviderResponse.ts"
 import { refuseHere, type Session } from "./Session.ts"
 import { streamAnswer } from "./StreamAnswer.ts"
 import { makeTokens } from "./Tokens.ts"
-import { answeredHere, Turn, type TurnOwner } from "./PipelineRun.ts"
+import { answeredHere, PipelineRun, type RunOwner } from "./PipelineRun.ts"
 import { requireApiKey } from "./SealedRequest.ts"
 
 /**
@@ -57,11 +57,11 @@ const exchanges = makeTokens<Exchange>()
 type Marked = RequestOptions & { [exchangeKey]?: object }
 
 /** One logical call on its way through the SDK. */
-export class Exchange implements TurnOwner {
+export class Exchange implements RunOwner {
   readonly #session: Session
-  /** What `request()` hangs on, until it settles: an exchange outlives its answer while a stream is read, and keeps none alive. */
-  #answer: PromiseWithResolvers<Answer> | undefined
-  #turn: Turn | undefined
+  /** What `request()` returns, until it settles: an exchange outlives its answer while a stream is read, and keeps none alive. */
+  #answer: PromiseWithResolvers<SdkAnswer> | undefined
+  #run: PipelineRun | undefined
   #options: RequestOptions | undefined
   /** Where the request is one of a family: it passes through, and there is no turn. */
   #family: FamilyRequest | undefined
@@ -133,29 +133,29 @@ export class Exchange implements TurnOwner {
     maker: OpenAI,
     credentials: ReadonlyMap<string, string> = new Map()
   ): Promise<BuiltRequest> {
-    const { app, door } = this.#session
+    const { app, settings } = this.#session
     // Options of fetch may have put plain members in their place.
     if (!(built.req.headers instanceof Headers)) built.req.headers = new Headers(built.req.headers)
     const head = { method: built.req.method ?? "get", url: built.url, headers: built.req.headers }
     const inbound = inboundOf(options)
     if (inbound !== undefined && this.#options === undefined) this.#life = new Life(this.#session.life, inbound.life)
     const isUser = (inbound?.credentials ?? this.#session.credentials)._tag !== "App"
-    const own = door.account.size === 0 ? credentials : new Map([...door.account, ...credentials])
+    const own = settings.account.size === 0 ? credentials : new Map([...settings.account, ...credentials])
     const caller = { isUser, staysHome: isUser && this.#isUsers, own }
-    const reading = Admission.read(head, door, caller, maker.baseURL)
+    const reading = Admission.read(head, settings, caller, maker.baseURL)
     const { endpoint, query, target } = reading
     this.#options = options
-    // The SDK looks at its signal next, and says so itself; the guard lets nothing through.
+    // The SDK looks at its signal next and throws for it.
     if (options.signal?.aborted && !this.#alone) return built
     const refusal = this.#task === undefined ? this.#life.refusal : this.#life.over
     if (refusal !== undefined) throw refusal
-    if (this.#interruption.reason !== undefined) throw this.#turn?.error ?? this.#interruption.reason
+    if (this.#interruption.reason !== undefined) throw this.#run?.error ?? this.#interruption.reason
     this.#request.judged(head.method, built.url)
     Object.defineProperty(built.req, permitKey, { value: this.#token, enumerable: true, configurable: true })
     const resource = Admission.resourceOf(app, target)
-    if (target._tag === "Protected" && this.#answer === undefined) return this.#nobodyWaits(resource)
+    if (target._tag === "Protected" && this.#answer === undefined) return this.#refuseAlone(resource)
     const fault =
-      Admission.faultOf(head, reading, door, caller) ??
+      Admission.faultOf(head, reading, settings, caller) ??
       (this.#isUsers ? foreignOption(options, maker, target._tag === "Protected" ? readers : undefined) : undefined)
     if (fault !== undefined) return this.#refuse(resource, fault)
     if (target._tag === "Family") {
@@ -164,14 +164,14 @@ export class Exchange implements TurnOwner {
     }
     const text = textOf(options)
     if (text !== undefined) built.req.body = text
-    if (!this.#turn?.decides(built.req.body, endpoint, query)) {
+    if (!this.#run?.decides(built.req.body, endpoint, query)) {
       // The SDK has just written it, in this turn of the event loop: reading it is for another one.
       if (typeof built.req.body === "string" && isLarge(built.req.body)) await anotherTurn()
       const body = Admission.readBody(built.req.body)
       if (Result.isFailure(body)) return this.#refuse(resource, body.failure)
       await this.#decide(target.operation.name, body.success, reading, options)
     }
-    const committed = await this.#turn!.permit
+    const committed = await this.#run!.permit
     requireApiKey(built.req)
     // Another model may be served by another deployment, which the URL names.
     if (committed.endpoint !== endpoint) built.url = `${urlOf(committed.endpoint)}${new URL(built.url).search}`
@@ -182,24 +182,21 @@ export class Exchange implements TurnOwner {
     return built
   }
 
-  /**
-   * Judges a request that was built outside `request()`. A protected one is refused, since nobody would wait for its answer;
-   * any other is recorded as it leaves.
-   */
+  /** Judges a request that was built outside `request()`: a protected one is refused, any other is recorded as it leaves. */
   async buildAlone(...args: Parameters<Exchange["build"]>): Promise<BuiltRequest> {
     this.#alone = true
     return this.build(...args)
   }
 
-  /** Seals what was judged; gives back what the SDK carries to the door in its place. */
+  /** Seals what was judged; gives back what the SDK carries to the guarded `fetch` in its place. */
   seal(built: BuiltRequest, maker: OpenAI): BuiltRequest {
     const req = Object.assign(this.#request.seal(built.req, maker), { [permitKey]: this.#token })
     return { ...built, req: req as unknown as BuiltRequest["req"] }
   }
 
   /** A protected request that no call is under way for, or none any more. */
-  async #nobodyWaits(resource: string): Promise<never> {
-    if (this.#turn?.error !== undefined) throw this.#turn.error
+  async #refuseAlone(resource: string): Promise<never> {
+    if (this.#run?.error !== undefined) throw this.#run.error
     const message = "a protected request is made by the client's own methods"
     return this.#refuse(resource, { code: "no_exchange", message })
   }
@@ -213,7 +210,7 @@ export class Exchange implements TurnOwner {
   ): Promise<void> {
     const { app, credentials, deployments, intents, server } = this.#session
     const inbound = inboundOf(options)
-    const parent = this.#turn?.call.id ?? inbound?.parent
+    const parent = this.#run?.call.id ?? inbound?.parent
     const call = Admission.callOf(operation, reading, body, {
       app,
       server,
@@ -226,16 +223,16 @@ export class Exchange implements TurnOwner {
         : { invocation: inbound.invocation, chain: inbound.chain, behalf: inbound.behalf })
     })
     if (Result.isFailure(call)) return refuseHere(this.#session, call.failure)
-    const turn = new Turn(call.success, body.content.text)
+    const turn = new PipelineRun(call.success, body.content.text)
     this.#moveOn(turn)
     turn.start(this.#session, this, options.signal)
   }
 
   /** A retry that is another request: what the exchange was about until now has failed. */
-  #moveOn(turn: Turn | undefined): void {
-    const before = this.#turn
+  #moveOn(turn: PipelineRun | undefined): void {
+    const before = this.#run
     // The old pipeline may end synchronously, so the exchange has moved on before it is told.
-    this.#turn = turn
+    this.#run = turn
     before?.answered(Effect.fail(this.#failed(new Error("retried as another request"))))
     this.#family?.replaced(this.#attempts)
     this.#family = undefined
@@ -255,9 +252,9 @@ export class Exchange implements TurnOwner {
   }
 
   /** Follows the SDK's own run of the call; settles with what the pipeline makes of it. */
-  settle(inner: APIPromise<unknown>, client: OpenAI): Promise<Answer> {
+  settle(inner: APIPromise<unknown>, client: OpenAI): Promise<SdkAnswer> {
     this.#client = client
-    const { promise } = (this.#answer = Promise.withResolvers<Answer>())
+    const { promise } = (this.#answer = Promise.withResolvers<SdkAnswer>())
     const response: Promise<ResponseProps> = inner["responsePromise"]
     response.then(
       (props) => this.#responded(inner, props, client),
@@ -268,7 +265,7 @@ export class Exchange implements TurnOwner {
 
   /** The SDK has a response: read at once, or a call that nobody awaits would have no outcome. */
   async #responded(inner: APIPromise<unknown>, props: ResponseProps, client: OpenAI): Promise<void> {
-    const turn = this.#turn
+    const turn = this.#run
     if (turn === undefined) {
       this.#family?.answered(props.response, this.#attempts)
       const value = async () => inner["parseResponse"](client, props)
@@ -294,15 +291,15 @@ export class Exchange implements TurnOwner {
   #stopped(error: unknown): void {
     this.#response.unveil()
     this.#response.remember(error)
-    if (this.#turn === undefined) {
+    if (this.#run === undefined) {
       this.#family?.failed(error, this.#attempts)
       this.#reject(this.#interruption.reason ?? error)
-    } else if (error !== answeredHere) this.#turn.answered(Effect.fail(this.#failed(error)))
+    } else if (error !== answeredHere) this.#run.answered(Effect.fail(this.#failed(error)))
   }
 
   /** The pipeline has ended. */
-  ended(turn: Turn, end: Parameters<TurnOwner["ended"]>[1]): void {
-    if (turn !== this.#turn) return
+  ended(turn: PipelineRun, end: Parameters<RunOwner["ended"]>[1]): void {
+    if (turn !== this.#run) return
     if ("error" in end) return this.#reject(end.error)
     const { reply } = end
     const props = this.#props ?? propsOf(reply, this.#options!)
@@ -319,12 +316,12 @@ export class Exchange implements TurnOwner {
           this.#task
         )
       )
-    if (turn.committed !== undefined) rememberAsked(this.#session, reply.value, turn.committed)
+    if (turn.committed !== undefined) rememberToolRequests(this.#session, reply.value, turn.committed)
     const text = this.#props !== undefined && this.#value === reply.value ? (this.#response.text ?? "") : undefined
     this.#resolve(plainAnswer(reply, props, text, this.#options?.__binaryResponse === true))
   }
 
-  #resolve(answer: Answer): void {
+  #resolve(answer: SdkAnswer): void {
     this.#answer?.resolve(answer)
     this.#answer = undefined
     // A stream ends later, and tells so itself.
@@ -355,10 +352,10 @@ export class Exchange implements TurnOwner {
   async send(fetch: typeof globalThis.fetch, url: string, given: RequestInit): Promise<Response> {
     this.#attempts++
     if (this.#life.over !== undefined) throw this.#stop(this.#life.over)
-    const opened = this.#request.open(url, given, mayBeSet(this.#session.door))
+    const opened = this.#request.open(url, given, mayBeSet(this.#session.settings))
     if ("changed" in opened) throw this.#stop(changed(opened.changed))
     const { init } = opened
-    const turn = this.#turn
+    const turn = this.#run
     if (turn === undefined) {
       // What was recorded as it left leaves once.
       if (this.#alone && this.#family?.leave() !== true) throw this.#stop(changed())
@@ -381,12 +378,14 @@ export class Exchange implements TurnOwner {
   /** True where a redirect leads to the same operation, at a place where the caller's requests may go. */
   #isSame({ credentials, operation }: Call, url: string): boolean {
     const staysHome = credentials._tag !== "App" && this.#isUsers
-    return Admission.isOperationAt(operation, url) && (!staysHome || Admission.isBelow(this.#session.door.baseURL, url))
+    return (
+      Admission.isOperationAt(operation, url) && (!staysHome || Admission.isBelow(this.#session.settings.baseURL, url))
+    )
   }
 
   /** Ends a call before it is sent: now, for the SDK would try again. */
   #stop(error: Error): Error {
-    this.#turn?.answered(Effect.fail(this.#failed(error)))
+    this.#run?.answered(Effect.fail(this.#failed(error)))
     return this.#interruption.stop(error)
   }
 
@@ -400,7 +399,7 @@ export class Exchange implements TurnOwner {
     return this.#response.failed(error, this.#interruption.reason, this.#attempts)
   }
 
-  #reply(value: unknown, props: ResponseProps, turn: Turn): Reply {
+  #reply(value: unknown, props: ResponseProps, turn: PipelineRun): Reply {
     const meta = {
       status: props.response.status,
       ...this.#response.headOf(props.response),

@@ -15,14 +15,14 @@ import { requireName } from "../call/Name.ts"
 import { Pipeline, withFamilies } from "../workspace/Pipeline.ts"
 import { reopening } from "../workspace/Reopening.ts"
 import { requireWorkspace, Workspace, type WorkspaceServices } from "../workspace/Workspace.ts"
-import { closedDoor } from "./ServiceSettings.ts"
+import { noSettings } from "./ServiceSettings.ts"
 import { requireDeployments, requireDrain, requireNames, type SecureOptions, workspaceOptions } from "./Options.ts"
 import { ownWorkspace } from "./OwnWorkspace.ts"
 import type { Session } from "./Session.ts"
 import { layerInvocation } from "./PipelineRun.ts"
 
 /** The session of a new client. Throws `ConfigurationError` for options that do not go together. */
-export const openSession = (options: SecureOptions): Session => {
+export const newSession = (options: SecureOptions): Session => {
   requireName("appName", options.appName)
   requireName("userName", options.userName)
   const app = options.appName ?? "secure-openai-app"
@@ -37,8 +37,8 @@ export const openSession = (options: SecureOptions): Session => {
     credentials: credentialsOf(options),
     intents: options.intentPolicy === undefined ? [] : [requireIntent(options.intentPolicy)],
     deployments: options.deployments && requireDeployments(options.deployments),
-    door: {
-      ...closedDoor,
+    settings: {
+      ...noSettings,
       allowedQuery: requireNames("allowedQuery", options.allowedQuery),
       allowedHeaders: new Set(
         [...requireNames("allowedHeaders", options.allowedHeaders)].map((name) => name.toLowerCase())

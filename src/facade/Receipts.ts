@@ -10,6 +10,7 @@ import { shared } from "../base/Shared.ts"
 /** How many streams are remembered by id, the latest: each takes some 3 KB. */
 const remembered = 2000
 
+// Tables, for an answer is the plain object that the SDK parsed, and the SDK's helpers copy it.
 const byObject = shared("receipts by object", () => new WeakMap<object, Receipt>())
 const byId = shared("receipts by id", () => new Map<string, Receipt>())
 

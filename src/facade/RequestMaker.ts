@@ -4,15 +4,15 @@
  * @since 0.3.0
  */
 import type { OpenAI } from "openai"
-import { doorOf } from "./ServiceSettings.ts"
+import { settingsOf } from "./ServiceSettings.ts"
 import { entriesOf } from "./HeaderEntries.ts"
-import type { Heir } from "./CloneContext.ts"
+import type { CloneContext } from "./CloneContext.ts"
 import type { Session } from "./Session.ts"
 
 /** The client that builds the requests of a service's users, out of their reach, and all that the service's own was when it was made. */
-export interface Lent {
+export interface RequestMaker {
   readonly maker: OpenAI
-  readonly door: Session["door"]
+  readonly settings: Session["settings"]
   readonly state: ReadonlyArray<unknown>
 }
 
@@ -33,9 +33,9 @@ export const isSame = (before: ReadonlyArray<unknown>, now: ReadonlyArray<unknow
   before.length === now.length && before.every((value, i) => Object.is(value, now[i]))
 
 /** A session that was just opened; a user's has a client that builds its requests, and its base URL is pinned. */
-export const opened = (session: Session, makerFor: (service: Session) => OpenAI): Omit<Heir, "kind"> => {
+export const opened = (session: Session, makerFor: (service: Session) => OpenAI): Omit<CloneContext, "kind"> => {
   if (session.credentials._tag === "App") return { session }
   const service: Session = { ...session, credentials: { _tag: "App" } }
   const maker = makerFor(service)
-  return { maker, session: { ...session, service, door: doorOf(maker, session.door) } }
+  return { maker, session: { ...session, service, settings: settingsOf(maker, session.settings) } }
 }

@@ -27,25 +27,25 @@ import {
   type BuiltRequest,
   type RequestOptions
 } from "./Options.ts"
-import { doorOf } from "./ServiceSettings.ts"
+import { settingsOf } from "./ServiceSettings.ts"
 import { headersOf } from "./HeaderEntries.ts"
 import { Exchange } from "./Exchange.ts"
 import { defaultFetch } from "../http/transport/Transport.ts"
 import { type ByHand, guard, unguarded } from "./GuardedFetch.ts"
-import { pin, settled, wantedOf } from "./UserRestrictions.ts"
-import { openSession } from "./NewSession.ts"
+import { pin, ownCopy, cloneOptionsOf } from "./UserRestrictions.ts"
+import { newSession } from "./NewSession.ts"
 import { receiptOf } from "./Receipts.ts"
 import { judgeRunners } from "./Runners.ts"
 import { serviceOf } from "./AgentService.ts"
-import { holdSeries } from "./RequestSeries.ts"
+import { holdRequestSeries } from "./RequestSeries.ts"
 import { during, healthOf, rememberSession, requireOpen, type Session } from "./Session.ts"
 import { markCopy } from "../base/Shared.ts"
 import { requirePrompts, type ToolHandler, type ToolOptions } from "./Tool.ts"
 import { answerToolCall, judgeTools, type ToolCall, type ToolMessage } from "./Tools.ts"
 import { noApiKey, withoutCloudCredentials, withoutCredentials } from "./SealedRequest.ts"
-import { bequeath, claim } from "./CloneContext.ts"
+import { withCloneContext, takeCloneContext } from "./CloneContext.ts"
 import { judgeSocket, sendAlone } from "./ManualRequest.ts"
-import { isSame, type Lent, opened, stateOf } from "./RequestMaker.ts"
+import { isSame, type RequestMaker, opened, stateOf } from "./RequestMaker.ts"
 import { boundSession, giveBack, onlyService, requireUser } from "./Binding.ts"
 import type { Secured } from "./SecureMembers.ts"
 
@@ -65,7 +65,10 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     throw new ConfigurationError(
       "secure() takes OpenAI, or a class that extends it, of the copy of openai that this library has: import openai where secure-openai is imported, and require it where that is required."
     )
-  /** Options of the requests that are built here, with the headers that the client's credentials give them. */
+  /**
+   * Options of the requests that are built here, with the headers that the client's credentials give them. A table, for anyone may
+   * read and write what stands in the options.
+   */
   const building = new WeakMap<object, ReadonlyMap<string, string>>()
 
   class SecuredClient extends (base as AnyClient as new (options: object) => OpenAI) {
@@ -74,10 +77,10 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     readonly #maker: OpenAI | undefined
     readonly #kind: unknown
     readonly #byHand: ByHand
-    #lent: Lent | undefined
+    #lent: RequestMaker | undefined
 
     constructor(options: ClientOptions & SecureOptions & { readonly [madeKey]?: true } = {}) {
-      const inherited = claim(new.target)
+      const inherited = takeCloneContext(new.target)
       if (inherited === undefined && options[madeKey] !== undefined)
         throw new ConfigurationError(
           "These are the options of a secure client. Clone it by its own withOptions, or make a client of options of your own."
@@ -91,7 +94,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const fetch = theirs.fetch ?? defaultFetch()
       const { maker, session } =
         inherited ??
-        opened(openSession(ours), (session) => {
+        opened(newSession(ours), (session) => {
           const byHand: ByHand = (request, url) => sendAlone(session, maker, request, url)
           const maker: OpenAI = Reflect.construct(
             base,
@@ -118,9 +121,9 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       rememberSession(this, session)
       judgeTools(this.chat.completions, session)
       judgeRunners(this, session)
-      holdSeries(this, session)
+      holdRequestSeries(this, session)
       if (inherited === undefined) {
-        if (maker === undefined) session.door = doorOf(this, session.door)
+        if (maker === undefined) session.settings = settingsOf(this, session.settings)
         session.serves = serviceOf(session, this, (operation, params) => this.#endpoint(operation, params))
         session.workspace.serve(session.serves)
         if (maker !== undefined) pin(this, new.target !== (SecuredClient as unknown))
@@ -253,11 +256,11 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       const marked = Promise.resolve(options).then((o) => exchange.mark(o))
       const inner = super.requestAPIList<unknown>(Page, marked)
       const response: Promise<ResponseProps> = inner["responsePromise"]
-      const settled = exchange.settlePassed(response, (props) => props.response)
-      const page = new PagePromise<InstanceType<typeof Page>, unknown>(this, settled, Page)
+      const ownCopy = exchange.settlePassed(response, (props) => props.response)
+      const page = new PagePromise<InstanceType<typeof Page>, unknown>(this, ownCopy, Page)
       // The SDK's own promise reads the body, once; a retry while it is read may change the response.
       page["parseResponse"] = () => inner
-      page.withResponse = () => settled.then(() => inner.withResponse())
+      page.withResponse = () => ownCopy.then(() => inner.withResponse())
       return page as PagePromise<never, never>
     }
 
@@ -272,7 +275,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       return exchange === undefined ? built : exchange.build(options, built, this, building.get(options))
     }
 
-    /** Builds a user's request out of the holder's reach, and gives back what the SDK carries to the door in its place. */
+    /** Builds a user's request out of the holder's reach, and gives back what the SDK carries to the guarded `fetch` in its place. */
     async #seal(
       options: RequestOptions,
       exchange: Exchange,
@@ -280,7 +283,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
       byHand?: RequestInit
     ): Promise<BuiltRequest> {
       const maker: OpenAI = this.#maker ?? this
-      const given = settled(options)
+      const given = ownCopy(options)
       const before = { ...given }
       building.set(given, new Map())
       const made = await super.buildRequest.call(maker, given, retry)
@@ -326,7 +329,7 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     /**
-     * WebSockets leave by a door that has no guard: a user's do not, and the service's are judged as a family and recorded
+     * WebSockets do not leave through the guarded `fetch`: a user's are refused, and the service's are judged as a family and recorded
      * as the handshake begins.
      */
     override _buildWebSocketHeaders(...args: Parameters<OpenAI["_buildWebSocketHeaders"]>): Record<string, string> {
@@ -355,14 +358,16 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
           )
       const kind = this.#kind
       const session = this.#session
-      if (this.#maker === undefined) return bequeath({ kind, session }, () => super.withOptions(given))
-      const { defaults, own } = wantedOf(given, this, this.#maker, session.door)
+      if (this.#maker === undefined) return withCloneContext({ kind, session }, () => super.withOptions(given))
+      const { defaults, own } = cloneOptionsOf(given, this, this.#maker, session.settings)
       const maker =
         defaults === undefined
           ? this.#maker
-          : bequeath({ kind, session: session.service ?? session }, () => super.withOptions.call(this.#maker, defaults))
+          : withCloneContext({ kind, session: session.service ?? session }, () =>
+              super.withOptions.call(this.#maker, defaults)
+            )
       return pin(
-        bequeath({ kind, session, maker }, () => super.withOptions(own)),
+        withCloneContext({ kind, session, maker }, () => super.withOptions(own)),
         false
       )
     }
@@ -382,24 +387,24 @@ export const secure = <Base extends typeof OpenAI>(base: Base): Secured<Base> =>
     }
 
     /** What builds the requests of this client's users: made anew where the client was changed since. */
-    #lend(): Lent {
+    #lend(): RequestMaker {
       const state = stateOf(this)
       const before = this.#lent
       if (before !== undefined && isSame(before.state, state)) return before
       const session = this.#session
-      const maker = bequeath({ kind: this.#kind, session }, () => super.withOptions({}))
-      return (this.#lent = { maker, door: doorOf(maker, session.door), state })
+      const maker = withCloneContext({ kind: this.#kind, session }, () => super.withOptions({}))
+      return (this.#lent = { maker, settings: settingsOf(maker, session.settings), state })
     }
 
     #bind(user: AgentClient, ownsUser: boolean, drain: number): OpenAI {
       requireOpen(this.#session)
       const service = this.#session
       const standing = requireUser(service, user)
-      const { door, maker } = this.#lend()
-      const session = boundSession(service, { door, drain }, standing, { user, owned: ownsUser })
+      const { settings, maker } = this.#lend()
+      const session = boundSession(service, { settings, drain }, standing, { user, owned: ownsUser })
       const kind = this.#kind
       return pin(
-        bequeath({ kind, session, maker }, () => super.withOptions({})),
+        withCloneContext({ kind, session, maker }, () => super.withOptions({})),
         false
       )
     }

@@ -74,7 +74,7 @@ const optionsOf = async (request: Request, client: OpenAI, session: Session): Pr
   const json = typeof body === "string" ? objectOf(body) : undefined
   const headers: Record<string, string> = {}
   // All others are the client's own.
-  for (const name of [...libraryHeaders, ...session.door.allowedHeaders]) {
+  for (const name of [...libraryHeaders, ...session.settings.allowedHeaders]) {
     const value = request.headers.get(name)
     if (value !== null) headers[name] = value
   }

@@ -11,7 +11,7 @@ import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type { OpenAI } from "openai"
 import type { Credentials } from "../call/Credentials.ts"
 import type { IntentPolicy, Lineage } from "../call/Lineage.ts"
-import type { Door } from "./ServiceSettings.ts"
+import type { ServiceSettings } from "./ServiceSettings.ts"
 import type { PolicyDenied } from "../call/Errors.ts"
 import { toSdkError } from "../call/SdkErrors.ts"
 import { scheduler } from "../base/EventLoop.ts"
@@ -44,7 +44,7 @@ export interface Session {
   /** How long what was begun may run on once the client is closed, in ms. */
   readonly drain: number
   /** What of queries and headers is the service's own, and what callers may add. Set when the client of the session is made. */
-  door: Door
+  settings: ServiceSettings
   /** True where the option `layer` brought another pipeline than the default one. */
   readonly hasOwnPipeline: boolean
   /** In another's name than the service's: what the service itself is to its workspace. */
@@ -85,7 +85,7 @@ export const during = async <A>({ life }: Session, run: () => Promise<A>): Promi
   }
 }
 
-// Each class that `secure` makes has a private session of its own, and SecureFetch takes a client of any of them.
+// A table, for each class that `secure` makes has a private field of its own, and secureFetch takes a client of any of them.
 const sessions = new WeakMap<OpenAI, Session>()
 
 /** Remembers whose session a client is. */
@@ -106,7 +106,7 @@ export const healthOf = async (session: Session): Promise<Health> => {
   return Exit.isSuccess(exit) ? health : withProblem(health, Cause.squash(exit.cause))
 }
 
-/** Refuses at the door, before a pipeline has begun: recorded, and thrown as a `PolicyDeniedError`. */
+/** Refuses a request that no pipeline has begun on: records it, and throws a `PolicyDeniedError`. */
 export const refuseHere = async (session: Session, denied: PolicyDenied): Promise<never> => {
   const { resource, violations } = denied.decision
   const refused = {

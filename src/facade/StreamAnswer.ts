@@ -15,8 +15,8 @@ import { scheduler } from "../base/EventLoop.ts"
 import { toSdkError } from "../call/SdkErrors.ts"
 import { RawEvent } from "../invocation/ReceivedEvents.ts"
 import type { Life, Task } from "../base/Life.ts"
-import { type Answer, eventStream, responseLike, type ResponseProps } from "./SdkAnswer.ts"
-import { rememberAsked } from "./ToolRequests.ts"
+import { type SdkAnswer, eventStream, responseLike, type ResponseProps } from "./SdkAnswer.ts"
+import { rememberToolRequests } from "./ToolRequests.ts"
 import { rememberChunk } from "./Receipts.ts"
 import type { Session } from "./Session.ts"
 
@@ -33,7 +33,7 @@ export const streamAnswer = (
   committed: { readonly lineage: Lineage } | undefined,
   end: End,
   task: Task | undefined
-): Answer => {
+): SdkAnswer => {
   const { consumed: tell = () => {}, receipt } = reply.meta
   const reading = { begun: false }
   const stop = stopOf(session, receipt?.call, end, reading)
@@ -56,7 +56,7 @@ export const streamAnswer = (
             rememberChunk(chunk, receipt!)
             first = false
           }
-          if (committed !== undefined) rememberAsked(session, chunk, committed)
+          if (committed !== undefined) rememberToolRequests(session, chunk, committed)
           tell()
         },
         over: release,
@@ -108,7 +108,7 @@ const leave = ({ call, end, release, session }: Unread): void => {
   end(new APIUserAbortError())
 }
 
-/** What a reader of chunks is told. */
+/** Callbacks of a reader of chunks. */
 interface Told {
   /** Of each chunk that the caller is given. */
   readonly handed: (chunk: unknown) => void

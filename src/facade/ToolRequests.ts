@@ -11,7 +11,11 @@ import type { Session } from "./Session.ts"
 const remembered = 1000
 
 /** Remembers the tools that an answer, or a chunk of one, asks for. `answered` is looked at where there are some. */
-export const rememberAsked = (session: Session, answer: unknown, answered: { readonly lineage: Lineage }): void => {
+export const rememberToolRequests = (
+  session: Session,
+  answer: unknown,
+  answered: { readonly lineage: Lineage }
+): void => {
   const known = session.asked
   for (const id of toolCallIdsOf(answer)) {
     known.delete(id)
@@ -21,4 +25,4 @@ export const rememberAsked = (session: Session, answer: unknown, answered: { rea
 }
 
 /** The call whose answer asked for a tool, by the tool call's id. */
-export const askedBy = (session: Session, id: string): Lineage | undefined => session.asked.get(id)
+export const requestedBy = (session: Session, id: string): Lineage | undefined => session.asked.get(id)

@@ -26,7 +26,7 @@ import { type PipelineError, type PolicyDenied, ProviderFailed, refusal } from "
 import { PolicyDeniedError, toSdkError } from "../call/SdkErrors.ts"
 import { toolResource } from "../call/Operation.ts"
 import { Pipeline } from "../workspace/Pipeline.ts"
-import { askedBy } from "./ToolRequests.ts"
+import { requestedBy } from "./ToolRequests.ts"
 import { rememberReceipt } from "./Receipts.ts"
 import type { ToolHandler } from "./Tool.ts"
 import { CurrentHandler } from "./PipelineRun.ts"
@@ -61,7 +61,7 @@ interface RunOptions {
   /** The arguments as they were parsed from what a model wrote, where the handler gets them so. */
   readonly written?: JsonObject | undefined
   /** The call whose answer asked for it. Default: the one in whose course it is asked for. */
-  readonly askedBy?: Lineage | undefined
+  readonly requestedBy?: Lineage | undefined
 }
 
 /** What a tool said. */
@@ -72,7 +72,7 @@ interface Ran {
 
 const run = async (session: Session, name: string, args: unknown, options: RunOptions): Promise<Ran> => {
   if (options.signal?.aborted) throw new APIUserAbortError()
-  const lineage = askedInCourse(options.askedBy)
+  const lineage = askedInCourse(options.requestedBy)
   const tool = session.tools.get(name)
   const over = (): Error | undefined => session.life.over ?? options.life?.over
   const judged = Effect.suspend(() => {
@@ -185,7 +185,7 @@ export const answerToolCall = async (
     const ran = await runTool(session, name, fault === undefined ? (args ?? text) : text, {
       signal,
       written: args,
-      askedBy: askedBy(session, toolCall.id)
+      requestedBy: requestedBy(session, toolCall.id)
     })
     receipt = ran.receipt
     return asText(ran.value)
@@ -253,24 +253,27 @@ const runnableFunction = (tool: RunnableTool): RunnableFunction | undefined => {
 }
 
 /** A tool that a model asked for, and what runs it. */
-export interface AskedTool {
+export interface RequestedTool {
   readonly name: string
   /** Its arguments, as the model wrote them. */
   readonly text: string
   /** The call whose answer asked for it. */
-  readonly askedBy?: Lineage | undefined
+  readonly requestedBy?: Lineage | undefined
   /** Runs it: with the arguments that policy let pass, where it changed them. */
   readonly run: (narrowed: string | undefined) => unknown
 }
 
 /** Runs a tool as policy lets the session's caller. Rejects with a `PolicyDeniedError`, or with what the tool threw. */
-export const runAsked = async (session: Session, { askedBy, name, run, text }: AskedTool): Promise<unknown> => {
+export const runRequested = async (
+  session: Session,
+  { requestedBy, name, run, text }: RequestedTool
+): Promise<unknown> => {
   const { args } = argumentsOf(text)
   const handler: ToolHandler = async (judged, { call }) => {
     if (judged === call.params) return run(undefined)
     return run(args === undefined ? String(judged["input"]) : narrowedText(text, args, judged))
   }
-  const options = { handler, isText: args === undefined, askedBy }
+  const options = { handler, isText: args === undefined, requestedBy }
   return (await runTool(session, name, args ?? { input: text }, options)).value
 }
 
@@ -279,10 +282,10 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
   const name = tool.name ?? tool.function.name
   const run = (text: string, parsed: unknown, rest: ReadonlyArray<unknown>): Promise<unknown> =>
     orRefusal(() =>
-      runAsked(session, {
+      runRequested(session, {
         name,
         text,
-        askedBy: askedInRun(session, rest[0], name, text),
+        requestedBy: requestedInRun(session, rest[0], name, text),
         run: async (narrowed) => {
           if (narrowed === undefined) return tool.function(parsed, ...rest)
           return tool.function(parse === undefined ? narrowed : await parse(narrowed), ...rest)
@@ -302,7 +305,7 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
 }
 
 /** The call that asked for a tool which the SDK's runner runs: the runner's last answer asked for it. */
-const askedInRun = (session: Session, runner: unknown, name: string, args: string): Lineage | undefined => {
+const requestedInRun = (session: Session, runner: unknown, name: string, args: string): Lineage | undefined => {
   const messages = (runner as { readonly messages?: ReadonlyArray<OpenAI.ChatCompletionMessageParam> } | undefined)
     ?.messages
   const last = messages?.findLast(({ role }) => role === "assistant")
@@ -310,7 +313,7 @@ const askedInRun = (session: Session, runner: unknown, name: string, args: strin
   const asked = calls.find(
     (call) => call.type === "function" && call.function.name === name && call.function.arguments === args
   )
-  return asked && askedBy(session, asked.id)
+  return asked && requestedBy(session, asked.id)
 }
 
 /** Has `runTools` run each tool only as policy lets the session's caller. */

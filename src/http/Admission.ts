@@ -36,7 +36,7 @@ export interface RequestHead {
 }
 
 /** What a service has set for its requests: it passes for every caller, as it was set. */
-export interface DoorSettings extends QuerySettings, HeaderSettings {
+export interface AdmissionSettings extends QuerySettings, HeaderSettings {
   /** The service's base URL, which tells the family of a request; a user's requests stay below it. */
   readonly baseURL: string
 }
@@ -81,11 +81,11 @@ export interface Fault {
 /** Reads a request's head. Nothing is refused yet: {@link faultOf} does that. Throws a `TypeError` for what is no URL. */
 export const read = (
   head: RequestHead,
-  settings: DoorSettings,
+  settings: AdmissionSettings,
   { own }: Pick<Caller, "own">,
   baseURL = settings.baseURL
 ): Reading => {
-  const { endpoint, mayNameModel, target } = targetOf(head.method, head.url, baseURL)
+  const { endpoint, mayNameModel, target } = classified(head.method, head.url, baseURL)
   return {
     target,
     endpoint,
@@ -105,7 +105,7 @@ export const read = (
 export const faultOf = (
   { headers, method, url }: RequestHead,
   { added, endpoint, mayNameModel, query, target }: Reading,
-  settings: DoorSettings,
+  settings: AdmissionSettings,
   { isUser, staysHome }: Caller
 ): Fault | undefined => {
   const rerouting = reroutedBy(headers)
@@ -168,7 +168,7 @@ export type Admitted = Reading & {
 export const admit = (
   head: RequestHead,
   body: unknown,
-  settings: DoorSettings,
+  settings: AdmissionSettings,
   caller: Caller
 ): Result.Result<Admitted, Fault> => {
   const reading = read(head, settings, caller)
@@ -227,7 +227,7 @@ export const refusalFor = (resource: string, fault: Violation): PolicyDenied =>
 export const admitRequest = (
   head: RequestHead,
   body: unknown,
-  settings: DoorSettings,
+  settings: AdmissionSettings,
   caller: Caller,
   service: Service
 ): Result.Result<Call | PassThrough, PolicyDenied> => {
@@ -259,7 +259,7 @@ export const isBelow = (base: string, url: string): boolean => {
 }
 
 /** What of a reading the method and the URL alone tell. An app asks for few URLs, again and again. */
-const targetOf = (
+const classified = (
   method: string,
   url: string,
   baseURL: string
@@ -278,4 +278,4 @@ const targetOf = (
   return found
 }
 const mostTargets = 256
-const targets = new Map<string, ReturnType<typeof targetOf>>()
+const targets = new Map<string, ReturnType<typeof classified>>()

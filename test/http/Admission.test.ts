@@ -6,12 +6,12 @@ import {
   admit,
   admitRequest,
   type Caller,
-  type DoorSettings,
+  type AdmissionSettings,
   isBelow,
   type RequestHead
 } from "../../src/http/Admission.ts"
 
-const settings: DoorSettings = {
+const settings: AdmissionSettings = {
   baseURL: "https://api.test/v1",
   query: new Map([["tenant", ["a"]]]),
   headers: new Map([["x-team", "blue"]]),
