@@ -14,53 +14,41 @@ export {
 } from "./agents/AgentClient.ts"
 export { Audit } from "./audit/Audit.ts"
 export type { ReadRecord } from "./audit/Record.ts"
-export {
-  Call,
-  type CallOptions,
-  type Committed,
-  type Credentials,
-  type Decided,
-  type Identified,
-  type IntentPolicy,
-  type Meta,
-  type Prepared,
-  Reply,
-  type Signed
-} from "./call/Call.ts"
+export { Call, type CallOptions } from "./call/Call.ts"
+export { type Committed, type Decided, type Identified, type Prepared, type Signed } from "./call/States.ts"
+export { type Credentials } from "./call/Credentials.ts"
+export { type IntentPolicy } from "./call/Lineage.ts"
+export { type Meta, Reply } from "./call/Reply.ts"
 export type { Deployment, Deployments } from "./call/Deployment.ts"
 export type { Json, JsonObject } from "./base/Json.ts"
 export type { Approval, Decision, Edit, Violation } from "./call/Decision.ts"
 export {
   ApprovalPending,
-  ApprovalPendingError,
-  BindError,
-  ClosedError,
   Configuration,
-  ConfigurationError,
   EnforcementUnavailable,
-  EnforcementUnavailableError,
-  IdentityError,
   IdentityInvalid,
   type IdentityReason,
   type UnavailableReason,
   type PipelineError,
   PolicyDenied,
-  PolicyDeniedError,
   PolicyRateLimited,
-  PolicyRateLimitError,
   ProviderFailed,
-  Refusal,
-  UnboundError
+  Refusal
 } from "./call/Errors.ts"
 export {
-  type BoundSecureOpenAI,
-  type PipelineLayer,
-  secure,
-  SecureAzureOpenAI,
-  type Secured,
-  type SecureMembers,
-  SecureOpenAI
-} from "./facade/SecureOpenAI.ts"
+  ApprovalPendingError,
+  BindError,
+  ClosedError,
+  ConfigurationError,
+  EnforcementUnavailableError,
+  IdentityError,
+  PolicyDeniedError,
+  PolicyRateLimitError,
+  UnboundError
+} from "./call/SdkErrors.ts"
+export { type BoundSecureOpenAI, type Secured, type SecureMembers } from "./facade/SecureMembers.ts"
+export { type PipelineLayer, SecureAzureOpenAI, SecureOpenAI } from "./facade/SecureOpenAI.ts"
+export { secure } from "./facade/SecureClient.ts"
 export { secureFetch } from "./facade/SecureFetch.ts"
 export type { LayerOptions, SecureOptions } from "./facade/Options.ts"
 export type { ToolContext, ToolHandler, ToolOptions } from "./facade/Tool.ts"

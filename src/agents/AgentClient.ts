@@ -8,8 +8,12 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { APIUserAbortError, type OpenAI } from "openai"
 import { snapshot } from "../base/CanonicalJson.ts"
-import { behalfOf, Call, type Credentials, type IntentPolicy, type Lineage, type TokenSource } from "../call/Call.ts"
-import { BindError, ConfigurationError, IdentityInvalid, refusal, toSdkError, UnboundError } from "../call/Errors.ts"
+import { behalfOf, type IntentPolicy, type Lineage } from "../call/Lineage.ts"
+import { Call } from "../call/Call.ts"
+import type { Credentials, TokenSource } from "../call/Credentials.ts"
+import type { Message } from "../call/Delivery.ts"
+import { BindError, ConfigurationError, toSdkError, UnboundError } from "../call/SdkErrors.ts"
+import { IdentityInvalid, refusal } from "../call/Errors.ts"
 import { newId } from "../base/Id.ts"
 import { generate, type SigningKey } from "../keys/Keys.ts"
 import { Life } from "../base/Life.ts"
@@ -20,7 +24,7 @@ import { currentLineage } from "../call/CurrentCall.ts"
 import { lifetime, type Link, linkOf, signInvocation } from "../signing/Envelope.ts"
 import { markCopy } from "../base/Shared.ts"
 import { requireWorkspace, Workspace } from "../workspace/Workspace.ts"
-import { unknownOption } from "../call/UnknownOption.ts"
+import { requireKnownOptions } from "../call/UnknownOption.ts"
 
 /** What an agent is made of. */
 export interface AgentClientOptions {
@@ -253,7 +257,7 @@ export class AgentClient {
         prompts: service.prompts(operation)
       })
     )
-    return service.deliver({
+    const message: Message = {
       operation,
       params: call.params,
       bytes: call.bytes,
@@ -263,10 +267,9 @@ export class AgentClient {
       behalf,
       parent: call.parent,
       invocation: signInvocation({ key, agentId: this.agentId, principal, call, parent }),
-      life,
-      chain: parent === undefined || lineage === undefined ? [] : [...lineage.chain, lineage.envelope],
-      ...(options.signal === undefined ? {} : { signal: options.signal })
-    })
+      chain: parent === undefined || lineage === undefined ? [] : [...lineage.chain, lineage.envelope]
+    }
+    return service.deliver(message, { life, signal: options.signal })
   }
 
   async #principal(): Promise<Principal> {
@@ -341,12 +344,10 @@ const known: ReadonlySet<string> = new Set([
 const ofCalls: ReadonlySet<string> = new Set(["targetAgent", "stream", "intentPolicy", "signal"])
 
 /** A misspelled `intentPolicy` would restrict nothing. */
-const requireOptions = (options: InvokeOptions): void => {
-  for (const key of Object.keys(options)) if (!ofCalls.has(key)) throw unknownOption(key, "invokeTool", ofCalls)
-}
+const requireOptions = (options: InvokeOptions): void => requireKnownOptions(options, "invokeTool", ofCalls)
 
 const requireKnown = (options: AgentClientOptions): void => {
-  for (const key of Object.keys(options)) if (!known.has(key)) throw unknownOption(key, "an agent", known)
+  requireKnownOptions(options, "an agent", known)
   requireName("appName", options.appName)
   requireName("userName", options.userName)
   if (options.agentType === "agent" && options.iamToken !== undefined)

@@ -7,7 +7,7 @@ import * as EmbeddingModel from "effect/ai/EmbeddingModel"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { OpenAI } from "openai"
-import type { SecureMembers } from "../facade/SecureOpenAI.ts"
+import type { SecureMembers } from "../facade/SecureMembers.ts"
 import { failureOf, requireOwn } from "./Failure.ts"
 
 /**

@@ -12,7 +12,7 @@ import {
   IdentityError,
   PolicyDeniedError,
   PolicyRateLimitError
-} from "../call/Errors.ts"
+} from "../call/SdkErrors.ts"
 import { otherCopy } from "../base/Shared.ts"
 
 /** What a secure client refuses with. */

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import type { Prepared } from "../call/Call.ts"
+import type { Prepared } from "../call/States.ts"
 import type { Claim } from "../call/Claim.ts"
 import type { Decision } from "../call/Decision.ts"
 import type { PolicyRateLimited } from "../call/Errors.ts"

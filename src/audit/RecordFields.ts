@@ -4,7 +4,8 @@
  * @since 0.1.0
  */
 import { Content } from "../base/Content.ts"
-import type { Call, Meta } from "../call/Call.ts"
+import type { Call } from "../call/Call.ts"
+import type { Meta } from "../call/Reply.ts"
 import type { Decision, Edit, Violation } from "../call/Decision.ts"
 import { isOperation, quantities } from "../call/Operation.ts"
 import type { Principal } from "../call/Principal.ts"

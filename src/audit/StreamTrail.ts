@@ -6,7 +6,7 @@
 import { StreamFinish } from "../answer/Finish.ts"
 import { StreamedToolCalls, type ToolCall } from "../answer/ToolCalls.ts"
 import { usageOf } from "../answer/Usage.ts"
-import type { Meta } from "../call/Call.ts"
+import type { Meta } from "../call/Reply.ts"
 import { Chain, type Salts } from "./Digest.ts"
 import type { EndFields } from "./FailureFields.ts"
 import type { AppendedBody } from "./Log.ts"

@@ -105,10 +105,14 @@ export const openPlain = (
   }
 }
 
-/** Reads a plain file of at most `maximum` bytes. Throws as {@link openPlain}. */
-export const readPlain = (path: string, maximum = maximumRead): Buffer => {
+/**
+ * Reads a plain file of at most `maximum` bytes. Throws as {@link openPlain}, and what `require` throws for the open file, before it
+ * is read.
+ */
+export const readPlain = (path: string, maximum = maximumRead, require?: (stats: Fs.Stats) => void): Buffer => {
   const { fd, stats } = openPlain(path, Fs.constants.O_RDONLY, Math.min(maximum, maximumRead))
   try {
+    require?.(stats)
     return readOpen(fd, stats.size)
   } finally {
     Fs.closeSync(fd)

@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 import { AsyncLocalStorage } from "node:async_hooks"
-import { behalfOf, type Lineage, narrowed } from "./Call.ts"
+import { behalfOf, type Lineage, narrowed } from "./Lineage.ts"
 import { shared } from "../base/Shared.ts"
 
 const current = shared("current call", () => new AsyncLocalStorage<Lineage>())

@@ -1,14 +1,15 @@
 /**
- * What can go wrong on the way of a request: tagged errors for Effect users, and how each looks to a caller of the SDK.
- * A provider's own error is none of ours and passes unchanged.
+ * The tagged errors of the pipeline. `SdkErrors.ts` makes of each the error that a caller of the SDK
+ * receives.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { AuthenticationError, InternalServerError, OpenAIError, PermissionDeniedError, RateLimitError } from "openai"
-import { Decision, maximumViolations, type Violation } from "./Decision.ts"
+import { Decision, type Violation } from "./Decision.ts"
+import { bounded, describe } from "./DecisionText.ts"
 import { acrossCopies } from "../base/Shared.ts"
+import type { ResponseHead } from "./ResponseHead.ts"
 
 /** The stage that refused; a stage of one's own is `custom:<name>`. */
 export type StageName =
@@ -112,6 +113,17 @@ export class IdentityInvalid extends Schema.TaggedError<IdentityInvalid>()("Iden
   static {
     acrossCopies(this, "IdentityInvalid")
   }
+
+  /** The same refusal of a token that says this of itself, with no signature verified; undefined for a token whose user is known. */
+  claiming(unverified: typeof Claimed.Type | undefined): IdentityInvalid {
+    const { cause, message, reason } = this
+    return new IdentityInvalid({
+      reason,
+      message,
+      ...(unverified !== undefined && { unverified }),
+      ...(cause !== undefined && { cause })
+    })
+  }
 }
 
 /**
@@ -154,7 +166,8 @@ export class EnforcementUnavailable extends Schema.TaggedError<EnforcementUnavai
 
 /**
  * The provider answered with an error, or did not answer. `cause` is the SDK's own error object; `attempts` counts the
- * HTTP requests that were sent, `status` is the last HTTP status, `body` the text of its answer where that was read.
+ * HTTP requests that were sent, `status` is the last HTTP status, `body` the text of its answer where that was read, `head` the
+ * rest of that response.
  *
  * @category errors
  */
@@ -162,7 +175,8 @@ export class ProviderFailed extends Schema.TaggedError<ProviderFailed>()("Provid
   cause: Schema.Unknown,
   attempts: Schema.Finite,
   status: Schema.optionalKey(Schema.Finite),
-  body: Schema.optionalKey(Schema.String)
+  body: Schema.optionalKey(Schema.String),
+  head: Schema.optionalKey(Schema.declare((u: unknown): u is ResponseHead => typeof u === "object" && u !== null))
 }) {
   static {
     acrossCopies(this, "ProviderFailed")
@@ -231,232 +245,4 @@ export const Refusal = {
     readonly stage?: string
   }): Effect.Effect<never, PolicyDenied> =>
     Effect.fail(refusal(`custom:${options.stage ?? options.code}`, { code: options.code, message: options.message }))
-}
-
-/** How many violations a message spells out, and how long each text of one may be. */
-const spelledOut = 20
-const longestText = 1000
-
-/** A text of a message; what a request may choose, such as a tool's name, can be as long as the request. */
-const cut = (text: string, length = longestText): string =>
-  text.length > length ? `${text.slice(0, length - 1).replace(/[\ud800-\udbff]$/u, "")}…` : text
-
-/** Reasons in one line: the first twenty of them, and how many more there are besides these and `more`. */
-export const inWords = (reasons: ReadonlyArray<string>, more = 0): string => {
-  const others = more + Math.max(0, reasons.length - spelledOut)
-  return [
-    ...reasons.slice(0, spelledOut).map((reason) => cut(reason)),
-    ...(others === 0 ? [] : [`and ${others} more`])
-  ].join("; ")
-}
-
-/** What became of a decision, in words of a bounded length: `tool:my-app/generate was refused for user:alice: …`. */
-export const describe = ({ more, principal, resource, violations }: Decision, became: string): string => {
-  const reasons = violations
-    .slice(0, spelledOut)
-    .map((v) => (v.hint === undefined ? cut(v.message) : `${cut(v.message)} (${cut(v.hint)})`))
-  const who = principal === "" ? "" : ` for ${cut(principal)}`
-  const what = resource === "" ? "The request" : cut(resource)
-  return `${what} ${became}${who}: ${inWords(reasons, (more ?? 0) + violations.length - reasons.length)}`
-}
-
-/** The decision with a bounded list of violations, each of a bounded length: it goes into errors, bodies and records. */
-export const bounded = (decision: Decision): Decision => {
-  const { more = 0, violations } = decision
-  const others = more + Math.max(0, violations.length - maximumViolations)
-  return {
-    ...decision,
-    violations: violations.slice(0, maximumViolations).map(shortened),
-    ...(others > 0 && { more: others })
-  }
-}
-
-const shortened = (violation: Violation): Violation => ({
-  ...violation,
-  message: cut(violation.message),
-  ...(violation.path !== undefined && { path: cut(violation.path) }),
-  ...(violation.constraint !== undefined && { constraint: cut(violation.constraint) }),
-  ...(violation.actual !== undefined && { actual: cut(violation.actual) }),
-  ...(violation.absent !== undefined && { absent: violation.absent.map(cut) }),
-  ...(violation.hint !== undefined && { hint: cut(violation.hint) })
-})
-
-// ---------------------------------------------------------------------------------------------------------------------
-// As a caller of the SDK sees them
-// ---------------------------------------------------------------------------------------------------------------------
-
-/** What policy said stays so: a client of the SDK that gets this as a response does not try again. */
-const final = { "x-should-retry": "false" }
-
-const body = (code: string, message: string, param?: string) => ({ message, type: code, code, param: param ?? null })
-
-/**
- * Policy, or a stage of one's own, said no: 403 `policy_denied`. `decision` holds every violation.
- *
- * @category SDK errors
- */
-export class PolicyDeniedError extends PermissionDeniedError {
-  static {
-    acrossCopies(this, "PolicyDeniedError")
-  }
-  readonly decision: Decision
-  constructor(decision: Decision, message: string, code = "policy_denied") {
-    super(403, body(code, message, decision.violations[0]?.path), undefined, new Headers(final))
-    this.decision = decision
-  }
-}
-
-/**
- * An approval from outside is missing, and nothing else: 403 `approval_pending`.
- *
- * @category SDK errors
- */
-export class ApprovalPendingError extends PolicyDeniedError {
-  static {
-    acrossCopies(this, "ApprovalPendingError")
-  }
-  constructor(decision: Decision, message: string) {
-    super(decision, message, "approval_pending")
-  }
-}
-
-/**
- * A policy's rate limit is spent: 429 `policy_rate_limit`. `retryAfter` is in milliseconds; `headers` say it too, as
- * `retry-after` in whole seconds (RFC 9110 section 10.2.3) and as `retry-after-ms`.
- *
- * @category SDK errors
- */
-export class PolicyRateLimitError extends RateLimitError {
-  static {
-    acrossCopies(this, "PolicyRateLimitError")
-  }
-  readonly decision: Decision
-  readonly retryAfter: number
-  constructor(decision: Decision, message: string, retryAfter: number) {
-    const headers = {
-      "retry-after": String(Math.ceil(retryAfter / 1000)),
-      "retry-after-ms": String(retryAfter),
-      ...final
-    }
-    super(429, body("policy_rate_limit", message), undefined, new Headers(headers))
-    this.decision = decision
-    this.retryAfter = retryAfter
-  }
-}
-
-/**
- * The token is missing, forged or expired, or its key set cannot be reached: 401 `identity_invalid`. `reason` tells
- * these apart.
- *
- * @category SDK errors
- */
-export class IdentityError extends AuthenticationError {
-  static {
-    acrossCopies(this, "IdentityError")
-  }
-  readonly reason: IdentityReason
-  constructor(reason: IdentityReason, message: string) {
-    super(401, body("identity_invalid", message), undefined, new Headers())
-    this.reason = reason
-  }
-}
-
-/**
- * The log, the policy store or the signer is unavailable, or the pipeline's deadline passed: 503
- * `enforcement_unavailable`. Nothing was let through. `reason` names the state where it lasts; it is undefined where it was the
- * fault of this call alone.
- *
- * @category SDK errors
- */
-export class EnforcementUnavailableError extends InternalServerError {
-  static {
-    acrossCopies(this, "EnforcementUnavailableError")
-  }
-  readonly reason: UnavailableReason | undefined
-  constructor(message: string, cause?: unknown, reason?: UnavailableReason) {
-    super(503, body("enforcement_unavailable", message), undefined, new Headers())
-    this.reason = reason
-    if (cause !== undefined) this.cause = cause
-  }
-}
-
-/**
- * The set-up is wrong; the message says what to change.
- *
- * @category SDK errors
- */
-export class ConfigurationError extends OpenAIError {
-  static {
-    acrossCopies(this, "ConfigurationError")
-  }
-  readonly code = "configuration"
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.name = "ConfigurationError"
-  }
-}
-
-/**
- * A binding was refused: what was bound is no registered user of this workspace (`not_registered`, `other_workspace`), is
- * an agent of another type (`not_user`), or the client is bound or in user mode itself (`not_service`).
- *
- * @category SDK errors
- */
-export class BindError extends OpenAIError {
-  static {
-    acrossCopies(this, "BindError")
-  }
-  readonly code: "not_registered" | "not_user" | "not_service" | "other_workspace"
-  constructor(code: BindError["code"], message: string) {
-    super(message)
-    this.name = "BindError"
-    this.code = code
-  }
-}
-
-/**
- * The binding has ended: by `unbind()`, or because its user was unregistered.
- *
- * @category SDK errors
- */
-export class UnboundError extends OpenAIError {
-  static {
-    acrossCopies(this, "UnboundError")
-  }
-  readonly code = "client_unbound"
-  constructor() {
-    super("This binding has ended, by unbind() or because its user was unregistered; bind the user again.")
-    this.name = "UnboundError"
-  }
-}
-
-/**
- * The client or its workspace was closed.
- *
- * @category SDK errors
- */
-export class ClosedError extends OpenAIError {
-  static {
-    acrossCopies(this, "ClosedError")
-  }
-  readonly code = "client_closed"
-  constructor() {
-    super("This client was closed by close(); make a new one.")
-    this.name = "ClosedError"
-  }
-}
-
-/** A pipeline's error as a caller of the SDK sees it; anything else, a provider's error among them, as it is. */
-export const toSdkError = (error: unknown): unknown => {
-  if (error instanceof ProviderFailed) return error.cause
-  if (error instanceof PolicyDenied) return new PolicyDeniedError(error.decision, error.message)
-  if (error instanceof ApprovalPending) return new ApprovalPendingError(error.decision, error.message)
-  if (error instanceof PolicyRateLimited)
-    return new PolicyRateLimitError(error.decision, error.message, error.retryAfter)
-  if (error instanceof IdentityInvalid) return new IdentityError(error.reason, error.message)
-  if (error instanceof EnforcementUnavailable)
-    return new EnforcementUnavailableError(error.message, error.cause, error.reason)
-  if (error instanceof Configuration)
-    return new ConfigurationError(error.message, error.cause === undefined ? undefined : { cause: error.cause })
-  return error
 }

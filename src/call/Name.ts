@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import { ConfigurationError } from "./Errors.ts"
+import { ConfigurationError } from "./SdkErrors.ts"
 import { unseen, visible } from "../base/Text.ts"
 
 /** How long a name may be, in UTF-16 units. */

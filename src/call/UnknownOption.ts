@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import { ConfigurationError } from "./Errors.ts"
+import { ConfigurationError } from "./SdkErrors.ts"
 import { nearest } from "../base/Nearest.ts"
 
 /** Where an option belongs that something else takes. */
@@ -30,6 +30,11 @@ const places: Readonly<Record<string, string>> = {
   issuers: "new SecureOpenAI({ issuers }) or new Workspace({ issuers })",
   audit: "new SecureOpenAI({ audit }) or new Workspace({ audit })",
   workspace: "new SecureOpenAI({ workspace }) and new AgentClient({ workspace })"
+}
+
+/** Throws {@link unknownOption}'s error for the first member of `options` that is none of `taken`. */
+export const requireKnownOptions = (options: object, of: string, taken: ReadonlySet<string>): void => {
+  for (const option of Object.keys(options)) if (!taken.has(option)) throw unknownOption(option, of, taken)
 }
 
 /**

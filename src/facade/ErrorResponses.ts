@@ -4,8 +4,9 @@
  *
  * @since 0.2.0
  */
-import { responseLike } from "./Answer.ts"
+import { responseLike } from "./SdkAnswer.ts"
 
+// A table, for the SDK makes these errors itself.
 const responses = new WeakMap<object, { readonly response: Response; readonly text: string }>()
 
 /** Remembers what an error was made of, for as long as the error lives; nothing where the text was not read to its end. */

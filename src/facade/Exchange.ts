@@ -8,48 +8,42 @@
  *
  * @since 0.1.0
  */
-import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
-import { APIError, APIUserAbortError, type OpenAI } from "openai"
+import type { OpenAI } from "openai"
 import type { APIPromise } from "openai/api-promise"
-import { Stream as OpenAIStream } from "openai/streaming"
-import type { Outcome } from "../audit/Audit.ts"
-import { Call, type Committed, type Lineage, type Meta, Reply } from "../call/Call.ts"
 import { isLarge } from "../base/Content.ts"
-import { currentLineage } from "../call/CurrentCall.ts"
-import type { Violation } from "../call/Decision.ts"
-import {
-  ConfigurationError,
-  EnforcementUnavailableError,
-  PolicyDenied,
-  ProviderFailed,
-  refusal
-} from "../call/Errors.ts"
 import { anotherTurn } from "../base/EventLoop.ts"
-import * as Admission from "../http/Admission.ts"
-import { newId } from "../base/Id.ts"
-import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
 import { Life, type Task } from "../base/Life.ts"
-import { ChunkStream } from "../invocation/Sse.ts"
-import { classify, type OperationName, type Target, urlOf } from "../call/Operation.ts"
-import { type Answer, responseLike, type ResponseProps, withRequestId } from "./Answer.ts"
-import { rememberErrorResponse } from "./ErrorResponses.ts"
-import { foreignOption, mayBeSet } from "./Holder.ts"
-import type { BuiltRequest, RequestOptions } from "./Options.ts"
-import type { Message } from "../workspace/Workspace.ts"
-import { rememberAsked } from "./Asked.ts"
-import { refuseHere, type Session } from "./Session.ts"
-import { streamAnswer } from "./StreamAnswer.ts"
+import type { Call } from "../call/Call.ts"
+import type { Violation } from "../call/Decision.ts"
+import { currentLineage } from "../call/CurrentCall.ts"
+import type { ProviderFailed } from "../call/Errors.ts"
+import type { Lineage } from "../call/Lineage.ts"
+import { type OperationName, urlOf } from "../call/Operation.ts"
+import type { PassThrough } from "../call/PassThrough.ts"
+import type { Reply } from "../call/Reply.ts"
+import { EnforcementUnavailableError } from "../call/SdkErrors.ts"
+import * as Admission from "../http/Admission.ts"
 import { followHome, isRedirect } from "../http/transport/Redirect.ts"
 import { leanTransport } from "../http/transport/Transport.ts"
+import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
+import { ChunkStream } from "../invocation/Sse.ts"
+import { type SdkAnswer, plainAnswer, type ResponseProps } from "./SdkAnswer.ts"
+import { rememberToolRequests } from "./ToolRequests.ts"
+import { FamilyRequest } from "./FamilyRequest.ts"
+import { foreignOption, mayBeSet } from "./UserRestrictions.ts"
+import { inboundOf, textOf } from "./RequestMarks.ts"
+import { Interruption } from "./Interruption.ts"
+import { JudgedRequest } from "./JudgedRequest.ts"
+import type { BuiltRequest, RequestOptions } from "./Options.ts"
+import { decodeStream, parse, propsOf, replyOf, silent } from "./SdkParser.ts"
+import { ProviderResponse } from "./ProviderResponse.ts"
+import { refuseHere, type Session } from "./Session.ts"
+import { streamAnswer } from "./StreamAnswer.ts"
 import { makeTokens } from "./Tokens.ts"
-import { answeredHere, Turn, type TurnOwner } from "./Turn.ts"
-import { noApiKey, seal, type Sealed, unseal } from "./Upstream.ts"
-
-/** A call that arrived from another agent: in whose name, with which envelope. */
-export type Inbound = Pick<Message, "credentials" | "intents" | "invocation" | "chain" | "behalf" | "parent" | "life">
+import { answeredHere, PipelineRun, type RunOwner } from "./PipelineRun.ts"
+import { requireApiKey } from "./SealedRequest.ts"
 
 /**
  * Marks a request's options with its exchange, and a built request with the permit to be sent. What stands there is a token:
@@ -57,50 +51,30 @@ export type Inbound = Pick<Message, "credentials" | "intents" | "invocation" | "
  */
 const exchangeKey = Symbol("secure-openai/exchange")
 const permitKey = Symbol("secure-openai/permit")
-const inboundKey = Symbol("secure-openai/inbound")
-
-/** Carries, in a request's options, the text that its body was parsed from: it is sent as it came. */
-export const textKey = Symbol("secure-openai/text")
 
 const exchanges = makeTokens<Exchange>()
-const inbounds = makeTokens<Inbound>()
 
-type Marked = RequestOptions & { [exchangeKey]?: object; [inboundKey]?: object; [textKey]?: string }
-
-/** Options of a request that carry a call from another agent. */
-export const inboundOptions = (inbound: Inbound): object => ({ [inboundKey]: inbounds.standingFor(inbound) })
-
-const inboundOf = (options: RequestOptions): Inbound | undefined => inbounds.behind((options as Marked)[inboundKey])
+type Marked = RequestOptions & { [exchangeKey]?: object }
 
 /** One logical call on its way through the SDK. */
-export class Exchange implements TurnOwner {
+export class Exchange implements RunOwner {
   readonly #session: Session
-  /** What `request()` hangs on, until it settles: an exchange outlives its answer while a stream is read, and keeps none alive. */
-  #answer: PromiseWithResolvers<Answer> | undefined
-  #turn: Turn | undefined
+  /** What `request()` returns, until it settles: an exchange outlives its answer while a stream is read, and keeps none alive. */
+  #answer: PromiseWithResolvers<SdkAnswer> | undefined
+  #run: PipelineRun | undefined
   #options: RequestOptions | undefined
-  #finish: ((outcome: Outcome) => void) | undefined
-  #passedTo: string | undefined
-  #endpoint = ""
-  /** What may be sent: method and URL as they were judged. */
-  #method = ""
-  #url = ""
-  /** True once a request of a family was recorded, until it is sent. */
-  #isPassed = false
-  #interrupted: Error | undefined
+  /** Where the request is one of a family: it passes through, and there is no turn. */
+  #family: FamilyRequest | undefined
+  readonly #request = new JudgedRequest()
+  readonly #interruption = new Interruption()
   #client: OpenAI | undefined
-  #controller: AbortController | undefined
   #props: ResponseProps | undefined
   #value: unknown
   #attempts = 0
   #alone = false
   /** The call in whose course this one is made. */
   readonly #lineage: Lineage | undefined = currentLineage()
-  #text: string | undefined
-  /** The provider's response, where it is an error. */
-  #refused: Response | undefined
-  /** What is sent in place of what arrives at the door, where the call is made through a user's client. */
-  #sealed: Sealed | undefined
+  readonly #response = new ProviderResponse()
   #life: Life
   /** What its client waits for when it is drained; undefined for a request that nobody waits for, and once it has ended. */
   #task: Task | undefined
@@ -159,83 +133,70 @@ export class Exchange implements TurnOwner {
     maker: OpenAI,
     credentials: ReadonlyMap<string, string> = new Map()
   ): Promise<BuiltRequest> {
-    const { app, door } = this.#session
+    const { app, settings } = this.#session
     // Options of fetch may have put plain members in their place.
     if (!(built.req.headers instanceof Headers)) built.req.headers = new Headers(built.req.headers)
     const head = { method: built.req.method ?? "get", url: built.url, headers: built.req.headers }
     const inbound = inboundOf(options)
-    if (inbound?.life !== undefined && this.#options === undefined)
-      this.#life = new Life(this.#session.life, inbound.life)
+    if (inbound !== undefined && this.#options === undefined) this.#life = new Life(this.#session.life, inbound.life)
     const isUser = (inbound?.credentials ?? this.#session.credentials)._tag !== "App"
-    const own = door.account.size === 0 ? credentials : new Map([...door.account, ...credentials])
+    const own = settings.account.size === 0 ? credentials : new Map([...settings.account, ...credentials])
     const caller = { isUser, staysHome: isUser && this.#isUsers, own }
-    const reading = Admission.read(head, door, caller, maker.baseURL)
-    const { added, endpoint, query, target } = reading
-    this.#endpoint = endpoint
+    const reading = Admission.read(head, settings, caller, maker.baseURL)
+    const { endpoint, query, target } = reading
     this.#options = options
-    // The SDK looks at its signal next, and says so itself; the guard lets nothing through.
+    // The SDK looks at its signal next and throws for it.
     if (options.signal?.aborted && !this.#alone) return built
     const refusal = this.#task === undefined ? this.#life.refusal : this.#life.over
     if (refusal !== undefined) throw refusal
-    if (this.#interrupted !== undefined) throw this.#turn?.error ?? this.#interrupted
-    this.#method = head.method.toUpperCase()
-    this.#url = built.url
+    if (this.#interruption.reason !== undefined) throw this.#run?.error ?? this.#interruption.reason
+    this.#request.judged(head.method, built.url)
     Object.defineProperty(built.req, permitKey, { value: this.#token, enumerable: true, configurable: true })
     const resource = Admission.resourceOf(app, target)
-    if (target._tag === "Protected" && this.#answer === undefined) return this.#nobodyWaits(resource)
-    const fault = Admission.faultOf(head, reading, door, caller) ?? this.#foreignOption(options, maker, target._tag)
+    if (target._tag === "Protected" && this.#answer === undefined) return this.#refuseAlone(resource)
+    const fault =
+      Admission.faultOf(head, reading, settings, caller) ??
+      (this.#isUsers ? foreignOption(options, maker, target._tag === "Protected" ? readers : undefined) : undefined)
     if (fault !== undefined) return this.#refuse(resource, fault)
     if (target._tag === "Family") {
-      await this.#pass(target, resource, added)
-      this.#isPassed = true
+      await this.#pass(Admission.passThroughOf(target, reading, { ...this.#session, lineage: this.#lineage }))
       return built
     }
-    const { [textKey]: text } = options as Marked
+    const text = textOf(options)
     if (text !== undefined) built.req.body = text
-    if (!this.#turn?.decides(built.req.body, endpoint, query)) {
+    if (!this.#run?.decides(built.req.body, endpoint, query)) {
       // The SDK has just written it, in this turn of the event loop: reading it is for another one.
       if (typeof built.req.body === "string" && isLarge(built.req.body)) await anotherTurn()
       const body = Admission.readBody(built.req.body)
       if (Result.isFailure(body)) return this.#refuse(resource, body.failure)
       await this.#decide(target.operation.name, body.success, reading, options)
     }
-    const committed = await this.#turn!.permit
-    requireApiKey(built)
+    const committed = await this.#run!.permit
+    requireApiKey(built.req)
     // Another model may be served by another deployment, which the URL names.
     if (committed.endpoint !== endpoint) built.url = `${urlOf(committed.endpoint)}${new URL(built.url).search}`
     built.req.body = committed.bytes
-    this.#url = built.url
+    this.#request.judged(head.method, built.url)
     built.req.redirect = "manual"
-    if (options.stream && options.__streamMode !== "events" && !options.__synthesizeEventData)
-      decodeWith(options, ChunkStream)
+    decodeStream(options)
     return built
   }
 
-  /**
-   * Judges a request that was built outside `request()`. A protected one is refused, since nobody would wait for its answer;
-   * any other is recorded as it leaves.
-   */
+  /** Judges a request that was built outside `request()`: a protected one is refused, any other is recorded as it leaves. */
   async buildAlone(...args: Parameters<Exchange["build"]>): Promise<BuiltRequest> {
     this.#alone = true
     return this.build(...args)
   }
 
-  /** Seals what was judged; gives back what the SDK carries to the door in its place. */
+  /** Seals what was judged; gives back what the SDK carries to the guarded `fetch` in its place. */
   seal(built: BuiltRequest, maker: OpenAI): BuiltRequest {
-    this.#sealed = seal(built.req, maker)
-    const req = Object.assign(this.#sealed.carried, { [permitKey]: this.#token })
+    const req = Object.assign(this.#request.seal(built.req, maker), { [permitKey]: this.#token })
     return { ...built, req: req as unknown as BuiltRequest["req"] }
   }
 
-  /** A request of a user's client changes nothing that is the service's. */
-  #foreignOption(options: RequestOptions, maker: OpenAI, kind: "Protected" | "Family") {
-    if (!this.#isUsers) return undefined
-    return foreignOption(options, maker, kind === "Protected" ? [ChunkStream, ReceivedEvents] : undefined)
-  }
-
   /** A protected request that no call is under way for, or none any more. */
-  async #nobodyWaits(resource: string): Promise<never> {
-    if (this.#turn?.error !== undefined) throw this.#turn.error
+  async #refuseAlone(resource: string): Promise<never> {
+    if (this.#run?.error !== undefined) throw this.#run.error
     const message = "a protected request is made by the client's own methods"
     return this.#refuse(resource, { code: "no_exchange", message })
   }
@@ -243,80 +204,57 @@ export class Exchange implements TurnOwner {
   /** Starts a turn: a call of its own on the way through the pipeline. */
   async #decide(
     operation: OperationName,
-    { content, params }: Admission.Body,
-    { added, endpoint, query }: Admission.Reading,
+    body: Admission.Body,
+    reading: Admission.Reading,
     options: RequestOptions
   ): Promise<void> {
     const { app, credentials, deployments, intents, server } = this.#session
-    const before = this.#turn
     const inbound = inboundOf(options)
-    const call = await this.#made(() =>
-      Call.fromParsed(operation, params, {
-        bytes: content,
-        app,
-        server,
-        endpoint,
-        query,
-        headers: added,
-        deployments,
-        credentials: inbound?.credentials ?? credentials,
-        intents: inbound === undefined ? intents : [...intents, ...inbound.intents],
-        ...(inbound === undefined
-          ? { lineage: this.#lineage }
-          : { invocation: inbound.invocation, chain: inbound.chain, behalf: inbound.behalf }),
-        parent: before?.call.id ?? inbound?.parent
-      })
-    )
-    const turn = new Turn(call, content.text)
+    const parent = this.#run?.call.id ?? inbound?.parent
+    const call = Admission.callOf(operation, reading, body, {
+      app,
+      server,
+      deployments,
+      parent,
+      credentials: inbound?.credentials ?? credentials,
+      intents: inbound === undefined ? intents : [...intents, ...inbound.intents],
+      ...(inbound === undefined
+        ? { lineage: this.#lineage }
+        : { invocation: inbound.invocation, chain: inbound.chain, behalf: inbound.behalf })
+    })
+    if (Result.isFailure(call)) return refuseHere(this.#session, call.failure)
+    const turn = new PipelineRun(call.success, body.content.text)
     this.#moveOn(turn)
     turn.start(this.#session, this, options.signal)
   }
 
   /** A retry that is another request: what the exchange was about until now has failed. */
-  #moveOn(turn: Turn | undefined): void {
-    const before = this.#turn
+  #moveOn(turn: PipelineRun | undefined): void {
+    const before = this.#run
     // The old pipeline may end synchronously, so the exchange has moved on before it is told.
-    this.#turn = turn
+    this.#run = turn
     before?.answered(Effect.fail(this.#failed(new Error("retried as another request"))))
-    this.#finish?.({ result: "failed", attempts: this.#attempts })
-    this.#finish = undefined
+    this.#family?.replaced(this.#attempts)
+    this.#family = undefined
   }
 
-  /** Identity, policy on the resource, and the log, for a family that passes through. */
-  async #pass(
-    { family, use }: Target & { readonly _tag: "Family" },
-    resource: string,
-    headers: ReadonlyArray<string>
-  ): Promise<void> {
-    const endpoint = this.#endpoint
-    if (this.#finish !== undefined && this.#passedTo === endpoint) return
-    const { app, credentials, intents, workspace } = this.#session
-    this.#moveOn(undefined)
-    const lineage = this.#lineage
-    const id = newId()
-    const request = { id, app, family, use, resource, endpoint, headers, credentials, intents, lineage }
-    this.#finish = await workspace.pass(request)
-    this.#passedTo = endpoint
-  }
-
-  #refuse(resource: string, violation: Pick<Violation, "code" | "message" | "hint">): Promise<never> {
-    return refuseHere(this.#session, refusal("egress", violation, { resource, principal: "" }))
-  }
-
-  /** The call, or the refusal of what cannot be one. */
-  async #made(make: () => Call): Promise<Call> {
-    try {
-      return make()
-    } catch (error) {
-      if (error instanceof PolicyDenied) return refuseHere(this.#session, error)
-      throw error
+  /** Lets a request of a family pass: judged once for all attempts at one endpoint. */
+  async #pass(request: PassThrough): Promise<void> {
+    if (this.#family?.endpoint !== request.endpoint) {
+      this.#moveOn(undefined)
+      this.#family = await FamilyRequest.pass(this.#session, request)
     }
+    this.#family.permit()
+  }
+
+  #refuse(resource: string, fault: Violation): Promise<never> {
+    return refuseHere(this.#session, Admission.refusalFor(resource, fault))
   }
 
   /** Follows the SDK's own run of the call; settles with what the pipeline makes of it. */
-  settle(inner: APIPromise<unknown>, client: OpenAI): Promise<Answer> {
+  settle(inner: APIPromise<unknown>, client: OpenAI): Promise<SdkAnswer> {
     this.#client = client
-    const { promise } = (this.#answer = Promise.withResolvers<Answer>())
+    const { promise } = (this.#answer = Promise.withResolvers<SdkAnswer>())
     const response: Promise<ResponseProps> = inner["responsePromise"]
     response.then(
       (props) => this.#responded(inner, props, client),
@@ -327,53 +265,44 @@ export class Exchange implements TurnOwner {
 
   /** The SDK has a response: read at once, or a call that nobody awaits would have no outcome. */
   async #responded(inner: APIPromise<unknown>, props: ResponseProps, client: OpenAI): Promise<void> {
-    const turn = this.#turn
+    const turn = this.#run
     if (turn === undefined) {
-      this.#passed(props.response)
+      this.#family?.answered(props.response, this.#attempts)
       const value = async () => inner["parseResponse"](client, props)
       return this.#resolve({ props, value, raw: () => props.response, streamed: false })
     }
     this.#props = props
+    this.#response.unveil()
     try {
-      // Who asks for the response as it is gets one; the pipeline judges and records what is in it.
-      // Those of the attempt: a user's may tell another thing each time they are asked.
-      const options = this.#sealed === undefined ? props.options : (this.#options ?? props.options)
-      const parsed = { ...props, options: options.__binaryResponse ? { ...options, __binaryResponse: false } : options }
-      const value = await this.#whole(await inner["parseResponse"](client, parsed), props)
-      this.#value = value
-      turn.answered(Effect.succeed(this.#reply(value, props, turn)))
+      const judged = turn.committed?.from.from.judge.output !== undefined
+      this.#value = await parse(inner, this.#isUsers && judged ? silent(client) : client, {
+        ...props,
+        // Those of the attempt: a user's may answer differently each time they are asked.
+        options: this.#request.isSealed ? (this.#options ?? props.options) : props.options
+      })
+      turn.answered(Effect.succeed(this.#reply(this.#value, props, turn)))
     } catch (error) {
-      rememberErrorResponse(error, props.response, this.#text)
+      this.#response.remember(error, props.response)
       turn.answered(Effect.fail(this.#failed(error)))
-    }
-  }
-
-  /** The value, or the JSON that came where a caller of {@link ReceivedEvents} asked for a stream: a `fetch` gives it as it is. */
-  async #whole(value: unknown, { response }: ResponseProps): Promise<unknown> {
-    if (!(value instanceof ReceivedEvents) || !value.isJson) return value
-    const text = await response.text()
-    try {
-      return JSON.parse(text) as unknown
-    } catch {
-      return text
     }
   }
 
   /** The SDK has failed, or was stopped. */
   #stopped(error: unknown): void {
-    if (this.#refused !== undefined) rememberErrorResponse(error, this.#refused, this.#text)
-    if (this.#turn === undefined) {
-      this.#passFailed(error)
-      this.#reject(this.#interrupted ?? error)
-    } else if (error !== answeredHere) this.#turn.answered(Effect.fail(this.#failed(error)))
+    this.#response.unveil()
+    this.#response.remember(error)
+    if (this.#run === undefined) {
+      this.#family?.failed(error, this.#attempts)
+      this.#reject(this.#interruption.reason ?? error)
+    } else if (error !== answeredHere) this.#run.answered(Effect.fail(this.#failed(error)))
   }
 
   /** The pipeline has ended. */
-  ended(turn: Turn, end: Parameters<TurnOwner["ended"]>[1]): void {
-    if (turn !== this.#turn) return
+  ended(turn: PipelineRun, end: Parameters<RunOwner["ended"]>[1]): void {
+    if (turn !== this.#run) return
     if ("error" in end) return this.#reject(end.error)
     const { reply } = end
-    const props = this.#props ?? this.#propsOf(reply)
+    const props = this.#props ?? propsOf(reply, this.#options!)
     if (reply._tag === "Stream")
       return this.#resolve(
         streamAnswer(
@@ -387,22 +316,12 @@ export class Exchange implements TurnOwner {
           this.#task
         )
       )
-    if (turn.committed !== undefined) rememberAsked(this.#session, reply.value, turn.committed)
-    const own = this.#props !== undefined && this.#value === reply.value
-    const raw = () =>
-      own
-        ? responseLike(props.response, this.#text ?? "")
-        : responseLike(props.response, JSON.stringify(reply.value) ?? "", "application/json")
-    this.#resolve({
-      props,
-      value: async () => (this.#options?.__binaryResponse ? raw() : withRequestId(reply.value, props.response)),
-      raw,
-      streamed: false,
-      ...(reply.meta.receipt !== undefined && { receipt: reply.meta.receipt })
-    })
+    if (turn.committed !== undefined) rememberToolRequests(this.#session, reply.value, turn.committed)
+    const text = this.#props !== undefined && this.#value === reply.value ? (this.#response.text ?? "") : undefined
+    this.#resolve(plainAnswer(reply, props, text, this.#options?.__binaryResponse === true))
   }
 
-  #resolve(answer: Answer): void {
+  #resolve(answer: SdkAnswer): void {
     this.#answer?.resolve(answer)
     this.#answer = undefined
     // A stream ends later, and tells so itself.
@@ -415,181 +334,85 @@ export class Exchange implements TurnOwner {
     this.#task?.end()
   }
 
-  /** Tells the log how a request that passed through ended. */
+  /** Follows a request that passes through to its end. */
   async settlePassed<A>(answer: Promise<A>, responseOf: (answer: A) => Response): Promise<A> {
     try {
       const settled = await answer
-      this.#passed(responseOf(settled))
+      this.#family?.answered(responseOf(settled), this.#attempts)
       return settled
     } catch (error) {
-      this.#passFailed(error)
-      throw this.#interrupted ?? error
+      this.#family?.failed(error, this.#attempts)
+      throw this.#interruption.reason ?? error
     } finally {
       this.#task?.end()
     }
-  }
-
-  #passed({ headers, status }: Response): void {
-    const requestId = headers.get("x-request-id")
-    this.#finish?.({
-      result: "complete",
-      attempts: this.#attempts,
-      status,
-      ...(requestId !== null && { requestId })
-    })
-  }
-
-  #passFailed(error: unknown): void {
-    this.#finish?.({
-      result: error instanceof APIUserAbortError ? "aborted" : "failed",
-      attempts: this.#attempts,
-      error: error instanceof Error ? error.constructor.name : typeof error,
-      ...(error instanceof APIError && error.status !== undefined && { status: error.status })
-    })
   }
 
   /** One HTTP request, as the guard sends it: what was judged and nothing else. */
   async send(fetch: typeof globalThis.fetch, url: string, given: RequestInit): Promise<Response> {
     this.#attempts++
     if (this.#life.over !== undefined) throw this.#stop(this.#life.over)
-    const init = this.#unseal(given)
-    const turn = this.#turn
-    const asBuilt =
-      url === this.#url && [given, init].every(({ method = "GET" }) => method.toUpperCase() === this.#method)
+    const opened = this.#request.open(url, given, mayBeSet(this.#session.settings))
+    if ("changed" in opened) throw this.#stop(changed(opened.changed))
+    const { init } = opened
+    const turn = this.#run
     if (turn === undefined) {
       // What was recorded as it left leaves once.
-      if (!asBuilt || (this.#alone && !this.#isPassed)) throw this.#stop(changed())
-      this.#isPassed = false
-      const response = fetch(url, init).then((r) => (r.ok ? r : this.#remember(r)))
+      if (this.#alone && this.#family?.leave() !== true) throw this.#stop(changed())
+      const response = fetch(url, init).then((r) => (r.ok ? r : this.#response.receive(r, url, undefined)))
       return this.#alone ? this.settlePassed(response, (r) => r) : response
     }
     // A permit ends with its call.
-    const isDecided = asBuilt && init.body === turn.committed?.bytes && this.#answer !== undefined
+    const isDecided = init.body === turn.committed?.bytes && this.#answer !== undefined
     if (!isDecided) throw this.#stop(changed())
     const transport = leanTransport(fetch, turn.committed?.content)
-    const sent = { ...init, signal: this.#attempt(init.signal) }
+    const sent = { ...init, signal: this.#interruption.attempt(init.signal) }
     const first = await transport(url, sent)
-    if (!isRedirect(first)) return this.#remember(first)
-    return this.#remember(await followHome(transport, first, this.#url, sent, (next) => this.#isSame(turn.call, next)))
+    const response = isRedirect(first)
+      ? await followHome(transport, first, this.#request.url, sent, (next) => this.#isSame(turn.call, next))
+      : first
+    const hidden = this.#isUsers ? turn.committed?.from.from.judge.output : undefined
+    return this.#response.receive(response, this.#request.url, hidden)
   }
 
   /** True where a redirect leads to the same operation, at a place where the caller's requests may go. */
-  #isSame(call: Call, url: string): boolean {
-    const target = classify("POST", url, url)
-    const staysHome = call.credentials._tag !== "App" && this.#isUsers
+  #isSame({ credentials, operation }: Call, url: string): boolean {
+    const staysHome = credentials._tag !== "App" && this.#isUsers
     return (
-      target._tag === "Protected" &&
-      target.operation.name === call.operation &&
-      (!staysHome || Admission.isBelow(this.#session.door.baseURL, url))
+      Admission.isOperationAt(operation, url) && (!staysHome || Admission.isBelow(this.#session.settings.baseURL, url))
     )
-  }
-
-  /** The sealed request in place of the one that was carried, where there is one. */
-  #unseal(init: RequestInit): RequestInit {
-    const sealed = this.#sealed
-    if (sealed === undefined) return init
-    const opened = unseal(sealed, init, mayBeSet(this.#session.door))
-    if ("changed" in opened) throw this.#stop(changed(opened.changed))
-    return opened.init
   }
 
   /** Ends a call before it is sent: now, for the SDK would try again. */
   #stop(error: Error): Error {
-    this.#turn?.answered(Effect.fail(this.#failed(error)))
-    return (this.#interrupted ??= error)
-  }
-
-  /**
-   * What ends the HTTP request that begins: the signal of the SDK, in which the caller's, the timeout and `stream.controller`
-   * end, and we.
-   */
-  #attempt(theirs: AbortSignal | null | undefined): AbortSignal {
-    const controller = (this.#controller = new AbortController())
-    if (this.#interrupted !== undefined) controller.abort(this.#interrupted)
-    else if (theirs?.aborted) controller.abort(theirs.reason)
-    else theirs?.addEventListener("abort", () => controller.abort(theirs.reason), { once: true })
-    return controller.signal
+    this.#run?.answered(Effect.fail(this.#failed(error)))
+    return this.#interruption.stop(error)
   }
 
   /** Ends the request that is under way, if there is one, and every later attempt. */
   interrupt(reason: Error): void {
-    this.#interrupted ??= reason
-    this.#controller?.abort(reason)
+    this.#interruption.interrupt(reason)
     this.#props?.controller.abort(reason)
   }
 
-  /** Keeps the text that the SDK's parser reads, for the log, for `asResponse()`, and for whoever wants the error's response. */
-  #remember(response: Response): Response {
-    const text = response.text
-    response.text = async () => (this.#text = await text.call(response))
-    if (!response.ok) this.#refused = response
-    return response
-  }
-
   #failed(error: unknown): ProviderFailed {
-    const interrupted =
-      this.#interrupted !== undefined && (error === this.#interrupted || error instanceof APIUserAbortError)
-    const cause = interrupted ? Object.assign(new APIUserAbortError(), { cause: this.#interrupted }) : error
-    return new ProviderFailed({
-      cause,
-      attempts: this.#attempts,
-      ...(cause instanceof APIError && cause.status !== undefined ? { status: cause.status } : {}),
-      ...(this.#refused !== undefined && this.#text !== undefined && { body: this.#text })
-    })
+    return this.#response.failed(error, this.#interruption.reason, this.#attempts)
   }
 
-  #reply(value: unknown, props: ResponseProps, turn: Turn): Reply {
-    const meta: Meta = {
+  #reply(value: unknown, props: ResponseProps, turn: PipelineRun): Reply {
+    const meta = {
       status: props.response.status,
-      headers: props.response.headers,
+      ...this.#response.headOf(props.response),
       requestId: props.response.headers.get("x-request-id"),
       attempts: this.#attempts,
-      ...(this.#text === undefined ? {} : { text: this.#text })
+      ...(this.#response.text === undefined ? {} : { text: this.#response.text })
     }
-    if (!(value instanceof OpenAIStream)) return Reply.json(value, meta)
-    const failed = (cause: unknown) => this.#failed(cause)
-    const reads = this.#reads(value, turn.committed!)
-    return Reply.stream(
-      reads === undefined
-        ? Stream.fromAsyncIterable(value, failed)
-        : Stream.flattenArray(Stream.fromAsyncIterable(reads, failed)),
-      meta
-    )
-  }
-
-  /** A stream's chunks by network read, which the log listens to; undefined of a class of the caller's own. */
-  #reads(value: object, { entry, from }: Committed): AsyncIterable<NonEmptyReadonlyArray<unknown>> | undefined {
-    if (value instanceof ChunkStream) return value.reads(entry)
-    // A pipeline of one's own may change chunks, and a rule may keep some back.
-    const asReceived = from.from.judge.output === undefined && !this.#session.hasOwnPipeline
-    return value instanceof ReceivedEvents ? value.reads(entry, asReceived) : undefined
-  }
-
-  /** For an answer that was made without the network. */
-  #propsOf(reply: Reply): ResponseProps {
-    return {
-      response: new Response(null, { status: reply.meta.status, headers: reply.meta.headers }),
-      options: this.#options!,
-      controller: new AbortController(),
-      requestLogID: "log_local",
-      retryOfRequestLogID: undefined,
-      startTime: Date.now()
-    }
+    return replyOf(value, meta, (cause) => this.#failed(cause), turn.committed!, this.#session.hasOwnPipeline)
   }
 }
+
+/** The classes that may read the answer of a protected request of a user's client. */
+const readers = [ChunkStream, ReceivedEvents]
 
 const changed = (what = "the request"): EnforcementUnavailableError =>
   new EnforcementUnavailableError(`The request was changed after it was decided on (${what}); nothing was sent.`)
-
-/** Has the SDK decode a stream with a class of ours, where nobody asked for another. Its log of the options stays as it was. */
-const decodeWith = (options: RequestOptions, streamClass: typeof ChunkStream): void => {
-  if (options.__streamClass === undefined)
-    Object.defineProperty(options, "__streamClass", { value: streamClass, configurable: true, writable: true })
-}
-
-const requireApiKey = ({ req: { headers } }: BuiltRequest): void => {
-  if (headers.get("authorization") === `Bearer ${noApiKey}` || headers.get("api-key") === noApiKey)
-    throw new ConfigurationError(
-      "This request would go to the provider, but there is no API key: set OPENAI_API_KEY, pass apiKey, or give a layer with an Invocation of its own."
-    )
-}

@@ -62,6 +62,7 @@ function plainOrSame(this: unknown, name: string, value: unknown): unknown {
   return prototype === Object.prototype || prototype === null ? value : { same: numberOf(given) }
 }
 
+// A table, for these objects are the user's.
 const numbers = new WeakMap<object, number>()
 let last = 0
 

@@ -4,12 +4,13 @@
  *
  * @since 0.1.0
  */
-import type { Receipt } from "../call/Call.ts"
+import type { Receipt } from "../call/Reply.ts"
 import { shared } from "../base/Shared.ts"
 
 /** How many streams are remembered by id, the latest: each takes some 3 KB. */
 const remembered = 2000
 
+// Tables, for an answer is the plain object that the SDK parsed, and the SDK's helpers copy it.
 const byObject = shared("receipts by object", () => new WeakMap<object, Receipt>())
 const byId = shared("receipts by id", () => new Map<string, Receipt>())
 

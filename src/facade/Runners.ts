@@ -16,9 +16,9 @@
  */
 import { createRequire } from "node:module"
 import { OpenAIError, type OpenAI } from "openai"
-import { askedBy } from "./Asked.ts"
+import { requestedBy } from "./ToolRequests.ts"
 import type { Session } from "./Session.ts"
-import { type AskedTool, orRefusal, runAsked } from "./Tools.ts"
+import { type RequestedTool, orRefusal, runRequested } from "./Tools.ts"
 
 type Unknowns = ReadonlyArray<unknown>
 
@@ -31,10 +31,10 @@ const replace = (holder: object, name: string, value: (...args: Array<never>) =>
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** A tool that a model asked for; `id` is that of the tool call, where the answer has one. */
-type Asked = Omit<AskedTool, "askedBy"> & { readonly id?: string | undefined }
+type Requested = Omit<RequestedTool, "askedBy"> & { readonly id?: string | undefined }
 
-const runAskedBy = (session: Session, { id, ...asked }: Asked): Promise<unknown> =>
-  runAsked(session, { ...asked, askedBy: id === undefined ? undefined : askedBy(session, id) })
+const runRequestedBy = (session: Session, { id, ...asked }: Requested): Promise<unknown> =>
+  runRequested(session, { ...asked, requestedBy: id === undefined ? undefined : requestedBy(session, id) })
 
 const unchangeable = (name: string): OpenAIError =>
   new OpenAIError(`Policy would change the arguments of ${name}, and this helper of the SDK cannot run it with others.`)
@@ -87,7 +87,7 @@ const judgedResponses = (session: Session, runner: ResponsesRunner): ResponsesRu
           runner.prepareFunction({ ...item, arguments: narrowed }, { ...turn, functions }, ...rest)
           return functions.get(id)?.()
         }
-        turn.functions.set(id, () => orRefusal(() => runAskedBy(session, { id, name, text, run })))
+        turn.functions.set(id, () => orRefusal(() => runRequestedBy(session, { id, name, text, run })))
       }
     },
     dispatch: {
@@ -107,7 +107,7 @@ const judgedResponses = (session: Session, runner: ResponsesRunner): ResponsesRu
           const run = (narrowed: string | undefined) =>
             browser.executeWithStatus(narrowed === undefined ? call : { ...call, arguments: narrowed }, ...rest)
           return toldOr(
-            () => runAskedBy(session, { id, name, text, run }),
+            () => runRequestedBy(session, { id, name, text, run }),
             // As where the app declines a call: the next ones of the same answer were planned for another page.
             (output) => ({ output: { type: "function_call_output", call_id: id, output }, ok: false })
           )
@@ -155,7 +155,7 @@ const runComputer = (session: Session, call: Item, execute: () => Promise<object
       if (narrowed !== undefined) throw unchangeable("computer")
       return from(at + 1)
     }
-    return runAskedBy(session, { id: call.call_id, name: "computer", text: JSON.stringify(action), run })
+    return runRequestedBy(session, { id: call.call_id, name: "computer", text: JSON.stringify(action), run })
   }
   return from(0)
 }
@@ -168,7 +168,7 @@ const judgedApproval = (session: Session, options: unknown): unknown => {
     const { arguments: text = "", id, name = "" } = request
     const run = (narrowed: string | undefined) => (narrowed === undefined ? approveMcp(request) : false)
     return toldOr(
-      () => runAskedBy(session, { id, name, text, run }),
+      () => runRequestedBy(session, { id, name, text, run }),
       () => false
     )
   }
@@ -209,7 +209,7 @@ const judgedCandidate = (session: Session, candidate: unknown): unknown => {
     if (narrowed !== undefined) throw unchangeable(id)
     return Reflect.apply(execute as () => unknown, candidate, [])
   }
-  return { id, description, done, execute: () => runAskedBy(session, { name: id, text: "{}", run }) }
+  return { id, description, done, execute: () => runRequestedBy(session, { name: id, text: "{}", run }) }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ const judgedHandler = (session: Session, name: string, handler: Handler): Handle
   const judged: Handler = (args, ...rest) => {
     const run = (narrowed: string | undefined) =>
       handler(narrowed === undefined ? args : (JSON.parse(narrowed) as unknown), ...rest)
-    return orRefusal(() => runAskedBy(session, { name, text: JSON.stringify(args), run }))
+    return orRefusal(() => runRequestedBy(session, { name, text: JSON.stringify(args), run }))
   }
   // The SDK marks handlers that say how far they are.
   for (const mark of Object.getOwnPropertySymbols(handler))
@@ -271,6 +271,7 @@ const judgeAgents = (client: OpenAI, session: Session): void => {
 
 /** A client's mark. It is no object, so that what wraps a client, a tracer's proxy for one, hands it on as it is. */
 const markKey = Symbol("secure-openai/runners")
+// A table by a mark, for the mark stands in the open: it must not lead to the session.
 const sessions = new WeakMap<symbol, Session>()
 
 /** Has the SDK's runners, given this client, run each tool only as policy lets the session's caller. */

@@ -7,18 +7,19 @@
 import * as Result from "effect/Result"
 import { APIConnectionError, APIError, APIUserAbortError, AzureOpenAI, type OpenAI, OpenAIError } from "openai"
 import { parseStrictObject } from "../base/CanonicalJson.ts"
-import { ConfigurationError, refusal } from "../call/Errors.ts"
+import { ConfigurationError } from "../call/SdkErrors.ts"
+import { refusal } from "../call/Errors.ts"
 import { resourceOf } from "../http/Admission.ts"
 import { libraryHeaders } from "../http/RequestHeaders.ts"
 import { ReceivedEvents } from "../invocation/ReceivedEvents.ts"
 import { classify, withoutSlashes } from "../call/Operation.ts"
-import { errorEvent, responseLike } from "./Answer.ts"
+import { errorEvent, responseLike } from "./SdkAnswer.ts"
 import { errorResponseOf } from "./ErrorResponses.ts"
-import { textKey } from "./Exchange.ts"
+import { textOptions } from "./RequestMarks.ts"
 import type { RequestOptions } from "./Options.ts"
 import { otherCopy } from "../base/Shared.ts"
 import { receiptOf, rememberReceipt } from "./Receipts.ts"
-import type { SecureMembers } from "./SecureOpenAI.ts"
+import type { SecureMembers } from "./SecureMembers.ts"
 import { refuseHere, requireOpen, type Session, sessionOf } from "./Session.ts"
 
 /**
@@ -73,7 +74,7 @@ const optionsOf = async (request: Request, client: OpenAI, session: Session): Pr
   const json = typeof body === "string" ? objectOf(body) : undefined
   const headers: Record<string, string> = {}
   // All others are the client's own.
-  for (const name of [...libraryHeaders, ...session.door.allowedHeaders]) {
+  for (const name of [...libraryHeaders, ...session.settings.allowedHeaders]) {
     const value = request.headers.get(name)
     if (value !== null) headers[name] = value
   }
@@ -88,7 +89,7 @@ const optionsOf = async (request: Request, client: OpenAI, session: Session): Pr
     maxRetries: 0,
     // The client for Azure reads the deployment's name in the object.
     ...(body !== undefined && { body: client instanceof AzureOpenAI ? (json ?? body) : body }),
-    ...(typeof body === "string" && { [textKey]: body })
+    ...(typeof body === "string" && textOptions(body))
   }
 }
 

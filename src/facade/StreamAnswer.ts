@@ -9,13 +9,14 @@ import { Scheduler } from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import { APIUserAbortError, type OpenAI, OpenAIError } from "openai"
 import { Stream as OpenAIStream } from "openai/streaming"
-import type { Lineage, Reply } from "../call/Call.ts"
+import type { Lineage } from "../call/Lineage.ts"
+import type { Reply } from "../call/Reply.ts"
 import { scheduler } from "../base/EventLoop.ts"
-import { toSdkError } from "../call/Errors.ts"
+import { toSdkError } from "../call/SdkErrors.ts"
 import { RawEvent } from "../invocation/ReceivedEvents.ts"
 import type { Life, Task } from "../base/Life.ts"
-import { type Answer, eventStream, responseLike, type ResponseProps } from "./Answer.ts"
-import { rememberAsked } from "./Asked.ts"
+import { type SdkAnswer, eventStream, responseLike, type ResponseProps } from "./SdkAnswer.ts"
+import { rememberToolRequests } from "./ToolRequests.ts"
 import { rememberChunk } from "./Receipts.ts"
 import type { Session } from "./Session.ts"
 
@@ -32,7 +33,7 @@ export const streamAnswer = (
   committed: { readonly lineage: Lineage } | undefined,
   end: End,
   task: Task | undefined
-): Answer => {
+): SdkAnswer => {
   const { consumed: tell = () => {}, receipt } = reply.meta
   const reading = { begun: false }
   const stop = stopOf(session, receipt?.call, end, reading)
@@ -55,7 +56,7 @@ export const streamAnswer = (
             rememberChunk(chunk, receipt!)
             first = false
           }
-          if (committed !== undefined) rememberAsked(session, chunk, committed)
+          if (committed !== undefined) rememberToolRequests(session, chunk, committed)
           tell()
         },
         over: release,
@@ -107,7 +108,7 @@ const leave = ({ call, end, release, session }: Unread): void => {
   end(new APIUserAbortError())
 }
 
-/** What a reader of chunks is told. */
+/** Callbacks of a reader of chunks. */
 interface Told {
   /** Of each chunk that the caller is given. */
   readonly handed: (chunk: unknown) => void

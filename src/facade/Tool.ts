@@ -5,9 +5,9 @@
  */
 import type { Call } from "../call/Call.ts"
 import type { JsonObject } from "../base/Json.ts"
-import { ConfigurationError } from "../call/Errors.ts"
+import { ConfigurationError } from "../call/SdkErrors.ts"
 import type { Principal } from "../call/Principal.ts"
-import { unknownOption } from "../call/UnknownOption.ts"
+import { requireKnownOptions } from "../call/UnknownOption.ts"
 
 /** What a tool's handler is told besides its arguments. */
 export interface ToolContext {
@@ -27,10 +27,11 @@ export interface ToolOptions {
   readonly prompts?: ReadonlyArray<string>
 }
 
+const known: ReadonlySet<string> = new Set(["prompts"] satisfies ReadonlyArray<keyof ToolOptions>)
+
 /** The prompt fields that a tool is registered with. Throws `ConfigurationError` for an option that is unknown or no list of names. */
 export const requirePrompts = (options: ToolOptions): ReadonlyArray<string> => {
-  const unknown = Object.keys(options).find((key) => key !== "prompts")
-  if (unknown !== undefined) throw unknownOption(unknown, "a tool", ["prompts"])
+  requireKnownOptions(options, "a tool", known)
   const { prompts = [] } = options
   if (!Array.isArray(prompts) || !prompts.every((name) => typeof name === "string" && name !== ""))
     throw new ConfigurationError("prompts is a list of the names of a tool's arguments.")

@@ -10,7 +10,10 @@ import * as Result from "effect/Result"
 import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
 import { argumentsOf, toolCallOf } from "../answer/ToolCalls.ts"
-import { Call, type CallOptions, type Committed, type Lineage, type Receipt, Reply } from "../call/Call.ts"
+import { Call, type CallOptions } from "../call/Call.ts"
+import type { Committed } from "../call/States.ts"
+import type { Lineage } from "../call/Lineage.ts"
+import { type Receipt, Reply } from "../call/Reply.ts"
 import { contentOf, edited, parseStrictObject } from "../base/CanonicalJson.ts"
 import type { JsonObject } from "../base/Json.ts"
 import { Content } from "../base/Content.ts"
@@ -18,21 +21,15 @@ import { askedInCourse, inCourseOf, stepsInCourseOf } from "../call/CurrentCall.
 import type { Violation } from "../call/Decision.ts"
 import { scheduler } from "../base/EventLoop.ts"
 import type { Life } from "../base/Life.ts"
-import {
-  inWords,
-  type PipelineError,
-  type PolicyDenied,
-  PolicyDeniedError,
-  ProviderFailed,
-  refusal,
-  toSdkError
-} from "../call/Errors.ts"
+import { inWords } from "../call/DecisionText.ts"
+import { type PipelineError, type PolicyDenied, ProviderFailed, refusal } from "../call/Errors.ts"
+import { PolicyDeniedError, toSdkError } from "../call/SdkErrors.ts"
 import { toolResource } from "../call/Operation.ts"
 import { Pipeline } from "../workspace/Pipeline.ts"
-import { askedBy } from "./Asked.ts"
+import { requestedBy } from "./ToolRequests.ts"
 import { rememberReceipt } from "./Receipts.ts"
 import type { ToolHandler } from "./Tool.ts"
-import { CurrentHandler } from "./Turn.ts"
+import { CurrentHandler } from "./PipelineRun.ts"
 import { during, type Session } from "./Session.ts"
 
 /** The message that answers a tool call. */
@@ -64,7 +61,7 @@ interface RunOptions {
   /** The arguments as they were parsed from what a model wrote, where the handler gets them so. */
   readonly written?: JsonObject | undefined
   /** The call whose answer asked for it. Default: the one in whose course it is asked for. */
-  readonly askedBy?: Lineage | undefined
+  readonly requestedBy?: Lineage | undefined
 }
 
 /** What a tool said. */
@@ -75,7 +72,7 @@ interface Ran {
 
 const run = async (session: Session, name: string, args: unknown, options: RunOptions): Promise<Ran> => {
   if (options.signal?.aborted) throw new APIUserAbortError()
-  const lineage = askedInCourse(options.askedBy)
+  const lineage = askedInCourse(options.requestedBy)
   const tool = session.tools.get(name)
   const over = (): Error | undefined => session.life.over ?? options.life?.over
   const judged = Effect.suspend(() => {
@@ -188,7 +185,7 @@ export const answerToolCall = async (
     const ran = await runTool(session, name, fault === undefined ? (args ?? text) : text, {
       signal,
       written: args,
-      askedBy: askedBy(session, toolCall.id)
+      requestedBy: requestedBy(session, toolCall.id)
     })
     receipt = ran.receipt
     return asText(ran.value)
@@ -256,24 +253,27 @@ const runnableFunction = (tool: RunnableTool): RunnableFunction | undefined => {
 }
 
 /** A tool that a model asked for, and what runs it. */
-export interface AskedTool {
+export interface RequestedTool {
   readonly name: string
   /** Its arguments, as the model wrote them. */
   readonly text: string
   /** The call whose answer asked for it. */
-  readonly askedBy?: Lineage | undefined
+  readonly requestedBy?: Lineage | undefined
   /** Runs it: with the arguments that policy let pass, where it changed them. */
   readonly run: (narrowed: string | undefined) => unknown
 }
 
 /** Runs a tool as policy lets the session's caller. Rejects with a `PolicyDeniedError`, or with what the tool threw. */
-export const runAsked = async (session: Session, { askedBy, name, run, text }: AskedTool): Promise<unknown> => {
+export const runRequested = async (
+  session: Session,
+  { requestedBy, name, run, text }: RequestedTool
+): Promise<unknown> => {
   const { args } = argumentsOf(text)
   const handler: ToolHandler = async (judged, { call }) => {
     if (judged === call.params) return run(undefined)
     return run(args === undefined ? String(judged["input"]) : narrowedText(text, args, judged))
   }
-  const options = { handler, isText: args === undefined, askedBy }
+  const options = { handler, isText: args === undefined, requestedBy }
   return (await runTool(session, name, args ?? { input: text }, options)).value
 }
 
@@ -282,10 +282,10 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
   const name = tool.name ?? tool.function.name
   const run = (text: string, parsed: unknown, rest: ReadonlyArray<unknown>): Promise<unknown> =>
     orRefusal(() =>
-      runAsked(session, {
+      runRequested(session, {
         name,
         text,
-        askedBy: askedInRun(session, rest[0], name, text),
+        requestedBy: requestedInRun(session, rest[0], name, text),
         run: async (narrowed) => {
           if (narrowed === undefined) return tool.function(parsed, ...rest)
           return tool.function(parse === undefined ? narrowed : await parse(narrowed), ...rest)
@@ -305,7 +305,7 @@ const judged = (session: Session, tool: RunnableFunction): RunnableFunction => {
 }
 
 /** The call that asked for a tool which the SDK's runner runs: the runner's last answer asked for it. */
-const askedInRun = (session: Session, runner: unknown, name: string, args: string): Lineage | undefined => {
+const requestedInRun = (session: Session, runner: unknown, name: string, args: string): Lineage | undefined => {
   const messages = (runner as { readonly messages?: ReadonlyArray<OpenAI.ChatCompletionMessageParam> } | undefined)
     ?.messages
   const last = messages?.findLast(({ role }) => role === "assistant")
@@ -313,7 +313,7 @@ const askedInRun = (session: Session, runner: unknown, name: string, args: strin
   const asked = calls.find(
     (call) => call.type === "function" && call.function.name === name && call.function.arguments === args
   )
-  return asked && askedBy(session, asked.id)
+  return asked && requestedBy(session, asked.id)
 }
 
 /** Has `runTools` run each tool only as policy lets the session's caller. */

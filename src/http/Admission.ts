@@ -1,6 +1,7 @@
 /**
- * The door: what a request is, by its method, URL, headers and body, or why it is refused. Every face of the product reads
- * requests here, and nowhere else; nothing in this folder knows the SDK, and nothing here waits.
+ * Admission: what a request is, by its method, URL, headers and body, or why it is refused. {@link admitRequest} is the whole of it;
+ * a face that learns of the parts one after the other asks for each. Every face of the product reads requests here, and nowhere
+ * else; nothing in this folder knows the SDK, and nothing here waits.
  *
  * @since 0.2.0
  */
@@ -8,11 +9,17 @@ import * as Result from "effect/Result"
 import { parseContent } from "../base/CanonicalJson.ts"
 import type { JsonObject } from "../base/Json.ts"
 import { Content } from "../base/Content.ts"
+import { newId } from "../base/Id.ts"
+import { Call, type CallOptions } from "../call/Call.ts"
+import type { Violation } from "../call/Decision.ts"
+import { PolicyDenied, refusal } from "../call/Errors.ts"
+import type { PassThrough } from "../call/PassThrough.ts"
 import {
   classify,
   endpointAt,
   familyResource,
   mayNameModel,
+  type OperationName,
   type Target,
   toolResource,
   withoutSlashes
@@ -29,12 +36,12 @@ export interface RequestHead {
 }
 
 /** What a service has set for its requests: it passes for every caller, as it was set. */
-export interface DoorSettings extends QuerySettings, HeaderSettings {
+export interface AdmissionSettings extends QuerySettings, HeaderSettings {
   /** The service's base URL, which tells the family of a request; a user's requests stay below it. */
   readonly baseURL: string
 }
 
-/** Who knocks. */
+/** In whose name a request is made, and what that lets it set. */
 export interface Caller {
   /** True where the request is in another's name than the service's own. */
   readonly isUser: boolean
@@ -44,7 +51,7 @@ export interface Caller {
   readonly own: ReadonlyMap<string, string>
 }
 
-/** What a request is, before its body was read. */
+/** What a request is, before its body is read. */
 export interface Reading {
   readonly target: Target
   /** Method and URL without the query: `POST https://host/v1/chat/completions`. */
@@ -57,7 +64,7 @@ export interface Reading {
   readonly added: ReadonlyArray<string>
 }
 
-/** Why a request is refused at the door. */
+/** Why a request is not admitted. */
 export interface Fault {
   readonly code:
     | "rerouted"
@@ -74,11 +81,11 @@ export interface Fault {
 /** Reads a request's head. Nothing is refused yet: {@link faultOf} does that. Throws a `TypeError` for what is no URL. */
 export const read = (
   head: RequestHead,
-  settings: DoorSettings,
+  settings: AdmissionSettings,
   { own }: Pick<Caller, "own">,
   baseURL = settings.baseURL
 ): Reading => {
-  const { endpoint, mayNameModel, target } = targetOf(head.method, head.url, baseURL)
+  const { endpoint, mayNameModel, target } = classified(head.method, head.url, baseURL)
   return {
     target,
     endpoint,
@@ -98,7 +105,7 @@ export const read = (
 export const faultOf = (
   { headers, method, url }: RequestHead,
   { added, endpoint, mayNameModel, query, target }: Reading,
-  settings: DoorSettings,
+  settings: AdmissionSettings,
   { isUser, staysHome }: Caller
 ): Fault | undefined => {
   const rerouting = reroutedBy(headers)
@@ -152,16 +159,16 @@ export const readBody = (body: unknown): Result.Result<Body, Fault> => {
   })
 }
 
-/** A request that may come in: a member of a family, or a protected operation with its params. */
+/** A request that is admitted: of a family, or to a protected operation with its body. */
 export type Admitted = Reading & {
   readonly body: Body | undefined
 }
 
-/** The whole of the door: {@link read}, {@link faultOf} and, for a protected request, {@link readBody}. */
+/** {@link read}, {@link faultOf} and, for a protected request, {@link readBody}. */
 export const admit = (
   head: RequestHead,
   body: unknown,
-  settings: DoorSettings,
+  settings: AdmissionSettings,
   caller: Caller
 ): Result.Result<Admitted, Fault> => {
   const reading = read(head, settings, caller)
@@ -172,9 +179,78 @@ export const admit = (
     : Result.map(readBody(body), (found) => ({ ...reading, body: found }))
 }
 
+/** What a request is admitted for: all of a call that neither its head nor its body says. */
+export interface Service
+  extends
+    Pick<Call, "app" | "server" | "credentials" | "intents">,
+    Pick<CallOptions, "deployments" | "lineage" | "invocation" | "chain" | "behalf" | "parent"> {}
+
+/** The call that a protected request makes. Fails if no deployment of the service serves what the request asks for. */
+export const callOf = (
+  operation: OperationName,
+  { added, endpoint, query }: Reading,
+  { content, params }: Body,
+  service: Service
+): Result.Result<Call, PolicyDenied> => {
+  try {
+    const options = { ...service, bytes: content, endpoint, query, headers: added }
+    return Result.succeed(Call.fromParsed(operation, params, options))
+  } catch (error) {
+    if (error instanceof PolicyDenied) return Result.fail(error)
+    throw error
+  }
+}
+
+/** The request of a family, as the pipeline passes it. */
+export const passThroughOf = (
+  { family, use }: Target & { readonly _tag: "Family" },
+  { added, endpoint }: Pick<Reading, "added" | "endpoint">,
+  { app, credentials, intents, lineage }: Pick<Service, "app" | "credentials" | "intents" | "lineage">
+): PassThrough => ({
+  id: newId(),
+  app,
+  family,
+  use,
+  resource: familyResource(app, family),
+  endpoint,
+  headers: added,
+  credentials,
+  intents,
+  lineage
+})
+
+/** The refusal of a request that is not admitted. */
+export const refusalFor = (resource: string, fault: Violation): PolicyDenied =>
+  refusal("egress", fault, { resource, principal: "" })
+
+/** The whole of admission: what goes into a pipeline, a call or a request of a family, or the refusal. */
+export const admitRequest = (
+  head: RequestHead,
+  body: unknown,
+  settings: AdmissionSettings,
+  caller: Caller,
+  service: Service
+): Result.Result<Call | PassThrough, PolicyDenied> => {
+  const reading = read(head, settings, caller)
+  const { target } = reading
+  const refused = (fault: Fault) => refusalFor(resourceOf(service.app, target), fault)
+  const fault = faultOf(head, reading, settings, caller)
+  if (fault !== undefined) return Result.fail(refused(fault))
+  if (target._tag === "Family") return Result.succeed(passThroughOf(target, reading, service))
+  return Result.flatMap(Result.mapError(readBody(body), refused), (found) =>
+    callOf(target.operation.name, reading, found, service)
+  )
+}
+
 /** What policies know a request as: `tool:my-app/generate`, or `api:my-app/models`. */
 export const resourceOf = (app: string, target: Target): string =>
   target._tag === "Protected" ? toolResource(app, target.operation.name) : familyResource(app, target.family)
+
+/** True for a URL at which an operation is served. */
+export const isOperationAt = (operation: string, url: string): boolean => {
+  const target = classify("POST", url, url)
+  return target._tag === "Protected" && target.operation.name === operation
+}
 
 /** True for a URL at or below a base URL; the queries of both do not count. */
 export const isBelow = (base: string, url: string): boolean => {
@@ -183,7 +259,7 @@ export const isBelow = (base: string, url: string): boolean => {
 }
 
 /** What of a reading the method and the URL alone tell. An app asks for few URLs, again and again. */
-const targetOf = (
+const classified = (
   method: string,
   url: string,
   baseURL: string
@@ -202,4 +278,4 @@ const targetOf = (
   return found
 }
 const mostTargets = 256
-const targets = new Map<string, ReturnType<typeof targetOf>>()
+const targets = new Map<string, ReturnType<typeof classified>>()

@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 import process from "node:process"
-import { ConfigurationError } from "../call/Errors.ts"
+import { ConfigurationError } from "../call/SdkErrors.ts"
 import type { ClaimOptions } from "./Claims.ts"
 import type { IssuerOptions } from "./Issuer.ts"
 

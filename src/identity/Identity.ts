@@ -11,7 +11,9 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
-import { type Call, type Credentials, Identified, type TokenSource } from "../call/Call.ts"
+import type { Call } from "../call/Call.ts"
+import type { Credentials, TokenSource } from "../call/Credentials.ts"
+import { Identified } from "../call/States.ts"
 import { Configuration, EnforcementUnavailable, IdentityInvalid } from "../call/Errors.ts"
 import type { JsonObject } from "../base/Json.ts"
 import { agent, app, type Principal } from "../call/Principal.ts"
@@ -112,10 +114,12 @@ const make = (issuers: ReadonlyMap<string, Issuer>): Identity["Service"] => {
         }
         return session.principal
       })
-      return Effect.flatMap(isKnown ? Effect.mapError(opened, ofSomebody) : opened, (principal) =>
-        Effect.tap(asNamed(principal, credentials), (accepted) =>
-          Effect.sync(() => sessions.pin(credentials.token, accepted))
-        )
+      return Effect.flatMap(
+        isKnown ? Effect.mapError(opened, (error) => error.claiming(undefined)) : opened,
+        (principal) =>
+          Effect.tap(asNamed(principal, credentials), (accepted) =>
+            Effect.sync(() => sessions.pin(credentials.token, accepted))
+          )
       )
     })
   return {
@@ -376,10 +380,6 @@ const revoked = (why: string, cause?: unknown): IdentityInvalid =>
     message: `The token is refused: ${why}.`,
     ...(cause !== undefined && { cause })
   })
-
-/** The refusal of a token source that gave a verified token before: it is known whose it is. */
-const ofSomebody = ({ cause, message, reason }: IdentityInvalid): IdentityInvalid =>
-  new IdentityInvalid({ reason, message, ...(cause !== undefined && { cause }) })
 
 const clockSetBack = (by: number, isKnown: boolean): EnforcementUnavailable =>
   new EnforcementUnavailable({

@@ -59,7 +59,7 @@ export const verify = async (
 ): Promise<Verified> => {
   const read: Partial<Pick<Parsed, "header" | "claims">> = {}
   const signed = await verifySignature(token, configured, time, passed, read).catch((error: unknown) => {
-    throw error instanceof IdentityInvalid ? unverified(error, read) : error
+    throw error instanceof IdentityInvalid ? error.claiming(claimed(read)) : error
   })
   const expiresAt = checkClaims(signed.claims, signed.issuer, seconds(time.wall()))
   passed("claims")
@@ -108,19 +108,11 @@ const verifySignature = async (
   return { issuer, claims, until, degraded }
 }
 
-/** The refusal of a token of which no signature was verified, with what the token says of its issuer and its key. */
-const unverified = (
-  { cause, message, reason }: IdentityInvalid,
-  { claims, header }: Partial<Pick<Parsed, "header" | "claims">>
-): IdentityInvalid => {
+/** What a token says of its issuer and its key. */
+const claimed = ({ claims, header }: Partial<Pick<Parsed, "header" | "claims">>) => {
   const issuer = claims?.["iss"]
   const kid = header?.["kid"]
-  return new IdentityInvalid({
-    reason,
-    message,
-    unverified: { ...(typeof issuer === "string" && { issuer }), ...(typeof kid === "string" && { kid }) },
-    ...(cause !== undefined && { cause })
-  })
+  return { ...(typeof issuer === "string" && { issuer }), ...(typeof kid === "string" && { kid }) }
 }
 
 /** True once a token that ends at `expiresAt` is over, by the rule that {@link verify} uses. */

@@ -11,7 +11,7 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { OpenAI } from "openai"
 import { Stream } from "openai/streaming"
-import type { Listener } from "../call/Call.ts"
+import type { Listener } from "../call/Entry.ts"
 import { type Decoder, type Decoding, errorIn, maximumEventSize, readChunks, tooLarge } from "./Sse.ts"
 
 /** A part of an event stream that is no JSON object. What a caller can read of it are its members, so that they are judged. */

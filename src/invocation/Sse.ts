@@ -8,7 +8,7 @@ import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Arra
 import { createParser } from "eventsource-parser"
 import { type OpenAI, APIError, APIUserAbortError, OpenAIError } from "openai"
 import { Stream } from "openai/streaming"
-import type { Listener } from "../call/Call.ts"
+import type { Listener } from "../call/Entry.ts"
 import { codingsIn, unknownCoding, unreadable } from "./ContentCoding.ts"
 
 /** A body as it comes in: each read what came since the last, undefined at the end. */

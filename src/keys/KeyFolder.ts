@@ -11,7 +11,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import process from "node:process"
 import { Configuration } from "../call/Errors.ts"
-import { createFile, makeFolders, NotPlain, openPlain, orMissing, readOpen } from "../base/Files.ts"
+import { createFile, makeFolders, NotPlain, orMissing, readPlain } from "../base/Files.ts"
 import { readMounted } from "./KeyMount.ts"
 
 /** What is in the folder: `agent.pem`, `log.pem`, `salt`, and beside each what is to take its place. */
@@ -92,7 +92,7 @@ const gathered = (directory: string, given: GivenKeys, ended: ReadonlyArray<KeyE
   }
   const agent = given.agent ?? privateKey(at(directory, "agent"), needed("agent", newPem))
   const log = given.log ?? privateKey(at(directory, "log"), needed("log", newPem))
-  const salt = given.salt ?? saltOf(at(directory, "salt"), needed("salt", newSalt))
+  const salt = given.salt ?? saltIn(at(directory, "salt"), needed("salt", newSalt))
   const next = at(directory, "log", ".next")
   const nextText = given.log === undefined ? textOf(next) : undefined
   const nextLog = nextText === undefined ? undefined : privateKey(next, nextText)
@@ -213,7 +213,7 @@ const privateKey = (path: string, pem: string): Crypto.KeyObject => {
 }
 
 const identify = (use: KeyName, text: string, path: string): { readonly kid: string; readonly x?: string } => {
-  if (use === "salt") return { kid: saltId(saltOf(path, text)) }
+  if (use === "salt") return { kid: saltId(saltIn(path, text)) }
   const x = publicPart(privateKey(path, text))
   return { kid: thumbprint(x), x }
 }
@@ -222,13 +222,16 @@ const newKey = (): Crypto.KeyObject => Crypto.generateKeyPairSync("ed25519").pri
 
 const newPem = (): string => newKey().export({ format: "pem", type: "pkcs8" }).toString()
 
-const newSalt = (): string => `${Crypto.randomBytes(32).toString("base64url")}\n`
-
-const saltOf = (path: string, text: string): Uint8Array => {
+/** The salt that a text spells. `fault` begins the message of the `Configuration` that it throws for any other text: `salt is not`. */
+export const saltOf = (text: string, fault: string): Uint8Array => {
   const salt = Buffer.from(text.trim(), "base64url")
-  if (salt.length !== 32) throw new Configuration({ message: `${path} does not hold 32 bytes in base64url.` })
+  if (salt.length !== 32) throw new Configuration({ message: `${fault} 32 bytes in base64url.` })
   return Uint8Array.from(salt)
 }
+
+const saltIn = (path: string, text: string): Uint8Array => saltOf(text, `${path} does not hold`)
+
+const newSalt = (): string => `${Crypto.randomBytes(32).toString("base64url")}\n`
 
 /** Of several processes that come at once each sees the old key with its end, or the new one, which has none. */
 const takeUp = (directory: string, name: KeyName, ended: ReadonlyArray<KeyEnd>): void => {
@@ -281,28 +284,22 @@ const load = (path: string, make: () => string): string => {
 
 /** Reads a file of this user that nobody else can read or write. What is checked is what is read. */
 const read = (path: string): string => {
-  const { fd, stats } = openKey(path)
   try {
-    requirePrivate(path, stats, "600")
-    return readOpen(fd, stats.size).toString("utf8")
-  } finally {
-    Fs.closeSync(fd)
+    return readPlain(path, maximumKey, (stats) => requirePrivate(path, stats, "600")).toString("utf8")
+  } catch (error) {
+    throw plainOnly(error)
   }
 }
 
 /** How long a file of a key may be, in bytes. */
 const maximumKey = 1024 * 1024
 
-const openKey = (path: string): ReturnType<typeof openPlain> => {
-  try {
-    return openPlain(path, Fs.constants.O_RDONLY, maximumKey)
-  } catch (error) {
-    if (!(error instanceof NotPlain)) throw error
-    throw new Configuration({
-      message: `${error.message}, and keys are read from plain files alone. Put the file itself there.`
-    })
-  }
-}
+const plainOnly = (error: unknown): unknown =>
+  error instanceof NotPlain
+    ? new Configuration({
+        message: `${error.message}, and keys are read from plain files alone. Put the file itself there.`
+      })
+    : error
 
 const requireFolder = (directory: string): void => {
   const stats = Fs.statSync(directory)

@@ -13,7 +13,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import process from "node:process"
 import { Configuration } from "../call/Errors.ts"
-import { errorCode, NotPlain, openPlain, readOpen } from "../base/Files.ts"
+import { errorCode, NotPlain, readPlain } from "../base/Files.ts"
 
 /** How long a file may be, in bytes. */
 const maximumFile = 1024 * 1024
@@ -95,19 +95,12 @@ const isReadOnly = (folder: string): boolean => {
 const isTrusted = (owner: number, user: number): boolean => owner === user || owner === 0
 
 const readPrivate = (path: string): string => {
-  const { fd, stats } = openFile(path)
   try {
-    const fault = faultOf(stats)
-    if (fault !== undefined) throw new Configuration({ message: `${path} ${fault}` })
-    return readOpen(fd, stats.size).toString("utf8")
-  } finally {
-    Fs.closeSync(fd)
-  }
-}
-
-const openFile = (path: string): ReturnType<typeof openPlain> => {
-  try {
-    return openPlain(path, Fs.constants.O_RDONLY, maximumFile)
+    const read = readPlain(path, maximumFile, (stats) => {
+      const fault = faultOf(stats)
+      if (fault !== undefined) throw new Configuration({ message: `${path} ${fault}` })
+    })
+    return read.toString("utf8")
   } catch (error) {
     if (error instanceof NotPlain)
       throw new Configuration({ message: `${error.message}, and keys are read from plain files alone.` })

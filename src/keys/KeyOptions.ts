@@ -9,9 +9,10 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Crypto from "node:crypto"
 import process from "node:process"
-import { Configuration, ConfigurationError } from "../call/Errors.ts"
-import { type GivenKeys, publicPart } from "./KeyFolder.ts"
-import { unknownOption } from "../call/UnknownOption.ts"
+import { Configuration } from "../call/Errors.ts"
+import { ConfigurationError } from "../call/SdkErrors.ts"
+import { type GivenKeys, publicPart, saltOf } from "./KeyFolder.ts"
+import { requireKnownOptions } from "../call/UnknownOption.ts"
 
 /** A secret as text; best given as `Redacted`, which no log prints. */
 export type Secret = string | Redacted.Redacted<string>
@@ -35,7 +36,7 @@ export const requireKeyOptions = (keys: string | KeyOptions | undefined): void =
   if (keys === undefined || (typeof keys === "string" && keys !== "")) return
   if (typeof keys !== "object" || keys === null)
     throw new ConfigurationError("The option keys names a folder, or is { folder, agent, log, salt }.")
-  for (const name of Object.keys(keys)) if (!names.has(name)) throw unknownOption(name, "keys", names)
+  requireKnownOptions(keys, "keys", names)
   const { folder, ...secrets } = keys
   if (folder !== undefined && (typeof folder !== "string" || folder === ""))
     throw new ConfigurationError("keys.folder names a folder.")
@@ -62,7 +63,7 @@ export const keysOfEnvironment = (): KeyOptions | undefined => {
 export const givenKeys = ({ agent, log, salt }: KeyOptions): GivenKeys => ({
   agent: agent === undefined ? undefined : keyOf(valueOf(agent), "keys.agent (SECURE_OPENAI_AGENT_JWK)"),
   log: log === undefined ? undefined : keyOf(valueOf(log), "keys.log (SECURE_OPENAI_LOG_JWK)"),
-  salt: salt === undefined ? undefined : saltOf(valueOf(salt), "keys.salt (SECURE_OPENAI_SALT)")
+  salt: salt === undefined ? undefined : saltOf(valueOf(salt), "keys.salt (SECURE_OPENAI_SALT) is not")
 })
 
 const valueOf = (secret: Secret): string => (typeof secret === "string" ? secret : Redacted.value(secret))
@@ -88,10 +89,4 @@ const keyOf = (text: string, name: string): Crypto.KeyObject => {
   if (publicPart(key) !== jwk.x)
     throw new Configuration({ message: `${name} has a public part (x) that is not that of its private part (d).` })
   return key
-}
-
-const saltOf = (text: string, name: string): Uint8Array => {
-  const salt = Buffer.from(text.trim(), "base64url")
-  if (salt.length !== 32) throw new Configuration({ message: `${name} is not 32 bytes in base64url.` })
-  return Uint8Array.from(salt)
 }

@@ -4,7 +4,7 @@
  *
  * @since 0.2.0
  */
-import type { DeniedText, OutputRules } from "../call/Call.ts"
+import type { DeniedText, OutputRules } from "../call/Judge.ts"
 import type { JsonObject } from "../base/Json.ts"
 import { isSameModel, modelChoosers } from "../call/Operation.ts"
 import type { Allowed } from "./Constraint.ts"

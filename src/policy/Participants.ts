@@ -6,7 +6,7 @@
  */
 import * as Result from "effect/Result"
 import { LRUCache } from "lru-cache"
-import type { IntentPolicy } from "../call/Call.ts"
+import type { IntentPolicy } from "../call/Lineage.ts"
 import { canonicalize } from "../base/CanonicalJson.ts"
 import { Content } from "../base/Content.ts"
 import type { Violation } from "../call/Decision.ts"

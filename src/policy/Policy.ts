@@ -9,21 +9,15 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
-import {
-  behalfOf,
-  type Call,
-  Decided,
-  type Judge,
-  narrowed,
-  type PassThrough,
-  type Permit,
-  type Signed
-} from "../call/Call.ts"
+import { behalfOf, narrowed } from "../call/Lineage.ts"
+import type { Call } from "../call/Call.ts"
+import { Decided, type Signed } from "../call/States.ts"
+import type { Judge, Permit } from "../call/Judge.ts"
+import type { PassThrough } from "../call/PassThrough.ts"
 import type { Claim, Spent } from "../call/Claim.ts"
 import type { Decision, Violation } from "../call/Decision.ts"
+import { bounded, describe } from "../call/DecisionText.ts"
 import {
-  bounded,
-  describe,
   ApprovalPending,
   type Configuration,
   type EnforcementUnavailable,

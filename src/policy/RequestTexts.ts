@@ -5,7 +5,8 @@
  * @since 0.2.0
  */
 import { isArray, isObject, type Json, type JsonObject } from "../base/Json.ts"
-import { itemLists, toolsOf } from "../call/RequestTools.ts"
+import { itemLists } from "../call/ToolTypes.ts"
+import { toolsOf } from "../call/RequestTools.ts"
 
 /**
  * A text and where it stands.

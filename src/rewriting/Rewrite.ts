@@ -5,12 +5,14 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import type { Call, Judge } from "../call/Call.ts"
+import type { Call } from "../call/Call.ts"
+import type { Judge } from "../call/Judge.ts"
 import { snapshot } from "../base/CanonicalJson.ts"
 import { isArray, isObject, type Json, type JsonObject } from "../base/Json.ts"
 import type { Decision, Edit, Remedy, Violation } from "../call/Decision.ts"
 import { type Endpoint, endpointAt, isOperation, isTokenCount, operations, outputTokenCaps } from "../call/Operation.ts"
-import { bringsTools, itemLists, type Located } from "../call/RequestTools.ts"
+import { bringsTools, type Located } from "../call/RequestTools.ts"
+import { itemLists } from "../call/ToolTypes.ts"
 import { capsOf, type Modality, type Model, type Models } from "./Models.ts"
 import { unsupported } from "./Support.ts"
 

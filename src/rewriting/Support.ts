@@ -4,7 +4,8 @@
  * @since 0.2.0
  */
 import { isArray, isObject, type Json, type JsonObject } from "../base/Json.ts"
-import { itemLists, type Located, type RequestTool, toolsOf } from "../call/RequestTools.ts"
+import { itemLists } from "../call/ToolTypes.ts"
+import { type Located, type RequestTool, toolsOf } from "../call/RequestTools.ts"
 import type { Model, Parameters } from "./Models.ts"
 
 /**

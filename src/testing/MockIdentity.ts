@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Identified } from "../call/Call.ts"
+import { Identified } from "../call/States.ts"
 import { Identity } from "../identity/Identity.ts"
 import { app, type Principal } from "../call/Principal.ts"
 

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Signed } from "../call/Call.ts"
+import { Signed } from "../call/States.ts"
 import { Signing } from "../signing/Signing.ts"
 
 /** Every envelope is the same text, signed by nobody. */

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import "../base/NodeVersion.ts"
-export { Committed, Decided, Identified, Prepared, Signed } from "../call/Call.ts"
+export { Committed, Decided, Identified, Prepared, Signed } from "../call/States.ts"
 export * as Audit from "./MockAudit.ts"
 export * as Identity from "./MockIdentity.ts"
 export * as Invocation from "./MockInvocation.ts"

@@ -10,13 +10,8 @@ import { Audit } from "../audit/Audit.ts"
 import type { FreeSpace } from "../audit/folder/FreeSpace.ts"
 import type { CopyStatus, LogStatus } from "../audit/LogStatus.ts"
 import { messageOf } from "../audit/Unavailable.ts"
-import {
-  EnforcementUnavailable,
-  IdentityInvalid,
-  type IdentityReason,
-  toSdkError,
-  type UnavailableReason
-} from "../call/Errors.ts"
+import { EnforcementUnavailable, IdentityInvalid, type IdentityReason, type UnavailableReason } from "../call/Errors.ts"
+import { toSdkError } from "../call/SdkErrors.ts"
 import { Identity, type IssuerStatus } from "../identity/Identity.ts"
 import { Policy, type PolicyStatus } from "../policy/Policy.ts"
 import { Signing, type SigningStatus } from "../signing/Signing.ts"

@@ -3,24 +3,21 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"
 import { Audit } from "../audit/Audit.ts"
-import { type Call, Committed, Decided, Identified, Prepared, type Reply, Signed } from "../call/Call.ts"
+import type { Call } from "../call/Call.ts"
+import { Committed, Decided, Identified, Prepared, Signed } from "../call/States.ts"
+import type { Reply } from "../call/Reply.ts"
 import {
   type ApprovalPending,
   EnforcementUnavailable,
-  IdentityInvalid,
+  type IdentityInvalid,
   type PipelineError,
-  policyDenied,
   type PolicyDenied,
-  type PolicyRateLimited,
-  type StageName
+  type PolicyRateLimited
 } from "../call/Errors.ts"
 import { isOperation, operations } from "../call/Operation.ts"
 import { Identity } from "../identity/Identity.ts"
@@ -28,6 +25,9 @@ import { Invocation } from "../invocation/Invocation.ts"
 import { gated } from "../invocation/output/OutputGate.ts"
 import { Policy } from "../policy/Policy.ts"
 import type { Principal } from "../call/Principal.ts"
+import { about, makePassing, type Passing, stillValid } from "./Passing.ts"
+import { makeProgress } from "./Progress.ts"
+import type { PassThrough } from "../call/PassThrough.ts"
 import { Rewriting } from "../rewriting/Rewriting.ts"
 import { Signing } from "../signing/Signing.ts"
 
@@ -49,6 +49,23 @@ export interface Stages {
   readonly invocation: { readonly invoke: Step<Committed, Reply, PipelineError> }
 }
 
+/**
+ * Looks at a request of a family (`models`, `files`, …) once its caller is identified, before policy judges its resource. Fails with
+ * a refusal, or lets the request go on.
+ */
+export type FamilyCheck = (
+  request: PassThrough,
+  principal: Principal
+) => Effect.Effect<void, PolicyDenied | ApprovalPending | EnforcementUnavailable>
+
+/** How a pipeline of one's own runs, besides its sentence. */
+export interface PipelineOptions {
+  /** In ms, up to the moment that the bytes may leave. Default 10,000. */
+  readonly deadline?: number
+  /** Asked of each request of a family: these have no params, so that the sentence itself cannot take them. Default: none. */
+  readonly families?: FamilyCheck
+}
+
 /** From one state to the next; whatever a stage does, it may turn out to be unavailable. */
 export type Step<A, B, E> = (a: A) => Effect.Effect<B, E | EnforcementUnavailable>
 
@@ -65,18 +82,25 @@ export class Pipeline extends Context.Service<
   {
     /** Takes a call to its reply; fails closed. */
     readonly run: (call: Call) => Effect.Effect<Reply, PipelineError>
+    /**
+     * Judges and records a request of a family, which then passes through; fails closed. Succeeds with the function that records how
+     * the request ended. A client gives a pipeline without it the default one.
+     */
+    readonly pass?: Passing
   }
 >()("secure-openai/Pipeline") {
   /**
-   * A pipeline of one's own. Every sentence is followed by the audit, so none can forget it; a stage that throws, that is
-   * given another state than its own, or that takes longer than `deadline` (in ms, 10,000 by default, up to the moment
-   * that the bytes leave) refuses the call.
+   * A pipeline of one's own. The audit follows every sentence, so none can forget it; a stage that throws, that receives another
+   * state than its own, or that takes longer than `deadline` refuses the call.
+   *
+   * Requests of families pass through it too: its layers of Identity, Policy and Audit serve them, under the same deadline and with
+   * the same spans. The sentence does not see them, for they have no params; `families` checks them in its place.
    *
    * @category layers
    */
   static readonly layerFrom = (
     sentence: (stages: Stages) => Sentence,
-    options?: { readonly deadline?: number }
+    options?: PipelineOptions
   ): Layer.Layer<Pipeline, never, Stage> =>
     Layer.effect(
       Pipeline,
@@ -87,7 +111,7 @@ export class Pipeline extends Context.Service<
         const rewriting = yield* Rewriting
         const audit = yield* Audit
         const invocation = yield* Invocation
-        const progress = makeProgress(options?.deadline ?? 10_000)
+        const progress = makeProgress(options?.deadline ?? usualDeadline)
         const run = sentence({
           identity: {
             resolve: (call) =>
@@ -129,6 +153,7 @@ export class Pipeline extends Context.Service<
             (error) => (error._tag === "PolicyDenied" ? about(error, call) : error)
           )
         return Pipeline.of({
+          pass: yield* makePassing(progress, options?.families),
           run: (call) =>
             Effect.withFiber((fiber) => {
               const traced = fiber.context.mapUnsafe.has(Tracer.TracerKey)
@@ -155,20 +180,22 @@ export class Pipeline extends Context.Service<
   )
 }
 
-/** The token may have ended while stages waited: it is looked at again before anything leaves, a stream's start included. */
-const stillValid = ({ validUntil }: Principal): Effect.Effect<void, IdentityInvalid> =>
-  validUntil === undefined
-    ? Effect.void
-    : Effect.withFiber((fiber) =>
-        fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() < validUntil * 1000
-          ? Effect.void
-          : Effect.fail(
-              new IdentityInvalid({
-                reason: "expired",
-                message: "The token expired while the call waited, and nothing was sent. Get a new one and call again."
-              })
-            )
-      )
+/** The same pipeline; one that does not pass families' requests gets the default way for them. */
+export const withFamilies = <E, R>(layer: Layer.Layer<Pipeline, E, R>): Layer.Layer<Pipeline, E, R | Stage> =>
+  Layer.effect(
+    Pipeline,
+    Effect.gen(function* () {
+      const given = yield* Pipeline
+      const pass = given.pass ?? (yield* makePassing(makeProgress(usualDeadline)))
+      return Pipeline.of({ run: (call) => given.run(call), pass: (request) => pass(request) })
+    })
+  ).pipe(
+    // What else the layer brings stays in force, a tracer for instance.
+    Layer.provideMerge(layer)
+  )
+
+/** In ms. */
+const usualDeadline = 10_000
 
 /** A committed call once everything that it spends is claimed: a log of one's own that keeps no limits lets no such call go on. */
 const claimed = (committed: Committed): Effect.Effect<Committed, EnforcementUnavailable> => {
@@ -183,10 +210,6 @@ const claimed = (committed: Committed): Effect.Effect<Committed, EnforcementUnav
     })
   )
 }
-
-/** A refusal of a stage of one's own, which knows no call, says what it was about. */
-const about = (error: PolicyDenied, call: Call): PolicyDenied =>
-  error.decision.resource === "" ? policyDenied({ ...error.decision, resource: call.resource }, error.stage) : error
 
 /** The span of a whole call, by the OpenTelemetry conventions for generative AI. */
 const callSpan = <A, E>(call: Call, run: Effect.Effect<A, E>): Effect.Effect<A, E> => {
@@ -210,76 +233,3 @@ const checked =
     if (!state.is(a)) throw new TypeError("a stage was given a state that no stage made")
     return f(a)
   }
-
-/** What is known of a call that is under way. */
-interface Progress {
-  stage: StageName
-  readonly traced: boolean
-  readonly deadline: NodeJS.Timeout
-}
-
-/**
- * The calls that are under way: in which stage, for the refusal of a stage that throws and for the span of one that is
- * traced; and until when, for the pipeline's own deadline.
- */
-const makeProgress = (milliseconds: number) => {
-  const calls = new Map<string, Progress>()
-
-  /** A stage's function at its boundary. A span costs more than a stage: there are some only where a tracer was given. */
-  const stage =
-    <A extends { readonly call: Call } | Call, B, E>(name: StageName, f: (a: A) => Effect.Effect<B, E>) =>
-    (a: A): Effect.Effect<B, E> =>
-      Effect.suspend(() => {
-        const progress = calls.get("call" in a ? a.call.id : a.id)
-        if (progress === undefined) return f(a)
-        progress.stage = name
-        return progress.traced ? Effect.withSpan(f(a), `secure_openai.${name}`) : f(a)
-      })
-
-  /** The bytes may leave: from here on it is the provider that takes its time. */
-  const met = (call: Call): void => clearTimeout(calls.get(call.id)?.deadline)
-
-  const threw = (call: Call) => (cause: Cause.Cause<unknown>) => {
-    const error = Cause.squash(cause)
-    const name = calls.get(call.id)?.stage ?? "identity"
-    const message = `The ${name} stage threw: ${String(error)}`
-    return Effect.fail(new EnforcementUnavailable({ stage: name, message, cause: error }))
-  }
-
-  const late = Effect.suspend(() =>
-    Effect.fail(
-      new EnforcementUnavailable({
-        stage: "invocation",
-        message: `The pipeline did not decide within ${milliseconds} ms; nothing was sent.`
-      })
-    )
-  )
-
-  /** Runs a call to its reply; fails closed where a stage throws, or the deadline passes before the bytes may leave. */
-  const watch = (
-    call: Call,
-    traced: boolean,
-    run: Effect.Effect<Reply, PipelineError>
-  ): Effect.Effect<Reply, PipelineError> => {
-    // One fiber for the call, and a timer beside it: a race of two fibers costs three times as much.
-    return Effect.withFiber((parent) =>
-      Effect.callback((resume) => {
-        const deadline = setTimeout(() => {
-          resume(late)
-          fiber.interruptUnsafe()
-        }, milliseconds).unref()
-        // The stages look it up.
-        calls.set(call.id, { stage: "identity", traced, deadline })
-        const fiber = Effect.runForkWith(parent.context)(Effect.catchCauseIf(run, Cause.hasDies, threw(call)))
-        fiber.addObserver((exit) => {
-          met(call)
-          calls.delete(call.id)
-          resume(exit)
-        })
-        return Fiber.interrupt(fiber)
-      })
-    )
-  }
-
-  return { met, stage, watch }
-}

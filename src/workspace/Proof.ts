@@ -5,7 +5,7 @@
  */
 import * as Result from "effect/Result"
 import * as ReceiptOf from "../audit/proof/Receipt.ts"
-import type { Receipt as ReceiptType } from "../call/Call.ts"
+import type { Receipt as ReceiptType } from "../call/Reply.ts"
 import * as Envelope from "../signing/Envelope.ts"
 import { faultOf } from "../signing/Prompt.ts"
 

@@ -12,22 +12,17 @@ import * as Logger from "effect/Logger"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Path from "node:path"
 import process from "node:process"
-import { Audit, type Outcome, type Refused } from "../audit/Audit.ts"
+import { Audit, type Refused } from "../audit/Audit.ts"
 import { targetOf } from "../audit/folder/Copies.ts"
 import { refusalFields } from "../audit/FailureFields.ts"
 import type { ReadRecord } from "../audit/Record.ts"
-import type { Call, Credentials, IntentPolicy, PassThrough } from "../call/Call.ts"
-import type { JsonObject } from "../base/Json.ts"
+import type { Call } from "../call/Call.ts"
+import type { Credentials } from "../call/Credentials.ts"
+import type { IntentPolicy } from "../call/Lineage.ts"
+import type { Service } from "../call/Delivery.ts"
 import type { Decision } from "../call/Decision.ts"
-import {
-  ClosedError,
-  Configuration,
-  ConfigurationError,
-  type EnforcementUnavailable,
-  EnforcementUnavailableError,
-  type PipelineError,
-  toSdkError
-} from "../call/Errors.ts"
+import { ClosedError, ConfigurationError, toSdkError } from "../call/SdkErrors.ts"
+import { Configuration, type EnforcementUnavailable } from "../call/Errors.ts"
 import { createFile, makeFolders, realPath } from "../base/Files.ts"
 import { now, scheduler } from "../base/EventLoop.ts"
 import { type Health, healthSince, healthUnopened, requireServing } from "./Health.ts"
@@ -35,7 +30,6 @@ import { newId } from "../base/Id.ts"
 import { Identity } from "../identity/Identity.ts"
 import { Keys, type PublicKey } from "../keys/Keys.ts"
 import { keysOfEnvironment } from "../keys/KeyOptions.ts"
-import type { Life } from "../base/Life.ts"
 import type { Limits } from "../policy/Limits.ts"
 import type { Revision } from "../policy/ActivePolicies.ts"
 import { Policy } from "../policy/Policy.ts"
@@ -54,39 +48,6 @@ import { fromEnvironment, requireKnown, type WorkspaceOptions } from "./Workspac
 
 /** The stages that a workspace provides; with an Invocation they make a pipeline. */
 export type WorkspaceServices = Identity | Signing | Policy | Rewriting | Audit | Keys | Directory
-
-/** A call from one agent to another, as it is delivered. */
-export interface Message {
-  /** `generate`, `complete`, `embed`, or a registered tool. */
-  readonly operation: string
-  readonly params: JsonObject
-  /** The text that the invocation was signed over. */
-  readonly bytes: string
-  readonly stream: boolean
-  readonly credentials: Credentials
-  readonly intents: ReadonlyArray<IntentPolicy>
-  /** The caller's signed envelope, a compact JWS, and those that it follows, root first. */
-  readonly invocation: string
-  readonly chain: ReadonlyArray<string>
-  /** Those besides the caller because of whom the call is made. */
-  readonly behalf: ReadonlyArray<Principal>
-  /** Id of the call that this one is made because of. */
-  readonly parent: string | undefined
-  /** The caller's registration, with which the call ends. */
-  readonly life?: Life
-  readonly signal?: AbortSignal
-}
-
-/** A service that other agents may call. */
-export interface Service {
-  readonly id: string
-  readonly app: string
-  /** How the service's operations are reached; part of what a caller signs. */
-  readonly endpoint: (operation: string, params: object) => Promise<string>
-  /** The arguments of a tool that hold a prompt. */
-  readonly prompts: (operation: string) => ReadonlyArray<string>
-  readonly deliver: (message: Message) => Promise<unknown>
-}
 
 /**
  * A workspace.
@@ -343,55 +304,6 @@ export class Workspace {
     return this.#run(Revisions.reload)
   }
 
-  /** Judges and records a request that passes through; gives the way to tell how it ended. */
-  pass(request: PassThrough): Promise<(outcome: Outcome) => void> {
-    return this.#run(
-      Effect.gen(function* () {
-        const audit = yield* Audit
-        const { observed, principal } = yield* judgePassing(request, audit.refuse)
-        const finish = yield* audit.passThrough(request, principal, observed)
-        const context = yield* Effect.context<never>()
-        return (outcome: Outcome): void => {
-          Effect.runForkWith(context)(finish(outcome))
-        }
-      })
-    )
-  }
-
-  /**
-   * As {@link pass}, for what cannot wait: judged at once, written in order, and on the disk a moment later; how it ends is
-   * not known. A workspace that is not open yet is opened at once. Throws what {@link pass} rejects with, and an
-   * `EnforcementUnavailableError` where the workspace opens by something that takes its time, a key held elsewhere for instance.
-   */
-  passAtOnce(request: PassThrough): void {
-    if (this.#closed) throw new ClosedError()
-    this.#openAtOnce()
-    const refuse = (refused: Refused) => Effect.sync(() => void this.#record(refused).catch(() => {}))
-    const judged = this.runtime.runSyncExit(judgePassing(request, refuse))
-    if (Exit.isFailure(judged)) throw toSdkError(Cause.squash(judged.cause))
-    const { observed, principal } = judged.value
-    const written = this.runtime
-      .runFork(
-        Effect.flatMap(Audit, (audit) => audit.passThrough(request, principal, observed)).pipe(
-          Effect.flatMap((finish) => finish({ result: "unknown", attempts: 1 }))
-        )
-      )
-      .pollUnsafe()
-    if (written !== undefined && Exit.isFailure(written)) throw toSdkError(Cause.squash(written.cause))
-  }
-
-  #openAtOnce(): void {
-    if (this.runtime.cachedContext !== undefined) return
-    const opened = this.runtime.runSyncExit(Effect.void)
-    if (Exit.isSuccess(opened)) return
-    const cause = Cause.squash(opened.cause)
-    throw Cause.isAsyncFiberError(cause)
-      ? new EnforcementUnavailableError(
-          "The log is not open yet, and nothing leaves unrecorded: await client.ready() before a WebSocket is opened."
-        )
-      : toSdkError(cause)
-  }
-
   /**
    * Settles once every record so far is on the disk: the outcomes of calls that were answered, and of streams that were read to
    * their end, are among them. What follows an answer is otherwise written a few milliseconds later, which a process that is
@@ -452,19 +364,6 @@ export class Workspace {
     throw toSdkError(Cause.squash(exit.cause))
   }
 }
-
-/** Who asks for a request that passes through, and what policies that are only observed say; a refusal is told first. */
-const judgePassing = <E, R>(request: PassThrough, refuse: (refused: Refused) => Effect.Effect<void, E, R>) =>
-  Effect.gen(function* () {
-    const identity = yield* Identity
-    const policy = yield* Policy
-    const { app, credentials, id: call, resource: tool } = request
-    const refused = (error: PipelineError, principal?: Principal) =>
-      refuse({ call, tool, app, principal, ...refusalFields(Cause.fail(error), { credentials, principal }) })
-    const principal = yield* identity.principal(credentials, app).pipe(Effect.tapError((error) => refused(error)))
-    const observed = yield* policy.pass(request, principal).pipe(Effect.tapError((error) => refused(error, principal)))
-    return { observed, principal }
-  })
 
 /** This copy's; that of another has the same options, and so the same log and limits. */
 let defaultWorkspace: Workspace | undefined

@@ -6,7 +6,8 @@
 import type * as Layer from "effect/Layer"
 import process from "node:process"
 import { type Place, requireTarget, type Target, targetOf } from "../audit/folder/Copies.ts"
-import { type Configuration, ConfigurationError, type EnforcementUnavailable } from "../call/Errors.ts"
+import type { Configuration, EnforcementUnavailable } from "../call/Errors.ts"
+import { ConfigurationError } from "../call/SdkErrors.ts"
 import { issuerFromEnvironment } from "../identity/Environment.ts"
 import type { IssuerOptions } from "../identity/Issuer.ts"
 import type { PolicyMode } from "../policy/Policy.ts"
@@ -14,7 +15,7 @@ import type { PolicySource } from "../policy/PolicySource.ts"
 import { type KeyOptions, requireKeyOptions } from "../keys/KeyOptions.ts"
 import type { Catalogue } from "../rewriting/Models.ts"
 import type { Signer } from "../keys/Signer.ts"
-import { unknownOption } from "../call/UnknownOption.ts"
+import { requireKnownOptions } from "../call/UnknownOption.ts"
 
 /** Where and how a log is kept on a disk. */
 export interface AuditPlace {
@@ -84,7 +85,7 @@ const known: ReadonlySet<string> = new Set([
 
 /** Throws a `ConfigurationError` for an option that is unknown, or not of its kind; what is inside is checked when it is used. */
 export const requireKnown = (options: WorkspaceOptions): void => {
-  for (const key of Object.keys(options)) if (!known.has(key)) throw unknownOption(key, "a workspace", known)
+  requireKnownOptions(options, "a workspace", known)
   const { policyMode } = options
   if (policyMode !== undefined && policyMode !== "enforce" && policyMode !== "observe")
     throw new ConfigurationError(`policyMode is "enforce" or "observe", not ${JSON.stringify(policyMode)}.`)
@@ -99,7 +100,7 @@ const requireAudit = (audit: WorkspaceOptions["audit"]): void => {
   const what = 'audit is "memory", or { path, durability, checkpoints }'
   if (typeof audit !== "object" || audit === null)
     throw new ConfigurationError(`The option ${what}, not ${JSON.stringify(audit)}.`)
-  for (const key of Object.keys(audit)) if (!knownOfAudit.has(key)) throw unknownOption(key, "audit", knownOfAudit)
+  requireKnownOptions(audit, "audit", knownOfAudit)
   const { checkpoints, durability, path } = audit
   if (path !== undefined && (typeof path !== "string" || path === ""))
     throw new ConfigurationError("audit.path names a folder.")

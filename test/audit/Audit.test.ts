@@ -10,7 +10,9 @@ import { APIUserAbortError, RateLimitError } from "openai"
 import { Audit } from "../../src/audit/Audit.ts"
 import { Disk, memoryFileSystem } from "../../src/audit/folder/Disk.ts"
 import type { ReadRecord } from "../../src/audit/Record.ts"
-import { Call, type Committed, Identified, Reply } from "../../src/call/Call.ts"
+import { Call } from "../../src/call/Call.ts"
+import { type Committed, Identified } from "../../src/call/States.ts"
+import { Reply } from "../../src/call/Reply.ts"
 import {
   ApprovalPending,
   Configuration,

@@ -13,7 +13,7 @@ import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
 import * as Path from "node:path"
 import { Audit } from "../../src/audit/Audit.ts"
-import { Reply } from "../../src/call/Call.ts"
+import { Reply } from "../../src/call/Reply.ts"
 import { Keys } from "../../src/keys/Keys.ts"
 import { chat, runCall } from "./calls.ts"
 

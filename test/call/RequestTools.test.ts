@@ -1,14 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Json, JsonObject } from "../../src/base/Json.ts"
-import {
-  bringingItems,
-  bringsTools,
-  choiceWords,
-  hostedTypes,
-  namedTypes,
-  otherItems,
-  toolsOf
-} from "../../src/call/RequestTools.ts"
+import { bringingItems, choiceWords, hostedTypes, namedTypes, otherItems } from "../../src/call/ToolTypes.ts"
+import { bringsTools, toolsOf } from "../../src/call/RequestTools.ts"
 import { membersOf, type TypedMember } from "../sdkTypes.ts"
 
 /** What each type of a request's body may hold, as the SDK declares it. */

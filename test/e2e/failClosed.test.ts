@@ -29,7 +29,7 @@ import {
   Workspace
 } from "../../src/index.ts"
 import { Disk } from "../../src/audit/folder/Disk.ts"
-import { Committed } from "../../src/call/Call.ts"
+import { Committed } from "../../src/call/States.ts"
 import { Keys } from "../../src/keys/Keys.ts"
 import { makeIssuer, mintToken, testIssuer } from "../../src/testing/Tokens.ts"
 import { FaultyDisk } from "../audit/FaultyDisk.ts"

@@ -93,7 +93,7 @@ describe("users of two issuers with one name, sub, company and role", () => {
     const service = workspace.service(client.serverId)!
     // What B's agent signed arrives with the credentials of A's user.
     const credentials = { _tag: "User" as const, token: async () => a.mint(claims) }
-    workspace.serve({ ...service, deliver: (message) => service.deliver({ ...message, credentials }) })
+    workspace.serve({ ...service, deliver: (message, by) => service.deliver({ ...message, credentials }, by) })
     await expect(ofB!.invokeTool("tool:assistant/generate", ask, call)).rejects.toBeInstanceOf(IdentityError)
     expect(provider.hits).toHaveLength(1)
   })

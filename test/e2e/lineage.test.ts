@@ -9,7 +9,7 @@ import {
   type SecureOptions,
   type Workspace
 } from "../../src/index.ts"
-import type { Message } from "../../src/workspace/Workspace.ts"
+import type { Message } from "../../src/call/Delivery.ts"
 import { mintToken, testIssuer } from "../../src/testing/index.ts"
 import { openProvider } from "./fixture.ts"
 
@@ -157,9 +157,9 @@ describe("a chain of three agents", () => {
     let times = 1
     workspace.serve({
       ...deliver,
-      deliver: async (message) => {
+      deliver: async (message, by) => {
         let last: unknown
-        for (let i = 0; i < times; i++) last = await deliver.deliver({ ...message, ...change(message) })
+        for (let i = 0; i < times; i++) last = await deliver.deliver({ ...message, ...change(message) }, by)
         return last
       }
     })

@@ -18,6 +18,8 @@ import {
   type EnforcementUnavailable,
   EnforcementUnavailableError,
   type Identified,
+  Identity,
+  IdentityInvalid,
   Invocation,
   Pipeline,
   type PolicyDenied,
@@ -271,6 +273,92 @@ describe("tracing", () => {
       "gen_ai.request.model": "gpt-4"
     })
     expect(JSON.stringify(spans.map((span) => [...span.attributes]))).not.toContain("secret")
+  })
+})
+
+describe("families", () => {
+  const officeHours = (open: boolean) => ({
+    families: () =>
+      open ? Effect.void : Refusal.make({ code: "closed", message: "Open from 9 to 5.", stage: "hours" })
+  })
+
+  it("are identified and judged by the layers of a pipeline of one's own", async () => {
+    const none = Layer.succeed(Identity, {
+      principal: () => Effect.fail(new IdentityInvalid({ reason: "missing", message: "not here" }))
+    } as never)
+    const { client, records } = make(Pipeline.layer.pipe(Layer.provide(none)) as never)
+    await expect(client.models.list()).rejects.toMatchObject({ status: 401, reason: "missing" })
+    expect(provider.hits).toHaveLength(0)
+    expect((await records()).at(-1)).toMatchObject({ kind: "refused", stage: "identity", tool: "api:app/models" })
+  })
+
+  it("are refused by the check of a pipeline of one's own, and the log names the stage", async () => {
+    const { client, records } = make(Pipeline.layerFrom(sentence({}), officeHours(false)))
+    const refused = await client.models.list().catch((e: unknown) => e)
+    expect(refused).toBeInstanceOf(PolicyDeniedError)
+    expect(String(refused)).toContain("api:app/models was refused")
+    expect(provider.hits).toHaveLength(0)
+    expect((await records()).at(-1)).toMatchObject({
+      kind: "refused",
+      stage: "custom:hours",
+      code: "policy_denied",
+      principal: { kind: "app" }
+    })
+  })
+
+  it("pass where the check lets them, and their end is recorded", async () => {
+    const { client, records } = make(Pipeline.layerFrom(sentence({}), officeHours(true)))
+    await client.models.list()
+    const kinds = (await records()).map(({ kind }) => kind)
+    expect(kinds.slice(-2)).toEqual(["passthrough", "outcome"])
+  })
+
+  it("have a deadline, and a refusal is recorded when it passes", async () => {
+    const { client, records } = make(
+      Pipeline.layerFrom(sentence({}), { deadline: 30, families: () => Effect.sleep(5000) })
+    )
+    await expect(client.models.list()).rejects.toThrow(/did not decide within 30 ms/)
+    expect(provider.hits).toHaveLength(0)
+    expect((await records()).at(-1)).toMatchObject({ kind: "refused", code: "enforcement_unavailable" })
+  })
+
+  it("fail closed where a stage throws, and the refusal says which", async () => {
+    const broken = Layer.succeed(Policy, {
+      pass: () => {
+        throw new Error("no memory")
+      }
+    } as never)
+    const { client } = make(Pipeline.layer.pipe(Layer.provide(broken)) as never)
+    const refused = await client.models.list().catch((e: unknown) => e)
+    expect(refused).toBeInstanceOf(EnforcementUnavailableError)
+    expect(String(refused)).toContain("policy stage threw")
+    expect(provider.hits).toHaveLength(0)
+  })
+
+  it("have a span, and one for each stage", async () => {
+    const spans: Array<Tracer.NativeSpan> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    const { client } = make(Layer.provideMerge(Pipeline.layer, Layer.succeed(Tracer.Tracer, tracer)))
+    await client.models.list()
+    expect(spans.map((span) => span.name)).toEqual([
+      "pass models",
+      ...["identity", "policy", "audit"].map((stage) => `secure_openai.${stage}`)
+    ])
+    expect(spans[0]?.attributes.get("secure_openai.resource")).toBe("api:app/models")
+  })
+
+  it("pass as by default through a pipeline that only runs calls", async () => {
+    const { client, records } = make(
+      Layer.succeed(Pipeline, { run: () => Effect.succeed(Reply.json({ made: "here" })) })
+    )
+    await client.models.list()
+    expect((await records()).map(({ kind }) => kind)).toContain("passthrough")
   })
 })
 

@@ -5,7 +5,7 @@
 import { AzureOpenAI, OpenAI } from "openai"
 import { inspect } from "node:util"
 import { afterAll, describe, expect, it, vi } from "vitest"
-import { series } from "../../src/facade/Series.ts"
+import { series } from "../../src/facade/RequestSeries.ts"
 import { ConfigurationError, secure, SecureAzureOpenAI, SecureOpenAI, Workspace } from "../../src/index.ts"
 
 const workspace = new Workspace({ audit: "memory" })

@@ -12,7 +12,7 @@ import type { OpenAI } from "openai"
 import type { Stream } from "openai/streaming"
 import { SecureOpenAI, Workspace } from "../../src/index.ts"
 import { Exchange } from "../../src/facade/Exchange.ts"
-import { Turn } from "../../src/facade/Turn.ts"
+import { PipelineRun } from "../../src/facade/PipelineRun.ts"
 import { ChunkStream } from "../../src/invocation/Sse.ts"
 import { eventually, type Plan, prompt, startStreamServer } from "./StreamServer.ts"
 
@@ -172,7 +172,7 @@ export const soak = async ({
       left: {
         connections,
         exchanges: V8.queryObjects(Exchange, { format: "count" }),
-        turns: V8.queryObjects(Turn, { format: "count" }),
+        turns: V8.queryObjects(PipelineRun, { format: "count" }),
         streams: V8.queryObjects(ChunkStream, { format: "count" }),
         fibers: Math.max(0, fibers() - fibersThen),
         open: server.stats.open

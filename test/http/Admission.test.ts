@@ -1,9 +1,17 @@
-/** The door, as pure functions over plain data: what a request is, or why it is refused. */
+/** Admission, as pure functions over plain data: what a request is, or why it is refused. */
 import * as Result from "effect/Result"
 import { describe, expect, it } from "vitest"
-import { admit, type Caller, type DoorSettings, isBelow, type RequestHead } from "../../src/http/Admission.ts"
+import { Call } from "../../src/call/Call.ts"
+import {
+  admit,
+  admitRequest,
+  type Caller,
+  type AdmissionSettings,
+  isBelow,
+  type RequestHead
+} from "../../src/http/Admission.ts"
 
-const settings: DoorSettings = {
+const settings: AdmissionSettings = {
   baseURL: "https://api.test/v1",
   query: new Map([["tenant", ["a"]]]),
   headers: new Map([["x-team", "blue"]]),
@@ -49,7 +57,7 @@ const cases: ReadonlyArray<[name: string, request: RequestHead, user: string, se
   ["a version twice", head("/chat/completions?api-version=1&api-version=2"), "foreign_query", "admitted"]
 ]
 
-describe("the door", () => {
+describe("admission", () => {
   it.each<[string, RequestHead, string, string]>(cases)("%s", (_name, request, forUser, forService) => {
     expect([codeOf(request, user, body), codeOf(request, service, body)]).toEqual([forUser, forService])
   })
@@ -77,5 +85,62 @@ describe("the door", () => {
     ["https://api.test/v1", "https://api.test.evil/v1/models", false]
   ])("below %s is %s: %s", (base, url, expected) => {
     expect(isBelow(base, url)).toBe(expected)
+  })
+})
+
+describe("what goes into a pipeline", () => {
+  const from = {
+    app: "lab",
+    server: "app:lab:1",
+    credentials: { _tag: "App" as const },
+    intents: [{ policy_id: "i" }]
+  }
+  const enter = (request: RequestHead, text: unknown, caller = service) =>
+    admitRequest(request, text, settings, caller, from)
+
+  it("is a call of a protected request, with its bytes, query and headers", () => {
+    const call = Result.getOrThrow(enter(head("/chat/completions?include=b", { "x-trace": "1" }), body))
+    if (!Call.is(call)) throw new Error("no call")
+    expect(call).toMatchObject({
+      operation: "generate",
+      params: { model: "gpt-4o-mini" },
+      app: "lab",
+      server: "app:lab:1",
+      endpoint: "POST https://api.test/v1/chat/completions",
+      headers: ["x-trace"],
+      intents: from.intents
+    })
+    expect([call.bytes, call.resource]).toEqual([body, "tool:lab/generate"])
+    expect(call.query?.text).toContain("include=b")
+  })
+
+  it("is a request of a family otherwise, whose body is not read", () => {
+    const request = Result.getOrThrow(enter(head("/models/x", {}, "GET"), new Uint8Array(1)))
+    expect(Call.is(request)).toBe(false)
+    expect(request).toMatchObject({
+      family: "models",
+      resource: "api:lab/models",
+      endpoint: "GET https://api.test/v1/models/x",
+      headers: []
+    })
+  })
+
+  it.each<[string, RequestHead, string, string]>(cases)("%s: or the refusal", (_name, request, forUser, forService) => {
+    const codeFor = (caller: Caller) =>
+      Result.match(enter(request, body, caller), {
+        onFailure: ({ decision, stage }) => {
+          expect([stage, decision.resource]).toEqual(["egress", expect.stringMatching(/^(tool|api):lab\//)])
+          return decision.violations[0]?.code
+        },
+        onSuccess: () => "admitted"
+      })
+    expect([codeFor(user), codeFor(service)]).toEqual([forUser, forService])
+  })
+
+  it("is a refusal where no deployment is known to serve what is asked", () => {
+    const base = "https://lab.openai.azure.com/openai/deployments/other"
+    const served = { ...from, deployments: { "prod-4o": "gpt-4o" } }
+    const asked = admitRequest(head("/chat/completions", {}, "POST", base), body, settings, service, served)
+    expect(Result.isFailure(asked) && asked.failure.decision.violations).toMatchObject([{ code: "unknown_deployment" }])
   })
 })

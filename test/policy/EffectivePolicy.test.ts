@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import type { IntentPolicy } from "../../src/call/Call.ts"
+import type { IntentPolicy } from "../../src/call/Lineage.ts"
 import type { Decision } from "../../src/call/Decision.ts"
 import { app, type Principal } from "../../src/call/Principal.ts"
 import { decide, judge } from "../../src/policy/Evaluate.ts"

@@ -1,7 +1,8 @@
 /** The meet of output rules: whoever set them, all of them hold. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import type { IntentPolicy, OutputRules } from "../../src/call/Call.ts"
+import type { IntentPolicy } from "../../src/call/Lineage.ts"
+import type { OutputRules } from "../../src/call/Judge.ts"
 import type { JsonObject } from "../../src/base/Json.ts"
 import type { Document } from "../../src/policy/Mapl.ts"
 import type { OutputRule } from "../../src/policy/mapl/OutputRule.ts"

@@ -1,5 +1,7 @@
 /** Calls as the stages before policy leave them. */
-import { Call, type CallOptions, Identified, type IntentPolicy, Signed } from "../../src/call/Call.ts"
+import { Call, type CallOptions } from "../../src/call/Call.ts"
+import { Identified, Signed } from "../../src/call/States.ts"
+import type { IntentPolicy } from "../../src/call/Lineage.ts"
 import type { Principal } from "../../src/call/Principal.ts"
 
 export const principal = (kind: Principal["kind"], id: string, more: Partial<Principal> = {}): Principal => ({

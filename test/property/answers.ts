@@ -5,7 +5,7 @@
 import { assert } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { StreamedToolCalls, type ToolCall, toolCallsOf } from "../../src/answer/ToolCalls.ts"
-import type { OutputRules } from "../../src/call/Call.ts"
+import type { OutputRules } from "../../src/call/Judge.ts"
 import { judgeAnswer } from "../../src/invocation/output/AnswerGate.ts"
 import { OutputJudge } from "../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../src/invocation/output/StreamGate.ts"

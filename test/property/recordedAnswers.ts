@@ -2,7 +2,7 @@
  * Answers as the API sends them, with every member that it has: chat completions, text completions and responses, whole and as
  * chunks or events. The texts are of our own.
  */
-import type { OutputRules } from "../../src/call/Call.ts"
+import type { OutputRules } from "../../src/call/Judge.ts"
 
 export type Json = Record<string, unknown>
 

@@ -18,7 +18,7 @@ import {
 } from "../../src/rewriting/Models.ts"
 import { membersOf } from "../sdkTypes.ts"
 import { modelNames } from "./sdk.ts"
-import { hostedTypes, namedTypes } from "../../src/call/RequestTools.ts"
+import { hostedTypes, namedTypes } from "../../src/call/ToolTypes.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 const find = (name: string) => lookup(openai, name)

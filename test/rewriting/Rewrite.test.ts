@@ -1,7 +1,8 @@
 /** Rewriting under random lists and bounds: whatever it does to a request only narrows it. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import { Call, type Judge, type Permit } from "../../src/call/Call.ts"
+import { Call } from "../../src/call/Call.ts"
+import type { Judge, Permit } from "../../src/call/Judge.ts"
 import type { Json, JsonObject } from "../../src/base/Json.ts"
 import { endpointAt, operations, outputTokenCaps } from "../../src/call/Operation.ts"
 import { EffectivePolicy } from "../../src/policy/EffectivePolicy.ts"

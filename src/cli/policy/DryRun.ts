@@ -5,7 +5,8 @@
  * @since 0.2.0
  */
 import * as Result from "effect/Result"
-import { Call, type IntentPolicy } from "../../call/Call.ts"
+import { Call } from "../../call/Call.ts"
+import type { IntentPolicy } from "../../call/Lineage.ts"
 import type { JsonObject } from "../../base/Json.ts"
 import type { Approval, Decision, Edit, Violation } from "../../call/Decision.ts"
 import type { FamilyUse } from "../../call/Families.ts"

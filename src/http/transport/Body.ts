@@ -11,7 +11,7 @@ import type { Reads } from "../../invocation/Sse.ts"
 /** How much may lie unread before the network has to wait, in bytes. */
 const highWaterMark = 64 * 1024
 
-/** See the file's first paragraph. */
+/** A response's body: decoded from its content codings, read by network read, and paused while too much of it is unread. */
 export class Body implements Reads {
   /** The codings' streams, first to last; none where the body is not coded. */
   readonly #coders: ReadonlyArray<Transform>

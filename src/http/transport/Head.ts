@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 
-/** See the file's first paragraph. */
+/** The status line and the header fields of a response, undecoded. */
 export interface Head {
   readonly status: number
   readonly statusText: string

@@ -11,7 +11,7 @@ import { bodiless, fieldsOf, type Head } from "./Head.ts"
 
 type Bytes = Uint8Array<ArrayBuffer>
 
-/** See the file's first paragraph. */
+/** A `Response` over a body that a dispatcher receives; everything that a `fetch` gives it has is made when it is asked for. */
 export class ReceivedResponse extends Response implements ReadableResponse {
   readonly #url: string
   readonly #head: Head

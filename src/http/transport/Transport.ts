@@ -39,7 +39,7 @@ const lean = (input: Parameters<Fetch>[0], init: RequestInit, content: Content |
 }
 
 /** Where a request goes, as a dispatcher takes it. */
-interface Target {
+interface Destination {
   readonly href: string
   readonly origin: string
   readonly path: string
@@ -48,7 +48,7 @@ interface Target {
 /** What a request must be made of: anything else is `fetch`'s to understand. */
 interface Plain {
   readonly dispatcher: Dispatcher
-  readonly target: Target
+  readonly destination: Destination
   readonly body: string | Buffer
   /** Names and values of the header fields in turn. */
   readonly fields: Array<string>
@@ -62,14 +62,14 @@ const plainOf = (input: Parameters<Fetch>[0], init: RequestInit, content: Conten
     return undefined
   for (const key in init) if (!understood.has(key)) return undefined
   const dispatcher = globalDispatcher()
-  const target = targetOf(input)
-  const fields = target && fieldsOf(target, headers)
+  const destination = destinationOf(input)
+  const fields = destination && fieldsOf(destination, headers)
   // Whoever looks at what is dispatched expects a text, and gets one where that is cheap.
   const bytes = content?.isLarge === true && content.text === body ? content.bytes : body
-  return dispatcher && target && fields && { dispatcher, target, body: bytes, fields }
+  return dispatcher && destination && fields && { dispatcher, destination, body: bytes, fields }
 }
 
-const fieldsOf = ({ origin }: Target, headers: Headers): Array<string> | undefined => {
+const fieldsOf = ({ origin }: Destination, headers: Headers): Array<string> | undefined => {
   const fields: Array<string> = []
   const given = new Set<string>()
   let own = false
@@ -97,19 +97,19 @@ const connectionHeaders: ReadonlySet<string> = new Set([
   "upgrade"
 ])
 
-/** The target of a URL that any `fetch` would send to. An app asks for few URLs, again and again. */
-const targetOf = (input: string): Target | undefined => {
-  const known = targets.get(input)
+/** The destination of a URL that any `fetch` would send to. An app asks for few URLs, again and again. */
+const destinationOf = (input: string): Destination | undefined => {
+  const known = destinations.get(input)
   if (known !== undefined) return known
   const { href, origin, password, pathname, port, protocol, search, username } = new URL(input)
   if ((protocol !== "http:" && protocol !== "https:") || username !== "" || password !== "" || !isOpen(port))
     return undefined
-  const target = { href: href.split("#", 1)[0] ?? href, origin, path: pathname + search }
-  if (targets.size === 256) targets.clear()
-  targets.set(input, target)
-  return target
+  const destination = { href: href.split("#", 1)[0] ?? href, origin, path: pathname + search }
+  if (destinations.size === 256) destinations.clear()
+  destinations.set(input, destination)
+  return destination
 }
-const targets = new Map<string, Target>()
+const destinations = new Map<string, Destination>()
 
 /** False for a port that `fetch` may refuse (Fetch standard, §2.9): it says so itself. */
 const isOpen = (port: string): boolean => port === "" || (Number(port) > 1023 && !refusedPorts.has(Number(port)))
@@ -137,13 +137,13 @@ const globalDispatcher = (): Dispatcher | undefined => Reflect.get(globalThis, d
 const dispatcherKey = Symbol.for("undici.globalDispatcher.1")
 
 const send = (
-  { body, dispatcher, fields, target }: Plain,
+  { body, dispatcher, fields, destination }: Plain,
   { method = "GET", signal }: RequestInit
 ): Promise<Response> =>
   new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)
-    const receiver = new Receiver(target.href, signal ?? undefined, resolve, reject)
-    dispatcher.dispatch({ origin: target.origin, path: target.path, method, headers: fields, body }, receiver)
+    const receiver = new Receiver(destination.href, signal ?? undefined, resolve, reject)
+    dispatcher.dispatch({ origin: destination.origin, path: destination.path, method, headers: fields, body }, receiver)
   })
 
 /** What a dispatcher tells of one request: the response, or why there is none. */

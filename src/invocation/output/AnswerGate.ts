@@ -34,38 +34,6 @@ export const judgeError = (error: unknown, judge: OutputJudge): void => {
   new Texts.Follower(judge).follow(error, "error", "error", Texts.error)
 }
 
-/**
- * Judges the headers of an answer, which a caller reads too. The values of fields that HTTP, its proxies and the provider's
- * limits have are no text where they are one word; the others of those are searched for denied literals alone, for patterns
- * match their numbers by chance. Any other field is text, and so is its name.
- */
-export const judgeHeaders = (headers: Headers, judge: OutputJudge): void => {
-  if (!judge.seeks) return
-  for (const [name, value] of headers) {
-    const path = "headers"
-    if (!usualFields.has(name) && !usualBeginnings.test(name)) {
-      judge.text(name, path)
-      judge.text(value, path)
-    } else if (/[^\w.:/+=@~|*-]/.test(value)) {
-      const found = judge.denied.literals?.search(value)
-      if (found !== undefined) judge.found(found, path)
-    }
-  }
-}
-
-const usualFields: ReadonlySet<string> = new Set(
-  (
-    "accept-ranges age allow alt-svc apim-request-id azureml-model-session cache-control cf-cache-status cf-ray connection " +
-    "content-encoding content-language content-length content-security-policy content-type date etag expires keep-alive " +
-    "last-modified nel openai-model openai-organization openai-processing-ms openai-project openai-version " +
-    "permissions-policy pragma priority proxy-status referrer-policy report-to reporting-endpoints request-id retry-after " +
-    "retry-after-ms server server-timing set-cookie strict-transport-security trailer transfer-encoding vary via " +
-    "www-authenticate x-accel-buffering x-cache x-content-type-options x-envoy-upstream-service-time x-frame-options " +
-    "x-powered-by x-request-id x-should-retry x-xss-protection"
-  ).split(" ")
-)
-const usualBeginnings = /^(?:access-control-|cross-origin-|x-ms-|x-ratelimit-)/
-
 const judgeCompletion = (answer: Fields, judge: OutputJudge): void => {
   new Texts.Follower(judge).follow(answer, "answer", "answer", Texts.completion)
   itemsOf(answer["choices"]).forEach((choice, i) => {

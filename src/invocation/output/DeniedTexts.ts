@@ -6,7 +6,7 @@
  *
  * @since 0.2.0
  */
-import type { DeniedText, OutputRules } from "../../call/Call.ts"
+import type { DeniedText, OutputRules } from "../../call/Judge.ts"
 
 /** Denied texts, ready to be looked for. */
 export class DeniedTexts {

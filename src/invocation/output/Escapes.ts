@@ -3,7 +3,7 @@
  *
  * @since 0.2.0
  */
-import type { DeniedText } from "../../call/Call.ts"
+import type { DeniedText } from "../../call/Judge.ts"
 import { decode, levels } from "../../base/JsonEscapes.ts"
 import type { TextWindow } from "./DeniedTexts.ts"
 

@@ -12,7 +12,10 @@ import * as Stream from "effect/Stream"
 import { createParser } from "eventsource-parser"
 import { APIError } from "openai"
 import { isFields } from "../../answer/Fields.ts"
-import { type Committed, type Judge, type JudgedAnswer, type OutputRules, Reply } from "../../call/Call.ts"
+import type { Committed } from "../../call/States.ts"
+import type { Judge, OutputRules } from "../../call/Judge.ts"
+import type { JudgedAnswer } from "../../call/Entry.ts"
+import { Reply } from "../../call/Reply.ts"
 import type { Violation } from "../../call/Decision.ts"
 import {
   EnforcementUnavailable,
@@ -23,7 +26,8 @@ import {
 } from "../../call/Errors.ts"
 import { countMembers } from "../../base/JsonText.ts"
 import { isOperation } from "../../call/Operation.ts"
-import { judgeAnswer, judgeError, judgeHeaders, judgeToolAnswer } from "./AnswerGate.ts"
+import { judgeAnswer, judgeError, judgeToolAnswer } from "./AnswerGate.ts"
+import { judgeHead } from "./HeadGate.ts"
 import { OutputJudge } from "./OutputJudge.ts"
 import { StreamGate } from "./StreamGate.ts"
 
@@ -82,11 +86,12 @@ const judgingErrors = <A>(
   Effect.catchTag(answer, "ProviderFailed", (failed) => Effect.fail(judgedError(failed, committed, judges)))
 
 const judgedError = (failed: ProviderFailed, committed: Committed, judges: Judges): PipelineError => {
-  const { body, cause } = failed
+  const { body, cause, head } = failed
   if (!(cause instanceof APIError)) return failed
   for (const judge of [judges.holding, judges.observing])
     if (judge !== undefined && judge.refused === undefined) {
-      if (cause.headers !== undefined) judgeHeaders(cause.headers, judge)
+      if (head !== undefined) judgeHead(head, judge)
+      else if (cause.headers !== undefined) judgeHead({ headers: cause.headers }, judge)
       judgeError({ message: cause.message, error: cause.error, body: body === undefined ? null : jsonOf(body) }, judge)
     }
   const found = foundBy(judges)
@@ -114,7 +119,7 @@ const plain = (
             : judgeAnswer
         for (const judge of [judges.holding, judges.observing])
           if (judge !== undefined) {
-            judgeHeaders(reply.meta.headers, judge)
+            judgeHead(reply.meta, judge)
             judgeOne(reply.value as string, judge)
             if (judge.seeks && hides(reply)) judge.text(reply.meta.text ?? "", "answer")
             judge.requireModel()
@@ -168,8 +173,7 @@ const opened = (
   committed: Committed,
   judges: Judges
 ): Effect.Effect<Reply, PipelineError> => {
-  for (const judge of [judges.holding, judges.observing])
-    if (judge !== undefined) judgeHeaders(reply.meta.headers, judge)
+  for (const judge of [judges.holding, judges.observing]) if (judge !== undefined) judgeHead(reply.meta, judge)
   const refused = judges.holding?.refused
   if (refused === undefined) return Effect.succeed(streamed(reply, committed, judges))
   committed.entry.judged(foundBy(judges))

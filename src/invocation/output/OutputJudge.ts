@@ -8,7 +8,7 @@
  */
 import { type Fields, isFields } from "../../answer/Fields.ts"
 import type { ToolCall } from "../../answer/ToolCalls.ts"
-import type { Judge, OutputRule, OutputRules } from "../../call/Call.ts"
+import type { Judge, OutputRule, OutputRules } from "../../call/Judge.ts"
 import type { Violation } from "../../call/Decision.ts"
 import { readingsOf } from "../../base/JsonEscapes.ts"
 import { isSameModel } from "../../call/Operation.ts"

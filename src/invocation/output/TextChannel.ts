@@ -5,7 +5,7 @@
  *
  * @since 0.2.0
  */
-import type { DeniedText } from "../../call/Call.ts"
+import type { DeniedText } from "../../call/Judge.ts"
 import { TextWindow } from "./DeniedTexts.ts"
 import { Reading } from "./Escapes.ts"
 import type { OutputJudge } from "./OutputJudge.ts"

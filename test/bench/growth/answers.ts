@@ -3,7 +3,7 @@
  * output rules judge them, without a network.
  */
 import * as Result from "effect/Result"
-import type { OutputRules } from "../../../src/call/Call.ts"
+import type { OutputRules } from "../../../src/call/Judge.ts"
 import { OutputJudge } from "../../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../../src/invocation/output/StreamGate.ts"
 import { compileRegex } from "../../../src/policy/mapl/Regex.ts"

@@ -9,7 +9,7 @@ import { AzureOpenAI, type ClientOptions, OpenAI } from "openai"
 import { BedrockOpenAI } from "openai/bedrock"
 import { bedrock } from "openai/providers/bedrock"
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest"
-import { pinnedMembers, pinnedMethods } from "../../../src/facade/Holder.ts"
+import { pinnedMembers, pinnedMethods } from "../../../src/facade/UserRestrictions.ts"
 import {
   BindError,
   type BoundSecureOpenAI,

@@ -1,7 +1,7 @@
 /** A restriction written in the wrong place would not be in force: every way to give an intent policy refuses it. */
 import { describe, expect, it } from "vitest"
 import { AgentClient, ConfigurationError, SecureOpenAI } from "../../../src/index.ts"
-import type { IntentPolicy } from "../../../src/call/Call.ts"
+import type { IntentPolicy } from "../../../src/call/Lineage.ts"
 import { mintToken } from "../../../src/testing/index.ts"
 import { asked, useLab } from "./lab.ts"
 

@@ -1,6 +1,6 @@
 /** Rules of a document, and what the gate of a stream lets go under them. */
 import * as Result from "effect/Result"
-import type { OutputRules } from "../../../src/call/Call.ts"
+import type { OutputRules } from "../../../src/call/Judge.ts"
 import { judgeAnswer } from "../../../src/invocation/output/AnswerGate.ts"
 import { OutputJudge } from "../../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../../src/invocation/output/StreamGate.ts"

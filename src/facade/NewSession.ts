@@ -7,22 +7,22 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { requireIntent, tokenSource } from "../agents/AgentClient.ts"
-import type { Credentials } from "../call/Call.ts"
-import { ClosedError, ConfigurationError } from "../call/Errors.ts"
+import type { Credentials } from "../call/Credentials.ts"
+import { ClosedError, ConfigurationError } from "../call/SdkErrors.ts"
 import { newId } from "../base/Id.ts"
 import { Life } from "../base/Life.ts"
 import { requireName } from "../call/Name.ts"
-import { Pipeline } from "../workspace/Pipeline.ts"
+import { Pipeline, withFamilies } from "../workspace/Pipeline.ts"
 import { reopening } from "../workspace/Reopening.ts"
 import { requireWorkspace, Workspace, type WorkspaceServices } from "../workspace/Workspace.ts"
-import { closedDoor } from "./Door.ts"
+import { noSettings } from "./ServiceSettings.ts"
 import { requireDeployments, requireDrain, requireNames, type SecureOptions, workspaceOptions } from "./Options.ts"
 import { ownWorkspace } from "./OwnWorkspace.ts"
 import type { Session } from "./Session.ts"
-import { layerInvocation } from "./Turn.ts"
+import { layerInvocation } from "./PipelineRun.ts"
 
 /** The session of a new client. Throws `ConfigurationError` for options that do not go together. */
-export const openSession = (options: SecureOptions): Session => {
+export const newSession = (options: SecureOptions): Session => {
   requireName("appName", options.appName)
   requireName("userName", options.userName)
   const app = options.appName ?? "secure-openai-app"
@@ -37,8 +37,8 @@ export const openSession = (options: SecureOptions): Session => {
     credentials: credentialsOf(options),
     intents: options.intentPolicy === undefined ? [] : [requireIntent(options.intentPolicy)],
     deployments: options.deployments && requireDeployments(options.deployments),
-    door: {
-      ...closedDoor,
+    settings: {
+      ...noSettings,
       allowedQuery: requireNames("allowedQuery", options.allowedQuery),
       allowedHeaders: new Set(
         [...requireNames("allowedHeaders", options.allowedHeaders)].map((name) => name.toLowerCase())
@@ -54,9 +54,12 @@ export const openSession = (options: SecureOptions): Session => {
     ...given,
     workspace,
     letGo: owned?.letGo,
-    runtime: reopening(Layer.provide(options.layer ?? Pipeline.layer, stages)),
+    runtime: reopening(
+      Layer.provide(options.layer === undefined ? Pipeline.layer : withFamilies(options.layer), stages)
+    ),
     hasOwnPipeline: options.layer !== undefined,
     tools: new Map(),
+    asked: new Map(),
     life: new Life()
   }
 }

@@ -5,8 +5,8 @@
  */
 import type { OpenAI } from "openai"
 import { isOperation, urlOf } from "../call/Operation.ts"
-import type { Message, Service } from "../workspace/Workspace.ts"
-import { inboundOptions } from "./Exchange.ts"
+import type { Cancellation, Message, Service } from "../call/Delivery.ts"
+import { inboundOptions } from "./RequestMarks.ts"
 import type { Session } from "./Session.ts"
 import { runTool } from "./Tools.ts"
 
@@ -16,19 +16,19 @@ export const serviceOf = (session: Session, client: OpenAI, endpointOf: Service[
   app: session.app,
   endpoint: endpointOf,
   prompts: (operation) => session.tools.get(operation)?.prompts ?? [],
-  deliver: async (message: Message) => {
+  deliver: async (message: Message, { life, signal }: Cancellation) => {
     const endpoint = await endpointOf(message.operation, message.params)
     if (isOperation(message.operation))
       return client.post<unknown>(urlOf(endpoint), {
         body: message.bytes,
         headers: { "content-type": "application/json" },
         stream: message.stream,
-        ...(message.signal !== undefined && { signal: message.signal }),
-        ...inboundOptions(message)
+        ...(signal !== undefined && { signal }),
+        ...inboundOptions({ ...message, life })
       } as object)
     const { value } = await runTool(session, message.operation, message.params, {
-      signal: message.signal,
-      life: message.life,
+      signal,
+      life,
       call: {
         credentials: message.credentials,
         intents: [...session.intents, ...message.intents],

@@ -28,7 +28,7 @@ export const series = {
 const places = Object.entries(series).map(([resource, methods]) => ({ path: resource.split("."), methods }))
 
 /** Has a session wait for what these methods of a client begin. */
-export const holdSeries = (client: OpenAI, session: Session): void => {
+export const holdRequestSeries = (client: OpenAI, session: Session): void => {
   for (const { methods, path } of places) {
     const resource = path.reduce<unknown>((holder, name) => isObject(holder) && Reflect.get(holder, name), client)
     if (!isObject(resource)) continue

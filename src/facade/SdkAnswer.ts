@@ -7,7 +7,7 @@
  */
 import { APIError, type OpenAI } from "openai"
 import { APIPromise } from "openai/api-promise"
-import type { Receipt } from "../call/Call.ts"
+import type { Receipt, Reply } from "../call/Reply.ts"
 import { frameOf, isHandedOn, sentinelOf } from "../invocation/ReceivedEvents.ts"
 import { rememberReceipt } from "./Receipts.ts"
 import { bodiless } from "../http/transport/Head.ts"
@@ -16,7 +16,7 @@ import { bodiless } from "../http/transport/Head.ts"
 export type ResponseProps = Awaited<ConstructorParameters<typeof APIPromise>[1]>
 
 /** An answer: its value, made when it is asked for, its raw response, and the SDK's properties of it. */
-export interface Answer {
+export interface SdkAnswer {
   readonly props: ResponseProps
   readonly value: () => Promise<unknown>
   /** Makes a response that can be read. */
@@ -27,16 +27,39 @@ export interface Answer {
   given?: Response
 }
 
+/**
+ * The answer that a reply of JSON gives. `text` is the provider's own, where the pipeline left the value as it came; `isBinary` says
+ * that the caller gets a response and no value.
+ */
+export const plainAnswer = (
+  { meta: { receipt }, value }: Extract<Reply, { readonly _tag: "Json" }>,
+  props: ResponseProps,
+  text: string | undefined,
+  isBinary: boolean
+): SdkAnswer => {
+  const raw = () =>
+    text === undefined
+      ? responseLike(props.response, JSON.stringify(value) ?? "", "application/json")
+      : responseLike(props.response, text)
+  return {
+    props,
+    value: async () => (isBinary ? raw() : withRequestId(value, props.response)),
+    raw,
+    streamed: false,
+    ...(receipt !== undefined && { receipt })
+  }
+}
+
 /** The one response of an answer: it can be read where it was asked for before the value, or where the value is a stream. */
-const responseOf = (answer: Answer, parsed: boolean): Response =>
+const responseOf = (answer: SdkAnswer, parsed: boolean): Response =>
   (answer.given ??= parsed && !answer.streamed ? answer.props.response : answer.raw())
 
-type Parse<T> = (answer: Answer) => Promise<T>
+type Parse<T> = (answer: SdkAnswer) => Promise<T>
 
 /** The promise of an answer, as the SDK's own resources expect it. */
 export const answerPromise = <T>(
   client: OpenAI,
-  answer: Promise<Answer>,
+  answer: Promise<SdkAnswer>,
   parse: Parse<T> = (answer) => answer.value() as Promise<T>
 ): APIPromise<T> => {
   const parsed: Parse<T> = async (answer) => {
@@ -49,7 +72,7 @@ export const answerPromise = <T>(
     client,
     // The SDK looks at nothing here but at what its parser is given, which is ours.
     answer as Promise<never>,
-    (_client, given) => (once ??= parsed(given as unknown as Answer)) as Promise<never>
+    (_client, given) => (once ??= parsed(given as unknown as SdkAnswer)) as Promise<never>
   )
   promise.asResponse = async () => {
     const settled = await answer

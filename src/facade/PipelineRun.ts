@@ -10,9 +10,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { APIUserAbortError } from "openai"
-import type { Call, Committed, Reply } from "../call/Call.ts"
+import type { Call } from "../call/Call.ts"
+import type { Committed } from "../call/States.ts"
+import type { Reply } from "../call/Reply.ts"
 import { inNextTurn, scheduler } from "../base/EventLoop.ts"
-import { type PipelineError, type ProviderFailed, toSdkError } from "../call/Errors.ts"
+import type { PipelineError, ProviderFailed } from "../call/Errors.ts"
+import { toSdkError } from "../call/SdkErrors.ts"
 import { Invocation } from "../invocation/Invocation.ts"
 import { Pipeline } from "../workspace/Pipeline.ts"
 import type { RequestQuery } from "../call/Query.ts"
@@ -21,16 +24,16 @@ import { requireAlive, type Session } from "./Session.ts"
 /** Stops the SDK where the pipeline's answer was made without the network. */
 export const answeredHere = new Error("answered without the network")
 
-/** What an exchange is told by its turns. */
-export interface TurnOwner {
+/** Callbacks of an exchange for its pipeline's runs. */
+export interface RunOwner {
   /** The pipeline was interrupted while the SDK was at work. */
   readonly interrupt: (reason: Error) => void
   /** The pipeline has ended: with its reply, or with the error that its caller sees. */
-  readonly ended: (turn: Turn, end: { readonly reply: Reply } | { readonly error: unknown }) => void
+  readonly ended: (turn: PipelineRun, end: { readonly reply: Reply } | { readonly error: unknown }) => void
 }
 
-/** See the file's first paragraph. */
-export class Turn {
+/** The pipeline under way on one call. It stops inside its invocation until {@link PipelineRun.answered} gives it the SDK's answer. */
+export class PipelineRun {
   readonly call: Call
   /** The bytes that this turn was decided on. */
   readonly body: string
@@ -60,7 +63,7 @@ export class Turn {
    * Starts the pipeline on the call, with those of other calls that came in this turn of the event loop; `signal` interrupts it
    * until the bytes may be sent, when the SDK takes over.
    */
-  start(session: Session, owner: TurnOwner, signal: AbortSignal | null | undefined): void {
+  start(session: Session, owner: RunOwner, signal: AbortSignal | null | undefined): void {
     inNextTurn(() => {
       try {
         // It may have ended in the meantime.
@@ -72,11 +75,11 @@ export class Turn {
     })
   }
 
-  #run(session: Session, owner: TurnOwner, signal: AbortSignal | null | undefined): void {
+  #run(session: Session, owner: RunOwner, signal: AbortSignal | null | undefined): void {
     const fiber = session.runtime().runFork(
       Effect.provideService(
         Effect.flatMap(Pipeline, (pipeline) => pipeline.run(this.call)),
-        CurrentTurn,
+        CurrentRun,
         { owner, turn: this }
       ),
       { scheduler }
@@ -95,7 +98,7 @@ export class Turn {
     })
   }
 
-  #failed(owner: TurnOwner, error: unknown): void {
+  #failed(owner: RunOwner, error: unknown): void {
     this.error = error
     owner.ended(this, { error })
     this.#permit.reject(error)
@@ -118,7 +121,7 @@ export class Turn {
   }
 }
 
-const CurrentTurn = Context.Reference<{ readonly owner: TurnOwner; readonly turn: Turn } | undefined>(
+const CurrentRun = Context.Reference<{ readonly owner: RunOwner; readonly turn: PipelineRun } | undefined>(
   "secure-openai/CurrentTurn",
   { defaultValue: () => undefined }
 )
@@ -134,7 +137,7 @@ export const layerInvocation = Layer.succeed(Invocation, {
     Effect.withFiber((fiber) => {
       const handler = fiber.getRef(CurrentHandler)
       if (handler !== undefined) return handler(committed)
-      const current = fiber.getRef(CurrentTurn)
+      const current = fiber.getRef(CurrentRun)
       if (current === undefined || committed.call.id !== current.turn.call.id)
         return Effect.die(new Error("a committed call is sent by its own exchange"))
       current.turn.permitted(committed)

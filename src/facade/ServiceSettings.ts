@@ -5,17 +5,17 @@
  * @since 0.2.0
  */
 import type { OpenAI } from "openai"
-import type { DoorSettings } from "../http/Admission.ts"
+import type { AdmissionSettings } from "../http/Admission.ts"
 import { type QueryValues, queryValues } from "../http/RequestQuery.ts"
 import { headersOf } from "./HeaderEntries.ts"
 
-/** The settings of a service's door, and the account that its client asks for, as headers by name in lower case. */
-export interface Door extends DoorSettings {
+/** What a service's client sets on its requests, and the account that its client asks for, as headers by name in lower case. */
+export interface ServiceSettings extends AdmissionSettings {
   readonly account: ReadonlyMap<string, string>
 }
 
-/** A door before the client is made: nothing is the service's own. */
-export const closedDoor: Door = {
+/** The settings before the client is made: nothing is the service's own. */
+export const noSettings: ServiceSettings = {
   baseURL: "",
   query: new Map(),
   headers: new Map(),
@@ -25,7 +25,7 @@ export const closedDoor: Door = {
 }
 
 /** What a client sets by itself; what callers may add stays as it was. */
-export const doorOf = (client: OpenAI, before: Door): Door => ({
+export const settingsOf = (client: OpenAI, before: ServiceSettings): ServiceSettings => ({
   ...before,
   baseURL: client.baseURL,
   query: ownQuery(client),

@@ -6,13 +6,13 @@
  * @since 0.2.0
  */
 import type { ClientOptions, OpenAI } from "openai"
-import { ConfigurationError } from "../call/Errors.ts"
+import { ConfigurationError } from "../call/SdkErrors.ts"
 import type { Fault } from "../http/Admission.ts"
 import { isOpen } from "../http/RequestHeaders.ts"
-import type { Door } from "./Door.ts"
+import type { ServiceSettings } from "./ServiceSettings.ts"
 import type { RequestOptions } from "./Options.ts"
 import { entriesOf, type HeaderEntry } from "./HeaderEntries.ts"
-import { serviceHeaders } from "./Upstream.ts"
+import { serviceHeaders } from "./SealedRequest.ts"
 
 /** Options of the SDK that `withOptions` of a user's client takes as they are. */
 export const holdersOptions = ["timeout", "maxRetries", "logger", "logLevel"] as const satisfies ReadonlyArray<
@@ -24,12 +24,12 @@ export const holdersOptions = ["timeout", "maxRetries", "logger", "logLevel"] as
  * that says nothing of how the body reads.
  */
 export const mayBeSet =
-  ({ allowedHeaders }: Pick<Door, "allowedHeaders">) =>
+  ({ allowedHeaders }: Pick<ServiceSettings, "allowedHeaders">) =>
   (name: string): boolean =>
     (isOpen(name) && !name.startsWith("content-")) || allowedHeaders.has(name)
 
 /** What was asked for in a clone of a user's client. */
-export interface Wanted {
+export interface CloneOptions {
   readonly own: Partial<ClientOptions>
   /** Default headers and query, the service's own among them; undefined where none were given. */
   readonly defaults: Pick<ClientOptions, "defaultHeaders" | "defaultQuery"> | undefined
@@ -39,15 +39,20 @@ export interface Wanted {
  * Reads the options of `withOptions` on a user's client, whose requests `maker` builds. What says the same as the client is
  * left out. Throws a `ConfigurationError` for an option that is the service's.
  */
-export const wantedOf = (options: Partial<ClientOptions>, client: OpenAI, maker: OpenAI, door: Door): Wanted => {
+export const cloneOptionsOf = (
+  options: Partial<ClientOptions>,
+  client: OpenAI,
+  maker: OpenAI,
+  settings: ServiceSettings
+): CloneOptions => {
   const { defaultHeaders, defaultQuery, ...others } = options
   const own: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(others)) {
     if (isHolders(name)) own[name] = value
     else if (value !== undefined && value !== Reflect.get(client, name)) throw pinnedError(name)
   }
-  const headers = headersOf(defaultHeaders, maker, door)
-  const query = queryOf(defaultQuery, maker, door)
+  const headers = headersOf(defaultHeaders, maker, settings)
+  const query = queryOf(defaultQuery, maker, settings)
   return {
     own,
     defaults:
@@ -63,12 +68,16 @@ export const wantedOf = (options: Partial<ClientOptions>, client: OpenAI, maker:
 const isHolders = (name: string): boolean => holdersOptions.some((known) => known === name)
 
 /** The service's default headers with those that were given; undefined where none were. */
-const headersOf = (given: unknown, maker: OpenAI, door: Door): ReadonlyArray<HeaderEntry> | undefined => {
+const headersOf = (
+  given: unknown,
+  maker: OpenAI,
+  settings: ServiceSettings
+): ReadonlyArray<HeaderEntry> | undefined => {
   const wanted = entriesOf(given)
   if (wanted.length === 0) return undefined
   const own = entriesOf(maker["_options"].defaultHeaders)
   for (const [name, value] of wanted)
-    if (!mayBeSet(door)(name) && !own.some((entry) => entry[0] === name && entry[1] === value))
+    if (!mayBeSet(settings)(name) && !own.some((entry) => entry[0] === name && entry[1] === value))
       throw pinnedError(`default header ${name}`)
   const names = new Set(wanted.map(([name]) => name))
   return [...own.filter(([name]) => !names.has(name)), ...wanted]
@@ -78,7 +87,7 @@ const headersOf = (given: unknown, maker: OpenAI, door: Door): ReadonlyArray<Hea
 const queryOf = (
   given: ClientOptions["defaultQuery"],
   maker: OpenAI,
-  { allowedQuery }: Door
+  { allowedQuery }: ServiceSettings
 ): ClientOptions["defaultQuery"] => {
   if (given === undefined || given === null || Object.keys(given).length === 0) return undefined
   const own = maker["_options"].defaultQuery
@@ -89,7 +98,7 @@ const queryOf = (
 }
 
 /** A copy of a request's options that whoever made them has no part in: what is judged of them is what the SDK reads. */
-export const settled = (options: RequestOptions): RequestOptions => {
+export const ownCopy = (options: RequestOptions): RequestOptions => {
   const given = { ...options }
   const { __security } = given
   if (__security !== undefined)

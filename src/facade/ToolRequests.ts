@@ -4,19 +4,20 @@
  * @since 0.2.0
  */
 import { toolCallIdsOf } from "../answer/ToolCalls.ts"
-import type { Lineage } from "../call/Call.ts"
+import type { Lineage } from "../call/Lineage.ts"
 import type { Session } from "./Session.ts"
 
 /** How many tools that were asked for a session remembers, the latest. */
 const remembered = 1000
 
-const asked = new WeakMap<Session, Map<string, Lineage>>()
-
 /** Remembers the tools that an answer, or a chunk of one, asks for. `answered` is looked at where there are some. */
-export const rememberAsked = (session: Session, answer: unknown, answered: { readonly lineage: Lineage }): void => {
+export const rememberToolRequests = (
+  session: Session,
+  answer: unknown,
+  answered: { readonly lineage: Lineage }
+): void => {
+  const known = session.asked
   for (const id of toolCallIdsOf(answer)) {
-    let known = asked.get(session)
-    if (known === undefined) asked.set(session, (known = new Map()))
     known.delete(id)
     known.set(id, answered.lineage)
     if (known.size > remembered) known.delete(known.keys().next().value ?? "")
@@ -24,4 +25,4 @@ export const rememberAsked = (session: Session, answer: unknown, answered: { rea
 }
 
 /** The call whose answer asked for a tool, by the tool call's id. */
-export const askedBy = (session: Session, id: string): Lineage | undefined => asked.get(session)?.get(id)
+export const requestedBy = (session: Session, id: string): Lineage | undefined => session.asked.get(id)

@@ -1,17 +1,26 @@
 /**
  * How a user's request leaves: it is built by the service's own client, which the holder of the user's client cannot reach,
- * judged, and sealed. The SDK carries a copy without credentials to the door; there the sealed request is sent in its place.
+ * judged, and sealed. The SDK carries a copy without credentials to the guarded `fetch`, which sends the sealed request in its place.
  * So nothing that the holder sets, overrides or reads on the way has a part in what leaves.
  *
  * @since 0.2.0
  */
 import type { ClientOptions, OpenAI } from "openai"
+import { ConfigurationError } from "../call/SdkErrors.ts"
 import { entriesOf } from "./HeaderEntries.ts"
 
 type Request = Awaited<ReturnType<OpenAI["buildRequest"]>>["req"]
 
 /** Stands in for an API key where nothing may be sent, or where the key is not the holder's to know. */
 export const noApiKey = "no-api-key"
+
+/** Throws a `ConfigurationError` for a request that would be sent without an API key. */
+export const requireApiKey = ({ headers }: Request): void => {
+  if (headers.get("authorization") === `Bearer ${noApiKey}` || headers.get("api-key") === noApiKey)
+    throw new ConfigurationError(
+      "This request would go to the provider, but there is no API key: set OPENAI_API_KEY, pass apiKey, or give a layer with an Invocation of its own."
+    )
+}
 
 /**
  * What a user's client is made with in place of the service's own options: it holds no credentials, and what it would build by
@@ -53,9 +62,10 @@ export const serviceHeaders = (maker: OpenAI): ReadonlySet<string> => {
   ofMakers.set(maker, names)
   return names
 }
+// A table, for a maker is a client that the SDK constructs, and its names are read once.
 const ofMakers = new WeakMap<OpenAI, ReadonlySet<string>>()
 
-/** A request as it was judged, and what the SDK carries to the door in its place. */
+/** A request as it was judged, and what the SDK carries to the guarded `fetch` in its place. */
 export interface Sealed {
   readonly init: RequestInit & { readonly headers: Headers }
   /** The SDK and hooks of a class of one's own may change its members. */

@@ -1,6 +1,5 @@
 /**
- * The last door: a `fetch` through which a request leaves only as it was judged. One that comes without a permit, because
- * somebody made it by hand, is judged here: a protected one is refused, any other recorded as it leaves.
+ * A `fetch` that lets a request leave only as it was judged. A request without a permit was made by hand and is judged here: a protected one is refused, any other recorded as it leaves.
  *
  * @since 0.1.0
  */
@@ -16,6 +15,7 @@ interface Guarded {
   readonly owner: object
   readonly byHand: ByHand
 }
+// A table, for a guarded fetch is a proxy of a function: it has no place for a field.
 const guarded = new WeakMap<Fetch, Guarded>()
 
 /** The `fetch` behind a guard; what is not guarded is itself. It sends whatever it is given: only the guards may have it. */
@@ -29,7 +29,7 @@ export const guard = (given: Fetch, owner: object, byHand: ByHand): Fetch => {
   const before = guarded.get(given)
   if (before?.byHand === byHand) return given
   const fetch = before?.owner === owner ? before.fetch : given
-  const door = async (...[input, init = {}]: Parameters<Fetch>): Promise<Response> => {
+  const guardedFetch = async (...[input, init = {}]: Parameters<Fetch>): Promise<Response> => {
     // Read once: what is judged is what is sent, whatever an object answers when it is asked again.
     const given = input instanceof Request ? input.url : String(input)
     const exchange = Exchange.ofRequest(init)
@@ -47,7 +47,7 @@ export const guard = (given: Fetch, owner: object, byHand: ByHand): Fetch => {
   }
   // The SDK looks at what else a fetch has: its Response, for one.
   const proxy = new Proxy(fetch, {
-    apply: (_fetch, _this, args: Parameters<Fetch>) => door(...args),
+    apply: (_fetch, _this, args: Parameters<Fetch>) => guardedFetch(...args),
     construct: () => {
       throw new TypeError("fetch is not a constructor")
     }
