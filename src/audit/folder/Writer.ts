@@ -2,14 +2,13 @@
  * One boot of a log: from its `log.open` until it is closed, or until a write fails. What clients say at one time is written
  * and synced together, acknowledged only when it is on the disk, and signed over soon after. A write that fails ends the
  * boot: a disk that failed once may say that it holds what it does not.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import * as Path from "node:path"
 import { EnforcementUnavailable } from "../../call/Errors.ts"
 import { nextTurn, now as present } from "../../base/EventLoop.ts"
 import { newId } from "../../base/Id.ts"
+import { version } from "../../base/Version.ts"
 import type { AnyKey } from "../../keys/Keys.ts"
 import { formatVerifierKey, verifierKey } from "../proof/Checkpoint.ts"
 import { type Done, type FileSystem, replace } from "./Disk.ts"
@@ -24,7 +23,7 @@ import { Tail } from "./Tail.ts"
 import { adviceFor, hindered, LockLost, messageOf, reasonFor, unavailable } from "../Unavailable.ts"
 
 /** What `log.open` says of this program. */
-export const software = "secure-openai/0.1.0"
+export const software = `secure-openai/${version}`
 
 /** What a boot is begun with. */
 export interface WriterOptions {
