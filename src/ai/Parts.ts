@@ -1,7 +1,5 @@
 /**
  * What a chat completion answers, whole or in chunks, as the parts of a response of `effect/ai`.
- *
- * @since 0.2.0
  */
 import * as AiError from "effect/ai/AiError"
 import type * as Response from "effect/ai/Response"

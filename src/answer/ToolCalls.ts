@@ -5,8 +5,6 @@
  * Servers differ in how they stream a call. A name may be repeated in each delta, several calls may share an index and
  * differ by id, and the index may be missing. The SDK merges by index and takes the last name; {@link ToolCallDeltas}
  * separates calls by id, and {@link GrowingToolCall.merged} gives the SDK's reading where that is another call.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import { parseStrictObject } from "../base/CanonicalJson.ts"

@@ -1,8 +1,6 @@
 /**
  * What the log's records say, and how a record is one line: canonical JSON (RFC 8785) with integers only, never null, at
  * most 61,440 bytes (audit format §2, §3). One encoder, one strict parser.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import type { Usage } from "../answer/Usage.ts"

@@ -1,8 +1,6 @@
 /**
  * What the log knows of one call, from its decision to its outcome: plain bookkeeping over the journal, with nothing but
  * pure code for each chunk of a stream. Whatever happens to a call, its trail ends once.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { endOf, StreamFinish } from "../answer/Finish.ts"

@@ -2,8 +2,6 @@
  * JSON as this house reads and digests it: one strict reading of bytes that came from outside, and one canonical
  * spelling (RFC 8785) for digests. Canonical text is never sent to a provider: structured output follows the key order
  * of a schema, which canonical JSON would change.
- *
- * @since 0.1.0
  */
 import canonicalizeValue from "canonicalize"
 import * as Result from "effect/Result"

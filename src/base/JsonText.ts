@@ -3,8 +3,6 @@
  * a copy of what its values hold. Everything here takes the text of a value that `JSON.parse` has read, without a byte order
  * mark or half of a surrogate pair, and time that grows with its length: a value is passed over once, a long string by its
  * quotes. Places are in bytes.
- *
- * @since 0.2.0
  */
 import { isArray, isObject, type Json, type JsonObject } from "./Json.ts"
 

@@ -2,8 +2,6 @@
  * What travels through the pipeline: a {@link Call}, the state that each stage makes of it, and the {@link Reply}. States
  * are nominal: a spread, a literal, a skipped stage or another order does not compile, and each stage checks what it is
  * given at run time.
- *
- * @since 0.1.0
  */
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"

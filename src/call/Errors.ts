@@ -1,8 +1,6 @@
 /**
  * What can go wrong on the way of a request: tagged errors for Effect users, and how each looks to a caller of the SDK.
  * A provider's own error is none of ours and passes unchanged.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -1,8 +1,6 @@
 /**
  * The last door: a `fetch` through which a request leaves only as it was judged. One that comes without a permit, because
  * somebody made it by hand, is judged here: a protected one is refused, any other recorded as it leaves.
- *
- * @since 0.1.0
  */
 import { Exchange } from "./Exchange.ts"
 

@@ -1,7 +1,5 @@
 /**
  * Registered tools: functions that a model or another agent may ask for, each run only when policy lets the caller use it.
- *
- * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

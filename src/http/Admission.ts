@@ -1,8 +1,6 @@
 /**
  * The door: what a request is, by its method, URL, headers and body, or why it is refused. Every face of the product reads
  * requests here, and nowhere else; nothing in this folder knows the SDK, and nothing here waits.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import { parseContent } from "../base/CanonicalJson.ts"

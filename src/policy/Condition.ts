@@ -1,8 +1,6 @@
 /**
  * When an attestation is needed (mapl §6): a condition over params, principal and held attestations, in three-valued
  * logic. An undecided condition stays undecided; the evaluation treats it as true.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import type { JsonObject } from "../base/Json.ts"

@@ -1,8 +1,6 @@
 /**
  * What an evaluation finds, as plain data. A code or a verdict costs no sentence; {@link explain} makes sentences, for
  * findings that are reported.
- *
- * @since 0.2.0
  */
 import type { Json, JsonObject } from "../base/Json.ts"
 import { isExact } from "../base/JsonText.ts"

@@ -1,8 +1,6 @@
 /**
  * Authenticated prompts: the digest of each element of a call's prompt stands in its envelope, so that whoever holds the
  * text proves later what was asked, and any change of it shows.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"

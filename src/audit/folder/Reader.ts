@@ -1,7 +1,5 @@
 /**
  * Reading a log from the outside, also while it is written: whole lines in order, a batch at a time, over all segments.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Fs from "node:fs"

@@ -1,8 +1,6 @@
 /**
  * Whether records make sense in their order (audit format §7, check 5): a call is decided before it ends and ends once, a
  * stream is closed once, a process that did not close its log is recovered from by the next one.
- *
- * @since 0.1.0
  */
 import type { ReadRecord } from "../Record.ts"
 

@@ -1,7 +1,5 @@
 /**
  * What a response begins with, as a dispatcher receives it.
- *
- * @since 0.2.0
  */
 
 /** See the file's first paragraph. */

@@ -1,7 +1,5 @@
 /**
  * Judges the chunks of a chat or text completion: the texts of each choice, and the tool calls that it asks for.
- *
- * @since 0.2.0
  */
 import { createHash, type Hash } from "node:crypto"
 import { choicesOf, type Fields, indexKey, isFields, itemsOf, memberOf } from "../../answer/Fields.ts"

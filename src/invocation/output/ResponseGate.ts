@@ -2,8 +2,6 @@
  * Judges the events of a streamed response (the Responses API): its texts, the items that ask for tools, and the events that
  * tell a text again once it is complete. An event of an unknown type is searched whole and followed from one to the next; of
  * an unknown `*.delta` the text is held back like any other.
- *
- * @since 0.2.0
  */
 import { beginnings } from "../../answer/Finish.ts"
 import { type Fields, indexKey, isFields, itemsOf, memberOf, textOf } from "../../answer/Fields.ts"

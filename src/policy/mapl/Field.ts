@@ -1,7 +1,5 @@
 /**
  * What the fields of a document are made of: schemas with checks that an editor's JSON Schema can make as well.
- *
- * @since 0.1.0
  */
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Schema from "effect/Schema"
