@@ -146,6 +146,15 @@ describe("floors", () => {
     expect(violations(new Map(Object.entries(files)))).toEqual(expected)
   })
 
+  it("are those that docs/architecture.md shows, from the top down", () => {
+    const page = readFileSync(Path.join(root, "../docs/architecture.md"), "utf8")
+    const shown = [...page.matchAll(/^\| (\d+) \| (.*?) \|/gmu)].map(([, floor, rooms = ""]) => [
+      Number(floor),
+      [...rooms.matchAll(/`src\/([^`]+)`/gu)].map(([, room]) => room).sort()
+    ])
+    expect(shown).toEqual(floors.map((rooms, i) => [i + 1, rooms.toSorted()]).toReversed())
+  })
+
   it("reads every kind of import", () => {
     const imports = read()
     expect(imports.get("index.ts")).toContain("facade/SecureOpenAI.ts")

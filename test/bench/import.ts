@@ -4,8 +4,8 @@
  *     --rounds N    fresh processes of each row (15)
  *     --with DIR    another checkout, built and with its `node_modules`, whose rows stand beside ours
  *
- * Each measurement is a process of its own that does nothing else, and the rows take turns. Time is that of the import alone;
- * memory is the resident set after the import less the one before, so that Node itself is not counted. Read the ratios:
+ * Each measurement is a process of its own that does nothing else, and the rows take turns. Time is that of the import alone,
+ * by the clock and of the processors, which others on the machine change less; memory is the resident set after the import less the one before, so that Node itself is not counted. Read the ratios:
  * an `import` is divided by `import "openai"` of the same folder, a `require` by `require("openai")`. Medians, and the least
  * in parentheses: on a busy machine the least times are nearer to the truth. The last line counts the packages that
  * `npm install` adds for this one, its peers and theirs left out.
@@ -37,6 +37,7 @@ interface Row {
 
 interface Measured {
   readonly ms: number
+  readonly cpu: number
   readonly bytes: number
 }
 
@@ -54,10 +55,12 @@ const rows: ReadonlyArray<Row> = folders.flatMap((folder) =>
 /** A program that does one import and prints what it cost; a package finds itself by its own name in its folder. */
 const program = (format: Format, specifier: string): string => `
   const before = process.memoryUsage.rss()
+  const used = process.cpuUsage()
   const began = performance.now()
   ${format === "import" ? "await import" : "require"}(${JSON.stringify(specifier)})
   const ms = performance.now() - began
-  console.log(JSON.stringify({ ms, bytes: process.memoryUsage.rss() - before }))
+  const { system, user } = process.cpuUsage(used)
+  console.log(JSON.stringify({ ms, cpu: (system + user) / 1000, bytes: process.memoryUsage.rss() - before }))
   process.exit()`
 
 const measure = ({ folder, format, specifier }: Row): Measured => {
@@ -108,15 +111,15 @@ const sorted = (row: Row, of: keyof Measured): ReadonlyArray<number> =>
 const median = (row: Row, of: keyof Measured): number => sorted(row, of)[Math.floor(rounds / 2)] ?? Number.NaN
 const least = (row: Row, of: keyof Measured): number => sorted(row, of)[0] ?? Number.NaN
 
-const table: Array<ReadonlyArray<string>> = [["", "ms", "ratio", "MB", "ratio"]]
+const table: Array<ReadonlyArray<string>> = [["", "ms", "ratio", "CPU ms", "ratio", "MB", "ratio"]]
 for (const row of rows) {
   const bare = rows.find(
     ({ folder, format, specifier }) => folder === row.folder && format === row.format && specifier === "openai"
   )
   if (bare === undefined) throw new Error("each folder has a row of openai alone")
   const place = row.folder === here ? "" : ` of ${given.with ?? ""}`
-  const cells = (["ms", "bytes"] as const).flatMap((of) => {
-    const shown = (value: number) => (of === "ms" ? value.toFixed(0) : (value / 1e6).toFixed(1))
+  const cells = (["ms", "cpu", "bytes"] as const).flatMap((of) => {
+    const shown = (value: number) => (of === "bytes" ? (value / 1e6).toFixed(1) : value.toFixed(0))
     const ratio = (median(row, of) / median(bare, of)).toFixed(2)
     const ratioOfLeast = (least(row, of) / least(bare, of)).toFixed(2)
     return [`${shown(median(row, of))} (${shown(least(row, of))})`, `${ratio} (${ratioOfLeast})`]
