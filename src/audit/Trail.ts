@@ -4,7 +4,9 @@
  */
 import * as Result from "effect/Result"
 import { endOf, StreamFinish } from "../answer/Finish.ts"
-import { StreamedToolCalls, type ToolCall, toolCallsOf } from "../answer/ToolCalls.ts"
+import { StreamedToolCalls } from "../answer/StreamedToolCalls.ts"
+import type { ToolCall } from "../answer/ToolCall.ts"
+import { toolCallsOf } from "../answer/ToolCalls.ts"
 import { usageOf } from "../answer/Usage.ts"
 import type { Call, Entry, JudgedAnswer, Meta, PassThrough, Prepared, Reply } from "../call/Call.ts"
 import type { Decision, Edit, Violation } from "../call/Decision.ts"

@@ -8,7 +8,9 @@ import * as Result from "effect/Result"
 import { isDeepStrictEqual, types } from "node:util"
 import { Content } from "./Content.ts"
 import { isArray, isObject, type Json, type JsonObject } from "./Json.ts"
-import { countMembers, duplicateKey, isExact, spliced, textAt } from "./JsonText.ts"
+import { isExact } from "./JsonNumbers.ts"
+import { spliced } from "./JsonSplice.ts"
+import { countMembers, duplicateKey, textAt } from "./JsonText.ts"
 
 // Whatever somebody puts in their place later: what was judged stays what is written.
 const { parse, stringify } = JSON

@@ -4,7 +4,7 @@
  */
 import * as Crypto from "node:crypto"
 import { anotherTurn } from "./EventLoop.ts"
-import { inexactMembers, inexactNumbers } from "./JsonText.ts"
+import { inexactMembers, inexactNumbers } from "./JsonNumbers.ts"
 
 /**
  * A text by its bytes.

@@ -4,7 +4,7 @@
  */
 import * as Result from "effect/Result"
 import type { JsonObject } from "../base/Json.ts"
-import { isExact } from "../base/JsonText.ts"
+import { isExact } from "../base/JsonNumbers.ts"
 import { operations } from "../call/Operation.ts"
 import type { Principal } from "../call/Principal.ts"
 import { inexactIn } from "./Inexact.ts"

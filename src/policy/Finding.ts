@@ -3,7 +3,7 @@
  * findings that are reported.
  */
 import type { Json, JsonObject } from "../base/Json.ts"
-import { isExact } from "../base/JsonText.ts"
+import { isExact } from "../base/JsonNumbers.ts"
 import type { Remedy, Violation, ViolationCode } from "../call/Decision.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
 import type { Inexact } from "./Inexact.ts"

@@ -5,7 +5,7 @@
  */
 import { contentOf } from "../base/CanonicalJson.ts"
 import type { Json, JsonObject } from "../base/Json.ts"
-import { isExact } from "../base/JsonText.ts"
+import { isExact } from "../base/JsonNumbers.ts"
 import type { Found } from "./Parameter.ts"
 
 /** A number that is not exact, where it stands, and how it is written there. */

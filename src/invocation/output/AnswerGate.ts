@@ -3,7 +3,8 @@
  * searched as text.
  */
 import { type Fields, isFields, itemsOf, textOf } from "../../answer/Fields.ts"
-import { messageToolCalls, toolCallsOf } from "../../answer/ToolCalls.ts"
+import { messageToolCalls } from "../../answer/ToolCall.ts"
+import { toolCallsOf } from "../../answer/ToolCalls.ts"
 import type { OutputJudge } from "./OutputJudge.ts"
 import * as Texts from "./Texts.ts"
 

@@ -5,7 +5,7 @@
  * A finding names the rule, its document and the place, and never what stands there.
  */
 import { type Fields, isFields } from "../../answer/Fields.ts"
-import type { ToolCall } from "../../answer/ToolCalls.ts"
+import type { ToolCall } from "../../answer/ToolCall.ts"
 import type { Judge, OutputRule, OutputRules } from "../../call/Call.ts"
 import type { Violation } from "../../call/Decision.ts"
 import { readingsOf } from "../../base/JsonEscapes.ts"

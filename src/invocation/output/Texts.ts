@@ -3,7 +3,7 @@
  * Tables name what is none: a value of a certain form, at a certain member of a certain kind of object, and nothing else.
  */
 import { type Fields, isFields, memberOf } from "../../answer/Fields.ts"
-import { isToolPart } from "../../answer/ToolCalls.ts"
+import { isToolPart } from "../../answer/ToolCall.ts"
 import { textOfBytes } from "./Escapes.ts"
 import {
   areChoices,
