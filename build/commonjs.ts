@@ -6,6 +6,7 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { type OutputChunk, rolldown } from "rolldown"
+import { licensesOf } from "./Licenses.ts"
 
 const root = Path.resolve(import.meta.dirname, "..")
 const dist = Path.join(root, "dist")
@@ -39,30 +40,6 @@ const bundle = async (): Promise<ReadonlyArray<OutputChunk>> => {
   await build.close()
   return output.filter((file) => file.type === "chunk")
 }
-
-/** The packages whose modules are in the files, by their folders. */
-const packagesIn = (chunks: ReadonlyArray<OutputChunk>): ReadonlyArray<string> => {
-  const folders = new Set<string>()
-  for (const id of chunks.flatMap(({ moduleIds }) => moduleIds)) {
-    const folder = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id.replaceAll("\\", "/"))?.[0]
-    if (folder !== undefined) folders.add(folder)
-  }
-  return [...folders].sort()
-}
-
-/** Name, version and license of each package, as its license wants them to go with its code. */
-const licenses = (packages: ReadonlyArray<string>): string =>
-  packages
-    .map((folder) => {
-      const { license, name, version } = JSON.parse(Fs.readFileSync(Path.join(folder, "package.json"), "utf8")) as {
-        readonly [member: string]: unknown
-      }
-      const file = Fs.readdirSync(folder).find((each) => /^(licen[cs]e|copying)/i.test(each))
-      if (file === undefined) throw new Error(`${String(name)} has no license file`)
-      const text = Fs.readFileSync(Path.join(folder, file), "utf8").trim()
-      return `${String(name)} ${String(version)} (${String(license)})\n\n${text}\n`
-    })
-    .join(`\n${"-".repeat(80)}\n\n`)
 
 /** A relative specifier in an emitted declaration, in each way that `tsc` writes one. */
 const specifier = /((?:\bfrom|\bimport\()\s*")(\.{1,2}\/[^"]+)\.(?:ts|js)"/g
@@ -110,5 +87,5 @@ const write = (path: string, text: string): void => {
   Fs.writeFileSync(file, text)
 }
 
-write("LICENSES.txt", licenses(packagesIn(await bundle())))
+write("LICENSES.txt", licensesOf(await bundle()))
 declareForNode10(declare())

@@ -1,8 +1,6 @@
 /**
  * A drop-in replacement for the `openai` SDK: every request is tied to a verified identity, signed, checked against MAPL
  * policy, rewritten where policy says so, invoked, and written to a log that an outsider can verify.
- *
- * @since 0.1.0
  */
 import "./base/NodeVersion.ts"
 export {

@@ -226,6 +226,30 @@ for (const [name, { blocks, documents, lines, rows }] of Object.entries(pages))
     })
   })
 
+// Decisions are records of their day: a file that one names may be gone since.
+const named = Fs.globSync(["*.md", "docs/*.md", "docs/api/*.md", "examples/**/*.md"], { cwd: root })
+  .filter((file) => file !== "CHANGELOG.md")
+  .sort()
+
+describe("the pages name what is there", () => {
+  it.each(named)("%s", (file) => {
+    const text = Fs.readFileSync(Path.join(root, file), "utf8")
+    const isThere = (path: string) => Fs.existsSync(Path.join(root, path))
+    const paths = [...text.matchAll(/`((?:src|test|build|docs|examples)\/[^\s`*…]+)`/gu)].map(([, path]) => path!)
+    const links = [...text.matchAll(/\]\((?!https?:|#|mailto:)([^)\s#]+)/gu)].map(([, path]) =>
+      Path.join(Path.dirname(file), path!)
+    )
+    const scripts = [...text.matchAll(/`npm run ([\w:]+)/gu)].map(([, script]) => script!)
+    const { scripts: known } = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")) as {
+      readonly scripts: Readonly<Record<string, string>>
+    }
+    assert.deepStrictEqual(
+      [...[...paths, ...links].filter((path) => !isThere(path)), ...scripts.filter((script) => !(script in known))],
+      []
+    )
+  })
+})
+
 describe("docs/policies.md", () => {
   let folder = ""
   beforeAll(async () => {

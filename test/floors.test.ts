@@ -146,6 +146,23 @@ describe("floors", () => {
     expect(violations(new Map(Object.entries(files)))).toEqual(expected)
   })
 
+  it("has no file of src over 420 lines: a longer one holds two nouns", () => {
+    const long = readdirSync(root, { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".ts"))
+      .map((file) => ({ file, lines: readFileSync(Path.join(root, file), "utf8").trimEnd().split("\n").length }))
+      .filter(({ lines }) => lines > 420)
+    expect(long).toEqual([])
+  })
+
+  it("are those that docs/architecture.md shows, from the top down", () => {
+    const page = readFileSync(Path.join(root, "../docs/architecture.md"), "utf8")
+    const shown = [...page.matchAll(/^\| (\d+) \| (.*?) \|/gmu)].map(([, floor, rooms = ""]) => [
+      Number(floor),
+      [...rooms.matchAll(/`src\/([^`]+)`/gu)].map(([, room]) => room).sort()
+    ])
+    expect(shown).toEqual(floors.map((rooms, i) => [i + 1, rooms.toSorted()]).toReversed())
+  })
+
   it("reads every kind of import", () => {
     const imports = read()
     expect(imports.get("index.ts")).toContain("facade/SecureOpenAI.ts")

@@ -566,7 +566,7 @@ describe("what the page says", () => {
   it.each([
     ["262,144", "signing/Replay.ts", "defaultCapacity = 262_144"],
     ["`audit-64`", "audit/folder/FolderLog.ts", "maximumSiblings = 64"],
-    ["| 10 s (signer", "workspace/Pipeline.ts", "options?.deadline ?? 10_000"],
+    ["| 10 s (signer", "workspace/Pipeline.ts", "usualDeadline = 10_000"],
     ["default 60,000 ms", "facade/Options.ts", "otherwise = 60_000"],
     ["each second", "audit/folder/Lock.ts", "{ beat: 1000, old: 15_000, still: 5000 }"],
     ["A start watches for 5 s", "audit/folder/Claimant.ts", "usualHolderDelay = 5000"],

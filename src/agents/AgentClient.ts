@@ -1,8 +1,6 @@
 /**
  * A registered agent: a user or another agent with a key of its own in the directory. It calls the services of its workspace
  * under its own identity, by an envelope that the service verifies.
- *
- * @since 0.1.0
  */
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"

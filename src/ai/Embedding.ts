@@ -1,7 +1,5 @@
 /**
  * An `EmbeddingModel` of `effect/ai` over a secure client's embeddings.
- *
- * @since 0.2.0
  */
 import * as EmbeddingModel from "effect/ai/EmbeddingModel"
 import * as Effect from "effect/Effect"

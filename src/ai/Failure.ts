@@ -1,7 +1,5 @@
 /**
  * What the SDK throws, as `effect/ai` names it. The thrown error stays readable as the reason's cause.
- *
- * @since 0.2.0
  */
 import * as AiError from "effect/ai/AiError"
 import * as Duration from "effect/Duration"

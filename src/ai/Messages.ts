@@ -1,8 +1,6 @@
 /**
  * A prompt of `effect/ai` as the messages of a chat completion. What the endpoint has no place for is refused with a reason
  * that names it; the model's own reasoning is left out, and so is what approvals leave behind.
- *
- * @since 0.2.0
  */
 import * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"

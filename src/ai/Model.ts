@@ -1,7 +1,5 @@
 /**
  * A `LanguageModel` of `effect/ai` over a secure client's chat completions.
- *
- * @since 0.2.0
  */
 import * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"

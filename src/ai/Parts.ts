@@ -1,19 +1,12 @@
 /**
  * What a chat completion answers, whole or in chunks, as the parts of a response of `effect/ai`.
- *
- * @since 0.2.0
  */
 import * as AiError from "effect/ai/AiError"
 import type * as Response from "effect/ai/Response"
 import type { OpenAI } from "openai"
 import { isReason } from "../answer/Finish.ts"
-import {
-  type GrowingToolCall,
-  type GrownToolCall,
-  messageToolCalls,
-  type ToolCall,
-  ToolCallDeltas
-} from "../answer/ToolCalls.ts"
+import { messageToolCalls, type ToolCall } from "../answer/ToolCall.ts"
+import { type GrowingToolCall, type GrownToolCall, ToolCallDeltas } from "../answer/ToolCallDeltas.ts"
 import { usageOf } from "../answer/Usage.ts"
 
 type Completion = OpenAI.ChatCompletion

@@ -1,7 +1,5 @@
 /**
  * What a model of `effect/ai` is asked, as the body of a chat completion.
- *
- * @since 0.2.0
  */
 import * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"

@@ -3,8 +3,6 @@
  * policy and the log by a layer.
  *
  * `effect/ai` is marked unstable by its makers; this entry point follows it.
- *
- * @since 0.2.0
  */
 import "../base/NodeVersion.ts"
 export { refusalOf, type Refused } from "./Failure.ts"

@@ -1,7 +1,5 @@
 /**
  * Members of JSON values that came from outside: each reading gives a value of the type that is asked for, or nothing.
- *
- * @since 0.2.0
  */
 
 /** A JSON object whose members are not checked. */

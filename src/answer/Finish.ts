@@ -1,7 +1,5 @@
 /**
  * How an answer or a stream ended: whole, or failed although its status was 200.
- *
- * @since 0.2.0
  */
 import { type Fields, isFields, itemsOf, memberOf, textOf } from "./Fields.ts"
 

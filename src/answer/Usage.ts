@@ -1,7 +1,5 @@
 /**
  * What an answer says it used. Each number is the provider's; what it does not say is absent, and never 0.
- *
- * @since 0.2.0
  */
 import { type Fields, isFields, memberOf } from "./Fields.ts"
 

@@ -1,8 +1,6 @@
 /**
  * The log. Audit promises that nothing leaves unrecorded: a decision is durable before the bytes go out, a refusal before
  * the caller sees it, and an outcome always follows.
- *
- * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"

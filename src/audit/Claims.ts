@@ -1,7 +1,5 @@
 /**
  * What a decision claims of limits, in one step with its record.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import type { Prepared } from "../call/States.ts"

@@ -1,8 +1,6 @@
 /**
  * The two clocks of the log. Everything in this folder reads the time through them, so that one test can replace both: `now`
  * dates records, `elapsed` measures durations and is not affected by changes of the system's date.
- *
- * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import { elapsed, now } from "../base/EventLoop.ts"

@@ -1,8 +1,6 @@
 /**
  * Salted digests of content (audit format, "Digests of content"): what a record says of a prompt or an answer. The salt keeps
  * short content from being guessed, and differs for each call and field.
- *
- * @since 0.1.0
  */
 import * as Redacted from "effect/Redacted"
 import * as Crypto from "node:crypto"

@@ -1,8 +1,6 @@
 /**
  * How a failure looks in the log: as a refusal before the decision was written, as an ending after it. Codes and class
  * names only; messages can quote a prompt, and stay out.
- *
- * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"

@@ -1,7 +1,5 @@
 /**
  * The stream of a call that the log follows: each chunk is counted, and the end is the call's outcome.
- *
- * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

@@ -1,7 +1,5 @@
 /**
  * The lines of a log, as its readers give them: from a record on, the last ones, those with some words, and as they are written.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { setTimeout } from "node:timers/promises"

@@ -4,8 +4,6 @@
  *
  * A record's place is the store's to give. One writer knows it at once; where several processes write one log, it is known only
  * when the record's group is durable. Code that uses this port reads a place only after `whenDurable` has called back.
- *
- * @since 0.1.0
  */
 import type * as Result from "effect/Result"
 import type { EnforcementUnavailable } from "../call/Errors.ts"

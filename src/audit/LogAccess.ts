@@ -1,7 +1,5 @@
 /**
  * How the audit stage uses a log: it waits until records are durable, and has a log that failed opened anew.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

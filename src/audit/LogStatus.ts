@@ -1,8 +1,6 @@
 /**
  * How a log stands: what it holds, what of it is signed and copied, and why it takes no calls where it takes none. Times are in
  * ms since 1970.
- *
- * @since 0.2.0
  */
 import type { EnforcementUnavailable } from "../call/Errors.ts"
 import type { FreeSpace } from "./folder/FreeSpace.ts"

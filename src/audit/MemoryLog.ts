@@ -1,8 +1,6 @@
 /**
  * The log in memory: the same records, tree and checkpoints as in a folder, and nothing that outlives the process. It gives a record
  * its place only when the record's group is taken in, as a store that several processes share does.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

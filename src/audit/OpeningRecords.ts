@@ -1,8 +1,7 @@
 /**
  * What every boot of a log records first: that it is open, how it recovers from the boot before, and which keys are in use.
- *
- * @since 0.1.0
  */
+import { version } from "../base/Version.ts"
 import * as Redacted from "effect/Redacted"
 import { saltId } from "../keys/KeyFolder.ts"
 import type { AnyKey, Keys } from "../keys/Keys.ts"
@@ -10,7 +9,7 @@ import { formatVerifierKey, verifierKey } from "./proof/Checkpoint.ts"
 import type { Body } from "./Record.ts"
 
 /** The program's name and version, as `log.open` records it. */
-export const software = "secure-openai/0.1.0"
+export const software = `secure-openai/${version}`
 
 /** The keys that sign a log. */
 export interface SigningKeys {

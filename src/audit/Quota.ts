@@ -4,8 +4,6 @@
  *
  * A record with the time `t` counts against a claim at the time `T` where `t > T − window`. Whoever reads the log reaches the same
  * verdict for each decision (audit format §5).
- *
- * @since 0.1.0
  */
 import type { Claim, Spent } from "../call/Claim.ts"
 import { identityOf, type Principal } from "../call/Principal.ts"

@@ -1,7 +1,5 @@
 /**
  * The kinds of records of the log and their fields (audit format, "Records"). `RecordLine.ts` writes and reads them as lines.
- *
- * @since 0.1.0
  */
 import type { Usage } from "../answer/Usage.ts"
 import type { CallResult } from "../call/CallEnd.ts"

@@ -1,8 +1,8 @@
 /**
  * Fields of records about calls: what of a call, its principal and its edits may stand in the log, and how it is spelt.
- *
- * @since 0.1.0
  */
+import type { ToolCall } from "../answer/ToolCall.ts"
+import type { Prepared } from "../call/States.ts"
 import { Content } from "../base/Content.ts"
 import type { Call } from "../call/Call.ts"
 import type { Meta } from "../call/Reply.ts"
@@ -111,3 +111,13 @@ export const saltedFields = (edit: Edit): ReadonlyArray<string> =>
   (["from", "to"] as const).flatMap((side) =>
     edit[side] === undefined || isPlain(edit.path, edit[side]) ? [] : [editField(edit, side)]
   )
+
+/** What policy decides on a tool that an answer asks for. Arguments that cannot be judged are denied. */
+export const toolVerdict = (prepared: Prepared, { args, fault, name }: ToolCall): "allow" | "deny" | "pending" => {
+  if (args === undefined || fault !== undefined) return "deny"
+  try {
+    return prepared.from.judge.tool(name, args)
+  } catch {
+    return "deny"
+  }
+}

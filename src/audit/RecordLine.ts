@@ -1,8 +1,6 @@
 /**
  * A record as one line: canonical JSON (RFC 8785) with integers only, never null, at most 61,440 bytes (audit format,
  * "Lines"). One encoder, one strict parser.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { canonicalize } from "../base/CanonicalJson.ts"

@@ -2,8 +2,6 @@
  * Refusals of callers of whom nothing is known: no signature of their token was verified. Anybody can cause these, as fast as
  * the network brings them, so they are counted, and one record (`refused.many`) tells of all that came within a moment. Nobody
  * waits for it. What is kept meanwhile, and what is written, is bounded whatever the tokens say.
- *
- * @since 0.2.0
  */
 import { now as present } from "../base/EventLoop.ts"
 import type { Body, Kinds, RecordClaimed } from "./Record.ts"

@@ -1,10 +1,9 @@
 /**
  * What the log knows of one stream: pure bookkeeping for each chunk, and a `stream.segment` record every so many chunks.
- *
- * @since 0.1.0
  */
 import { StreamFinish } from "../answer/Finish.ts"
-import { StreamedToolCalls, type ToolCall } from "../answer/ToolCalls.ts"
+import { StreamedToolCalls } from "../answer/StreamedToolCalls.ts"
+import type { ToolCall } from "../answer/ToolCall.ts"
 import { usageOf } from "../answer/Usage.ts"
 import type { Meta } from "../call/Reply.ts"
 import { Chain, type Salts } from "./Digest.ts"

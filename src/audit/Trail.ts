@@ -1,12 +1,11 @@
 /**
  * What the log knows of one call, from its decision to its outcome: plain bookkeeping over the log. Whatever happens to a call, its
  * trail ends once.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { endOf } from "../answer/Finish.ts"
-import { type ToolCall, toolCallsOf } from "../answer/ToolCalls.ts"
+import { toolCallsOf } from "../answer/ToolCalls.ts"
+import type { ToolCall } from "../answer/ToolCall.ts"
 import { usageOf } from "../answer/Usage.ts"
 import { Content } from "../base/Content.ts"
 import type { Call } from "../call/Call.ts"
@@ -41,6 +40,7 @@ import {
   recordPrincipal,
   quantitiesOf,
   saltedFields,
+  toolVerdict,
   userOf
 } from "./RecordFields.ts"
 import { StreamTrail } from "./StreamTrail.ts"
@@ -397,7 +397,7 @@ export class Trail {
         tool: toolResource(prepared.call.app, call.name.slice(0, longestName)),
         arguments: salted(this.#context.salts(this.id, "arguments"), new Content(call.text)),
         digests,
-        verdict: judge(prepared, call)
+        verdict: toolVerdict(prepared, call)
       })
   }
 
@@ -411,14 +411,5 @@ export class Trail {
     return Object.fromEntries(
       fields.map((field) => [field, Buffer.from(this.#context.salts(this.id, field)).toString("base64url")])
     )
-  }
-}
-
-const judge = (prepared: Prepared, { args, fault, name }: ToolCall): "allow" | "deny" | "pending" => {
-  if (args === undefined || fault !== undefined) return "deny"
-  try {
-    return prepared.from.judge.tool(name, args)
-  } catch {
-    return "deny"
   }
 }

@@ -1,7 +1,5 @@
 /**
  * Why a log cannot be used, and what to do about it.
- *
- * @since 0.2.0
  */
 import { EnforcementUnavailable, type UnavailableReason } from "../call/Errors.ts"
 import { errorCode } from "../base/Files.ts"

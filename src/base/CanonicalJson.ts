@@ -2,15 +2,15 @@
  * JSON as this house reads and digests it: one strict reading of bytes that came from outside, and one canonical
  * spelling (RFC 8785) for digests. Canonical text is never sent to a provider: structured output follows the key order
  * of a schema, which canonical JSON would change.
- *
- * @since 0.1.0
  */
 import canonicalizeValue from "canonicalize"
 import * as Result from "effect/Result"
 import { isDeepStrictEqual, types } from "node:util"
 import { Content } from "./Content.ts"
 import { isArray, isObject, type Json, type JsonObject } from "./Json.ts"
-import { countMembers, duplicateKey, isExact, spliced, textAt } from "./JsonText.ts"
+import { isExact } from "./JsonNumbers.ts"
+import { spliced } from "./JsonSplice.ts"
+import { countMembers, duplicateKey, textAt } from "./JsonText.ts"
 
 // Whatever somebody puts in their place later: what was judged stays what is written.
 const { parse, stringify } = JSON

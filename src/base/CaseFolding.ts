@@ -1,8 +1,6 @@
 /**
  * When two keys are one to a reader that matches names without case, as Go's `encoding/json` does: `strings.EqualFold`, which is
  * Unicode's simple case folding (UAX #44, `CaseFolding.txt`, statuses C and S).
- *
- * @since 0.2.0
  */
 
 /** A text for each class of texts that simple case folding makes equal: `Model`, `MODEL` and `model` have the same one. */

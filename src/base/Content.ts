@@ -1,12 +1,10 @@
 /**
  * A text that is sent or was received, with what is made of it once: its UTF-8 and the SHA-256 of that. Several stages ask
  * for both, and a body may be 20 MB long.
- *
- * @since 0.2.0
  */
 import * as Crypto from "node:crypto"
 import { anotherTurn } from "./EventLoop.ts"
-import { inexactMembers, inexactNumbers } from "./JsonText.ts"
+import { inexactMembers, inexactNumbers } from "./JsonNumbers.ts"
 
 /**
  * A text by its bytes.

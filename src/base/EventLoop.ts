@@ -1,8 +1,6 @@
 /**
  * The event loop's own turn, taken before anybody puts a fake clock in its place: a test that fakes its timers still gets its
  * answers, and leaves no pipeline behind that waits for a turn which never comes.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Scheduler from "effect/Scheduler"

@@ -1,8 +1,6 @@
 /**
  * Files that two processes may make at once, the folders that they are in, and reading what somebody else may have put in
  * their place.
- *
- * @since 0.1.0
  */
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"

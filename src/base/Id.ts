@@ -1,7 +1,5 @@
 /**
  * Identifiers of calls and records.
- *
- * @since 0.1.0
  */
 import * as Crypto from "node:crypto"
 import { v7 } from "uuid"

@@ -1,7 +1,5 @@
 /**
  * The types of JSON values, and their guards: TypeScript does not narrow a readonly array by `Array.isArray`.
- *
- * @since 0.2.0
  */
 /** A value that JSON can say. */
 export type Json = null | boolean | number | string | ReadonlyArray<Json> | { readonly [key: string]: Json }

@@ -2,8 +2,6 @@
  * How a text may be spelled. The escapes of JSON text (RFC 8259 §7) are undone {@link levels} times: arguments and structured
  * output are handed out parsed, and a string in them may be JSON text again. Text that is no JSON is read the same way, for nobody
  * knows what its reader does.
- *
- * @since 0.2.0
  */
 
 /** How many times escapes are undone: JSON text, JSON text in a string of JSON text, and so on. */

@@ -4,8 +4,6 @@
  *
  * A life that is drained, as a pool of connections is, takes nothing new, lets what was begun run on, and then ends. What was
  * begun under a life was begun under those that it depends on, too.
- *
- * @since 0.2.0
  */
 import { AsyncLocalStorage } from "node:async_hooks"
 

@@ -1,7 +1,5 @@
 /**
  * Which name somebody meant who wrote another one.
- *
- * @since 0.2.0
  */
 
 /** The candidate that was probably meant: the name written in another way, or a few letters away; undefined where none is near. */

@@ -1,8 +1,6 @@
 /**
  * Refuses a Node that is too old, as the first thing that an import of this package does: otherwise the first call would fail
  * with the name of a function that the old one does not have. Bun and Deno say by themselves what they can do.
- *
- * @since 0.2.0
  */
 import process from "node:process"
 

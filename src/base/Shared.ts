@@ -6,13 +6,10 @@
  * of which each copy may have another.
  *
  * Objects with a class are not shared; {@link otherCopy} tells whose they are.
- *
- * @since 0.2.0
  */
-/** The major version of this package. */
-const major = 0
+import { version } from "./Version.ts"
 
-const place: symbol = Symbol.for(`secure-openai/${major}`)
+const place: symbol = Symbol.for(`secure-openai/${version.slice(0, version.indexOf("."))}`)
 
 const state = (): Map<string, unknown> => {
   const there: unknown = Reflect.get(globalThis, place)

@@ -1,7 +1,5 @@
 /**
  * What a reader sees of a text: a terminal, a log and a page must not show two texts alike, or obey one.
- *
- * @since 0.2.0
  */
 
 /**

@@ -1,8 +1,6 @@
 /**
  * The parameters of the API's protected operations, at every depth, as the SDK's types name them; and the keys of a request that
  * a reader without case takes for one of them.
- *
- * @since 0.2.0
  */
 import { fold } from "../base/CaseFolding.ts"
 import type { Json, JsonObject } from "../base/Json.ts"

@@ -1,7 +1,5 @@
 /**
  * A {@link Call}: one request to an operation or a tool, as it enters the pipeline.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { contentOf, edited, jsonText, setContent, snapshot } from "../base/CanonicalJson.ts"

@@ -1,7 +1,5 @@
 /**
  * How a call ended: what the audit log records as its outcome, and what subscribers of `Entry.onEnd` receive.
- *
- * @since 0.1.0
  */
 import type { Usage } from "../answer/Usage.ts"
 

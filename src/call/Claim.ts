@@ -1,8 +1,6 @@
 /**
  * What a call would spend of a limit. Policy states it, the log claims it in one step with the decision's record, and nothing
  * is sent where a claim does not hold.
- *
- * @since 0.1.0
  */
 
 /**

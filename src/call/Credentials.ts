@@ -1,7 +1,5 @@
 /**
  * What a caller shows to be identified by, before anything is verified.
- *
- * @since 0.3.0
  */
 import type * as Redacted from "effect/Redacted"
 

@@ -1,7 +1,5 @@
 /**
  * The call in whose course code runs: what a tool's handler calls is called because of that one, however deep inside it.
- *
- * @since 0.2.0
  */
 import { AsyncLocalStorage } from "node:async_hooks"
 import { behalfOf, type Lineage, narrowed } from "./Lineage.ts"

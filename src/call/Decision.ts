@@ -1,7 +1,5 @@
 /**
  * What policy said of one request: the verdict, every violation, and the edits that would make it pass.
- *
- * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 

@@ -1,8 +1,6 @@
 /**
  * A decision as text of a bounded length, for messages, error bodies and records: what a request may choose, such as a tool's
  * name, can be as long as the request.
- *
- * @since 0.3.0
  */
 import { type Decision, maximumViolations, type Violation } from "./Decision.ts"
 

@@ -1,8 +1,6 @@
 /**
  * How one agent calls the service of another: the message that it sends, and what receives it. A message is plain data, apart from
  * the caller's credentials: it is what will travel between processes.
- *
- * @since 0.3.0
  */
 import type { JsonObject } from "../base/Json.ts"
 import type { Life } from "../base/Life.ts"

@@ -2,8 +2,6 @@
  * Deployments: where a provider knows a model by another name, in the URL (`/deployments/<name>/`, as Azure has it, and
  * `/engines/<name>/`, as the API once had it and gateways still do) or in the model's place. Policies speak of models and requests of deployments; what policy judges is the model that the
  * provider will run, and what it puts in its place is the deployment that serves that one.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import type { Json } from "../base/Json.ts"

@@ -1,7 +1,5 @@
 /**
  * The connection between a call and its record in the log.
- *
- * @since 0.3.0
  */
 import type { CallEnd } from "./CallEnd.ts"
 import type { Claim } from "./Claim.ts"

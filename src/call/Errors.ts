@@ -1,8 +1,6 @@
 /**
  * The tagged errors of the pipeline. `SdkErrors.ts` makes of each the error that a caller of the SDK
  * receives.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -2,8 +2,6 @@
  * What a request of a family of the API does about models: one table of method and path. The families are those below the
  * protected operations: nobody judges their bodies, so what a request may reach is known by its method and path alone. What
  * the table does not name counts as reaching a model.
- *
- * @since 0.2.0
  */
 
 /**

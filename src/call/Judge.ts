@@ -1,7 +1,5 @@
 /**
  * What later stages may ask of the policy that decided a call, and the rules that it sets for the answer.
- *
- * @since 0.3.0
  */
 import type { JsonObject } from "../base/Json.ts"
 import type { Claim, Spent } from "./Claim.ts"

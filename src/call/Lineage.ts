@@ -1,8 +1,6 @@
 /**
  * How a call depends on the call that caused it: what a tool's handler, or an agent, asks for carries the limits of the call in
  * whose course it asks.
- *
- * @since 0.3.0
  */
 import type { Credentials } from "./Credentials.ts"
 import type { Principal } from "./Principal.ts"

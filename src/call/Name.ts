@@ -1,7 +1,5 @@
 /**
  * What counts as a name: of a user, a role, a group, an app, a tool. A log, a terminal and a policy must all read the same.
- *
- * @since 0.2.0
  */
 import { ConfigurationError } from "./SdkErrors.ts"
 import { unseen, visible } from "../base/Text.ts"

@@ -1,8 +1,6 @@
 /**
  * What the OpenAI API offers, as this library names it: the protected operations with their endpoints, prompt fields and
  * parameter aliases, and what a request is: one of these, or of a family that passes through.
- *
- * @since 0.1.0
  */
 import { type FamilyUse, familyUse, otherFamilyName } from "./Families.ts"
 

@@ -1,7 +1,5 @@
 /**
  * A request that passes through: policy judges its resource, and nothing parses or rewrites its body.
- *
- * @since 0.3.0
  */
 import type { Credentials } from "./Credentials.ts"
 import type { FamilyUse } from "./Families.ts"

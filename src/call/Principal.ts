@@ -1,7 +1,5 @@
 /**
  * Who calls: an application, a user or an agent, as a verified credential told.
- *
- * @since 0.1.0
  */
 
 /**

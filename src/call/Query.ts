@@ -1,7 +1,5 @@
 /**
  * The query with which a request goes to its endpoint, as the pipeline carries it.
- *
- * @since 0.2.0
  */
 import type { Violation } from "./Decision.ts"
 

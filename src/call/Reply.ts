@@ -1,7 +1,5 @@
 /**
  * An answer on its way back through the pipeline, and the receipt that the log gives for it.
- *
- * @since 0.3.0
  */
 import type * as Stream from "effect/Stream"
 import type { Edit } from "./Decision.ts"

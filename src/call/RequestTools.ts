@@ -3,8 +3,6 @@
  * and for downgrades. It knows the places, types and members of the `openai` package 7.59 (tests compare them with its types). A
  * place that it cannot read is reported as such, so that who bounds tools can refuse it: a member that those types do not
  * know and that speaks of tools, and whatever reads as the definition of a tool where none belongs.
- *
- * @since 0.2.0
  */
 import { apiParameters, type Members } from "./ApiParameters.ts"
 import { bringingItems, choiceWords, hostedTypes, itemLists, namedTypes, otherItems } from "./ToolTypes.ts"

@@ -1,7 +1,5 @@
 /**
  * The head of a provider's response: what a caller of the SDK can read of it besides its status and body.
- *
- * @since 0.3.0
  */
 
 /**

@@ -1,8 +1,6 @@
 /**
  * The errors that a caller of the SDK receives. Each extends the class of the `openai` package that a caller would handle it as.
  * A provider's own error passes unchanged.
- *
- * @since 0.1.0
  */
 import { AuthenticationError, InternalServerError, OpenAIError, PermissionDeniedError, RateLimitError } from "openai"
 import { acrossCopies } from "../base/Shared.ts"

@@ -1,8 +1,6 @@
 /**
  * The state that each stage makes of a {@link Call}. States are nominal: a spread, a literal, a skipped stage or another order does
  * not compile, and each stage checks its input at run time.
- *
- * @since 0.3.0
  */
 import { Content } from "../base/Content.ts"
 import type { JsonObject } from "../base/Json.ts"

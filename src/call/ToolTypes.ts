@@ -1,8 +1,6 @@
 /**
  * The types of tools and of input items that the `openai` package 7.59 names, and the members of a request where they stand. Tests
  * compare these lists with the types of the installed package.
- *
- * @since 0.3.0
  */
 
 /** Types of tools that are called by their own name. */

@@ -1,7 +1,5 @@
 /**
  * Options that nothing takes: the error says where one belongs, or which one was meant.
- *
- * @since 0.2.0
  */
 import { ConfigurationError } from "./SdkErrors.ts"
 import { nearest } from "../base/Nearest.ts"

@@ -1,7 +1,5 @@
 /**
  * The flag `--since`: what is known of logs from before, a checkpoint that was kept or a folder of copies.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

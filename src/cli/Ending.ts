@@ -1,7 +1,5 @@
 /**
  * How a command ends when it does not end well, and what the shell is told.
- *
- * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 

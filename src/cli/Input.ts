@@ -1,7 +1,5 @@
 /**
  * Standard input, where a command is told `-` for a file.
- *
- * @since 0.2.0
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

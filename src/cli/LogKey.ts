@@ -1,7 +1,5 @@
 /**
  * The flag `--key`: the key of a log as known from elsewhere.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

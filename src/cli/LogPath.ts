@@ -1,7 +1,5 @@
 /**
  * Which logs a command is about: those that were named, by folder or by origin, else the logs of the home.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

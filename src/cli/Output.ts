@@ -1,8 +1,6 @@
 /**
  * The one way out of a command. Logs, policies, tokens and files hold what others wrote: nothing of it may be obeyed by a
  * terminal, or look like something else.
- *
- * @since 0.2.0
  */
 import * as Console from "effect/Console"
 import type * as Effect from "effect/Effect"

@@ -1,8 +1,6 @@
 /**
  * The command as a function: what its arguments do, and the exit code that this ends with. It reads the environment and the
  * working folder of its process, and prints by the process's streams.
- *
- * @since 0.2.0
  */
 import * as NodeChildProcessSpawner from "@effect/platform-node-shared/NodeChildProcessSpawner"
 import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
@@ -15,6 +13,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
+import { version } from "../base/Version.ts"
 import { CheckFailed } from "./Ending.ts"
 import { presenter, reported, root } from "./Root.ts"
 
@@ -33,7 +32,7 @@ export const platform = NodeChildProcessSpawner.layer.pipe(
 
 /** Does what these arguments, those after `secure-openai`, say; fails where the exit code is not 0. */
 export const run = (args: ReadonlyArray<string>): Effect.Effect<void, unknown> =>
-  Command.runWith(root, { version: "0.1.0" })(args).pipe(reported, Effect.provide(platform))
+  Command.runWith(root, { version })(args).pipe(reported, Effect.provide(platform))
 
 /** 0: done. 1: what was checked does not hold. 2: could not do it. 130: stopped by the user. */
 export const exitCode = (exit: Exit.Exit<unknown, unknown>): number => {

@@ -1,7 +1,5 @@
 /**
  * The argument RECORD: a record by its index in a log, or those of a call by the call's id, in whichever log they are.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

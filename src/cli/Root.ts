@@ -1,7 +1,5 @@
 /**
  * The commands, from the root.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as CliOutput from "effect/cli/CliOutput"

@@ -1,7 +1,5 @@
 /**
  * Records and reports in words, for people.
- *
- * @since 0.1.0
  */
 import type { Line } from "../audit/Log.ts"
 import type { ReadRecord } from "../audit/Record.ts"

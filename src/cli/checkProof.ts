@@ -1,7 +1,5 @@
 /**
  * `secure-openai audit check-proof`: is this record in the log that this key signs? Needs no log.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

@@ -1,8 +1,6 @@
 #!/usr/bin/env node
 /**
  * The command `secure-openai`.
- *
- * @since 0.1.0
  */
 import "../base/NodeVersion.ts"
 import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"

@@ -1,7 +1,5 @@
 /**
  * `secure-openai audit prove`: a proof that a record is in the log, checkable without the log.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"

@@ -1,7 +1,5 @@
 /**
  * `secure-openai audit receipt`: does a receipt hold? By a public key alone, or by its log.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

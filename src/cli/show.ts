@@ -1,7 +1,5 @@
 /**
  * `secure-openai audit show`: one record, and the others of its call.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"

@@ -1,7 +1,5 @@
 /**
  * `secure-openai audit tail`: the last records of the logs, and with `-f` the ones to come.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -1,7 +1,5 @@
 /**
  * `secure-openai audit verify`: does the log hold?
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -1,7 +1,5 @@
 /**
  * A client as other agents reach it: its operations through its own requests, its tools in this process.
- *
- * @since 0.2.0
  */
 import type { OpenAI } from "openai"
 import { isOperation, urlOf } from "../call/Operation.ts"

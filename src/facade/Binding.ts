@@ -1,7 +1,5 @@
 /**
  * Bindings: who a service's client may be bound to, and how a binding ends.
- *
- * @since 0.3.0
  */
 import { type AgentClient, type Standing, standingOf } from "../agents/AgentClient.ts"
 import { newId } from "../base/Id.ts"

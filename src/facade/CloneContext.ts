@@ -1,8 +1,6 @@
 /**
  * How a client makes another of its own class: the SDK's `withOptions` passes on options, which anyone may write, so that what
  * only the client itself may pass on is handed over beside them.
- *
- * @since 0.3.0
  */
 import type { OpenAI } from "openai"
 import type { Session } from "./Session.ts"

@@ -1,8 +1,6 @@
 /**
  * The response that a provider's error came in, for those who speak HTTP and not the SDK's errors: the SDK reads it, and
  * keeps its status and headers but not its text.
- *
- * @since 0.2.0
  */
 import { responseLike } from "./SdkAnswer.ts"
 

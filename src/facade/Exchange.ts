@@ -5,8 +5,6 @@
  *
  * An exchange is one logical call. The SDK's retries of the same bytes stay in one turn, that is one decision; a retry with
  * other bytes is a new turn, and a call of its own in the log.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

@@ -1,8 +1,6 @@
 /**
  * A request of a family (`models`, `files`, …) on its way through the SDK: judged and recorded before it leaves, and its end recorded
  * once the SDK has an answer. An operation's request is a call, which {@link Exchange} takes through the pipeline.
- *
- * @since 0.3.0
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

@@ -1,7 +1,5 @@
 /**
  * A `fetch` that lets a request leave only as it was judged. A request without a permit was made by hand and is judged here: a protected one is refused, any other recorded as it leaves.
- *
- * @since 0.1.0
  */
 import { Exchange } from "./Exchange.ts"
 

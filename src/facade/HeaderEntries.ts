@@ -1,8 +1,6 @@
 /**
  * Headers in any of the forms that the SDK takes (a record, a list, `Headers`, or the SDK's own, which remembers what is not
  * to be sent): as they were given, and as the SDK sends them.
- *
- * @since 0.2.0
  */
 
 /** A header's name in lower case and its value; null where it is not to be sent. */

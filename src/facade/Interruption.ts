@@ -1,7 +1,5 @@
 /**
  * What ends the HTTP requests of an exchange from outside: a closed client, an ended binding, a changed request.
- *
- * @since 0.3.0
  */
 
 /** The interruption of one exchange. Its first reason counts. */

@@ -1,7 +1,5 @@
 /**
  * A request between the decision and the moment it leaves: what was judged, to compare with what arrives at the guarded `fetch`.
- *
- * @since 0.3.0
  */
 import type { OpenAI } from "openai"
 import type { BuiltRequest } from "./Options.ts"

@@ -1,7 +1,5 @@
 /**
  * Requests that no call of the SDK is under way for: made by hand through a client, or the handshake of a WebSocket.
- *
- * @since 0.3.0
  */
 import type { OpenAI } from "openai"
 import { currentLineage } from "../call/CurrentCall.ts"

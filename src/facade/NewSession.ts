@@ -1,7 +1,5 @@
 /**
  * Opens the session of a client: in whose name it calls, in which workspace, through which pipeline.
- *
- * @since 0.2.0
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,7 +1,5 @@
 /**
  * The options of a secure client: ours, and the SDK's. Anything else is a mistake, and is refused as one.
- *
- * @since 0.1.0
  */
 import type * as Layer from "effect/Layer"
 import process from "node:process"

@@ -1,8 +1,6 @@
 /**
  * The workspace that a client makes of its own options. Clients of equal options share one, so that a client for each request
  * reads policies, and asks for an issuer's keys, once a process.
- *
- * @since 0.2.0
  */
 import process from "node:process"
 import { Workspace } from "../workspace/Workspace.ts"

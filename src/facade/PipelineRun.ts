@@ -1,7 +1,5 @@
 /**
  * One decision: a pipeline under way on one call, which stops inside its invocation until the SDK has an answer.
- *
- * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"

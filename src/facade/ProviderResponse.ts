@@ -1,8 +1,6 @@
 /**
  * What an exchange keeps of the provider's last response: its text, its head, and whether it is an error. The SDK logs responses
  * before output rules judge them, and the holder of a user's client may give the logger, so denied texts are hidden meanwhile.
- *
- * @since 0.3.0
  */
 import { APIError, APIUserAbortError } from "openai"
 import { ProviderFailed } from "../call/Errors.ts"

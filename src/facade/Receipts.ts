@@ -1,8 +1,6 @@
 /**
  * Which answer has which receipt. Answers are remembered by object; streams also by the id that the provider gives their
  * chunks, because the SDK's helpers make objects of their own.
- *
- * @since 0.1.0
  */
 import type { Receipt } from "../call/Reply.ts"
 import { shared } from "../base/Shared.ts"

@@ -1,7 +1,5 @@
 /**
  * What a service's client lends its users: a client that builds their requests, which their holders cannot reach.
- *
- * @since 0.3.0
  */
 import type { OpenAI } from "openai"
 import { settingsOf } from "./ServiceSettings.ts"

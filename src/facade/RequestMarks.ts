@@ -1,7 +1,5 @@
 /**
  * Members that this library puts into the options of a request, for its own use when the SDK has built it.
- *
- * @since 0.3.0
  */
 import type { Cancellation, Message } from "../call/Delivery.ts"
 import type { RequestOptions } from "./Options.ts"

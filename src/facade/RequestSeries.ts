@@ -1,8 +1,6 @@
 /**
  * Methods of the SDK that make one request after another, or the first one later: streams with events, tools that are run,
  * polling. Each is one thing that was begun: a client that is closed meanwhile waits for its end, and takes its later requests.
- *
- * @since 0.2.0
  */
 import type { OpenAI } from "openai"
 import type { Session } from "./Session.ts"

@@ -11,8 +11,6 @@
  * The model is told of a refusal where the protocol has a place for it. A computer call and a decision have none: there the
  * run ends with the SDK's error. The runners' classes take tools first and a client later, so they are told apart by
  * client: for any but a secure client they are the SDK's own.
- *
- * @since 0.2.0
  */
 import { createRequire } from "node:module"
 import { OpenAIError, type OpenAI } from "openai"

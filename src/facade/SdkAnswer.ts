@@ -2,8 +2,6 @@
  * What a caller of the SDK gets: a genuine `APIPromise` over what the pipeline answered, with `asResponse()`,
  * `withResponse()` and `_thenUnwrap()` as the SDK has them. Everything hangs on one promise, so that a failure that was
  * handled anywhere counts as handled.
- *
- * @since 0.1.0
  */
 import { APIError, type OpenAI } from "openai"
 import { APIPromise } from "openai/api-promise"

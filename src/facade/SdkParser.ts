@@ -1,7 +1,5 @@
 /**
  * The SDK's parser as an exchange uses it: it reads each response at once, into the reply that the pipeline judges.
- *
- * @since 0.3.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Stream from "effect/Stream"

@@ -2,8 +2,6 @@
  * How a user's request leaves: it is built by the service's own client, which the holder of the user's client cannot reach,
  * judged, and sealed. The SDK carries a copy without credentials to the guarded `fetch`, which sends the sealed request in its place.
  * So nothing that the holder sets, overrides or reads on the way has a part in what leaves.
- *
- * @since 0.2.0
  */
 import type { ClientOptions, OpenAI } from "openai"
 import { ConfigurationError } from "../call/SdkErrors.ts"

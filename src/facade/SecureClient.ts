@@ -1,7 +1,5 @@
 /**
  * The classes of secure clients: each extends a client class of the SDK, and takes its requests through the pipeline.
- *
- * @since 0.3.0
  */
 import * as Effect from "effect/Effect"
 import { type ClientOptions, OpenAI, PagePromise } from "openai"

@@ -1,8 +1,6 @@
 /**
  * The pipeline behind a `fetch`, for libraries that build a client of their own and let one replace nothing else. The
  * library's request goes out as the secure client's: to its base URL, with its credentials, in its identity's name.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import { APIConnectionError, APIError, APIUserAbortError, AzureOpenAI, type OpenAI, OpenAIError } from "openai"

@@ -1,7 +1,5 @@
 /**
  * What a secure client can do besides the SDK's own: the public types of every face over the SDK.
- *
- * @since 0.3.0
  */
 import type { OpenAI } from "openai"
 import type { AgentClient, AgentClientOptions } from "../agents/AgentClient.ts"

@@ -1,8 +1,6 @@
 /**
  * The SDK's face over the pipeline: `SecureOpenAI` is an `OpenAI` whose every request is tied to an identity, signed, judged,
  * rewritten where policy says so, and logged.
- *
- * @since 0.1.0
  */
 import * as Layer from "effect/Layer"
 import { AzureOpenAI, type ClientOptions, OpenAI } from "openai"

@@ -1,8 +1,6 @@
 /**
  * What a client of the SDK sets on its requests by itself: its base URL, its query, its headers. It is read once, when the
  * client is made, so that whoever holds a clone of it later changes nothing of what the service meant.
- *
- * @since 0.2.0
  */
 import type { OpenAI } from "openai"
 import type { AdmissionSettings } from "../http/Admission.ts"

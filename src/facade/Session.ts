@@ -1,8 +1,6 @@
 /**
  * What a client is behind the SDK's face: in whose name it calls, with which intents, in which workspace, and whether it is
  * still alive. Clones of a client share its session; a binding is a session of its own.
- *
- * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,6 @@
 /**
  * A stream of the SDK over a stream of the pipeline: consumed once, ended with its client, and followed by the log even where
  * nobody reads it.
- *
- * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import { Scheduler } from "effect/Scheduler"

@@ -1,8 +1,6 @@
 /**
  * Tokens: objects that stand in the open, in options and requests that anyone may read and copy, for something that only the
  * module that made them may have.
- *
- * @since 0.2.0
  */
 
 /** Makes tokens for values of one kind, and reads them. */

@@ -1,7 +1,5 @@
 /**
  * What a registered tool is.
- *
- * @since 0.1.0
  */
 import type { Call } from "../call/Call.ts"
 import type { JsonObject } from "../base/Json.ts"

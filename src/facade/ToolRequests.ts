@@ -1,7 +1,5 @@
 /**
  * Which answer asked for which tool: a tool that the model asked for runs because of the call that was answered so.
- *
- * @since 0.2.0
  */
 import { toolCallIdsOf } from "../answer/ToolCalls.ts"
 import type { Lineage } from "../call/Lineage.ts"

@@ -1,7 +1,5 @@
 /**
  * Registered tools: functions that a model or another agent may ask for, each run only when policy lets the caller use it.
- *
- * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -9,7 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type { OpenAI } from "openai"
 import { APIUserAbortError } from "openai"
-import { argumentsOf, toolCallOf } from "../answer/ToolCalls.ts"
+import { argumentsOf, toolCallOf } from "../answer/ToolCall.ts"
 import { Call, type CallOptions } from "../call/Call.ts"
 import type { Committed } from "../call/States.ts"
 import type { Lineage } from "../call/Lineage.ts"

@@ -2,8 +2,6 @@
  * What the holder of a user's client may set. The client is the service's, lent to a user: whoever holds it asks what policy
  * lets the user ask, and decides how long to wait and where the SDK logs. Where requests go, by what and on whose account is
  * pinned.
- *
- * @since 0.2.0
  */
 import type { ClientOptions, OpenAI } from "openai"
 import { ConfigurationError } from "../call/SdkErrors.ts"

@@ -2,8 +2,6 @@
  * Admission: what a request is, by its method, URL, headers and body, or why it is refused. {@link admitRequest} is the whole of it;
  * a face that learns of the parts one after the other asks for each. Every face of the product reads requests here, and nowhere
  * else; nothing in this folder knows the SDK, and nothing here waits.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import { parseContent } from "../base/CanonicalJson.ts"

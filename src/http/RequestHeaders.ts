@@ -2,8 +2,6 @@
  * The headers of a request: which of them make another request of it than the one that is judged, and which of them the SDK
  * did not set. A protected body is one JSON text in UTF-8; no header may ask a server or a proxy for another method, path or
  * host; and a user's request goes with the service's own account and settings.
- *
- * @since 0.2.0
  */
 
 /** Headers by which frameworks and proxies take another method or path for a request's own. */

@@ -1,8 +1,6 @@
 /**
  * The query of a request. Some servers and gateways prefer a parameter in the query to the one in the body, so a query that is
  * not the service's own is as much a part of what is asked as the body is.
- *
- * @since 0.2.0
  */
 import type { RequestQuery } from "../call/Query.ts"
 

@@ -2,8 +2,6 @@
  * From verified claims to a principal: its name, its roles and groups, the policy documents that it comes under, and what
  * its login proved. Which claim means what is data: a preset of an identity provider, a mapping of one's own, or a preset
  * with changes.
- *
- * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 import type { JsonObject } from "../base/Json.ts"

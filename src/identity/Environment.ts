@@ -1,7 +1,5 @@
 /**
  * The issuer that the environment names, for apps and commands alike.
- *
- * @since 0.2.0
  */
 import process from "node:process"
 import { ConfigurationError } from "../call/SdkErrors.ts"

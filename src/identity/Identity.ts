@@ -1,8 +1,6 @@
 /**
  * Who calls. Identity promises that a call goes on only with a principal that a verified credential gave, and that a
  * credential that has ended gives none.
- *
- * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"

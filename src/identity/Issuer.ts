@@ -1,7 +1,5 @@
 /**
  * Whose tokens are accepted, for whom they must be, and what they may look like: the option `issuers`, as data.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"

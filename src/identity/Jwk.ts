@@ -1,8 +1,6 @@
 /**
  * Vets a published key before anything is verified with it: public, for signatures, of a kind and strength that its
  * algorithm asks for (RFC 7517, RFC 7518 §3.3, RFC 8037, RFC 8725 §3.5).
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import type { JWK } from "jose"

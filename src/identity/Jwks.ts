@@ -2,8 +2,6 @@
  * The key set of an issuer: given in the configuration, or fetched from the issuer and kept for a while. A set is fetched
  * from https or from this machine only, without following redirects, and what cannot be fetched verifies nothing. However
  * many tokens arrive, an issuer is asked at most once in ten seconds, and less often while it fails.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { parseExactObject } from "../base/CanonicalJson.ts"

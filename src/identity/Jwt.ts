@@ -2,8 +2,6 @@
  * Verifies a JSON Web Token (RFC 7519) as an access token: parse, then check, then use. A strict reading comes before
  * `jose`, so that there is one reading of a token only; after it, every claim that decides is checked by type and value
  * (RFC 8725, RFC 9068).
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { JOSEAlgNotAllowed, JOSENotSupported } from "jose/errors"

@@ -1,8 +1,6 @@
 /**
  * What is known of identity providers, by the name of a preset: which claims mean what, and how their access tokens are told
  * from the other tokens that they sign with the same key. Most say it by the header `typ` (RFC 9068); some have no `typ`.
- *
- * @since 0.2.0
  */
 import * as Schema from "effect/Schema"
 import type { JsonObject } from "../base/Json.ts"

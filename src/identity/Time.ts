@@ -1,8 +1,6 @@
 /**
  * The two clocks that a verification needs, and a guard that holds them against each other: tokens end by the wall clock,
  * and a wall clock that was set back would give an ended token a second life.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import type * as Clock from "effect/Clock"

@@ -2,8 +2,6 @@
  * Where an issuer's users stand among the names that policies know. Two issuers may both call somebody `alice`, or both know a
  * company `Acme`. An issuer's entry therefore says which names its tokens may give: a field is pinned to a name that no token
  * changes, or every name in it gets a prefix that no other issuer's names may begin with.
- *
- * @since 0.2.0
  */
 import * as Schema from "effect/Schema"
 import { isName, nameFault } from "../call/Name.ts"

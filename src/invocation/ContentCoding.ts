@@ -1,7 +1,5 @@
 /**
  * The content codings of a response (RFC 9110 §8.4): which there are, and what undoes them, as Node's `fetch` does.
- *
- * @since 0.2.0
  */
 import { Transform } from "node:stream"
 import * as Zlib from "node:zlib"

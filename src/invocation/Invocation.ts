@@ -1,8 +1,6 @@
 /**
  * The way out. Invocation promises that exactly the committed bytes are sent, once a call, and tells the log of every chunk
  * that comes back.
- *
- * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

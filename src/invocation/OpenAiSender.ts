@@ -1,7 +1,5 @@
 /**
  * Sends committed calls with the plain SDK, for programs that run the pipeline without the facade.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"

@@ -5,8 +5,6 @@
  * Where nothing of the answer is judged, each item keeps its text, and the caller gets that. Where something is, the caller
  * gets only what was judged: an event is written anew from its JSON, what is no JSON is judged as text, a comment is left
  * without its text (it keeps the connection alive), and `id`, `retry` and unknown fields are left out.
- *
- * @since 0.2.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { OpenAI } from "openai"

@@ -1,8 +1,6 @@
 /**
  * A provider's server-sent events, decoded once and handed on by network read: the pipeline pays its price for each read and
  * not for each chunk. Keeps the raw `data` of each event for the log, and tells a finished answer from one that was cut.
- *
- * @since 0.1.0
  */
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import { createParser } from "eventsource-parser"

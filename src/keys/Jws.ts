@@ -1,8 +1,6 @@
 /**
  * Compact JWS (RFC 7515) as this library writes and reads them: Ed25519 (RFC 9864), a header of `alg`, `kid` and `typ` and
  * nothing else, canonical base64url, unambiguous JSON.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"

@@ -1,8 +1,6 @@
 /**
  * Keys in a folder: files that only their owner can read, made whole or not at all, and what a rotation leaves there. No
  * process that uses a key is disturbed by a rotation: it is prepared here, and taken up when keys are next opened.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"

@@ -6,8 +6,6 @@
  * nothing that is put in its place later counts. Choosing is judged by the folders on the way: where another user may write in
  * one of them, that user could put a key of their own there, or a link. A link is therefore followed only inside of the folder,
  * and only through folders that nobody but root and this user may write in, or that are mounted read-only.
- *
- * @since 0.2.0
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"

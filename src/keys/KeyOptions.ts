@@ -1,8 +1,6 @@
 /**
  * Where a workspace's own keys are kept, when that is not its home: a folder that is only read, or values that somebody gives
  * by an environment variable or by code.
- *
- * @since 0.2.0
  */
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"

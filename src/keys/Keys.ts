@@ -1,8 +1,6 @@
 /**
  * Key material by purpose: an agent key for envelopes and receipts, a log key for checkpoints, a secret salt for the digests
  * in the log. Purposes never mix: a key knows its own, and signs nothing else.
- *
- * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,6 @@
 /**
  * Keys that somebody else holds: a KMS, an HSM, a signing server. A signer gives signatures and keeps the key; where it gives
  * none, or a wrong one, nothing is sent.
- *
- * @since 0.2.0
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

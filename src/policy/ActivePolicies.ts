@@ -1,8 +1,6 @@
 /**
  * The policy set in force, and the sets that replace it while the process runs: a source is read again, the new set is checked
  * as a whole, and then it replaces the old one in one step. A set that does not load changes nothing.
- *
- * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

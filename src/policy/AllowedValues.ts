@@ -1,7 +1,5 @@
 /**
  * The values that are left where several lists of allowed values hold together.
- *
- * @since 0.1.0
  */
 import { canonicalize } from "../base/CanonicalJson.ts"
 import type { Json } from "../base/Json.ts"

@@ -1,7 +1,5 @@
 /**
  * What in a request may be read in two ways: by policy in one, and by a server in another. Where documents judge, that refuses.
- *
- * @since 0.2.0
  */
 import { ambiguousKeys, apiParameters, type Shape, withNamed } from "../call/ApiParameters.ts"
 import type { Call } from "../call/Call.ts"

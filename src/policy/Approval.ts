@@ -1,7 +1,5 @@
 /**
  * What a pending call waits for (mapl §6): which approvals, from whom, and the digest that each is bound to.
- *
- * @since 0.2.0
  */
 import * as Crypto from "node:crypto"
 import { spell } from "../base/Content.ts"

@@ -1,8 +1,6 @@
 /**
  * A file of test cases for policies, `*.cases.json`: who asks what, and what must become of it. Cases name a set of policies
  * in the file, or are about those of the folder that they stand in.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"

@@ -1,12 +1,10 @@
 /**
  * When an attestation is needed (mapl §6): a condition over params, principal and held attestations, in three-valued
  * logic. An undecided condition stays undecided; the evaluation treats it as true.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import type { JsonObject } from "../base/Json.ts"
-import { isExact } from "../base/JsonText.ts"
+import { isExact } from "../base/JsonNumbers.ts"
 import { operations } from "../call/Operation.ts"
 import type { Principal } from "../call/Principal.ts"
 import { inexactIn } from "./Inexact.ts"

@@ -1,8 +1,6 @@
 /**
  * The bounds on one parameter: what each document's spec asks for, and their meet. A bound remembers the document that set it, so
  * that a refusal can name it.
- *
- * @since 0.1.0
  */
 import type { RE2JS } from "re2js"
 import { canonicalize } from "../base/CanonicalJson.ts"

@@ -1,7 +1,5 @@
 /**
  * The check of a request against the constraint on one parameter.
- *
- * @since 0.1.0
  */
 import { isArray, type Json, type JsonObject } from "../base/Json.ts"
 import type { Remedy } from "../call/Decision.ts"

@@ -1,7 +1,5 @@
 /**
  * What is wrong, or looks wrong, with a policy, and where it stands: for a person who edits the file.
- *
- * @since 0.2.0
  */
 
 /** A place in a source. `file` is its path, or `policies[3]` for a value of the option; `text` is the whole line. */

@@ -2,8 +2,6 @@
  * The meet of all documents that take part in a decision (mapl §5). What they ask of one resource is met once and kept, and
  * what all callers of a team share is met once for all of them, so that a decision costs the same however many documents
  * there are.
- *
- * @since 0.1.0
  */
 import type { Violation } from "../call/Decision.ts"
 import { meetOnto, type Met, nothing } from "./Meet.ts"

@@ -1,8 +1,6 @@
 /**
  * The decision, as one function over plain data: what a request breaks of the rules for its resource. It stops at
  * nothing and drops nothing. At the end its findings become a verdict, and sentences where they are reported.
- *
- * @since 0.1.0
  */
 import type { Json, JsonObject } from "../base/Json.ts"
 import { type Approval, type Decision, maximumViolations, type Remedy, type Violation } from "../call/Decision.ts"

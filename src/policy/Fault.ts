@@ -1,8 +1,6 @@
 /**
  * What is wrong with a value that a schema does not take, in sentences for a person: what was expected and what was found,
  * and for an unknown key or choice the one that was probably meant.
- *
- * @since 0.2.0
  */
 import { nearest as nearestName, spelled } from "../base/Nearest.ts"
 import type * as Schema from "effect/Schema"

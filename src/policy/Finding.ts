@@ -1,11 +1,9 @@
 /**
  * What an evaluation finds, as plain data. A code or a verdict costs no sentence; {@link explain} makes sentences, for
  * findings that are reported.
- *
- * @since 0.2.0
  */
 import type { Json, JsonObject } from "../base/Json.ts"
-import { isExact } from "../base/JsonText.ts"
+import { isExact } from "../base/JsonNumbers.ts"
 import type { Remedy, Violation, ViolationCode } from "../call/Decision.ts"
 import { type Principal, policyId } from "../call/Principal.ts"
 import type { Inexact } from "./Inexact.ts"

@@ -1,8 +1,6 @@
 /**
  * The ids of a set of policies, numbered in the order in which they came. A million of them fill in an eighth of the time
  * that a `Map` takes, and once sealed they are one text: the garbage collector has nothing to visit.
- *
- * @since 0.2.0
  */
 export class IdIndex {
   /** Every id, until they are sealed. */

@@ -2,12 +2,10 @@
  * Numbers that no rule can judge, because readers take them for different ones: integers of 2^53 or more, and numbers whose
  * text is another decimal than the double that stands for it. They travel as their text where nothing bounds them; where
  * something does, the request is refused.
- *
- * @since 0.2.0
  */
 import { contentOf } from "../base/CanonicalJson.ts"
 import type { Json, JsonObject } from "../base/Json.ts"
-import { isExact } from "../base/JsonText.ts"
+import { isExact } from "../base/JsonNumbers.ts"
 import type { Found } from "./Parameter.ts"
 
 /** A number that is not exact, where it stands, and how it is written there. */

@@ -1,7 +1,5 @@
 /**
  * JSON text with the place of everything in it: for errors with a place.
- *
- * @since 0.2.0
  */
 import { type DocumentNode, parse, type ValueNode } from "@humanwhocodes/momoa"
 import * as Result from "effect/Result"

@@ -1,8 +1,6 @@
 /**
  * Which names of parameters mean something for an operation of the API, and which one was meant by a name that does not: for
  * advice on policies. A bound on a parameter that no request has restricts nothing.
- *
- * @since 0.2.0
  */
 import { apiParameters, operationParameters, type Shape } from "../call/ApiParameters.ts"
 import { editDistance, spelled } from "../base/Nearest.ts"

@@ -1,8 +1,6 @@
 /**
  * What a caller may ask of a resource at most, without a request at hand: for a user interface that offers only what is
  * allowed.
- *
- * @since 0.2.0
  */
 import type { Json } from "../base/Json.ts"
 import type { Violation } from "../call/Decision.ts"

@@ -1,8 +1,6 @@
 /**
  * Advice on policies that load: what matches nothing, can never be allowed, or does not do what its author probably means.
  * It only warns, and avoids false alarms.
- *
- * @since 0.2.0
  */
 import { otherNameOf } from "../call/Operation.ts"
 import type { Diagnostic } from "./Diagnostic.ts"

@@ -1,8 +1,6 @@
 /**
  * A MAPL document as it is written: its schema, and the reading of a value as a policy or as an intent. An unknown key is an
  * error in both: what stands in a wrong place would restrict nothing.
- *
- * @since 0.1.0
  */
 import * as JsonSchema from "effect/JsonSchema"
 import * as Result from "effect/Result"

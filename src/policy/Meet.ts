@@ -1,7 +1,5 @@
 /**
  * The meet of what documents ask of one resource.
- *
- * @since 0.1.0
  */
 import type { Json } from "../base/Json.ts"
 import type { Violation } from "../call/Decision.ts"

@@ -1,7 +1,5 @@
 /**
  * How messages write a value, a path and a type.
- *
- * @since 0.2.0
  */
 
 /** `an integer`, `a string`. */

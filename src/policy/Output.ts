@@ -1,8 +1,6 @@
 /**
  * What documents ask of an answer (mapl §8): the output rules that match a resource, and their meet. All of them hold
  * together: every denied text, the lowest `max_characters`, and `deny` before `record`.
- *
- * @since 0.2.0
  */
 import type { DeniedText, OutputRules } from "../call/Judge.ts"
 import type { JsonObject } from "../base/Json.ts"

@@ -1,8 +1,6 @@
 /**
  * What a parameter's name reaches in a request: dotted paths, `[]` for every element, and every spelling of the same thing
  * (mapl §3).
- *
- * @since 0.1.0
  */
 import { LRUCache } from "lru-cache"
 import { isArray, isObject, type Json, type JsonObject } from "../base/Json.ts"

@@ -1,7 +1,5 @@
 /**
  * A document that takes part in a decision, with its patterns ready to match.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import type { Json } from "../base/Json.ts"

@@ -1,8 +1,6 @@
 /**
  * Who takes part in a decision (mapl §5): the caller's documents, the service's, and the intents, each with what it
  * extends.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { LRUCache } from "lru-cache"

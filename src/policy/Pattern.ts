@@ -1,8 +1,6 @@
 /**
  * Patterns for resources and globs for values. Both match in time linear in the text for a given pattern: no backtracking,
  * and no regular expression of a user's runs here.
- *
- * @since 0.1.0
  */
 
 /** Tells whether a text matches. */

@@ -1,8 +1,6 @@
 /**
  * The decision. Policy promises that what goes on is allowed by every document that takes part, that a refusal names every
  * violation, and that what it cannot decide is refused.
- *
- * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"

@@ -1,7 +1,5 @@
 /**
  * The fitting together of documents into a set: each is checked, and so is what they extend.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Buffer from "node:buffer"

@@ -1,8 +1,6 @@
 /**
  * A file of policies as it was read: its text, and where each document stands in it. One pass over the text finds the
  * documents; a document is parsed only when it is needed.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import type { Place } from "./Diagnostic.ts"

@@ -1,7 +1,5 @@
 /**
  * The reading of policies, from files or values: their texts, and the digest of their bytes.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Buffer from "node:buffer"

@@ -1,7 +1,5 @@
 /**
  * A set of policies that fits together, kept as text, by id.
- *
- * @since 0.1.0
  */
 import * as Crypto from "node:crypto"
 import type { Place } from "./Diagnostic.ts"

@@ -1,8 +1,6 @@
 /**
  * Where policies come from: a folder, a file or values. They are read and checked as a whole; a set with one error does not
  * load, and every error names its file, line and column. A folder or file may change later: {@link changesOf} reports that.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

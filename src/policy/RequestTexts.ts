@@ -1,8 +1,6 @@
 /**
  * The texts of a request that a model reads besides its messages (mapl §3): what is denied in messages, or must match a
  * pattern there, holds for these too. Bounds on shape and length see messages only.
- *
- * @since 0.2.0
  */
 import { isArray, isObject, type Json, type JsonObject } from "../base/Json.ts"
 import { itemLists } from "../call/ToolTypes.ts"

@@ -1,7 +1,5 @@
 /**
  * Everything that policy asks of one resource.
- *
- * @since 0.1.0
  */
 import type { Json } from "../base/Json.ts"
 import type { Violation } from "../call/Decision.ts"

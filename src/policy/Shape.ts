@@ -1,8 +1,6 @@
 /**
  * The shape of ordinary documents: a quick reading that knows most of what policies are made of, and nothing else. What it
  * does not know may be right or wrong; `Mapl.ts` decides that, and names the fault.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import { maximumName } from "../call/Name.ts"

@@ -1,7 +1,5 @@
 /**
  * The least policies that would have allowed the calls of a log: a first draft for an app that has run without policies.
- *
- * @since 0.2.0
  */
 import type { JsonObject } from "../base/Json.ts"
 import { type FamilyUse, mustBeNamed } from "../call/Families.ts"

@@ -1,7 +1,5 @@
 /**
  * Lists of values, of which strings may be globs.
- *
- * @since 0.1.0
  */
 import { canonicalize } from "../base/CanonicalJson.ts"
 import type { Json } from "../base/Json.ts"

@@ -1,7 +1,5 @@
 /**
  * Notices that policies on the disk have changed.
- *
- * @since 0.2.0
  */
 import { type FSWatcher, watch } from "chokidar"
 import * as Effect from "effect/Effect"

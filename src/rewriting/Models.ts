@@ -1,8 +1,6 @@
 /**
  * The models that this library knows by name: who makes them, what they do, how they rank, where they are served, how the
  * cap on output tokens is spelled there, and which parameters they do not take. The catalogue is data; one's own takes its place by `Models.layerOf`.
- *
- * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,6 @@
 /**
  * The edits that make a request pass: pure functions from what policy asks for to the params that will be sent. The caller's
  * params are never touched.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import type { Call } from "../call/Call.ts"

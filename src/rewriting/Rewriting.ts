@@ -1,8 +1,6 @@
 /**
  * The request as it will be sent. Rewriting promises that the edits that policy asked for are made and only narrow, that the
  * result passes the same policy unchanged, and that a request without edits keeps the caller's own bytes.
- *
- * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,7 +1,5 @@
 /**
  * What a request has that a model does not take: pure, from the catalogue's word on the model.
- *
- * @since 0.2.0
  */
 import { isArray, isObject, type Json, type JsonObject } from "../base/Json.ts"
 import { itemLists } from "../call/ToolTypes.ts"

@@ -1,7 +1,5 @@
 /**
  * The agents of a workspace by id: who may sign invocations, with which key, and in whose name.
- *
- * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"

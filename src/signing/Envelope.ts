@@ -2,8 +2,6 @@
  * The envelope: a compact JWS (RFC 7515) over what is asked, by whom, of whom and when. It binds one caller, one target,
  * one resource, one body and, for a user, one token, and it is good for a minute. A call that comes from another agent
  * carries that agent's envelope, its invocation; the next one names it as its parent.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"

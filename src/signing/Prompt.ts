@@ -1,8 +1,6 @@
 /**
  * Authenticated prompts: the digest of each element of a call's prompt stands in its envelope, so that whoever holds the
  * text proves later what was asked, and any change of it shows.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"
@@ -10,7 +8,8 @@ import type { Call } from "../call/Call.ts"
 import { canonicalize, snapshot } from "../base/CanonicalJson.ts"
 import type { Json, JsonObject } from "../base/Json.ts"
 import type { Content } from "../base/Content.ts"
-import { canonicalOf, elementsOf, type Member, membersOf } from "../base/JsonText.ts"
+import { canonicalOf } from "../base/CanonicalText.ts"
+import { elementsOf, type Member, membersOf } from "../base/JsonText.ts"
 import { endpointAt, isOperation, operations } from "../call/Operation.ts"
 
 /** A list of more elements than this (a token array, say) has one digest, not one each. */

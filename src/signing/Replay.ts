@@ -1,7 +1,5 @@
 /**
  * The guard against replay: an invocation is good once. What was used is remembered until it would have expired anyway.
- *
- * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"

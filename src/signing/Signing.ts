@@ -1,8 +1,6 @@
 /**
  * The envelope. Signing promises that every call that goes on carries a signature over what was asked, by whom, of whom
  * and when, and that a call made by another agent is let through only if that agent's own envelope holds.
- *
- * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"

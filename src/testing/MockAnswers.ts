@@ -1,8 +1,6 @@
 /**
  * What a mocked model says, in the shapes of the API: chat completions, text completions, embeddings and responses, whole
  * and in chunks.
- *
- * @since 0.2.0
  */
 import type { JsonObject } from "../base/Json.ts"
 import { endpointAt, type Endpoint, isOperation, operations } from "../call/Operation.ts"

@@ -1,7 +1,5 @@
 /**
  * A log for tests: the real one, in memory.
- *
- * @since 0.1.0
  */
 import * as Layer from "effect/Layer"
 import { Audit } from "../audit/Audit.ts"

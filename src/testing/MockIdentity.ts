@@ -1,7 +1,5 @@
 /**
  * An identity for tests: everyone is who the test says.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

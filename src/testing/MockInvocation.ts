@@ -1,7 +1,5 @@
 /**
  * An invocation for tests: it sends nothing, and answers as it is told.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,7 +1,5 @@
 /**
  * Signing for tests: envelopes without a key.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,8 +1,6 @@
 /**
  * A whole client for tests, for those who know no Effect: real identity, policy, rewriting and log in memory, and a model that
  * says what it is told. No socket, no key, no folder.
- *
- * @since 0.1.0
  */
 import * as Layer from "effect/Layer"
 import type { ReadRecord } from "../audit/Record.ts"

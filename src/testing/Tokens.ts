@@ -1,8 +1,6 @@
 /**
  * Access tokens for tests: a local issuer with a key of its own, whose tokens are really signed and really verified. No
  * network.
- *
- * @since 0.1.0
  */
 import * as Crypto from "node:crypto"
 import type { JsonWebKeySet } from "../identity/Jwks.ts"

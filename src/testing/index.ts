@@ -1,8 +1,6 @@
 /**
  * For tests: a client whose model says what it is told, layers that mock a stage, tokens that are really verified, and the
  * states' constructors.
- *
- * @since 0.1.0
  */
 import "../base/NodeVersion.ts"
 export { Committed, Decided, Identified, Prepared, Signed } from "../call/States.ts"

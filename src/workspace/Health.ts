@@ -1,8 +1,6 @@
 /**
  * How a workspace stands, for whoever operates it, and what its calls are refused with now. Everything here is read from
  * memory: nothing is written to the log, and no network and no disk is waited for.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import { OpenAIError } from "openai"

@@ -1,8 +1,6 @@
 /**
  * The way of a family's request through the pipeline: identity, policy on its resource, the log. Its body is not parsed and not
  * rewritten.
- *
- * @since 0.3.0
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"

@@ -1,7 +1,5 @@
 /**
  * The six stages composed: the way of a request, as one sentence.
- *
- * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

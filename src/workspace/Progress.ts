@@ -1,7 +1,5 @@
 /**
  * The calls and families' requests that are under way in a pipeline: which stage each is in, and until when it has to be decided.
- *
- * @since 0.3.0
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

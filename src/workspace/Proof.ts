@@ -1,7 +1,5 @@
 /**
  * What a third party verifies with public keys alone: receipts, and prompts by the envelope that belongs to a receipt.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import * as ReceiptOf from "../audit/proof/Receipt.ts"

@@ -1,8 +1,6 @@
 /**
  * The keys that others verify by, in the form in which they are published: a JWK Set for receipts and envelopes, and verifier
  * keys for checkpoints. Nothing private is in either.
- *
- * @since 0.2.0
  */
 import { formatVerifierKey, verifierKey } from "../audit/proof/Checkpoint.ts"
 import type { KeyEnd } from "../keys/KeyFolder.ts"

@@ -1,8 +1,6 @@
 /**
  * A runtime that is built anew where it could not be built: a log that another process has, or a disk that is full, is not for
  * ever. Effect's own keeps the first failure.
- *
- * @since 0.3.0
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,8 +1,6 @@
 /**
  * Which policies are in force: the ones at the start, and each set that takes their place while the workspace lives. The log
  * says so before a call is decided by them.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

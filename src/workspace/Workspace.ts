@@ -1,8 +1,6 @@
 /**
  * What clients share: the policies, the issuers whose tokens are trusted, the keys, the log, and the directory of agents. One
  * runtime builds it all, once.
- *
- * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

@@ -1,7 +1,5 @@
 /**
  * What a workspace is opened with: by options that are checked before anything is opened, or by the environment.
- *
- * @since 0.1.0
  */
 import type * as Layer from "effect/Layer"
 import process from "node:process"

@@ -2,16 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Fs from "node:fs"
 import { isFields } from "../../src/answer/Fields.ts"
-import {
-  argumentsOf,
-  isToolItem,
-  itemToolCalls,
-  StreamedToolCalls,
-  type ToolCall,
-  ToolCallDeltas,
-  toolCallIdsOf,
-  toolCallsOf
-} from "../../src/answer/ToolCalls.ts"
+import { StreamedToolCalls } from "../../src/answer/StreamedToolCalls.ts"
+import { argumentsOf, isToolItem, itemToolCalls, type ToolCall } from "../../src/answer/ToolCall.ts"
+import { ToolCallDeltas } from "../../src/answer/ToolCallDeltas.ts"
+import { toolCallIdsOf, toolCallsOf } from "../../src/answer/ToolCalls.ts"
 
 const brief = ({ args, fault, id, isText, name, path, text }: ToolCall) => ({
   ...(id !== undefined && { id }),

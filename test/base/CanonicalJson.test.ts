@@ -12,7 +12,7 @@ import {
 } from "../../src/base/CanonicalJson.ts"
 import type { JsonObject } from "../../src/base/Json.ts"
 import { Content } from "../../src/base/Content.ts"
-import { isExact } from "../../src/base/JsonText.ts"
+import { isExact } from "../../src/base/JsonNumbers.ts"
 
 const fault = (result: Result.Result<unknown, string>): string =>
   Result.isFailure(result) ? result.failure : assert.fail("was accepted")

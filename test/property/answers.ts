@@ -4,7 +4,9 @@
  */
 import { assert } from "@effect/vitest"
 import * as Result from "effect/Result"
-import { StreamedToolCalls, type ToolCall, toolCallsOf } from "../../src/answer/ToolCalls.ts"
+import { toolCallsOf } from "../../src/answer/ToolCalls.ts"
+import { StreamedToolCalls } from "../../src/answer/StreamedToolCalls.ts"
+import type { ToolCall } from "../../src/answer/ToolCall.ts"
 import type { OutputRules } from "../../src/call/Judge.ts"
 import { judgeAnswer } from "../../src/invocation/output/AnswerGate.ts"
 import { OutputJudge } from "../../src/invocation/output/OutputJudge.ts"

@@ -15,7 +15,9 @@ import {
 } from "../../src/base/CanonicalJson.ts"
 import type { Json, JsonObject } from "../../src/base/Json.ts"
 import { Content } from "../../src/base/Content.ts"
-import { canonicalOf, elementsOf, isExact, membersOf, textAt } from "../../src/base/JsonText.ts"
+import { canonicalOf } from "../../src/base/CanonicalText.ts"
+import { isExact } from "../../src/base/JsonNumbers.ts"
+import { elementsOf, membersOf, textAt } from "../../src/base/JsonText.ts"
 import { Random } from "../policy/random.ts"
 
 /** True for a number that a reader of decimals and one of doubles take for the same, which is no integer of 2^53 or more. */

@@ -3,7 +3,8 @@
  * an object, and as the name of a member. What stands there before passes as it came.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { StreamedToolCalls, toolCallsOf } from "../../src/answer/ToolCalls.ts"
+import { StreamedToolCalls } from "../../src/answer/StreamedToolCalls.ts"
+import { toolCallsOf } from "../../src/answer/ToolCalls.ts"
 import { judgeAnswer } from "../../src/invocation/output/AnswerGate.ts"
 import { OutputJudge } from "../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../src/invocation/output/StreamGate.ts"

@@ -1,7 +1,5 @@
 /**
  * One process that wants a log: it tries to take the lock of a folder, and knows how long a holder is worth waiting for.
- *
- * @since 0.2.0
  */
 import type * as Effect from "effect/Effect"
 import { elapsed } from "../../base/EventLoop.ts"

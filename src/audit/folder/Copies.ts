@@ -1,8 +1,6 @@
 /**
  * Copies of checkpoints, kept where whoever can rewrite the log cannot reach: a log that is rebuilt whole, key and all, does
  * not extend a copy (`audit verify --since`). Copying never holds a call up; where it fails for too long, no more calls begin.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"

@@ -1,8 +1,6 @@
 /**
  * The disk as the log sees it: a port small enough to keep in memory, and to inject faults into. What is on the hot path
  * calls back; opening and the flush at exit are synchronous. Failures are thrown, or handed to the callback, as Node's.
- *
- * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Fs from "node:fs"

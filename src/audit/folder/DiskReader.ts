@@ -1,7 +1,5 @@
 /**
  * Reads the log in a folder through the file system that it is written to, a segment at a time: for the process that has it open.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Path from "node:path"

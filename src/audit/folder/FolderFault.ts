@@ -1,7 +1,5 @@
 /**
  * Why the log in a folder cannot be opened or written, and what to do about it.
- *
- * @since 0.2.0
  */
 import * as Path from "node:path"
 import { EnforcementUnavailable } from "../../call/Errors.ts"

@@ -1,7 +1,5 @@
 /**
  * Opens the log in a folder for this process alone: takes its lock, or finds the first free log of a default path.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Path from "node:path"

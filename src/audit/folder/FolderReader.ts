@@ -1,7 +1,5 @@
 /**
  * Reads the log in a folder from the outside, also while it is written: whole lines in order, a batch at a time, over all segments.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Fs from "node:fs"

@@ -1,7 +1,5 @@
 /**
  * How full the disk of a log is. A log whose disk is full refuses every call, so that it fills up is told before it is full.
- *
- * @since 0.2.0
  */
 import { elapsed } from "../../base/EventLoop.ts"
 import type { FileSystem, Space } from "./Disk.ts"

@@ -1,7 +1,5 @@
 /**
  * A group: lines that are written and synced together.
- *
- * @since 0.2.0
  */
 import type { Settled } from "../Log.ts"
 

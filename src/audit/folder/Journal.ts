@@ -1,8 +1,6 @@
 /**
  * The journal: the log in a folder, open in this process, boot after boot. A write that fails ends a boot (see `Writer.ts`); the
  * log is then opened anew by recovery, under the same lock, as soon as it can be written again. Until then every call is refused.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

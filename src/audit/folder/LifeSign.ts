@@ -2,8 +2,6 @@
  * The sign of life of a process that has a log open: it listens on a UNIX socket in the log's folder, which the kernel closes
  * with the process, in whatever container that runs. Who connects knows that it lives, also while it is stopped; who is refused
  * by the same kernel knows that it is gone. Where no socket can be made, or the kernels differ, a socket says nothing.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"

@@ -21,8 +21,6 @@
  * it is aside (3) until the files have new inodes (4): a write that was under way goes to a file without a name. So safety rests on
  * no clock and no delay; a wrong presumption costs its holder the lock, never a record. No step waits for
  * another process, so a taker that dies anywhere leaves either a lock or none.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

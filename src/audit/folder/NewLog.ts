@@ -1,7 +1,5 @@
 /**
  * What a log begins with: its origin, the file `vkey` with the keys that sign it, and a checkpoint of no records.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"

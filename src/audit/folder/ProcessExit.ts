@@ -1,7 +1,5 @@
 /**
  * What open logs do when the process exits: one listener serves them all, and is there only while a log is open.
- *
- * @since 0.1.0
  */
 import process from "node:process"
 

@@ -1,8 +1,6 @@
 /**
  * What is found where a log is opened: its identity, its tree, how its last process left it, and which calls that process
  * never ended. Damage below the signed size refuses; a torn tail at or past it is moved aside (audit format §2).
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Path from "node:path"

@@ -9,8 +9,6 @@
  * in the copy, or the file has grown; and after (2) nothing is acknowledged that goes to the old file. Who dies between (2) and
  * (3) leaves the file aside; whoever opens the log next puts it back, and removes the copy before that: a copy that is linked
  * late would be older than what was written since.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Path from "node:path"

@@ -1,7 +1,5 @@
 /**
  * Segments: the files that a journal is kept in, each named by the index of its first record, and the lines in them.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { isUtf8 } from "node:buffer"

@@ -1,7 +1,5 @@
 /**
  * The logs that are open in this process: clients that name one folder share one log, which closes with the last of them.
- *
- * @since 0.1.0
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,6 @@
 /**
  * The tree of the records that are on the disk, and the checkpoints that are signed over it: soon after it has grown, in the
  * background, never over less than before. Beside each checkpoint lie the leaf hashes that it covers.
- *
- * @since 0.2.0
  */
 import * as Path from "node:path"
 import type { EnforcementUnavailable } from "../../call/Errors.ts"

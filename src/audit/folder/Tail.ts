@@ -1,8 +1,6 @@
 /**
  * The end of the journal, where lines are written: in the last segment, or in a new one once that is full. A segment is
  * begun with the one before it whole on the disk, and its name is on the disk before it counts.
- *
- * @since 0.2.0
  */
 import * as Path from "node:path"
 import { now } from "../../base/EventLoop.ts"

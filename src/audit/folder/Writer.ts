@@ -2,8 +2,6 @@
  * One boot of a log: from its `log.open` until it is closed, or until a write fails. What clients say at one time is written
  * and synced together, acknowledged only when it is on the disk, and signed over soon after. A write that fails ends the
  * boot: a disk that failed once may say that it holds what it does not.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import * as Path from "node:path"

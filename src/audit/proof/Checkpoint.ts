@@ -1,8 +1,6 @@
 /**
  * A checkpoint: the size and root of the log at one moment, signed as a C2SP signed note (c2sp.org/signed-note,
  * c2sp.org/tlog-checkpoint), and the verifier key (`vkey`) that it is checked by.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Crypto from "node:crypto"

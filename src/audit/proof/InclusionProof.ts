@@ -1,8 +1,6 @@
 /**
  * A proof that a record is in a log, as text (c2sp.org/tlog-proof@v1): with it, the record's line and the log's vkey
  * anybody can check that, and needs no log.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

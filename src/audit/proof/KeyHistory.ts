@@ -1,7 +1,5 @@
 /**
  * What a log says of the agent keys: a signature is judged by the state of its key at its place in the log, not by today's.
- *
- * @since 0.2.0
  */
 import type { ReadRecord } from "../Record.ts"
 

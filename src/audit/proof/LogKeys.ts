@@ -1,8 +1,6 @@
 /**
  * What a log's records say of the keys that sign it: which were named, and which had ended by a place in the log (audit
  * format, "Keys of the log"). A signature is judged by the state of its key at the size that it is over.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import { thumbprint } from "../../keys/Keys.ts"

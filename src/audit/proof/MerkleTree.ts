@@ -2,8 +2,6 @@
  * The Merkle tree of RFC 6962 over SHA-256: an append-only list of leaves with one root for every size, a proof that a leaf
  * is in it (inclusion) and a proof that one size extends another (consistency). Verification follows RFC 9162, §2.1.3.2 and
  * §2.1.4.2. Sizes and indices are safe integers; hashes are 32 bytes.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { sha256 } from "../Digest.ts"

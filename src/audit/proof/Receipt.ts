@@ -1,8 +1,6 @@
 /**
  * Receipts: what the log says of one call, for the caller to keep (audit format §6). The signature is made when it is
  * first read; most callers never read it.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"

@@ -2,8 +2,6 @@
  * Whether records make sense in their order (audit format, "The order, precisely"): a call is decided before it ends and ends
  * once, a stream is closed once, every record belongs to a boot that is open, and a boot that does not close is recovered from.
  * Boots may overlap.
- *
- * @since 0.1.0
  */
 import type { ReadRecord } from "../Record.ts"
 

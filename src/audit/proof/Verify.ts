@@ -1,8 +1,6 @@
 /**
  * Verifies a log with nothing but its records, its checkpoint and its keys, and perhaps a key or a checkpoint kept from before
  * (audit format §7). Only reads, also while the log is written; keeps nothing of the records but what is open.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

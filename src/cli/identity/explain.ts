@@ -1,7 +1,5 @@
 /**
  * `secure-openai identity explain`: what a token becomes, and why. The token itself is never printed.
- *
- * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

@@ -1,7 +1,5 @@
 /**
  * `secure-openai identity`: the commands about tokens.
- *
- * @since 0.2.0
  */
 import * as Command from "effect/cli/Command"
 import { explain } from "./explain.ts"

@@ -1,7 +1,5 @@
 /**
  * Which home a command is about, and what of its keys it may tell.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"

@@ -1,7 +1,5 @@
 /**
  * `secure-openai keys export`: public keys, for whoever verifies. A private key is never printed.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

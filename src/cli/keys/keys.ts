@@ -1,7 +1,5 @@
 /**
  * `secure-openai keys`: the keys of a home.
- *
- * @since 0.2.0
  */
 import * as Command from "effect/cli/Command"
 import { exportKeys } from "./export.ts"

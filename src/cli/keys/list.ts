@@ -1,7 +1,5 @@
 /**
  * `secure-openai keys list`: which keys there are, and which were.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"

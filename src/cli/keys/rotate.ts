@@ -1,8 +1,6 @@
 /**
  * `secure-openai keys rotate`: another key in the place of one. It is prepared in the home, and taken up by each log when that
  * is next opened; logs that nobody has open are opened here, so that their records say so at once.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,7 +1,5 @@
 /**
  * Many calls in few lines: those that are alike are one, with how many there were and when.
- *
- * @since 0.2.0
  */
 import type { Edit, Violation } from "../../call/Decision.ts"
 

@@ -1,7 +1,5 @@
 /**
  * The flags that describe a caller: a user with the claims of a token, an agent, or the app itself.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -1,7 +1,5 @@
 /**
  * Running one test case of policies: what became of it, and where that is not what it expects.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

@@ -1,7 +1,5 @@
 /**
  * Findings about files, for people and for programs.
- *
- * @since 0.2.0
  */
 import { type Diagnostic, showDiagnostic, showFrame, showPlace } from "../../policy/Diagnostic.ts"
 import type { KnownModels } from "../../policy/lint/UnknownModels.ts"

@@ -1,7 +1,5 @@
 /**
  * What a change of policies does: to the documents, and to the calls in a log.
- *
- * @since 0.2.0
  */
 import { canonicalize } from "../../base/CanonicalJson.ts"
 import type { PolicySet } from "../../policy/PolicySet.ts"

@@ -1,8 +1,6 @@
 /**
  * What policy and rewriting make of one request, without a workspace: for commands that explain and test. Rate limits are
  * not counted.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import { Call } from "../../call/Call.ts"

@@ -1,7 +1,5 @@
 /**
  * A JSON file that a command is given, or what is wrong with it and where.
- *
- * @since 0.2.0
  */
 import { evaluate } from "@humanwhocodes/momoa"
 import * as Effect from "effect/Effect"

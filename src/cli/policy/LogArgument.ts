@@ -1,7 +1,5 @@
 /**
  * The log that a command about policies reads.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"

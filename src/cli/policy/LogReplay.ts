@@ -1,7 +1,5 @@
 /**
  * Logged calls, decided again by today's policies, each at its own time, as far as the log records the request.
- *
- * @since 0.2.0
  */
 import { isOperation, quantities } from "../../call/Operation.ts"
 import { makeFind } from "../../policy/Participants.ts"

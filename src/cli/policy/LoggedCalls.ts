@@ -1,8 +1,6 @@
 /**
  * The calls in a log, as far as it records them: the caller, the resource, the model and quantities, and the decision. A log
  * holds no texts.
- *
- * @since 0.2.0
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"

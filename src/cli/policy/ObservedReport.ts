@@ -1,7 +1,5 @@
 /**
  * What policies that are only observed would have done, from the log: a page for the team that is about to enforce them.
- *
- * @since 0.2.0
  */
 import { type Caller, callerOf, type LoggedCall, type Observed, recordedScalar } from "./LoggedCalls.ts"
 import { editWords, type CallGroup, CallGroups, violationWords } from "./CallGroups.ts"

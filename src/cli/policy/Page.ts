@@ -1,8 +1,6 @@
 /**
  * Text for a person: colours on a terminal and none in a pipe (`NO_COLOR` and `FORCE_COLOR` decide where they are set),
  * columns that line up, and long lists cut.
- *
- * @since 0.2.0
  */
 import * as CliOutput from "effect/cli/CliOutput"
 import { styleText } from "node:util"

@@ -1,7 +1,5 @@
 /**
  * Which policies a command is about, and reading them.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -1,7 +1,5 @@
 /**
  * `secure-openai policy diff`: what a change of policies does to the documents and to the calls in a log.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

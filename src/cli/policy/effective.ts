@@ -1,7 +1,5 @@
 /**
  * `secure-openai policy effective`: the policy in force for a caller, each value with the document that sets it.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"

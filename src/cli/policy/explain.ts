@@ -1,7 +1,5 @@
 /**
  * `secure-openai policy explain`: what becomes of one request, and why.
- *
- * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

@@ -1,7 +1,5 @@
 /**
  * `secure-openai policy lint`: what is wrong with policies, and what looks wrong.
- *
- * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

@@ -1,7 +1,5 @@
 /**
  * `secure-openai policy`: the commands about policies.
- *
- * @since 0.2.0
  */
 import * as Command from "effect/cli/Command"
 import { diff } from "./diff.ts"

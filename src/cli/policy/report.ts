@@ -1,7 +1,5 @@
 /**
  * `secure-openai policy report`: what policies that are only observed would have done.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"

@@ -1,7 +1,5 @@
 /**
  * `secure-openai policy schema`: the JSON Schema of policies, for editors.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"

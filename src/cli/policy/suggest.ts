@@ -1,7 +1,5 @@
 /**
  * `secure-openai policy suggest`: the least policies that would have allowed what a log shows.
- *
- * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"

@@ -1,8 +1,6 @@
 /**
  * The body of a response as a dispatcher receives it, read by read and only as fast as it is read, its content codings undone
  * (RFC 9110 §8.4). It ends once, or fails as `fetch` says it.
- *
- * @since 0.2.0
  */
 import { pipeline, type Transform } from "node:stream"
 import { decodersOf, unknownCoding, unreadable } from "../../invocation/ContentCoding.ts"

@@ -1,7 +1,5 @@
 /**
  * What a response begins with, as a dispatcher receives it.
- *
- * @since 0.2.0
  */
 
 /** The status line and the header fields of a response, undecoded. */

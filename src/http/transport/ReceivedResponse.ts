@@ -1,8 +1,6 @@
 /**
  * A `Response` over what a dispatcher received: genuine for whoever reads it, and free of what most readers never
  * ask for. Text and network reads come straight from the network; a web stream is there once it is asked for.
- *
- * @since 0.2.0
  */
 import { Readable } from "node:stream"
 import { reads, type ReadableResponse, type Reads } from "../../invocation/Sse.ts"

@@ -1,7 +1,5 @@
 /**
  * Redirects of protected requests: followed only where they change nothing of what was judged.
- *
- * @since 0.2.0
  */
 
 /** True for a redirect that keeps method and body. */

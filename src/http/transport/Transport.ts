@@ -3,8 +3,6 @@
  * the price. Connections, time limits, proxies, interceptors and what observes them are the same. It stands in only for Node's
  * own `fetch`, with nothing set that is `fetch`'s alone: a `fetch` that was given or patched, and any option that is not known
  * here, goes to `fetch` as it is.
- *
- * @since 0.1.0
  */
 import type { Content } from "../../base/Content.ts"
 import { Body } from "./Body.ts"

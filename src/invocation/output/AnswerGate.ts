@@ -1,11 +1,10 @@
 /**
  * Judges a plain answer by output rules (mapl §8), whole: what breaks one refuses all of it. What is not known of an answer is
  * searched as text.
- *
- * @since 0.2.0
  */
 import { type Fields, isFields, itemsOf, textOf } from "../../answer/Fields.ts"
-import { messageToolCalls, toolCallsOf } from "../../answer/ToolCalls.ts"
+import { messageToolCalls } from "../../answer/ToolCall.ts"
+import { toolCallsOf } from "../../answer/ToolCalls.ts"
 import type { OutputJudge } from "./OutputJudge.ts"
 import * as Texts from "./Texts.ts"
 

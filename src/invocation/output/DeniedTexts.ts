@@ -3,8 +3,6 @@
  * denied text can begin any more, however the pieces were cut.
  *
  * All literals are looked for at once, in time linear in the text whatever their number (Aho and Corasick 1975).
- *
- * @since 0.2.0
  */
 import type { DeniedText, OutputRules } from "../../call/Judge.ts"
 

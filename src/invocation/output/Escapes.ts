@@ -1,7 +1,5 @@
 /**
  * A text that is looked through as it is written, and as it reads once the escapes of JSON text are undone, piece by piece.
- *
- * @since 0.2.0
  */
 import type { DeniedText } from "../../call/Judge.ts"
 import { decode, levels } from "../../base/JsonEscapes.ts"

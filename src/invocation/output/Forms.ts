@@ -1,8 +1,6 @@
 /**
  * What the provider's own values look like: ids, names, words of the API, bytes in base64. A value of its form at its own place
  * holds no text that a caller reads. Any other value there is judged as text.
- *
- * @since 0.2.0
  */
 import { isFields } from "../../answer/Fields.ts"
 import type { OutputJudge } from "./OutputJudge.ts"

@@ -1,8 +1,6 @@
 /**
  * Judges the head of a response by output rules: its headers, its reason phrase, and the URL that a redirect led to. A caller
  * reads them as it reads the body. Until they are judged, {@link veil} keeps denied texts in them from the SDK, which logs them.
- *
- * @since 0.3.0
  */
 import { STATUS_CODES } from "node:http"
 import { readingsOf } from "../../base/JsonEscapes.ts"

@@ -1,8 +1,6 @@
 /**
  * The answer judged on its way back: by the rules that hold, which may refuse it, and by those of policies that are only
  * observed, which may not. Stands around every invocation; where there are no rules the reply passes untouched.
- *
- * @since 0.2.0
  */
 import { isArrayNonEmpty } from "effect/Array"
 import * as Cause from "effect/Cause"

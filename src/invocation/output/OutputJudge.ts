@@ -3,11 +3,9 @@
  * from, its length. The first part that breaks a rule refuses the answer; what rules only record is gathered.
  *
  * A finding names the rule, its document and the place, and never what stands there.
- *
- * @since 0.2.0
  */
 import { type Fields, isFields } from "../../answer/Fields.ts"
-import type { ToolCall } from "../../answer/ToolCalls.ts"
+import type { ToolCall } from "../../answer/ToolCall.ts"
 import type { Judge, OutputRule, OutputRules } from "../../call/Judge.ts"
 import type { Violation } from "../../call/Decision.ts"
 import { readingsOf } from "../../base/JsonEscapes.ts"

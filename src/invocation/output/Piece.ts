@@ -1,8 +1,6 @@
 /**
  * A piece of a text that an answer tells in pieces: how it may be spelled, and by what a reader tells to which text it belongs.
  * A reader adds a string, a list of strings or a number to the text so far all the same, so the spelling decides nothing.
- *
- * @since 0.2.0
  */
 import { isFields } from "../../answer/Fields.ts"
 

@@ -2,8 +2,6 @@
  * The log probabilities that come with a text, in a choice of a chunk or in an event. They repeat the text token by token, as
  * text and as bytes, and name alternatives, so they are looked through by themselves, and wait until their text and their
  * tokens may go on.
- *
- * @since 0.2.0
  */
 import { isFields, itemsOf, memberOf } from "../../answer/Fields.ts"
 import type { DeniedTexts } from "./DeniedTexts.ts"

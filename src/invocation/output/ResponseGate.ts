@@ -2,21 +2,14 @@
  * Judges the events of a streamed response (the Responses API): its texts, the items that ask for tools, and the events that
  * tell a text again once it is complete. An event of an unknown type is searched whole and followed from one to the next; of
  * an unknown `*.delta` the text is held back like any other.
- *
- * @since 0.2.0
  */
 import { beginnings } from "../../answer/Finish.ts"
 import { type Fields, indexKey, isFields, itemsOf, memberOf, textOf } from "../../answer/Fields.ts"
-import {
-  eventToolCallsOf,
-  type GrowingItem,
-  GrowingItems,
-  isToolItem,
-  isToolText,
-  outputPath
-} from "../../answer/ToolCalls.ts"
+import { type GrowingItem, GrowingItems, isToolText } from "../../answer/GrowingItem.ts"
+import { isToolItem } from "../../answer/ToolCall.ts"
+import { eventToolCallsOf, outputPath } from "../../answer/ToolCalls.ts"
 import { isSpoken, judgeResponse } from "./AnswerGate.ts"
-import { longestToolCall } from "./ChatGate.ts"
+import { longestToolCall } from "./ChoiceGate.ts"
 import { boundary } from "./DeniedTexts.ts"
 import { type OutputJudge, placeOf } from "./OutputJudge.ts"
 import { besides, formedLike, piecesOf, retold } from "./Piece.ts"

@@ -4,8 +4,6 @@
  * before its end is told. A tool call is let go once it is complete and judged.
  *
  * It keeps no more than a rule's `hold_back` of each text, and the tool calls that are not complete.
- *
- * @since 0.2.0
  */
 import { type Fields, isFields } from "../../answer/Fields.ts"
 import { toolCallsOf } from "../../answer/ToolCalls.ts"

@@ -2,8 +2,6 @@
  * One text of an answer that comes in pieces: a choice's content, an item's arguments. It is looked through as it is
  * written, as it reads once JSON's escapes are undone, and, where it is one of several that a reader puts together, with
  * the others.
- *
- * @since 0.2.0
  */
 import type { DeniedText } from "../../call/Judge.ts"
 import { TextWindow } from "./DeniedTexts.ts"

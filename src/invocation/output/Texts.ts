@@ -1,11 +1,9 @@
 /**
  * Every text of an answer, wherever it stands: each string is a text, and is followed from chunk to chunk by where it stands.
  * Tables name what is none: a value of a certain form, at a certain member of a certain kind of object, and nothing else.
- *
- * @since 0.2.0
  */
 import { type Fields, isFields, memberOf } from "../../answer/Fields.ts"
-import { isToolPart } from "../../answer/ToolCalls.ts"
+import { isToolPart } from "../../answer/ToolCall.ts"
 import { textOfBytes } from "./Escapes.ts"
 import {
   areChoices,

@@ -1,7 +1,5 @@
 /**
  * Attestations that nothing needs, that nothing gives, or that more requests need than their author thinks.
- *
- * @since 0.2.0
  */
 import { app } from "../../call/Principal.ts"
 import { nearest } from "../Fault.ts"

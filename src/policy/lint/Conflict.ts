@@ -1,8 +1,6 @@
 /**
  * Whether two specs leave a value: for advice on policies. A decision meets all constraints and finds
  * `unsatisfiable` itself; this finds it beforehand, for two documents at a time.
- *
- * @since 0.2.0
  */
 import { canonicalize } from "../../base/CanonicalJson.ts"
 import type { Json } from "../../base/Json.ts"

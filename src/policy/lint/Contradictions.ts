@@ -1,7 +1,5 @@
 /**
  * Bounds that leave no value.
- *
- * @since 0.2.0
  */
 import { outputTokenCaps } from "../../call/Operation.ts"
 import { conflict, highest } from "./Conflict.ts"

@@ -1,7 +1,5 @@
 /**
  * Patterns that match no resource that there is.
- *
- * @since 0.2.0
  */
 import { nearest } from "../Fault.ts"
 import { isAnywhere } from "./Overlap.ts"

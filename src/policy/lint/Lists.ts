@@ -1,7 +1,5 @@
 /**
  * Items that a list repeats, or that differ in case only.
- *
- * @since 0.2.0
  */
 import { showValue } from "../Notation.ts"
 import type { Check } from "./Survey.ts"

@@ -1,8 +1,6 @@
 /**
  * What of a child's bounds never holds, because what it extends is stricter: for advice on policies. A child only narrows, so a
  * looser bound does nothing, and its author probably believes otherwise.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import { canonicalize } from "../../base/CanonicalJson.ts"

@@ -1,7 +1,5 @@
 /**
  * What a child only seems to loosen.
- *
- * @since 0.2.0
  */
 import { conflict } from "./Conflict.ts"
 import { looser, type SpecBounds } from "./Looseness.ts"

@@ -1,7 +1,5 @@
 /**
  * Requests that leave the choice of the model to a provider or gateway, where a document limits models.
- *
- * @since 0.2.0
  */
 import { modelChoosers } from "../../call/Operation.ts"
 import type { Bounds } from "../mapl/Bounds.ts"

@@ -1,7 +1,5 @@
 /**
  * Ways to a model besides the chats that a limit on models leaves open.
- *
- * @since 0.2.0
  */
 import { waysToModels } from "../../call/Families.ts"
 import { familyResource, operations, otherNameOf } from "../../call/Operation.ts"

@@ -1,7 +1,5 @@
 /**
  * The names in resource patterns: of apps, of tools and operations, of families.
- *
- * @since 0.2.0
  */
 import { passedFamilies, waysToModels } from "../../call/Families.ts"
 import { type Document, isResourceKey } from "../Mapl.ts"

@@ -1,7 +1,5 @@
 /**
  * Documents that allow, deny and bound nothing.
- *
- * @since 0.2.0
  */
 import type { Check } from "./Survey.ts"
 

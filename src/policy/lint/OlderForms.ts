@@ -1,7 +1,5 @@
 /**
  * Forms that an older version of the language wrote.
- *
- * @since 0.2.0
  */
 import { showValue } from "../Notation.ts"
 import { isResourceKey } from "../Mapl.ts"

@@ -1,7 +1,5 @@
 /**
  * Output rules without effect, or with less effect than they seem to have.
- *
- * @since 0.2.0
  */
 import { repeated } from "./Lists.ts"
 import type { Check } from "./Survey.ts"

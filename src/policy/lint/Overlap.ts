@@ -1,8 +1,6 @@
 /**
  * Whether resource patterns can meet: for advice on policies, where a pattern that nothing matches is a slip. Decisions match
  * real resources instead, and need none of this.
- *
- * @since 0.2.0
  */
 
 import { resourcePattern } from "../Pattern.ts"

@@ -1,7 +1,5 @@
 /**
  * Parameters that no request can have.
- *
- * @since 0.2.0
  */
 import { operations } from "../../call/Operation.ts"
 import { isKnown, isSlip, meantBy, operationsWith } from "../KnownParameters.ts"

@@ -1,7 +1,5 @@
 /**
  * Rate limits that each process counts alone.
- *
- * @since 0.2.0
  */
 import type { Check } from "./Survey.ts"
 

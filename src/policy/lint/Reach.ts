@@ -1,7 +1,5 @@
 /**
  * Which operations of the API a resource pattern reaches.
- *
- * @since 0.2.0
  */
 import { isOperation, type OperationName, operations } from "../../call/Operation.ts"
 import { isAnywhere } from "./Overlap.ts"

@@ -1,7 +1,5 @@
 /**
  * Resource patterns that match nothing, or nothing that can be allowed.
- *
- * @since 0.2.0
  */
 import { showValue } from "../Notation.ts"
 import { reachable } from "./Overlap.ts"

@@ -1,7 +1,5 @@
 /**
  * Ids and names that nothing has, or that differ from others in case or in a letter only.
- *
- * @since 0.2.0
  */
 import { editDistance } from "../../base/Nearest.ts"
 import { isOperation, operations } from "../../call/Operation.ts"

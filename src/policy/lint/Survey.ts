@@ -1,7 +1,5 @@
 /**
  * The set as the linter reads it: each document taken apart, with what it extends, and what is known of the set as a whole.
- *
- * @since 0.2.0
  */
 import * as Result from "effect/Result"
 import { operations } from "../../call/Operation.ts"

@@ -1,7 +1,5 @@
 /**
  * Models that the catalogue does not know.
- *
- * @since 0.2.0
  */
 import { editDistance } from "../../base/Nearest.ts"
 import { showValue } from "../Notation.ts"

@@ -1,7 +1,5 @@
 /**
  * Validities that are over or empty.
- *
- * @since 0.2.0
  */
 import { instant } from "../mapl/Validity.ts"
 import type { Check } from "./Survey.ts"

@@ -1,7 +1,5 @@
 /**
  * A warning or note about a policy, before it has a place in a file.
- *
- * @since 0.2.0
  */
 import { type Place, showPlace } from "../Diagnostic.ts"
 

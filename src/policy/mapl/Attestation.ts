@@ -1,7 +1,5 @@
 /**
  * Attestations (mapl §6): which are needed, and how each is obtained.
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"

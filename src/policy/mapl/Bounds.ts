@@ -1,7 +1,5 @@
 /**
  * Bounds on parameters (mapl §3), and forbidden values.
- *
- * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 import { filter, finite, keys, nonEmpty, onViolation, optional, values, whole } from "./Field.ts"

@@ -1,14 +1,12 @@
 /**
  * What the fields of a document are made of: schemas with checks that an editor's JSON Schema can make as well.
- *
- * @since 0.1.0
  */
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Schema from "effect/Schema"
 import { showValue } from "../Notation.ts"
 
 /** A key that may be absent. */
-export const optional = Schema.optionalKey
+export const optional: typeof Schema.optionalKey = Schema.optionalKey
 
 /** A filter that an editor's JSON Schema can make as well, at least in part. */
 export const filter = <A>(test: (value: A) => Schema.FilterOutput, fragment: JsonSchema.JsonSchema = {}) =>

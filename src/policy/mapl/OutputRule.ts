@@ -1,7 +1,5 @@
 /**
  * Rules on answers (mapl §8).
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"

@@ -1,7 +1,5 @@
 /**
  * Regular expressions that a linear-time engine takes (RE2 syntax).
- *
- * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { LRUCache } from "lru-cache"

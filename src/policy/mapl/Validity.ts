@@ -1,7 +1,5 @@
 /**
  * When a document applies.
- *
- * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 import { showValue } from "../Notation.ts"

@@ -1,7 +1,7 @@
 /** What judging a stream costs, counted and not timed: it grows with the answer and with nothing else. */
 import { assert, describe, it } from "@effect/vitest"
 import type { OutputRules } from "../../../src/call/Judge.ts"
-import { longestToolCall } from "../../../src/invocation/output/ChatGate.ts"
+import { longestToolCall } from "../../../src/invocation/output/ChoiceGate.ts"
 import { OutputJudge } from "../../../src/invocation/output/OutputJudge.ts"
 import { StreamGate } from "../../../src/invocation/output/StreamGate.ts"
 import { type Chunk, literalRules, make, run } from "./gate.ts"
