@@ -35,10 +35,7 @@ export const memoryLog: Effect.Effect<Log, EnforcementUnavailable, Keys | Scope.
   const keys = yield* Keys
   const clock = yield* LogClock
   return yield* Effect.acquireRelease(
-    Effect.tryPromise({
-      try: () => openMemoryLog({ key: keys.log, next: keys.nextLog, clock, opening: openingRecords(keys) }),
-      catch: unsigned
-    }),
+    openMemoryLog({ key: keys.log, next: keys.nextLog, clock, opening: openingRecords(keys) }),
     (log) => Effect.promise(log.close)
   )
 })
@@ -50,12 +47,15 @@ export interface MemoryLogOptions extends SigningKeys {
   readonly opening: ReadonlyArray<Body>
 }
 
-/** Opens a log in memory. Rejects where its key cannot sign. */
-export const openMemoryLog = async (options: MemoryLogOptions): Promise<Log> => {
-  const log = new MemoryLog(options)
-  await log.sign()
-  return log
-}
+/** Opens a log in memory: at once, unless its key is held elsewhere. Fails where that cannot sign. */
+export const openMemoryLog = (options: MemoryLogOptions): Effect.Effect<Log, EnforcementUnavailable> =>
+  Effect.suspend(() => {
+    const log = new MemoryLog(options)
+    const signing = log.sign()
+    return signing === undefined
+      ? Effect.succeed(log)
+      : Effect.as(Effect.tryPromise({ try: () => signing, catch: unsigned }), log)
+  })
 
 /** How long records may wait for a checkpoint, in ms. */
 const checkpointDelay = 500
@@ -154,16 +154,22 @@ class MemoryLog implements Log, Boot {
     this.fault = unavailable("The log in memory is closed.")
     clearTimeout(this.#timer)
     // The log has ended well all the same; its last records are not signed.
-    await this.sign().catch(() => {})
+    await this.sign()?.catch(() => {})
   }
 
-  /** Signs a checkpoint over all records. Rejects where a key cannot sign. */
-  async sign(): Promise<void> {
-    const checkpoint = { origin: this.origin, size: this.#frontier.size, root: this.#frontier.root() }
-    const text = await signCheckpointBy(checkpoint, this.#keys)
-    if (checkpoint.size < this.#signed.size) return
+  /** Signs a checkpoint over all records: at once, or by a promise where a key is held elsewhere, which rejects if that cannot sign. */
+  sign(): Promise<void> | undefined {
+    const { size } = this.#frontier
+    const text = signCheckpointBy({ origin: this.origin, size, root: this.#frontier.root() }, this.#keys)
+    if (typeof text !== "string") return text.then((later) => this.#signedBy(size, later))
+    this.#signedBy(size, text)
+    return undefined
+  }
+
+  #signedBy(size: number, text: string): void {
+    if (size < this.#signed.size) return
     this.#checkpoint = text
-    this.#signed = { size: checkpoint.size, at: this.#clock.now() }
+    this.#signed = { size, at: this.#clock.now() }
     this.#unsigned = undefined
   }
 
@@ -205,7 +211,7 @@ class MemoryLog implements Log, Boot {
       this.#timer = undefined
       if (this.#isSigning || this.fault !== undefined || this.#signed.size === this.#lines.length) return
       this.#isSigning = true
-      void this.sign()
+      void (this.sign() ?? Promise.resolve())
         .catch((cause: unknown) => {
           this.#unsigned ??= { since: this.#clock.elapsed(), cause }
         })

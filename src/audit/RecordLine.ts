@@ -3,7 +3,7 @@
  * "Lines"). One encoder, one strict parser.
  */
 import * as Result from "effect/Result"
-import { canonicalize } from "../base/CanonicalJson.ts"
+import { canonicalize, writersAreBuiltIn } from "../base/CanonicalJson.ts"
 import type { Head, Kind, LogRecord, ReadRecord } from "./Record.ts"
 
 // Taken here, so that a later patch of the global JSON object changes no line.
@@ -26,15 +26,23 @@ export const maximumNesting = 64
  */
 export const encode = (record: LogRecord): string => {
   const written = laidOut(record)
-  const quick = written === undefined ? undefined : stringify(written)
+  const quick = written === undefined ? undefined : textOf(written)
   // A lone surrogate would stand there as an escape, which RFC 8785 does not know.
-  const line = quick === undefined || quick.includes("\\ud") ? stringify(ordered(record, noLimit)) : quick
+  const line = quick === undefined || quick.includes("\\ud") ? textOf(ordered(record, noLimit)) : quick
   if (fits(line)) return line
   for (const limit of limits) {
-    const shorter = stringify(ordered({ ...record, shortened: limit }, limit))
+    const shorter = textOf(ordered({ ...record, shortened: limit }, limit))
     if (fits(shorter)) return shorter
   }
   throw new RangeError(`a record of kind ${record.kind} has more fields than a line can hold`)
+}
+
+/** As `JSON.stringify`, whatever `toJSON` other code puts on a built-in prototype. */
+const textOf = (value: unknown): string => {
+  if (writersAreBuiltIn() || typeof value !== "object" || value === null) return stringify(value)
+  if (Array.isArray(value)) return `[${value.map((item) => textOf(item ?? null)).join(",")}]`
+  const members = Object.entries(value).filter(([, member]) => member !== undefined)
+  return `{${members.map(([key, member]) => `${stringify(key)}:${textOf(member)}`).join(",")}}`
 }
 
 /** How much of a text (in UTF-16 code units) and of a list (in items) a record that would be too long keeps. */

@@ -107,7 +107,8 @@ export const edited = (content: Content, before: JsonObject, after: JsonObject):
   return bytes === content.bytes ? content : Content.of(bytes)
 }
 
-const writersAreBuiltIn = (): boolean =>
+/** True where no `toJSON` on a built-in prototype changes what `JSON.stringify` writes. */
+export const writersAreBuiltIn = (): boolean =>
   [Object.prototype, Array.prototype, String.prototype, Number.prototype, Boolean.prototype].every(
     (prototype) => !("toJSON" in prototype)
   )

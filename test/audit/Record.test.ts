@@ -52,6 +52,25 @@ describe("Record", () => {
     }
   )
 
+  it.each([
+    ["Object", Object.prototype],
+    ["Array", Array.prototype],
+    ["String", String.prototype],
+    ["Number", Number.prototype]
+  ])("is written as it is, with a toJSON on %s.prototype", (_name, prototype) => {
+    const records = [
+      refused({ violations: [{ code: "length", path: "messages[0]", policy: "user:ana" }], policies: ["user:ana"] }),
+      refused({ tool: "tool:\ud800/x", violations: Array.from({ length: 3000 }, () => ({ code: "c".repeat(40) })) })
+    ]
+    const lines = records.map(encode)
+    Object.defineProperty(prototype, "toJSON", { value: () => "forged", configurable: true, enumerable: false })
+    try {
+      assert.deepStrictEqual(records.map(encode), lines)
+    } finally {
+      Reflect.deleteProperty(prototype, "toJSON")
+    }
+  })
+
   it("writes other numbers as text, leaves out what is absent, and replaces lone surrogates", () => {
     const line = encode(refused({ status: 0.7, policies: undefined, tool: "tool:\ud800/x", code: "-0" }))
     const read = Result.getOrThrow(parseLine(line))

@@ -19,4 +19,6 @@ conformance("a folder", () => {
   }
 })
 
-conformance("memory", () => ({ open: (options) => openMemoryLog({ ...options, clock: systemClock }) }))
+conformance("memory", () => ({
+  open: (options) => Effect.runPromise(openMemoryLog({ ...options, clock: systemClock }))
+}))
