@@ -130,7 +130,7 @@ export const toolCallOf = (call: unknown, path = "tool_calls[0]"): ToolCall => {
 }
 
 /** What a call, or a delta of one, says. */
-export interface Said {
+export interface ToolCallText {
   readonly id: string | undefined
   /** Every name in it, none empty. */
   readonly names: ReadonlyArray<string>
@@ -140,7 +140,7 @@ export interface Said {
 }
 
 /** What a call, or a delta of one, names and brings, wherever it has that. */
-export const partsOf = (call: unknown): Said => {
+export const partsOf = (call: unknown): ToolCallText => {
   const { custom, function: f, id } = isFields(call) ? call : ({} as Fields)
   const holder = isFields(custom) ? custom : isFields(f) ? f : call
   const names = [memberOf(custom, "name"), memberOf(f, "name"), memberOf(call, "name")]

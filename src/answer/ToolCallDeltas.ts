@@ -13,7 +13,7 @@ import {
   isNothing,
   isToolPiece,
   partsOf,
-  type Said,
+  type ToolCallText,
   type ToolCall
 } from "./ToolCall.ts"
 
@@ -71,7 +71,7 @@ export class GrowingToolCall {
    * name it is a server that gives each delta an id; one that repeats the name with a new id has begun the next call once this
    * one has no arguments, or seems to have all.
    */
-  isFollowedBy({ id, names, text }: Said): boolean {
+  isFollowedBy({ id, names, text }: ToolCallText): boolean {
     if (names.length === 0) return false
     const isClosed = this.#last.trimEnd().endsWith("}")
     if (isClosed && (isFields(text) || (typeof text === "string" && text.trimStart().startsWith("{")))) return true
@@ -80,7 +80,7 @@ export class GrowingToolCall {
   }
 
   /** Takes in what a delta says; gives its piece of the arguments. */
-  grow({ hasFunction, id, isText, names, text }: Said, isObject: boolean): string {
+  grow({ hasFunction, id, isText, names, text }: ToolCallText, isObject: boolean): string {
     if (!isObject) this.blame("it is no object")
     this.#id ??= id
     for (const name of names) {
@@ -165,7 +165,7 @@ export class ToolCallDeltas {
   }
 
   /** The call that a delta is of. */
-  #callAt(at: string, said: Said): GrowingToolCall {
+  #callAt(at: string, said: ToolCallText): GrowingToolCall {
     const { id } = said
     let place = this.#places.get(at)
     if (place === undefined) this.#places.set(at, (place = { calls: [], byId: new Map(), filled: [] }))

@@ -21,8 +21,8 @@ import type { Principal } from "../call/Principal.ts"
 import { Keys } from "../keys/Keys.ts"
 import { LogClock } from "./Clock.ts"
 import { digests, makeSalts, salted } from "./Digest.ts"
-import { endFields, pathsOf, type Reason, type Refusal, refusalFields } from "./FailureFields.ts"
-import type { Target } from "./folder/Copies.ts"
+import { endFields, pathsOf, type Reason, type RefusalFields, refusalFields } from "./FailureFields.ts"
+import type { CopyTarget } from "./folder/Copies.ts"
 import { decodeLine, recordAt } from "./folder/Segment.ts"
 import { folderLog } from "./folder/SharedLogs.ts"
 import { followed } from "./FollowedStream.ts"
@@ -46,7 +46,7 @@ export interface Outcome {
 }
 
 /** A refusal outside a pipeline: of a pass-through request, a registration or a binding. */
-export interface Refused extends Refusal {
+export interface Refused extends RefusalFields {
   readonly call: string
   readonly tool: string
   readonly app: string
@@ -64,7 +64,7 @@ export interface AuditOptions {
   /** `durable`, the default: a call waits until its decision is on the disk. `batched`: it does not. */
   readonly durability?: "durable" | "batched" | undefined
   /** Where checkpoints are copied to as they are signed. */
-  readonly checkpoints?: Target | undefined
+  readonly checkpoints?: CopyTarget | undefined
 }
 
 /**
@@ -234,7 +234,7 @@ const make = (
 
     /** Writes a refusal; one of a caller whom nothing identified is counted, and waits for nothing. */
     const refuse = (
-      { unverified, ...reason }: Refusal,
+      { unverified, ...reason }: RefusalFields,
       about: () => Omit<Kinds["refused"], keyof Reason>
     ): Effect.Effect<void, EnforcementUnavailable> =>
       Effect.suspend(() => {

@@ -18,12 +18,12 @@ import type { Unverified } from "./Refusals.ts"
 export type Reason = Pick<Kinds["refused"], "stage" | "code" | "status" | "violations" | "policies">
 
 /** A refusal. `unverified` is there where no signature of its caller's token was verified: it is counted with others. */
-export interface Refusal extends Reason {
+export interface RefusalFields extends Reason {
   readonly unverified?: Unverified | undefined
 }
 
 /** Who is refused: how it called, and who it is, where that was known by then. */
-export interface Caller {
+export interface RefusedCaller {
   readonly credentials: Credentials
   readonly principal: Principal | undefined
 }
@@ -40,7 +40,7 @@ export interface EndFields {
 }
 
 /** The refusal that a failure before the decision amounts to. */
-export const refusalFields = (cause: Cause.Cause<PipelineError>, caller: Caller): Refusal => {
+export const refusalFields = (cause: Cause.Cause<PipelineError>, caller: RefusedCaller): RefusalFields => {
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
   const reason = reasonOf(cause, error, caller.principal !== undefined)
   return { ...reason, unverified: unverifiedOf(error, reason, caller) }
@@ -53,7 +53,7 @@ export const refusalFields = (cause: Cause.Cause<PipelineError>, caller: Caller)
 const unverifiedOf = (
   error: PipelineError | undefined,
   { code }: Reason,
-  { credentials, principal }: Caller
+  { credentials, principal }: RefusedCaller
 ): Unverified | undefined => {
   if (credentials._tag !== "User" || principal !== undefined) return undefined
   if (

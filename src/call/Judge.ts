@@ -10,7 +10,7 @@ import type { PolicyRateLimited } from "./Errors.ts"
 export type Permit = Decision & { readonly verdict: "allow" }
 
 /** Where an output rule stands: the id of the document that sets it, and the path in that document (`constraints.output["tool:*"].denied[0]`). */
-export interface OutputRule {
+export interface OutputRulePlace {
   readonly policy: string
   readonly rule: string
 }
@@ -19,7 +19,7 @@ export interface OutputRule {
  * A text that an answer must not hold: a literal, or what `find` finds at or after a place in a text. `holdBack` is the
  * length, in UTF-16 units, up to which a stream can keep a found text back whole.
  */
-export interface DeniedText extends OutputRule {
+export interface DeniedText extends OutputRulePlace {
   readonly holdBack: number
   readonly sought: string | ((text: string, from: number) => readonly [start: number, end: number] | undefined)
 }
@@ -31,9 +31,9 @@ export interface DeniedText extends OutputRule {
  */
 export interface OutputRules {
   readonly denied: ReadonlyArray<DeniedText>
-  readonly maxCharacters: (OutputRule & { readonly value: number }) | undefined
-  readonly onResponse: OutputRule & { readonly does: "record" | "deny" }
-  readonly models?: (OutputRule & { readonly allows: (model: string) => boolean }) | undefined
+  readonly maxCharacters: (OutputRulePlace & { readonly value: number }) | undefined
+  readonly onResponse: OutputRulePlace & { readonly does: "record" | "deny" }
+  readonly models?: (OutputRulePlace & { readonly allows: (model: string) => boolean }) | undefined
 }
 
 /**

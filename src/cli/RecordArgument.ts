@@ -18,7 +18,7 @@ export const record = Argument.String("record").pipe(
 )
 
 /** A record that was found, in its log. */
-export interface Found {
+export interface FoundRecord {
   readonly log: string
   /** True where there are other logs, in which it might have been. */
   readonly hasSiblings: boolean
@@ -29,12 +29,12 @@ export interface Found {
 }
 
 /** Finds a record; fails where it is not there, and where an index does not say which of several logs is meant. */
-export const findRecord = (record: string, path: Option.Option<string>): Effect.Effect<Found, CannotRun> =>
+export const findRecord = (record: string, path: Option.Option<string>): Effect.Effect<FoundRecord, CannotRun> =>
   Effect.flatMap(namedLogs(Option.toArray(path)), (logs) =>
     /^[0-9]+$/.test(record) ? findIndex(Number(record), logs) : findCall(record, logs)
   )
 
-const findIndex = (index: number, logs: ReadonlyArray<string>): Effect.Effect<Found, CannotRun> =>
+const findIndex = (index: number, logs: ReadonlyArray<string>): Effect.Effect<FoundRecord, CannotRun> =>
   Effect.gen(function* () {
     const [log = "", ...siblings] = logs
     if (siblings.length > 0)
@@ -49,7 +49,7 @@ const findIndex = (index: number, logs: ReadonlyArray<string>): Effect.Effect<Fo
     return { log, hasSiblings: false, line, others: lines.filter((other) => other.index !== index) }
   })
 
-const findCall = (call: string, logs: ReadonlyArray<string>): Effect.Effect<Found, CannotRun> =>
+const findCall = (call: string, logs: ReadonlyArray<string>): Effect.Effect<FoundRecord, CannotRun> =>
   Effect.gen(function* () {
     let failure: CannotRun | undefined
     for (const log of logs) {

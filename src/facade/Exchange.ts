@@ -202,8 +202,8 @@ export class Exchange implements RunOwner {
   /** Starts a turn: a call of its own on the way through the pipeline. */
   async #decide(
     operation: OperationName,
-    body: Admission.Body,
-    reading: Admission.Reading,
+    body: Admission.RequestBody,
+    reading: Admission.RequestReading,
     options: RequestOptions
   ): Promise<void> {
     const { app, credentials, deployments, intents, server } = this.#session

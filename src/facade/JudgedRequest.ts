@@ -6,7 +6,7 @@ import type { BuiltRequest } from "./Options.ts"
 import { seal, type Sealed, unseal } from "./SealedRequest.ts"
 
 /** What leaves, or the name of what was changed since the decision. */
-export type Opened = { readonly init: RequestInit } | { readonly changed: string }
+export type CheckedRequest = { readonly init: RequestInit } | { readonly changed: string }
 
 /** The request of one exchange; of several attempts the last counts. */
 export class JudgedRequest {
@@ -37,8 +37,9 @@ export class JudgedRequest {
   }
 
   /** Opens what arrived: the sealed request in its place, if there is one. `mayBeSet` says which headers may be added on the way. */
-  open(url: string, arrived: RequestInit, mayBeSet: (header: string) => boolean): Opened {
-    const opened: Opened = this.#sealed === undefined ? { init: arrived } : unseal(this.#sealed, arrived, mayBeSet)
+  open(url: string, arrived: RequestInit, mayBeSet: (header: string) => boolean): CheckedRequest {
+    const opened: CheckedRequest =
+      this.#sealed === undefined ? { init: arrived } : unseal(this.#sealed, arrived, mayBeSet)
     if ("changed" in opened) return opened
     const isSame = url === this.#url && this.#isMethod(arrived) && this.#isMethod(opened.init)
     return isSame ? opened : { changed: "the request" }

@@ -5,7 +5,7 @@
  */
 import type { ClientOptions, OpenAI } from "openai"
 import { ConfigurationError } from "../call/SdkErrors.ts"
-import type { Fault } from "../http/Admission.ts"
+import type { AdmissionFault } from "../http/Admission.ts"
 import { isOpen } from "../http/RequestHeaders.ts"
 import type { ServiceSettings } from "./ServiceSettings.ts"
 import type { RequestOptions } from "./Options.ts"
@@ -115,7 +115,7 @@ export const foreignOption = (
   { __security, __streamClass, __streamMode, __synthesizeEventData, fetchOptions, headers }: RequestOptions,
   maker: OpenAI,
   readers: ReadonlyArray<unknown> | undefined
-): Fault | undefined => {
+): AdmissionFault | undefined => {
   if (fetchOptions !== undefined && fetchOptions !== null) return foreign("fetchOptions")
   const own = serviceHeaders(maker)
   const removed = entriesOf(headers).find(([name, value]) => value === null && own.has(name))
@@ -132,7 +132,7 @@ export const foreignOption = (
   return __synthesizeEventData === undefined ? undefined : foreign("__synthesizeEventData")
 }
 
-const foreign = (name: string): Fault => ({
+const foreign = (name: string): AdmissionFault => ({
   code: "foreign_option",
   message: `the option ${name} is the service's to set, not the user's`,
   hint: "leave it out, or set it where the service's client is made"

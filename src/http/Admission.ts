@@ -50,7 +50,7 @@ export interface Caller {
 }
 
 /** What a request is, before its body is read. */
-export interface Reading {
+export interface RequestReading {
   readonly target: Target
   /** Method and URL without the query: `POST https://host/v1/chat/completions`. */
   readonly endpoint: string
@@ -63,7 +63,7 @@ export interface Reading {
 }
 
 /** Why a request is not admitted. */
-export interface Fault {
+export interface AdmissionFault {
   readonly code:
     | "rerouted"
     | "foreign_url"
@@ -82,7 +82,7 @@ export const read = (
   settings: AdmissionSettings,
   { own }: Pick<Caller, "own">,
   baseURL = settings.baseURL
-): Reading => {
+): RequestReading => {
   const { endpoint, mayNameModel, target } = classified(head.method, head.url, baseURL)
   return {
     target,
@@ -102,10 +102,10 @@ export const read = (
  */
 export const faultOf = (
   { headers, method, url }: RequestHead,
-  { added, endpoint, mayNameModel, query, target }: Reading,
+  { added, endpoint, mayNameModel, query, target }: RequestReading,
   settings: AdmissionSettings,
   { isUser, staysHome }: Caller
-): Fault | undefined => {
+): AdmissionFault | undefined => {
   const rerouting = reroutedBy(headers)
   if (rerouting !== undefined)
     return { code: "rerouted", message: `the header ${rerouting} makes another request of it` }
@@ -132,7 +132,7 @@ export const faultOf = (
 }
 
 /** A protected request is one JSON text, which every server reads as it was judged. */
-const faultOfProtected = (method: string, headers: Headers): Fault | undefined => {
+const faultOfProtected = (method: string, headers: Headers): AdmissionFault | undefined => {
   if (method.toUpperCase() !== "POST")
     return { code: "invalid_method", message: `a protected request is a POST, not ${method.toUpperCase()}` }
   const misreading = misread(headers)
@@ -142,24 +142,24 @@ const faultOfProtected = (method: string, headers: Headers): Fault | undefined =
 }
 
 /** The body of a protected request: its text, and what that says. */
-export interface Body {
+export interface RequestBody {
   readonly content: Content
   readonly params: JsonObject
 }
 
 /** Reads the body of a protected request: exactly one JSON object, read the same by every parser. */
-export const readBody = (body: unknown): Result.Result<Body, Fault> => {
+export const readBody = (body: unknown): Result.Result<RequestBody, AdmissionFault> => {
   if (typeof body !== "string") return Result.fail({ code: "invalid_body", message: "the body is not JSON text" })
   const content = new Content(body)
   return Result.mapBoth(parseContent(content), {
-    onFailure: (fault): Fault => ({ code: "invalid_body", message: `the body cannot be judged: ${fault}` }),
+    onFailure: (fault): AdmissionFault => ({ code: "invalid_body", message: `the body cannot be judged: ${fault}` }),
     onSuccess: (params) => ({ content, params })
   })
 }
 
 /** A request that is admitted: of a family, or to a protected operation with its body. */
-export type Admitted = Reading & {
-  readonly body: Body | undefined
+export type Admitted = RequestReading & {
+  readonly body: RequestBody | undefined
 }
 
 /** {@link read}, {@link faultOf} and, for a protected request, {@link readBody}. */
@@ -168,7 +168,7 @@ export const admit = (
   body: unknown,
   settings: AdmissionSettings,
   caller: Caller
-): Result.Result<Admitted, Fault> => {
+): Result.Result<Admitted, AdmissionFault> => {
   const reading = read(head, settings, caller)
   const fault = faultOf(head, reading, settings, caller)
   if (fault !== undefined) return Result.fail(fault)
@@ -178,7 +178,7 @@ export const admit = (
 }
 
 /** What a request is admitted for: all of a call that neither its head nor its body says. */
-export interface Service
+export interface AdmittingService
   extends
     Pick<Call, "app" | "server" | "credentials" | "intents">,
     Pick<CallOptions, "deployments" | "lineage" | "invocation" | "chain" | "behalf" | "parent"> {}
@@ -186,9 +186,9 @@ export interface Service
 /** The call that a protected request makes. Fails if no deployment of the service serves what the request asks for. */
 export const callOf = (
   operation: OperationName,
-  { added, endpoint, query }: Reading,
-  { content, params }: Body,
-  service: Service
+  { added, endpoint, query }: RequestReading,
+  { content, params }: RequestBody,
+  service: AdmittingService
 ): Result.Result<Call, PolicyDenied> => {
   try {
     const options = { ...service, bytes: content, endpoint, query, headers: added }
@@ -202,8 +202,8 @@ export const callOf = (
 /** The request of a family, as the pipeline passes it. */
 export const passThroughOf = (
   { family, use }: Target & { readonly _tag: "Family" },
-  { added, endpoint }: Pick<Reading, "added" | "endpoint">,
-  { app, credentials, intents, lineage }: Pick<Service, "app" | "credentials" | "intents" | "lineage">
+  { added, endpoint }: Pick<RequestReading, "added" | "endpoint">,
+  { app, credentials, intents, lineage }: Pick<AdmittingService, "app" | "credentials" | "intents" | "lineage">
 ): PassThrough => ({
   id: newId(),
   app,
@@ -227,11 +227,11 @@ export const admitRequest = (
   body: unknown,
   settings: AdmissionSettings,
   caller: Caller,
-  service: Service
+  service: AdmittingService
 ): Result.Result<Call | PassThrough, PolicyDenied> => {
   const reading = read(head, settings, caller)
   const { target } = reading
-  const refused = (fault: Fault) => refusalFor(resourceOf(service.app, target), fault)
+  const refused = (fault: AdmissionFault) => refusalFor(resourceOf(service.app, target), fault)
   const fault = faultOf(head, reading, settings, caller)
   if (fault !== undefined) return Result.fail(refused(fault))
   if (target._tag === "Family") return Result.succeed(passThroughOf(target, reading, service))
@@ -261,7 +261,7 @@ const classified = (
   method: string,
   url: string,
   baseURL: string
-): Pick<Reading, "target" | "endpoint" | "mayNameModel"> => {
+): Pick<RequestReading, "target" | "endpoint" | "mayNameModel"> => {
   const key = `${method} ${url} ${baseURL}`
   const known = targets.get(key)
   if (known !== undefined) return known

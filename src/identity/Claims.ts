@@ -9,7 +9,7 @@ import { IdentityInvalid } from "../call/Errors.ts"
 import type { Principal } from "../call/Principal.ts"
 import { isName, maximumName, namelessness } from "../call/Name.ts"
 import { Preset, providers } from "./Provider.ts"
-import { type Field, fields, ownerOf, type Place } from "./Within.ts"
+import { type ClaimField, fields, ownerOf, type IssuerBounds } from "./Within.ts"
 
 const Path = Schema.NonEmptyArray(Schema.String)
 
@@ -41,20 +41,20 @@ export const ClaimOptions = Schema.Union([Preset, ClaimMapping])
 export type ClaimOptions = typeof ClaimOptions.Type
 
 /** A mapping with every field settled. */
-export type Mapping = Readonly<Record<Field, ReadonlyArray<ReadonlyArray<string>>>> & {
+export type Mapping = Readonly<Record<ClaimField, ReadonlyArray<ReadonlyArray<string>>>> & {
   readonly preset?: Preset | undefined
   readonly allowedRoles?: ReadonlyArray<string> | undefined
   /** Which of these names the issuer may give; absent where it is the only one. */
-  readonly within?: Bounds | undefined
+  readonly within?: AllIssuerBounds | undefined
 }
 
 /** Where an issuer stands, and where the other ones do. */
-export interface Bounds {
-  readonly place: Place
-  readonly others: ReadonlyArray<{ readonly issuer: string; readonly place: Place }>
+export interface AllIssuerBounds {
+  readonly place: IssuerBounds
+  readonly others: ReadonlyArray<{ readonly issuer: string; readonly place: IssuerBounds }>
 }
 
-const defaults: Readonly<Record<Field, ClaimSource>> = {
+const defaults: Readonly<Record<ClaimField, ClaimSource>> = {
   company: "company",
   bu: "bu",
   team: "team",
@@ -70,7 +70,7 @@ export const mapping = (options: ClaimOptions = {}): Mapping => {
     ...(preset === undefined ? {} : providers[preset].claims),
     ...defined(own)
   }
-  const waysOf = (field: Field) => ways(given[field] ?? defaults[field])
+  const waysOf = (field: ClaimField) => ways(given[field] ?? defaults[field])
   return {
     preset,
     allowedRoles: given.allowedRoles,
@@ -98,7 +98,7 @@ const ways = (source: ClaimSource): ReadonlyArray<ReadonlyArray<string>> =>
  * values are the issuer's option `within`, whatever the token says; `prefix`: what that option put before each name.
  */
 export interface Mapped {
-  readonly field: Field
+  readonly field: ClaimField
   readonly values: ReadonlyArray<string>
   readonly from: ReadonlyArray<ReadonlyArray<string>>
   readonly dropped: ReadonlyArray<string>
@@ -127,7 +127,7 @@ export const map = (claims: JsonObject, mapping: Mapping): ReadonlyArray<Mapped>
 }
 
 /** The names of a field as the issuer may give them. */
-const placed = (mapped: Mapped, within: Bounds | undefined): Mapped => {
+const placed = (mapped: Mapped, within: AllIssuerBounds | undefined): Mapped => {
   if (within === undefined) return mapped
   const { field, from } = mapped
   const prefix = within.place.prefix[field]
@@ -146,7 +146,7 @@ const placed = (mapped: Mapped, within: Bounds | undefined): Mapped => {
 
 const readers =
   (claims: JsonObject, mapping: Mapping) =>
-  (field: Field): Mapped => {
+  (field: ClaimField): Mapped => {
     if (field === "user") return userIn(claims, mapping)
     const from = mapping[field].filter((way) => at(claims, way) !== undefined)
     const { allowedRoles, preset } = mapping
@@ -169,7 +169,7 @@ export const principal = (
   }
 ): Principal => {
   const mapped = map(claims, mapping)
-  const named = (field: Field) => mapped.find((entry) => entry.field === field)?.values ?? []
+  const named = (field: ClaimField) => mapped.find((entry) => entry.field === field)?.values ?? []
   const documents = [
     ...named("company").map((name) => `company:${name}`),
     ...named("bu").map((name) => `bu:${name}`),

@@ -108,7 +108,7 @@ const defaultAlgorithms: ReadonlyArray<Algorithm> = ["Ed25519", "ES256", "RS256"
 /** The issuers by name, ready to verify. Throws {@link Configuration} for options that would accept too much. */
 export const issuers = (options: ReadonlyArray<IssuerOptions>): ReadonlyMap<string, Issuer> => {
   const configured = new Map<string, Issuer>()
-  const places: Array<{ readonly issuer: string; readonly place: Within.Place }> = []
+  const places: Array<{ readonly issuer: string; readonly place: Within.IssuerBounds }> = []
   for (const option of options) {
     const checked = decode(option)
     if (Result.isFailure(checked))

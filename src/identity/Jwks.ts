@@ -27,7 +27,7 @@ export interface JsonWebKeySet {
 }
 
 /** A key, until when (ms of the steady clock) what it verified counts, and whether it counts by grace alone. */
-export interface Found {
+export interface FoundKey {
   readonly key: CryptoKey
   readonly until: number
   readonly degraded: boolean
@@ -36,7 +36,7 @@ export interface Found {
 /** The keys of one issuer. Both functions reject with {@link IdentityInvalid} (`unknown_key`, `keys_unavailable`). */
 export interface KeySet {
   /** The key of that id, fit for that algorithm, at a time of the steady clock. */
-  readonly key: (header: { readonly alg: Algorithm; readonly kid: string }, steady: () => number) => Promise<Found>
+  readonly key: (header: { readonly alg: Algorithm; readonly kid: string }, steady: () => number) => Promise<FoundKey>
   /** Settles once the set can be used, if only by grace. */
   readonly ready: (steady: () => number) => Promise<void>
   /** How it stands at a time of the steady clock. Asks nobody. */

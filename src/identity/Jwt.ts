@@ -31,7 +31,7 @@ export interface Verified {
 
 /** The checks of {@link verify}, in order. */
 export const checks = ["form", "header", "issuer", "type", "algorithm", "key", "signature", "claims"] as const
-export type Check = (typeof checks)[number]
+export type TokenCheck = (typeof checks)[number]
 
 /** How long a token may be, in characters, and how deep its JSON may nest. */
 export const maximumLength = 8192
@@ -53,7 +53,7 @@ export const verify = async (
   token: string,
   configured: ReadonlyMap<string, Issuer>,
   time: Time,
-  passed: (check: Check) => void = () => {}
+  passed: (check: TokenCheck) => void = () => {}
 ): Promise<Verified> => {
   const read: Partial<Pick<Parsed, "header" | "claims">> = {}
   const signed = await verifySignature(token, configured, time, passed, read).catch((error: unknown) => {
@@ -69,7 +69,7 @@ const verifySignature = async (
   token: string,
   configured: ReadonlyMap<string, Issuer>,
   time: Time,
-  passed: (check: Check) => void,
+  passed: (check: TokenCheck) => void,
   read: Partial<Pick<Parsed, "header" | "claims">>
 ): Promise<Omit<Verified, "expiresAt">> => {
   const { claims, header, signature } = parse(token)
@@ -322,7 +322,7 @@ const wrongAudience = (aud: unknown, issuer: Issuer): IdentityInvalid =>
 const notYetValid = (): IdentityInvalid =>
   refused(
     "not_yet_valid",
-    "The token is not valid yet: its iat or nbf is in the future. Check the clocks of both machines."
+    "The token is not valid yet: its iat or nbf is in the future. TokenCheck the clocks of both machines."
   )
 
 const badClaim = (claim: string, what: string): IdentityInvalid =>

@@ -4,7 +4,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { JsonObject } from "../base/Json.ts"
-import type { Field } from "./Within.ts"
+import type { ClaimField } from "./Within.ts"
 
 /** Identity providers whose tokens are known. */
 export const Preset = Schema.Literals([
@@ -32,7 +32,7 @@ type Source =
 /** What is known of a provider. */
 export interface Provider {
   /** Where its tokens have names, where that is not the claim of that name. */
-  readonly claims: Readonly<Partial<Record<Field, Source>>>
+  readonly claims: Readonly<Partial<Record<ClaimField, Source>>>
   /** Which tokens it is used with, where that is not access tokens. */
   readonly tokens?: TokenUse
   /** Audiences that it puts beside one's own by itself. */

@@ -8,7 +8,7 @@ import { isName, nameFault } from "../call/Name.ts"
 
 /** The fields that a token gives names for, the widest first. */
 export const fields = ["company", "bu", "team", "user", "roles", "groups"] as const
-export type Field = (typeof fields)[number]
+export type ClaimField = (typeof fields)[number]
 
 /**
  * What the issuer's option `within` takes.
@@ -25,7 +25,7 @@ export type WithinOptions =
   | `bu:${string}`
   | `team:${string}`
   | {
-      readonly prefix?: string | { readonly [F in Field]?: string | undefined } | undefined
+      readonly prefix?: string | { readonly [F in ClaimField]?: string | undefined } | undefined
       readonly company?: string | ReadonlyArray<string> | undefined
       readonly bu?: string | ReadonlyArray<string> | undefined
       readonly team?: string | ReadonlyArray<string> | undefined
@@ -55,15 +55,15 @@ export const WithinOptions = Schema.Union([
 ])
 
 /** Which names an issuer may give, by field: those that it is pinned to, or those with a prefix; else any. */
-export interface Place {
-  readonly pinned: Readonly<Partial<Record<Field, ReadonlyArray<string>>>>
-  readonly prefix: Readonly<Partial<Record<Field, string>>>
+export interface IssuerBounds {
+  readonly pinned: Readonly<Partial<Record<ClaimField, ReadonlyArray<string>>>>
+  readonly prefix: Readonly<Partial<Record<ClaimField, string>>>
   /** Whether the option was given at all, and says nothing: any name, on purpose. */
   readonly isOpen?: true
 }
 
 /** The place that the option describes; text says what is wrong with it. */
-export const place = (options: WithinOptions | undefined): Place | string => {
+export const place = (options: WithinOptions | undefined): IssuerBounds | string => {
   if (options === undefined) return { pinned: {}, prefix: {} }
   if (typeof options === "string") {
     const [, field, name] = /^(company|bu|team):(.+)$/su.exec(options) ?? []
@@ -72,8 +72,8 @@ export const place = (options: WithinOptions | undefined): Place | string => {
     return place({ [field]: name, prefix: `${name}/` })
   }
   const { prefix: given, ...named } = options
-  const pinned: { [F in Field]?: ReadonlyArray<string> } = {}
-  const prefix: { [F in Field]?: string } = {}
+  const pinned: { [F in ClaimField]?: ReadonlyArray<string> } = {}
+  const prefix: { [F in ClaimField]?: string } = {}
   for (const field of fields) {
     const pin = named[field]
     const own = typeof given === "string" ? (pin === undefined ? given : undefined) : given?.[field]
@@ -90,17 +90,17 @@ export const place = (options: WithinOptions | undefined): Place | string => {
 }
 
 /** Of these nobody but the issuers that are pinned to a name may give it. A pinned role is granted, and others may grant it. */
-const reserving: ReadonlySet<Field> = new Set(["company", "bu", "team", "user"])
+const reserving: ReadonlySet<ClaimField> = new Set(["company", "bu", "team", "user"])
 
 /**
  * The issuer whose name this is, where `own` must not give it: another issuer is pinned to it, or has a prefix that it begins
  * with and that is longer than one's own.
  */
 export const ownerOf = (
-  field: Field,
+  field: ClaimField,
   name: string,
-  own: Place,
-  others: ReadonlyArray<{ readonly issuer: string; readonly place: Place }>
+  own: IssuerBounds,
+  others: ReadonlyArray<{ readonly issuer: string; readonly place: IssuerBounds }>
 ): string | undefined => {
   if (own.pinned[field] !== undefined) return undefined
   return others.find(({ place }) => {
@@ -113,14 +113,14 @@ export const ownerOf = (
 /** Issuers that may give the same names, and in which fields. */
 export interface Collision {
   readonly issuers: ReadonlyArray<string>
-  readonly fields: ReadonlyArray<Field>
+  readonly fields: ReadonlyArray<ClaimField>
 }
 
 /** Which issuers may give the same names: neither pinned, nor told apart by a prefix, nor open on purpose. */
 export const collisions = (
-  places: ReadonlyArray<{ readonly issuer: string; readonly place: Place }>
+  places: ReadonlyArray<{ readonly issuer: string; readonly place: IssuerBounds }>
 ): ReadonlyArray<Collision> => {
-  const found = new Map<string, { readonly issuers: ReadonlyArray<string>; readonly fields: Array<Field> }>()
+  const found = new Map<string, { readonly issuers: ReadonlyArray<string>; readonly fields: Array<ClaimField> }>()
   for (const field of fields) {
     const byPrefix = new Map<string, Array<string>>()
     for (const { issuer, place } of places) {

@@ -26,7 +26,7 @@ const KeyEnd = Schema.Struct({
 export interface KeyEnd extends Schema.Struct.Type<typeof KeyEnd.fields> {}
 
 /** The keys of a folder. */
-export interface Opened {
+export interface FolderKeys {
   readonly agent: Crypto.KeyObject
   readonly log: Crypto.KeyObject
   readonly nextLog: Crypto.KeyObject | undefined
@@ -38,14 +38,14 @@ export interface Opened {
  * Opens the folder, made where it is missing, and takes up what a rotation prepared. Throws {@link Configuration} for a file
  * that others can read, that is no file of this user, or that holds no key or one that has ended; else what the disk throws.
  */
-export const open = (directory: string): Opened => openWith(directory, {})
+export const open = (directory: string): FolderKeys => openWith(directory, {})
 
 /**
  * Opens a folder that others fill and that is only read, with some keys given in the place of its files. Nothing is made or
  * taken up: `log.next.pem` and `ended.json` count where they are there. Throws {@link Configuration} for a key that is missing,
  * or that is not private (see KeyMount); else what the disk throws.
  */
-export const openMounted = (directory: string, given: GivenKeys): Opened => {
+export const openMounted = (directory: string, given: GivenKeys): FolderKeys => {
   const textOf: TextOf = (path) => readMounted(directory, Path.basename(path))
   const ended = textOf(endedFile(directory))
   return gathered(directory, given, ended === undefined ? [] : endedIn(directory, ended), textOf)
@@ -55,7 +55,7 @@ export const openMounted = (directory: string, given: GivenKeys): Opened => {
  * Opens a home's folder with some keys given in the place of its own, which are then not made; without a folder keys that are
  * not given are new. Throws as {@link open}.
  */
-export const openWith = (directory: string | undefined, given: GivenKeys): Opened => {
+export const openWith = (directory: string | undefined, given: GivenKeys): FolderKeys => {
   if (directory === undefined) {
     const { agent = newKey(), log = newKey(), salt = Uint8Array.from(Crypto.randomBytes(32)) } = given
     return checked("this process", { agent, log, nextLog: undefined, salt, ended: [] }, given)
@@ -79,7 +79,7 @@ export interface GivenKeys {
 /** Gives the text of a file, made where that is how; undefined where it is missing. */
 type TextOf = (path: string, make?: () => string) => string | undefined
 
-const gathered = (directory: string, given: GivenKeys, ended: ReadonlyArray<KeyEnd>, textOf: TextOf): Opened => {
+const gathered = (directory: string, given: GivenKeys, ended: ReadonlyArray<KeyEnd>, textOf: TextOf): FolderKeys => {
   const needed = (name: KeyName, make: () => string): string => {
     const text = textOf(at(directory, name), make)
     if (text === undefined)
@@ -111,7 +111,7 @@ const twice = (names: ReadonlyArray<string>, parts: ReadonlyArray<string>): stri
 }
 
 /** The keys, where each has one purpose and none has ended. */
-const checked = (place: string, { agent, ended, log, nextLog, salt }: Opened, given: GivenKeys): Opened => {
+const checked = (place: string, { agent, ended, log, nextLog, salt }: FolderKeys, given: GivenKeys): FolderKeys => {
   const parts = [agent, log, ...(nextLog === undefined ? [] : [nextLog])].map(publicPart)
   if (new Set(parts).size < parts.length)
     throw new Configuration({

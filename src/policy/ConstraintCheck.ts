@@ -8,7 +8,7 @@ import { effectiveValues, names } from "./AllowedValues.ts"
 import { type Allowed, type Bound, type Constraint, type JsonType, none } from "./Constraint.ts"
 import { type Finding, type Relation, type Source, unreadable } from "./Finding.ts"
 import { inexactIn } from "./Inexact.ts"
-import { type Found, type Parameter, read, readText, valueAt } from "./Parameter.ts"
+import { type FoundValue, type Parameter, read, readText, valueAt } from "./Parameter.ts"
 import { textsOf } from "./RequestTexts.ts"
 
 /** Adds everything in which a request breaks a constraint that is no contradiction. */
@@ -55,7 +55,7 @@ const isBounding = ({ lists, max, maxItems, maxLength, min, minItems, minLength,
 /** Refuses members that may hold values out of sight; `reported` are paths that another finding refuses. */
 const checkUnread = (
   { lists: [list], parameter: { name }, source }: Constraint,
-  unread: ReadonlyArray<Found>,
+  unread: ReadonlyArray<FoundValue>,
   reported: ReadonlySet<string>,
   findings: Array<Finding>
 ): void => {
@@ -99,7 +99,7 @@ export const broken = (
   remedy?: Remedy
 ): Finding => ({ _tag: "Broken", code, path, value, relation, bound, policy, note, remedy })
 
-const checkValue = (constraint: Constraint, params: JsonObject, found: Found, findings: Array<Finding>): void => {
+const checkValue = (constraint: Constraint, params: JsonObject, found: FoundValue, findings: Array<Finding>): void => {
   const { path, value } = found
   // A list compares what is inside of a value too; other isBounding are on a number itself, or on a length.
   const number = typeof value === "number" || constraint.lists.length > 0 ? inexactIn(params, found) : undefined

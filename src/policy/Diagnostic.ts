@@ -3,7 +3,7 @@
  */
 
 /** A place in a source. `file` is its path, or `policies[3]` for a value of the option; `text` is the whole line. */
-export interface Place {
+export interface SourcePlace {
   readonly file: string
   /** From 1; 0 where the source has no lines. */
   readonly line: number
@@ -32,11 +32,12 @@ export interface Diagnostic {
   readonly policy?: string | undefined
   readonly hint?: string | undefined
   readonly excerpt?: Excerpt | undefined
-  readonly place: Place
+  readonly place: SourcePlace
 }
 
 /** `policies/alice.json:3:5`; without lines, the source's name. */
-export const showPlace = ({ column, file, line }: Place): string => (line === 0 ? file : `${file}:${line}:${column}`)
+export const showPlace = ({ column, file, line }: SourcePlace): string =>
+  line === 0 ? file : `${file}:${line}:${column}`
 
 /** `policies/alice.json:3:5: constraints.max: unknown key "maxx" (did you mean "max"?)`, in one line. */
 export const showDiagnostic = ({ hint, message, path, place }: Diagnostic): string =>

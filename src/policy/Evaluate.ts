@@ -15,7 +15,7 @@ import { allConstraints, type ClosedMembers, type DeniedValues, type Rules, type
 import { explain, type Finding, type NeededAttestation, noted, stated, unreadable } from "./Finding.ts"
 import { showValue } from "./Notation.ts"
 import { inexactIn } from "./Inexact.ts"
-import { type Found, parameter, read, readText, valueAt } from "./Parameter.ts"
+import { type FoundValue, parameter, read, readText, valueAt } from "./Parameter.ts"
 import { textsOf } from "./RequestTexts.ts"
 
 /** What is judged: params for a resource, by a principal, at a time (milliseconds since 1970). */
@@ -307,7 +307,7 @@ const noRoom = ({ min, parameter: { name } }: Constraint, max: Bound): Violation
  * How many answers a request asks for, or the value that is no count. What counts is what was asked, even where policy makes
  * it less: a document that bounds `n` must not make room under another one's `total_tokens`.
  */
-const countAnswers = (params: JsonObject): number | Found => {
+const countAnswers = (params: JsonObject): number | FoundValue => {
   let answers = 1
   for (const path of ["n", "best_of"]) {
     const value = valueAt(params, path) ?? 1

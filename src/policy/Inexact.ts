@@ -6,7 +6,7 @@
 import { contentOf } from "../base/CanonicalJson.ts"
 import type { Json, JsonObject } from "../base/Json.ts"
 import { isExact } from "../base/JsonNumbers.ts"
-import type { Found } from "./Parameter.ts"
+import type { FoundValue } from "./Parameter.ts"
 
 /** A number that is not exact, where it stands, and how it is written there. */
 export interface Inexact {
@@ -15,7 +15,7 @@ export interface Inexact {
 }
 
 /** The first inexact number of a value of these params: the value itself, or one inside of it. */
-export const inexactIn = (params: JsonObject, { parts, path, value }: Found): Inexact | undefined => {
+export const inexactIn = (params: JsonObject, { parts, path, value }: FoundValue): Inexact | undefined => {
   // A key may be empty, so that a path inside of the whole may be spelt as the one of a member.
   const [one] = value === params ? (contentOf(params)?.inexact ?? []) : []
   if (one !== undefined) return { path: one[0], text: one[1] }

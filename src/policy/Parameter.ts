@@ -18,7 +18,7 @@ export interface Parameter {
   readonly places: ReadonlyArray<Place>
   readonly members: ReadonlyArray<string> | undefined
   /** Reads it where it is about the tools of a request, which stand in many places. */
-  readonly inTools?: (tools: RequestTools, params: JsonObject) => Reading
+  readonly inTools?: (tools: RequestTools, params: JsonObject) => ReadValues
   /** Of the messages, the input or the prompt of a generation: what leads on from one message. */
   readonly inMessage: Path | undefined
   /** True for the cap on output tokens of an operation that takes one. */
@@ -33,7 +33,7 @@ export interface Parameter {
 }
 
 /** A value in a request. `parts`: what it is made of, where it is several values that count as one. */
-export interface Found extends Located {
+export interface FoundValue extends Located {
   readonly parts?: ReadonlyArray<Located>
 }
 
@@ -41,14 +41,14 @@ export interface Found extends Located {
  * Everything that a parameter reaches: the values that are there, the elements of an array that lack the field, and the
  * values that stand where another shape should.
  */
-export interface Reading {
-  readonly found: ReadonlyArray<Found>
-  readonly lacking: ReadonlyArray<Found>
-  readonly misshapen: ReadonlyArray<Found & { readonly expected: "array" | "object" }>
+export interface ReadValues {
+  readonly found: ReadonlyArray<FoundValue>
+  readonly lacking: ReadonlyArray<FoundValue>
+  readonly misshapen: ReadonlyArray<FoundValue & { readonly expected: "array" | "object" }>
   /** What may bring tools that cannot be seen: it is refused where tools are bounded. */
-  readonly unread?: ReadonlyArray<Found>
+  readonly unread?: ReadonlyArray<FoundValue>
   /** What a denied value is looked for in, beside `found`: names that name no tool. */
-  readonly decoys?: ReadonlyArray<Found>
+  readonly decoys?: ReadonlyArray<FoundValue>
 }
 
 /** How many parameters are kept for each operation; documents name the same ones. */
@@ -133,7 +133,7 @@ const texts: ReadonlySet<string> = new Set([
 ])
 
 /** Reads a parameter's values. `null` counts as absent. */
-export const read = ({ inTools, places }: Parameter, params: JsonObject): Reading => {
+export const read = ({ inTools, places }: Parameter, params: JsonObject): ReadValues => {
   if (inTools !== undefined) return inTools(toolsOf(params), params)
   const reading: Draft = { found: [], lacking: [], misshapen: [] }
   for (const { fields, holder, isOptional } of places) {
@@ -182,9 +182,9 @@ interface Place {
 }
 
 interface Draft {
-  readonly found: Array<Found>
-  readonly lacking: Array<Found>
-  readonly misshapen: Array<Found & { readonly expected: "array" | "object" }>
+  readonly found: Array<FoundValue>
+  readonly lacking: Array<FoundValue>
+  readonly misshapen: Array<FoundValue & { readonly expected: "array" | "object" }>
 }
 
 const inMessageOf = (name: string, operation: Operation | undefined): Path | undefined => {
@@ -243,7 +243,7 @@ const toolParameter = (name: string): Pick<Parameter, "canonical" | "inTools"> |
 }
 
 /** `tools` as a whole: every list that brings some. Several count as one list, so that a bound on its length holds. */
-const readLists = ({ lists, misshapen, tools, unread }: RequestTools): Reading => {
+const readLists = ({ lists, misshapen, tools, unread }: RequestTools): ReadValues => {
   const [first, ...others] = lists
   const joined =
     first && (others.length === 0 ? first : { ...first, value: lists.flatMap(({ value }) => value), parts: lists })
@@ -257,7 +257,7 @@ const readLists = ({ lists, misshapen, tools, unread }: RequestTools): Reading =
   }
 }
 
-const readNames = (request: RequestTools): Reading => {
+const readNames = (request: RequestTools): ReadValues => {
   const { tools, unread } = request
   return {
     found: tools.flatMap(({ names }) => names),
@@ -268,7 +268,7 @@ const readNames = (request: RequestTools): Reading => {
   }
 }
 
-const readTypes = (request: RequestTools): Reading => ({
+const readTypes = (request: RequestTools): ReadValues => ({
   found: request.tools.flatMap(({ types }) => types),
   lacking: request.tools.filter(({ types, value }) => types.length === 0 && (value === null || isObject(value))),
   misshapen: shapes(request, request.tools),
@@ -281,7 +281,7 @@ const readTypes = (request: RequestTools): Reading => ({
  */
 const readFields =
   (fields: ReadonlyArray<Path>, spelling?: string) =>
-  (request: RequestTools): Reading => {
+  (request: RequestTools): ReadValues => {
     const draft: Draft = { found: [], lacking: [], misshapen: [] }
     const definitions = request.tools.filter(({ role }) => role !== "choice")
     draft.misshapen.push(...shapes(request, []))
@@ -297,7 +297,7 @@ const readFields =
   }
 
 /** Tools of a type that is not known: nothing can be said of their names and fields. */
-const unknown = (tools: ReadonlyArray<RequestTool>): ReadonlyArray<Found> =>
+const unknown = (tools: ReadonlyArray<RequestTool>): ReadonlyArray<FoundValue> =>
   tools.filter(({ isKnown, misshapen, value }) => !isKnown && misshapen.length === 0 && value !== null)
 
 const choiceParameter = (deeper: string | undefined): Pick<Parameter, "canonical" | "inTools"> => {

@@ -4,7 +4,7 @@
 import * as Result from "effect/Result"
 import * as Buffer from "node:buffer"
 import { maximumDepth } from "../base/CanonicalJson.ts"
-import { type Diagnostic, type Place, showPlace } from "./Diagnostic.ts"
+import { type Diagnostic, type SourcePlace, showPlace } from "./Diagnostic.ts"
 import { type Fault, nearest } from "./Fault.ts"
 import { showPath } from "./Notation.ts"
 import { IdIndex } from "./IdIndex.ts"
@@ -154,7 +154,7 @@ const idOf = (value: unknown): string | undefined => {
   return typeof id === "string" ? id : undefined
 }
 
-const wrong = (code: string, policy: string | undefined, place: Place): Omit<Diagnostic, "message"> => ({
+const wrong = (code: string, policy: string | undefined, place: SourcePlace): Omit<Diagnostic, "message"> => ({
   severity: "error",
   code,
   policy,

@@ -3,7 +3,7 @@
  * documents; a document is parsed only when it is needed.
  */
 import * as Result from "effect/Result"
-import type { Place } from "./Diagnostic.ts"
+import type { SourcePlace } from "./Diagnostic.ts"
 import { ambiguousKey, parseTree, startOf } from "./JsonTree.ts"
 
 /** What keeps a text from being read: a code, a sentence, and the offset it is about. */
@@ -76,12 +76,12 @@ export class PolicyFile {
   }
 
   /** Where a document begins. */
-  begin(index: number): Place {
+  begin(index: number): SourcePlace {
     return this.place(this.#starts[index]!, index)
   }
 
   /** Where the value at `path` in a document stands: its key in an object, or the nearest thing around it. */
-  locate(index: number, path: ReadonlyArray<PropertyKey>): Place {
+  locate(index: number, path: ReadonlyArray<PropertyKey>): SourcePlace {
     if (!this.#hasLines) return this.begin(index)
     const tree = parseTree(this.slice(index))
     if (Result.isFailure(tree)) return this.begin(index)
@@ -89,7 +89,7 @@ export class PolicyFile {
   }
 
   /** The line and column of an offset, which is in the document `index` or around it. */
-  place(offset: number, index: number): Place {
+  place(offset: number, index: number): SourcePlace {
     if (!this.#hasLines) return { file: this.#nameOf(index), line: 0, column: 0, text: "" }
     this.#lines ??= lineStarts(this.text)
     const line = lastAtMost(this.#lines, offset)

@@ -8,7 +8,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { snapshot } from "../base/CanonicalJson.ts"
 import { Configuration } from "../call/Errors.ts"
-import type { Diagnostic, Place } from "./Diagnostic.ts"
+import type { Diagnostic, SourcePlace } from "./Diagnostic.ts"
 import { PolicyFile } from "./PolicyFile.ts"
 
 /** What was read: the files, the digest of their bytes, and why some of it is no policy. */
@@ -46,7 +46,7 @@ export const readFiles = (path: string, take: (file: string, bytes: Buffer.Buffe
   return revisionOf(digest)
 }
 
-const notJson = (message: string, place: Place): Diagnostic => ({
+const notJson = (message: string, place: SourcePlace): Diagnostic => ({
   severity: "error",
   code: "not_json",
   message,

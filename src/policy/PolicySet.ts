@@ -2,7 +2,7 @@
  * A set of policies that fits together, kept as text, by id.
  */
 import * as Crypto from "node:crypto"
-import type { Place } from "./Diagnostic.ts"
+import type { SourcePlace } from "./Diagnostic.ts"
 import { IdIndex } from "./IdIndex.ts"
 import type { Document } from "./Mapl.ts"
 import type { PolicyFile } from "./PolicyFile.ts"
@@ -25,7 +25,7 @@ export interface PolicySet {
   /** Every id, in the order in which the documents were read. */
   readonly ids: () => Iterable<string>
   /** Where a part of a document stands, by the keys and indices that lead there; the nearest thing around it. */
-  readonly locate: (id: string, path: ReadonlyArray<PropertyKey>) => Place
+  readonly locate: (id: string, path: ReadonlyArray<PropertyKey>) => SourcePlace
 }
 
 /** Where documents stand: `ordinals` counts them over all files, by the number of their id; `firsts` are the files' own. */
@@ -48,7 +48,7 @@ const positionOf = (
 }
 
 /** Where a part of a document stands, or the nearest thing around it; without a line where no document has the id. */
-export const locate = (positions: Positions, id: string, path: ReadonlyArray<PropertyKey>): Place => {
+export const locate = (positions: Positions, id: string, path: ReadonlyArray<PropertyKey>): SourcePlace => {
   const found = positionOf(positions, id)
   return found === undefined ? { file: "", line: 0, column: 0, text: "" } : found[0].locate(found[1], path)
 }

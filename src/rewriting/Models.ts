@@ -46,7 +46,7 @@ const someValues = Schema.optionalKey(Schema.Union([Schema.Literal(false), Schem
  * `top_logprobs`. `n` is more than one answer. `tool_types` are the tools besides functions, by type (`custom`, `mcp`, or
  * `web_search_options`); for OpenAI's models `false` also means that none is known.
  */
-export const Parameters = Schema.Struct({
+export const ModelParameters = Schema.Struct({
   temperature: untaken,
   top_p: untaken,
   presence_penalty: untaken,
@@ -65,7 +65,7 @@ export const Parameters = Schema.Struct({
   tool_types: someValues,
   response_format: someValues
 })
-export interface Parameters extends Schema.Struct.Type<typeof Parameters.fields> {}
+export interface ModelParameters extends Schema.Struct.Type<typeof ModelParameters.fields> {}
 
 /**
  * Models that are alike in all but name and rank.
@@ -73,7 +73,7 @@ export interface Parameters extends Schema.Struct.Type<typeof Parameters.fields>
  * - `tools`, `images`: whether they take tools, and images in a request.
  * - `endpoints`: the API paths that serve them, each with the spellings of the cap on output tokens that they take there,
  *   the one to inject first.
- * - `parameters`: what they do not take ({@link Parameters}). Absent: they take everything.
+ * - `parameters`: what they do not take ({@link ModelParameters}). Absent: they take everything.
  * - `source`, `date`: where that is from, and the day (`2026-11-17`) when it was so.
  * - `models`: `family` is the model without date and fine-tuning, `names` what requests call it (default: the family). Its
  *   dated snapshots and fine-tuned models go without saying.
@@ -102,7 +102,7 @@ export const CatalogueRow = Schema.Struct({
     "/videos": spellings,
     "/moderations": spellings
   }),
-  parameters: Schema.optionalKey(Parameters),
+  parameters: Schema.optionalKey(ModelParameters),
   source: Schema.optionalKey(Schema.NonEmptyString),
   date: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\d{4}-\d{2}-\d{2}$/u))),
   models: Schema.NonEmptyArray(
@@ -132,7 +132,7 @@ export interface Model {
   readonly tools: boolean
   readonly images: boolean
   readonly endpoints: ReadonlyMap<string, ReadonlyArray<string>>
-  readonly parameters: Parameters
+  readonly parameters: ModelParameters
 }
 
 /**

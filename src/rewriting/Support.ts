@@ -4,7 +4,7 @@
 import { isArray, isObject, type Json, type JsonObject } from "../base/Json.ts"
 import { itemLists } from "../call/ToolTypes.ts"
 import { type Located, type RequestTool, toolsOf } from "../call/RequestTools.ts"
-import type { Model, Parameters } from "./Models.ts"
+import type { Model, ModelParameters } from "./Models.ts"
 
 /**
  * What keeps a request from a model.
@@ -42,7 +42,7 @@ export const unsupported = (params: JsonObject, model: Model | undefined): Unsup
 // ---------------------------------------------------------------------------------------------------------------------
 
 interface Setting {
-  readonly name: keyof Parameters
+  readonly name: keyof ModelParameters
   /** Its spellings, with the steps of each. What holds another stands before it. */
   readonly paths: ReadonlyArray<readonly [path: string, steps: ReadonlyArray<string>]>
   readonly mayGo: boolean
@@ -73,7 +73,7 @@ const settings: ReadonlyArray<Setting> = [
 ]
 
 /** Tools of a type that the model does not take. What brings tools out of sight (a stored prompt) is not looked for. */
-const tools = (params: JsonObject, { tool_types: types }: Parameters): ReadonlyArray<Located> =>
+const tools = (params: JsonObject, { tool_types: types }: ModelParameters): ReadonlyArray<Located> =>
   types === undefined
     ? []
     : toolsOf(params).tools.filter(
@@ -87,7 +87,7 @@ const typesOf = ({ path, types }: RequestTool): ReadonlyArray<Json> =>
   path.endsWith("]") ? types.map(({ value }) => value) : [path]
 
 /** Members of lists that ask for what the model does not take. */
-const items = (params: JsonObject, { logprobs, reasoning, reasoning_effort: efforts }: Parameters) => {
+const items = (params: JsonObject, { logprobs, reasoning, reasoning_effort: efforts }: ModelParameters) => {
   const found: Array<Located> = []
   for (const [at, value] of listOf(params["include"]).entries())
     if (

@@ -6,10 +6,10 @@ import type { JsonObject } from "../base/Json.ts"
 import { endpointAt, type Endpoint, isOperation, operations } from "../call/Operation.ts"
 
 /** A text, or a tool that the model asks for. */
-export type Said = string | { readonly tool: string; readonly arguments: JsonObject }
+export type ModelOutput = string | { readonly tool: string; readonly arguments: JsonObject }
 
 /** To what it is the answer: `n` counts answers from 1, and makes their ids. */
-export interface Asked {
+export interface AnswerContext {
   readonly operation: string
   readonly endpoint: string
   readonly params: JsonObject
@@ -17,17 +17,18 @@ export interface Asked {
 }
 
 /** The answer as one JSON value. */
-export const whole = (said: Said, asked: Asked): unknown => shapeOf(asked).whole(said, asked)
+export const whole = (said: ModelOutput, asked: AnswerContext): unknown => shapeOf(asked).whole(said, asked)
 
 /** The answer in chunks: a text comes word by word, a tool call in one. */
-export const chunks = (said: Said, asked: Asked): ReadonlyArray<unknown> => shapeOf(asked).chunks(said, asked)
+export const chunks = (said: ModelOutput, asked: AnswerContext): ReadonlyArray<unknown> =>
+  shapeOf(asked).chunks(said, asked)
 
 interface Shape {
-  readonly whole: (said: Said, asked: Asked) => unknown
-  readonly chunks: (said: Said, asked: Asked) => ReadonlyArray<unknown>
+  readonly whole: (said: ModelOutput, asked: AnswerContext) => unknown
+  readonly chunks: (said: ModelOutput, asked: AnswerContext) => ReadonlyArray<unknown>
 }
 
-const shapeOf = ({ endpoint, operation }: Asked): Shape => {
+const shapeOf = ({ endpoint, operation }: AnswerContext): Shape => {
   const path: Endpoint["path"] = isOperation(operation) ? endpointAt(operations[operation], endpoint).path : ""
   return shapes.get(path) ?? chat
 }
@@ -36,7 +37,7 @@ const words = (text: string): ReadonlyArray<string> => text.match(/\S+\s*/g) ?? 
 
 const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 }
 
-const functionCall = ({ arguments: args, tool }: Exclude<Said, string>) => ({
+const functionCall = ({ arguments: args, tool }: Exclude<ModelOutput, string>) => ({
   name: tool,
   arguments: JSON.stringify(args)
 })
@@ -77,7 +78,7 @@ const chat: Shape = {
   }
 }
 
-const toolCall = (said: Exclude<Said, string>, n: number) => ({
+const toolCall = (said: Exclude<ModelOutput, string>, n: number) => ({
   id: `call_test_${n}`,
   type: "function",
   function: functionCall(said)
@@ -91,7 +92,12 @@ const completion: Shape = {
   ]
 }
 
-const textCompletion = ({ n, params }: Asked, text: string, finish_reason: string | null, more: object = {}) => ({
+const textCompletion = (
+  { n, params }: AnswerContext,
+  text: string,
+  finish_reason: string | null,
+  more: object = {}
+) => ({
   id: `cmpl-test-${n}`,
   object: "text_completion",
   created: 0,
@@ -101,7 +107,7 @@ const textCompletion = ({ n, params }: Asked, text: string, finish_reason: strin
 })
 
 /** An endpoint that knows no tools says what would have been asked for. */
-const textOf = (said: Said): string => (typeof said === "string" ? said : JSON.stringify(functionCall(said)))
+const textOf = (said: ModelOutput): string => (typeof said === "string" ? said : JSON.stringify(functionCall(said)))
 
 const embedding: Shape = {
   whole: (_said, { params }) => ({
@@ -140,9 +146,9 @@ const response: Shape = {
   }
 }
 
-const emptied = (said: Said): Said => (typeof said === "string" ? "" : { ...said, arguments: {} })
+const emptied = (said: ModelOutput): ModelOutput => (typeof said === "string" ? "" : { ...said, arguments: {} })
 
-const responseOf = ({ n, params }: Asked, status: string, output: ReadonlyArray<object>) => ({
+const responseOf = ({ n, params }: AnswerContext, status: string, output: ReadonlyArray<object>) => ({
   id: `resp_test_${n}`,
   object: "response",
   created_at: 0,
@@ -169,7 +175,7 @@ const responseOf = ({ n, params }: Asked, status: string, output: ReadonlyArray<
   })
 })
 
-const outputItem = (said: Said, { n }: Asked, status: string) =>
+const outputItem = (said: ModelOutput, { n }: AnswerContext, status: string) =>
   typeof said === "string"
     ? {
         id: `msg_test_${n}`,

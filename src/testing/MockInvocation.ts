@@ -9,7 +9,7 @@ import { Reply } from "../call/Reply.ts"
 import type { JsonObject } from "../base/Json.ts"
 import { EnforcementUnavailable, type PipelineError, ProviderFailed } from "../call/Errors.ts"
 import { Invocation } from "../invocation/Invocation.ts"
-import { chunks, type Said, whole } from "./MockAnswers.ts"
+import { chunks, type ModelOutput, whole } from "./MockAnswers.ts"
 
 /** A request as the provider would have got it. */
 export interface SentRequest {
@@ -24,7 +24,7 @@ export interface SentRequest {
  * One answer: a text, a tool that the model asks for, a whole value in the API's own shape, an `Error` to fail with, or a
  * function of the request.
  */
-export type MockReply = Said | { readonly value: unknown } | Error | ((request: SentRequest) => MockReply)
+export type MockReply = ModelOutput | { readonly value: unknown } | Error | ((request: SentRequest) => MockReply)
 
 /**
  * An invocation that sends nothing: it answers with `replies` in turn (the last one again and again), and keeps what would

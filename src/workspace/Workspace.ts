@@ -11,7 +11,7 @@ import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Path from "node:path"
 import process from "node:process"
 import { Audit, type Refused } from "../audit/Audit.ts"
-import { targetOf } from "../audit/folder/Copies.ts"
+import { copyTargetOf } from "../audit/folder/Copies.ts"
 import { refusalFields } from "../audit/FailureFields.ts"
 import type { ReadRecord } from "../audit/Record.ts"
 import type { Call } from "../call/Call.ts"
@@ -113,7 +113,7 @@ export class Workspace {
           path,
           named: named !== undefined,
           durability,
-          checkpoints: checkpoints === undefined ? undefined : targetOf(checkpoints)
+          checkpoints: checkpoints === undefined ? undefined : copyTargetOf(checkpoints)
         })
     const issuers = options.issuers === undefined ? [] : [options.issuers].flat()
     // Clients that share a log share what may be used once.

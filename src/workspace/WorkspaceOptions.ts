@@ -3,7 +3,7 @@
  */
 import type * as Layer from "effect/Layer"
 import process from "node:process"
-import { type Place, requireTarget, type Target, targetOf } from "../audit/folder/Copies.ts"
+import { type CopyPlace, requireTarget, type CopyTarget, copyTargetOf } from "../audit/folder/Copies.ts"
 import type { Configuration, EnforcementUnavailable } from "../call/Errors.ts"
 import { ConfigurationError } from "../call/SdkErrors.ts"
 import { issuerFromEnvironment } from "../identity/Environment.ts"
@@ -29,7 +29,7 @@ export interface AuditPlace {
    * disk and its keys can rebuild the log whole; `audit verify --since` with a copy shows it. `{ to, withinMinutes,
    * withinRecords }` says how long calls go on while copying fails (default 5 minutes, 100,000 records).
    */
-  readonly checkpoints?: Place | Target
+  readonly checkpoints?: CopyPlace | CopyTarget
 }
 
 /** What a workspace is opened with. */
@@ -104,7 +104,7 @@ const requireAudit = (audit: WorkspaceOptions["audit"]): void => {
     throw new ConfigurationError("audit.path names a folder.")
   if (durability !== undefined && durability !== "durable" && durability !== "batched")
     throw new ConfigurationError(`audit.durability is "durable" or "batched", not ${JSON.stringify(durability)}.`)
-  if (checkpoints !== undefined) requireTarget(targetOf(checkpoints))
+  if (checkpoints !== undefined) requireTarget(copyTargetOf(checkpoints))
 }
 
 /** What the default workspace is opened with; see `Workspace.default`. */

@@ -4,7 +4,7 @@
  * not synced, any part may be there, and a write may be torn. After a failed sync what it was about reads well and is lost.
  */
 import * as Path from "node:path"
-import type { Claim, Done, File, FileSystem, Pulse, Space } from "../../src/audit/folder/Disk.ts"
+import type { ClaimedFile, Done, File, FileSystem, Pulse, Space } from "../../src/audit/folder/Disk.ts"
 
 /** `EIO` once, `ENOSPC` until the disk is well again, or half of a write and then `EIO`. */
 export type Fault = "EIO" | "ENOSPC" | "torn"
@@ -173,7 +173,7 @@ export class FaultyDisk implements FileSystem {
     return inode === undefined ? undefined : Buffer.from(inode.cache)
   }
 
-  claim = (path: string, text: (file: string) => string): Claim | undefined => {
+  claim = (path: string, text: (file: string) => string): ClaimedFile | undefined => {
     this.#ask(`claim ${nameOf(path)}`, true)
     if (this.#names.has(path)) return undefined
     const inode: Inode = { cache: Buffer.from(text(path)), durable: Buffer.from(text(path)), unsynced: [] }

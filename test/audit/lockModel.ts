@@ -3,8 +3,8 @@
  * any order, with processes that die between any two of them.
  */
 import * as Effect from "effect/Effect"
-import type { Claim } from "../../src/audit/folder/Disk.ts"
-import type { Intent, Sign } from "../../src/audit/folder/LifeSign.ts"
+import type { ClaimedFile } from "../../src/audit/folder/Disk.ts"
+import type { HolderIntent, Sign } from "../../src/audit/folder/LifeSign.ts"
 import * as Lock from "../../src/audit/folder/Lock.ts"
 import * as Renewal from "../../src/audit/folder/Renewal.ts"
 import { chanceOf } from "./faults.ts"
@@ -76,7 +76,7 @@ class Process {
       list: step(() => [...names.keys()]),
       read: (name) => step(() => names.get(name)?.text),
       claim: (text) =>
-        step((): Claim | undefined => {
+        step((): ClaimedFile | undefined => {
           const id = `1:${world.made++}`
           const file = { id, text: text(id) }
           if (!link("lock", file)) return undefined
@@ -107,7 +107,7 @@ class Process {
         const isThere = !socket.process.isDead && socket.process.kernel === kernel
         return { socket: socket.id, word: isThere ? ("stays" as const) : ("refused" as const) }
       }),
-      listen: (_id, _intent: () => Intent) =>
+      listen: (_id, _intent: () => HolderIntent) =>
         step((): Sign | undefined => {
           if (kernel === "none") return undefined
           const mine = { id: `1:${world.made++}`, process: this }

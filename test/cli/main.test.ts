@@ -2,7 +2,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import type { Target } from "../../src/audit/folder/Copies.ts"
+import type { CopyTarget } from "../../src/audit/folder/Copies.ts"
 import { nodeFileSystem } from "../../src/audit/folder/Disk.ts"
 import type * as Journal from "../../src/audit/folder/Journal.ts"
 import { durable, key, makeCalls, openJournal, temporaryFolder } from "../audit/logs.ts"
@@ -12,7 +12,7 @@ const home = temporaryFolder()
 const log = Path.join(home, "audit")
 afterAll(() => Fs.rmSync(home, { recursive: true, force: true }))
 
-const openAt = (path: string, checkpoints?: Target): Journal.Journal =>
+const openAt = (path: string, checkpoints?: CopyTarget): Journal.Journal =>
   openJournal({ path, named: false, key, disk: nodeFileSystem, opening: [], segmentSize: 3000, checkpoints })
 
 beforeAll(async () => {

@@ -7,7 +7,14 @@ import { IdentityInvalid } from "../../src/call/Errors.ts"
 import * as Claims from "../../src/identity/Claims.ts"
 import { Identity } from "../../src/identity/Identity.ts"
 import { type IssuerOptions, issuers, warnings } from "../../src/identity/Issuer.ts"
-import { collisions, type Field, fields, place, type Place, type WithinOptions } from "../../src/identity/Within.ts"
+import {
+  collisions,
+  type ClaimField,
+  fields,
+  place,
+  type IssuerBounds,
+  type WithinOptions
+} from "../../src/identity/Within.ts"
 import { makeIssuer } from "../../src/testing/Tokens.ts"
 
 const option = (name: string, within?: WithinOptions): IssuerOptions => ({
@@ -17,7 +24,10 @@ const option = (name: string, within?: WithinOptions): IssuerOptions => ({
 const configured = (...entries: ReadonlyArray<WithinOptions | undefined>) =>
   [...issuers(entries.map((within, i) => option("abcd"[i]!, within))).values()].map(({ claims }) => claims)
 /** The names of each field, or why the token is refused. */
-const names = (claims: JsonObject, mapping: Claims.Mapping): Readonly<Partial<Record<Field, unknown>>> | string => {
+const names = (
+  claims: JsonObject,
+  mapping: Claims.Mapping
+): Readonly<Partial<Record<ClaimField, unknown>>> | string => {
   try {
     return Object.fromEntries(Claims.map(claims, mapping).map(({ field, values }) => [field, values]))
   } catch (error) {
@@ -25,7 +35,7 @@ const names = (claims: JsonObject, mapping: Claims.Mapping): Readonly<Partial<Re
     return error.message
   }
 }
-const placeOf = (within: WithinOptions): Place => {
+const placeOf = (within: WithinOptions): IssuerBounds => {
   const found = place(within)
   return typeof found === "string" ? assert.fail(found) : found
 }

@@ -24,11 +24,11 @@ import { unknownOption } from "../../call/UnknownOption.ts"
  * another one since: `<16 hex digits>.<size>-<8 hex digits of its SHA-256>.checkpoint`. An `http:` or `https:` URL is sent the note by POST, as text. A function is given
  * the note; it fails by throwing or rejecting.
  */
-export type Place = string | URL | ((note: string) => void | Promise<void>)
+export type CopyPlace = string | URL | ((note: string) => void | Promise<void>)
 
 /** A place, and how long the log goes on without it. */
-export interface Target {
-  readonly to: Place
+export interface CopyTarget {
+  readonly to: CopyPlace
   /** Minutes for which a checkpoint may wait for its copy. Default 5. */
   readonly withinMinutes?: number | undefined
   /** Records that may be signed without a copy, where one could not be made. Default 100,000. */
@@ -36,11 +36,11 @@ export interface Target {
 }
 
 /** A place with the usual bounds, where it has none of its own. */
-export const targetOf = (checkpoints: Place | Target): Target =>
+export const copyTargetOf = (checkpoints: CopyPlace | CopyTarget): CopyTarget =>
   typeof checkpoints === "object" && checkpoints !== null && "to" in checkpoints ? checkpoints : { to: checkpoints }
 
 /** Throws a `ConfigurationError` for what is no target. */
-export const requireTarget = ({ to, withinMinutes, withinRecords, ...unknown }: Target): void => {
+export const requireTarget = ({ to, withinMinutes, withinRecords, ...unknown }: CopyTarget): void => {
   const what = "audit.checkpoints is a folder, an http(s) URL, a function, or { to, withinMinutes, withinRecords }"
   const [other] = Object.keys(unknown)
   if (other !== undefined) throw unknownOption(other, "audit.checkpoints", ["to", "withinMinutes", "withinRecords"])
@@ -73,7 +73,7 @@ export class Copies {
   #newest: SignedNote | undefined
 
   /** Copies to this place too, from the newest checkpoint on; a place that is known already stays as it is. */
-  add(target: Target): void {
+  add(target: CopyTarget): void {
     const key = target.to instanceof URL ? target.to.href : target.to
     if (this.#copiers.has(key)) return
     const copier = new Copier(target)
@@ -108,7 +108,7 @@ export class Copies {
 
 /** One place. At any time the newest checkpoint is under way there, or it is there already. */
 class Copier {
-  readonly #target: { readonly to: Place; readonly withinMinutes: number; readonly withinRecords: number }
+  readonly #target: { readonly to: CopyPlace; readonly withinMinutes: number; readonly withinRecords: number }
   readonly #name: string
   /** Waits for its turn: only ever the newest. */
   #next: SignedNote | undefined
@@ -129,7 +129,7 @@ class Copier {
   #wake: () => void = () => {}
   #failure: string | undefined
 
-  constructor({ to, withinMinutes, withinRecords }: Target) {
+  constructor({ to, withinMinutes, withinRecords }: CopyTarget) {
     this.#target = { to, withinMinutes: withinMinutes ?? 5, withinRecords: withinRecords ?? 100_000 }
     this.#name = typeof to === "function" ? "the function that is given checkpoints" : placeName(to)
   }

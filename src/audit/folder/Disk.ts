@@ -27,7 +27,7 @@ export interface File {
 }
 
 /** A file that this process has made under a name, and which is told apart from any other that takes the name. */
-export interface Claim {
+export interface ClaimedFile {
   /** True while the name is this file's. */
   readonly isThere: () => boolean
   /** Sets the file's time to now; where that fails nothing is said. */
@@ -62,7 +62,7 @@ export interface FileSystem {
   /** Makes a plain file to write. Throws where there is one of that name. */
   readonly openNew: (path: string) => File
   /** Makes a file with all of its text at once, which may tell the file's device and inode number; undefined where there is one of that name. */
-  readonly claim: (path: string, text: (file: string) => string) => Claim | undefined
+  readonly claim: (path: string, text: (file: string) => string) => ClaimedFile | undefined
   /** Gives a file a second name; false where that is taken, or the file is missing. */
   readonly link: (from: string, to: string) => boolean
   /** Gives a file another name; false where it is missing. */
@@ -181,7 +181,7 @@ const isAt = (path: string, fd: number): (() => boolean) => {
   }
 }
 
-const nodeClaim = (path: string, fd: number): Claim => {
+const nodeClaim = (path: string, fd: number): ClaimedFile => {
   return {
     isThere: isAt(path, fd),
     touch: () => {

@@ -14,7 +14,7 @@ import type { LogStatus } from "../LogStatus.ts"
 import { Refusals } from "../Refusals.ts"
 import { hindered, LockLost } from "../Unavailable.ts"
 import type { Claimant, ClaimantOptions } from "./Claimant.ts"
-import type { Copies, Target } from "./Copies.ts"
+import type { Copies, CopyTarget } from "./Copies.ts"
 import { type FileSystem, removeDrafts } from "./Disk.ts"
 import { diskReader } from "./DiskReader.ts"
 import { SpaceWatch } from "./FreeSpace.ts"
@@ -22,7 +22,7 @@ import * as Lock from "./Lock.ts"
 import { create, type FirstCheckpoint } from "./NewLog.ts"
 import { damaged } from "./FolderFault.ts"
 import { addExit, removeExit } from "./ProcessExit.ts"
-import { Damaged, examine, type Head } from "./Recovery.ts"
+import { Damaged, examine, type TreeHead } from "./Recovery.ts"
 import * as Renewal from "./Renewal.ts"
 import { segmentsOf } from "./Segment.ts"
 import { Writer, type WriterOptions } from "./Writer.ts"
@@ -36,7 +36,7 @@ export interface JournalOptions extends Omit<WriterOptions, "signed" | "failed" 
   /** How long a log that could not be written is left alone before it is opened anew, in ms. Default 1000. */
   readonly retryDelay?: number | undefined
   /** Where checkpoints are copied to as they are signed. */
-  readonly checkpoints?: Target | undefined
+  readonly checkpoints?: CopyTarget | undefined
   /** The other logs of the same default path, by their folders. Default: none. */
   readonly siblings?: ((path: string) => ReadonlyArray<string>) | undefined
   /** Called where the log's disk is nearly full, with what to do about it. Absent: the free space is not watched. */
@@ -73,7 +73,7 @@ export const start = (options: JournalOptions, taken: Lock.Lock, claimant: Claim
     if (!lock.isHeld()) throw lost(options, lock)
   }
 
-  const boot = (id: string, known?: Head): { readonly writer: Writer; readonly origin: string } => {
+  const boot = (id: string, known?: TreeHead): { readonly writer: Writer; readonly origin: string } => {
     const folders = [path, Path.join(path, "journal")] as const
     for (const folder of folders) {
       removeDrafts(disk, folder)

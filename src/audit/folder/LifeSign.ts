@@ -13,19 +13,19 @@ import { clearTimeout, setTimeout } from "node:timers"
 import { errorCode, idOf, orMissing } from "../../base/Files.ts"
 
 /** What a holder says of itself over its socket. */
-export type Intent = "stays" | "closing"
+export type HolderIntent = "stays" | "closing"
 
 /**
  * What a socket says: the holder's own word; `silent`, it is there and says nothing (stopped, or busy); `refused`, nobody has
  * it open; `none`, there is no socket; `unknown`, anything else.
  */
-export type Word = Intent | "silent" | "refused" | "none" | "unknown"
+export type Word = HolderIntent | "silent" | "refused" | "none" | "unknown"
 
 /**
  * A word, and which socket said it: its device and inode number. A file system that is mounted twice has two devices, and a
  * socket that was bound in one refuses in the other, although its process lives.
  */
-export interface Asked {
+export interface LifeSignReply {
   readonly socket: string
   readonly word: Word
 }
@@ -41,7 +41,7 @@ export interface Sign {
 }
 
 /** Where a process runs, as far as another one must know to judge it. */
-export interface Place {
+export interface ProcessPlace {
   /** The kernel's boot id; empty where it cannot be told. */
   readonly kernel: string
   /** The host's name, or the container's. */
@@ -52,11 +52,11 @@ export interface Place {
 
 /** Signs of life in the folders of a disk. */
 export interface LifeSigns {
-  readonly place: Place
+  readonly place: ProcessPlace
   /** Listens in `folder` and answers who asks with what `intent` gives; undefined where no socket can be made. */
-  readonly listen: (folder: string, id: string, intent: () => Intent) => Sign | undefined
+  readonly listen: (folder: string, id: string, intent: () => HolderIntent) => Sign | undefined
   /** Asks the socket of `folder`; at once where there is none. */
-  readonly ask: (folder: string) => Effect.Effect<Asked>
+  readonly ask: (folder: string) => Effect.Effect<LifeSignReply>
 }
 
 const socketName = "lock.sock"
@@ -81,7 +81,7 @@ const socketAt = (path: string): string | undefined => {
   return stats?.isSocket() === true ? idOf(stats) : undefined
 }
 
-const listen = (folder: string, id: string, intent: () => Intent): Sign | undefined => {
+const listen = (folder: string, id: string, intent: () => HolderIntent): Sign | undefined => {
   const name = `lock.${id}.sock`
   const draft = Path.join(folder, name)
   const published = Path.join(folder, socketName)
@@ -120,12 +120,12 @@ const listen = (folder: string, id: string, intent: () => Intent): Sign | undefi
   }
 }
 
-const ask = (folder: string): Effect.Effect<Asked> =>
+const ask = (folder: string): Effect.Effect<LifeSignReply> =>
   Effect.suspend(() => {
     const path = Path.join(folder, socketName)
     const socket = socketAt(path)
     if (socket === undefined) return Effect.succeed({ socket: "", word: "none" })
-    return Effect.callback<Asked>((resume) => {
+    return Effect.callback<LifeSignReply>((resume) => {
       const short = openPath(folder, socketName)
       if (short === undefined) return resume(Effect.succeed({ socket, word: "unknown" }))
       let said = ""

@@ -30,8 +30,8 @@ import process from "node:process"
 import { clearInterval, setInterval } from "node:timers"
 import { elapsed, now } from "../../base/EventLoop.ts"
 import { newId } from "../../base/Id.ts"
-import type { Claim, FileSystem, Pulse } from "./Disk.ts"
-import type { Asked, Intent, Place, Sign } from "./LifeSign.ts"
+import type { ClaimedFile, FileSystem, Pulse } from "./Disk.ts"
+import type { LifeSignReply, HolderIntent, ProcessPlace, Sign } from "./LifeSign.ts"
 import { maximumText } from "./Segment.ts"
 
 /**
@@ -68,7 +68,7 @@ export const usualRhythm: Rhythm = { beat: 1000, old: 15_000, still: 5000 }
  * What is known of a lock's holder: `stays`; `closing`; `silent`, it lives and says nothing; `unknown`, nothing judges it yet;
  * `unreadable`, the lock is none that this version wrote; `proved` or `presumed` dead.
  */
-export type Verdict = Intent | "silent" | "unknown" | "unreadable" | "proved" | "presumed"
+export type Verdict = HolderIntent | "silent" | "unknown" | "unreadable" | "proved" | "presumed"
 
 /** A folder that is held by another. */
 export interface Held {
@@ -97,11 +97,11 @@ export interface Lock {
 
 /** What the lock asks of its folder: each of these happens at once or not at all. */
 export interface LockFolder {
-  readonly place: Place
+  readonly place: ProcessPlace
   readonly list: Effect.Effect<ReadonlyArray<string>>
   readonly read: (name: string) => Effect.Effect<string | undefined>
   /** Makes `lock` with this text; undefined where there is one. */
-  readonly claim: (text: (file: string) => string) => Effect.Effect<Claim | undefined>
+  readonly claim: (text: (file: string) => string) => Effect.Effect<ClaimedFile | undefined>
   /** Moves `lock` to another name; false where there is none. */
   readonly move: (to: string) => Effect.Effect<boolean>
   /** Makes the file of this name the `lock` again, too; false where there is one. */
@@ -109,14 +109,14 @@ export interface LockFolder {
   readonly remove: (name: string) => Effect.Effect<void>
   readonly pulse: Effect.Effect<Pulse | undefined>
   /** Undefined where no other process can reach the disk. */
-  readonly ask: Effect.Effect<Asked> | undefined
-  readonly listen: (id: string, intent: () => Intent) => Effect.Effect<Sign | undefined>
+  readonly ask: Effect.Effect<LifeSignReply> | undefined
+  readonly listen: (id: string, intent: () => HolderIntent) => Effect.Effect<Sign | undefined>
   /** Has a socket asked from now on by who asks the folder. */
   readonly publish: (sign: Sign) => Effect.Effect<void>
 }
 
 /** Where this process runs, as far as a disk tells. */
-export const placeOf = ({ signs }: FileSystem): Place => signs?.place ?? { kernel: "", host: "", space: "" }
+export const placeOf = ({ signs }: FileSystem): ProcessPlace => signs?.place ?? { kernel: "", host: "", space: "" }
 
 /** The folder of a log on a disk. */
 export const folderOn = (disk: FileSystem, folder: string): LockFolder => {
@@ -197,7 +197,7 @@ const heldBy = (holder: Holder | undefined, verdict: Held["verdict"]): Held => (
 
 const holderIn = (text: string): Holder | undefined => Option.getOrUndefined(decodeHolder(text))
 
-const isAlive = (word: Asked["word"]): word is Intent | "silent" =>
+const isAlive = (word: LifeSignReply["word"]): word is HolderIntent | "silent" =>
   word === "stays" || word === "closing" || word === "silent"
 
 /** What is known of the holder of the lock of this text. */
@@ -243,7 +243,7 @@ const retire = (folder: LockFolder, text: string, verdict: "proved" | "presumed"
 
 const claim = (folder: LockFolder, boot: string, rhythm: Rhythm): Effect.Effect<Lock | undefined> =>
   Effect.gen(function* () {
-    let intent: Intent = "stays"
+    let intent: HolderIntent = "stays"
     const sign = yield* folder.listen(boot, () => intent)
     const { host, kernel, space } = folder.place
     const socket = sign?.socket ?? ""
@@ -282,7 +282,7 @@ const claim = (folder: LockFolder, boot: string, rhythm: Rhythm): Effect.Effect<
   })
 
 /** Who holds a folder, for whoever is `here`, in words that follow "is open in". */
-export const describe = (holder: Holder | undefined, here: Place): string => {
+export const describe = (holder: Holder | undefined, here: ProcessPlace): string => {
   if (holder === undefined) return "a process that its lock does not tell"
   const { host, kernel, pid, space } = holder
   if (kernel !== here.kernel)

@@ -10,7 +10,7 @@ import { Frontier } from "../proof/MerkleTree.ts"
 import { Quota } from "../Quota.ts"
 import type { SigningKeys } from "../OpeningRecords.ts"
 import { type FileSystem, replace } from "./Disk.ts"
-import type { Found } from "./Recovery.ts"
+import type { FoundLog } from "./Recovery.ts"
 import { maximumText } from "./Segment.ts"
 
 /** A checkpoint of an empty log under a new origin. */
@@ -38,7 +38,7 @@ export interface NewLogOptions extends SigningKeys {
 }
 
 /** Makes an empty log: its key, then a checkpoint of nothing. The journal follows. Throws what the disk throws. */
-export const create = ({ disk, first, key, next, path }: NewLogOptions): Found => {
+export const create = ({ disk, first, key, next, path }: NewLogOptions): FoundLog => {
   const vkey = disk.read(Path.join(path, "vkey"), maximumText)
   const known = vkey === undefined ? undefined : Result.getOrUndefined(parseVerifierKeys(vkey.toString("utf8")))
   const origin =

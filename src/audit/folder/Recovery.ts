@@ -21,13 +21,13 @@ export interface OpenCall {
 }
 
 /** How much of a log there is: a size, and the root of so many records. */
-export interface Head {
+export interface TreeHead {
   readonly size: number
   readonly root: Uint8Array
 }
 
 /** A log as it was found. */
-export interface Found {
+export interface FoundLog {
   readonly origin: string
   readonly frontier: Frontier
   /** Size of the newest checkpoint. */
@@ -63,8 +63,8 @@ export const examine = (
   disk: FileSystem,
   folder: string,
   publicKey: Uint8Array,
-  known: Head = { size: 0, root: new Frontier().root() }
-): Found | undefined => {
+  known: TreeHead = { size: 0, root: new Frontier().root() }
+): FoundLog | undefined => {
   const journal = Path.join(folder, "journal")
   const segments = segmentsOf(disk.list(journal))
   const note = disk.read(Path.join(folder, "checkpoint"), maximumText)?.toString("utf8")
@@ -93,8 +93,8 @@ const scan = (
   segments: ReadonlyArray<Segment>,
   checkpoint: Note,
   keys: ReadonlyArray<VerifierKey>,
-  known: Head
-): Found => {
+  known: TreeHead
+): FoundLog => {
   if (!keys.some((key) => key.name === checkpoint.origin))
     throw new Damaged("the checkpoint has another origin than the vkey")
   const leaves = disk.read(Path.join(folder, "leaves")) ?? Buffer.alloc(0)
@@ -187,9 +187,9 @@ const leftBehind = (
   folder: string,
   segments: ReadonlyArray<Segment>,
   whole: number
-): Pick<Found, "crashed" | "latest" | "open" | "quota"> => {
+): Pick<FoundLog, "crashed" | "latest" | "open" | "quota"> => {
   let records: Array<Trace> = []
-  let left: Pick<Found, "crashed" | "open"> | undefined
+  let left: Pick<FoundLog, "crashed" | "open"> | undefined
   for (const [back, segment] of segments.toReversed().entries()) {
     const bytes = disk.read(Path.join(folder, "journal", segment.name), maximumSegment) ?? Buffer.alloc(0)
     const lines = back === 0 ? bytes.subarray(0, whole) : bytes
@@ -206,12 +206,12 @@ const leftBehind = (
 }
 
 /** What is open since the last record at which nothing was; undefined where there is no such record. */
-const leftSinceQuiet = (records: ReadonlyArray<Trace>): Pick<Found, "crashed" | "open"> | undefined => {
+const leftSinceQuiet = (records: ReadonlyArray<Trace>): Pick<FoundLog, "crashed" | "open"> | undefined => {
   const quiet = records.findLastIndex((record, i) => isQuiet(records, record, i))
   return quiet < 0 ? undefined : leftIn(records.slice(quiet))
 }
 
-const leftIn = (records: ReadonlyArray<Trace>): Pick<Found, "crashed" | "open"> => ({
+const leftIn = (records: ReadonlyArray<Trace>): Pick<FoundLog, "crashed" | "open"> => ({
   crashed: openBootIn(records),
   open: openIn(records)
 })

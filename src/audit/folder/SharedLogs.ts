@@ -13,7 +13,7 @@ import type { Log } from "../Log.ts"
 import { openingRecords } from "../OpeningRecords.ts"
 import type { Body } from "../Record.ts"
 import { hindered, unsigned } from "../Unavailable.ts"
-import { Copies, type Target } from "./Copies.ts"
+import { Copies, type CopyTarget } from "./Copies.ts"
 import { Disk, type FileSystem, nodeFileSystem } from "./Disk.ts"
 import { hold, siblingsOf } from "./FolderLog.ts"
 import type { Journal, JournalOptions } from "./Journal.ts"
@@ -27,7 +27,7 @@ export interface FolderLogOptions {
   /** True where the user named the path; where another process has a path that was not named, a sibling is opened. */
   readonly named: boolean
   /** Where checkpoints are copied to as they are signed. */
-  readonly checkpoints?: Target | undefined
+  readonly checkpoints?: CopyTarget | undefined
 }
 
 /**

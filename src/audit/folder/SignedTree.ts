@@ -9,7 +9,7 @@ import type { AnyKey } from "../../keys/Keys.ts"
 import { signCheckpointBy } from "../proof/Checkpoint.ts"
 import { closeQuietly, draftOf, type File, type FileSystem, replace } from "./Disk.ts"
 import { type Frontier, hashLength } from "../proof/MerkleTree.ts"
-import type { Found, Head } from "./Recovery.ts"
+import type { FoundLog, TreeHead } from "./Recovery.ts"
 import type { LogStatus } from "../LogStatus.ts"
 import { hindered, messageOf } from "../Unavailable.ts"
 
@@ -26,7 +26,7 @@ export interface SignedTreeOptions {
   readonly disk: FileSystem
   /** The keys that sign, all of them. */
   readonly keys: ReadonlyArray<AnyKey<"log">>
-  readonly found: Found
+  readonly found: FoundLog
   /** How long a durable record may wait for a checkpoint, in ms. */
   readonly delay: number
   /** How long calls go on while a key signs nothing: in ms, and in records. */
@@ -82,7 +82,7 @@ export class SignedTree {
     return this.#first?.promise
   }
 
-  get head(): Head {
+  get head(): TreeHead {
     return { size: this.#frontier.size, root: this.#frontier.root() }
   }
 

@@ -5,7 +5,7 @@
 import * as Path from "node:path"
 import { now } from "../../base/EventLoop.ts"
 import { closeQuietly, type Done, type File, type FileSystem, removeQuietly, writeWhole } from "./Disk.ts"
-import type { Found } from "./Recovery.ts"
+import type { FoundLog } from "./Recovery.ts"
 import { segmentName } from "./Segment.ts"
 
 /** The segment that is written to. One write or sync is under way at a time. */
@@ -25,7 +25,7 @@ export class Tail {
   #writing: { readonly bytes: Buffer; readonly first: number } | undefined
 
   /** Goes on with the segment that was found, or begins the first. Throws what the disk throws, as all of it does. */
-  constructor(disk: FileSystem, folder: string, limit: number, found: Found["segment"], requireHeld: () => void) {
+  constructor(disk: FileSystem, folder: string, limit: number, found: FoundLog["segment"], requireHeld: () => void) {
     this.#disk = disk
     this.#requireHeld = requireHeld
     this.#folder = folder

@@ -19,7 +19,7 @@ import { leafHash } from "../proof/MerkleTree.ts"
 import type { Body } from "../Record.ts"
 import type { Quota } from "../Quota.ts"
 import { encode } from "../RecordLine.ts"
-import type { Found, Head } from "./Recovery.ts"
+import type { FoundLog, TreeHead } from "./Recovery.ts"
 import { keysOf, verifierKeys } from "./NewLog.ts"
 import { maximumText, segmentSize } from "./Segment.ts"
 import { type SignedNote, SignedTree } from "./SignedTree.ts"
@@ -93,7 +93,7 @@ export class Writer implements Boot {
    * Begins a boot of a log as it was found: moves a torn tail aside, and has `log.open`, what recovery says, and `opening` on
    * the disk and signed when it returns. Throws what the disk throws.
    */
-  constructor(options: WriterOptions, boot: string, found: Found) {
+  constructor(options: WriterOptions, boot: string, found: FoundLog) {
     const { disk, path } = options
     this.boot = boot
     this.#path = path
@@ -146,7 +146,7 @@ export class Writer implements Boot {
   }
 
   /** Size and root of what is on the disk. */
-  get head(): Head {
+  get head(): TreeHead {
     return this.#tree.head
   }
 
@@ -216,7 +216,7 @@ export class Writer implements Boot {
     this.#tree.close()
   }
 
-  #open(found: Found): void {
+  #open(found: FoundLog): void {
     const { disk, opening, path } = this.#options
     const { crashed, open, origin, segment, torn } = found
     disk.syncFolderSync(path)

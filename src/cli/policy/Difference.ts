@@ -3,7 +3,7 @@
  */
 import { canonicalize } from "../../base/CanonicalJson.ts"
 import type { PolicySet } from "../../policy/PolicySet.ts"
-import { type Caller, callerOf, type LoggedCall } from "./LoggedCalls.ts"
+import { type LoggedCaller, callerOf, type LoggedCall } from "./LoggedCalls.ts"
 import type { Replayed } from "./LogReplay.ts"
 import { editWords, type CallGroup, CallGroups, violationWords } from "./CallGroups.ts"
 
@@ -15,7 +15,7 @@ export interface DocumentChanges {
 }
 
 /** Calls alike that a change decides otherwise. */
-export interface CallChange extends Caller {
+export interface CallChange extends LoggedCaller {
   readonly resource: string
   /** `unchanged`, or what policy does to it. */
   readonly before: string

@@ -5,7 +5,7 @@ import { evaluate } from "@humanwhocodes/momoa"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Fs from "node:fs"
-import type { Place } from "../../policy/Diagnostic.ts"
+import type { SourcePlace } from "../../policy/Diagnostic.ts"
 import { parseTree, startOf } from "../../policy/JsonTree.ts"
 import { CannotRun } from "../Ending.ts"
 import { StandardInput } from "../Input.ts"
@@ -16,7 +16,7 @@ export interface JsonFile {
   readonly name: string
   readonly text: string
   readonly value: unknown
-  readonly locate: (path: ReadonlyArray<PropertyKey>) => Place
+  readonly locate: (path: ReadonlyArray<PropertyKey>) => SourcePlace
 }
 
 /** Reads a file, or standard input where it is `-`. */
@@ -31,7 +31,7 @@ export const readJson = (file: string): Effect.Effect<JsonFile, CannotRun> =>
       return Effect.fail(new CannotRun({ message: `${name} cannot be read: ${reason}` }))
     }
     const lines = text.split(/\r\n|\n|\r/u)
-    const place = ({ column, line }: { readonly column: number; readonly line: number }): Place => ({
+    const place = ({ column, line }: { readonly column: number; readonly line: number }): SourcePlace => ({
       file: name,
       line,
       column,
@@ -45,5 +45,5 @@ export const readJson = (file: string): Effect.Effect<JsonFile, CannotRun> =>
   })
 
 /** The failure that names what is wrong with a file, where. */
-export const cannotUse = (message: string, place: Place): CannotRun =>
+export const cannotUse = (message: string, place: SourcePlace): CannotRun =>
   new CannotRun({ message: plainLines({ severity: "error", code: "", message, path: "", place }).join("\n") })

@@ -32,7 +32,7 @@ const LoggedEdit = Schema.Struct({
 })
 
 /** What policies that were only observed would have done. */
-export const Observed = Schema.Struct({
+export const LoggedObservation = Schema.Struct({
   verdict: Schema.Literals(["allow", "rewrite", "deny", "pending"]),
   rev: Schema.String,
   policies: Texts,
@@ -41,7 +41,7 @@ export const Observed = Schema.Struct({
   ),
   edits: Schema.Array(LoggedEdit)
 })
-export interface Observed extends Schema.Struct.Type<typeof Observed.fields> {}
+export interface LoggedObservation extends Schema.Struct.Type<typeof LoggedObservation.fields> {}
 
 const Logged = Schema.Struct({
   kind: Schema.Literals(["decision", "passthrough", "refused"]),
@@ -56,7 +56,7 @@ const Logged = Schema.Struct({
   policies: optional(Texts),
   edits: optional(Schema.Array(LoggedEdit)),
   asked: optional(Schema.Array(Schema.Struct({ path: Schema.String, value: Schema.String }))),
-  observed: optional(Observed)
+  observed: optional(LoggedObservation)
 })
 
 /** A call that the log records. */
@@ -74,23 +74,26 @@ export interface LoggedCall {
   /** Of a family: what it did about models. */
   readonly use: FamilyUse
   readonly allowed: boolean
-  readonly observed: Observed | undefined
+  readonly observed: LoggedObservation | undefined
 }
 
 /** A caller in a list of calls: the policy id, and for a user the issuer, for users of two issuers may have one name. */
-export interface Caller {
+export interface LoggedCaller {
   readonly who: string
   readonly issuer?: string
 }
 
 /** The caller as lists name it. */
-export const callerOf = (principal: Principal): Caller => ({
+export const callerOf = (principal: Principal): LoggedCaller => ({
   who: policyId(principal),
   ...(principal.issuer !== undefined && { issuer: principal.issuer })
 })
 
 /** Who called, in words: with the issuer where the rows are of users of several. */
-export const callerWords = ({ issuer, who }: Caller, rows: ReadonlyArray<{ readonly what: Caller }>): string =>
+export const callerWords = (
+  { issuer, who }: LoggedCaller,
+  rows: ReadonlyArray<{ readonly what: LoggedCaller }>
+): string =>
   issuer === undefined || rows.every(({ what }) => what.issuer === undefined || what.issuer === issuer)
     ? who
     : `${who} of ${issuer}`

@@ -1,11 +1,11 @@
 /**
  * What policies that are only observed would have done, from the log: a page for the team that is about to enforce them.
  */
-import { type Caller, callerOf, type LoggedCall, type Observed, recordedScalar } from "./LoggedCalls.ts"
+import { type LoggedCaller, callerOf, type LoggedCall, type LoggedObservation, recordedScalar } from "./LoggedCalls.ts"
 import { editWords, type CallGroup, CallGroups, violationWords } from "./CallGroups.ts"
 
 /** Calls that are alike: caller, resource, what policy would have done and why, and the documents that decide it. */
-export interface ObservedOutcome extends Caller {
+export interface ObservedOutcome extends LoggedCaller {
   readonly outcome: "refused" | "pending" | "changed"
   readonly resource: string
   readonly why: ReadonlyArray<string>
@@ -50,14 +50,14 @@ export const summarise = async (calls: AsyncIterable<LoggedCall>): Promise<Obser
   return { calls: total, ...counts, first, last, revisions: [...revisions], rows: groups.rows }
 }
 
-const outcomes: Readonly<Record<Observed["verdict"], ObservedOutcome["outcome"] | undefined>> = {
+const outcomes: Readonly<Record<LoggedObservation["verdict"], ObservedOutcome["outcome"] | undefined>> = {
   allow: undefined,
   rewrite: "changed",
   deny: "refused",
   pending: "pending"
 }
 
-const whyOf = ({ edits, verdict, violations }: Observed): ReadonlyArray<string> => [
+const whyOf = ({ edits, verdict, violations }: LoggedObservation): ReadonlyArray<string> => [
   ...new Set(
     verdict === "rewrite"
       ? edits.map(({ path, to }) => editWords({ path, to: to && recordedScalar(to) }))

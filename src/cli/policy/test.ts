@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import * as Command from "effect/cli/Command"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import type { Place } from "../../policy/Diagnostic.ts"
+import type { SourcePlace } from "../../policy/Diagnostic.ts"
 import { showPlace } from "../../policy/Diagnostic.ts"
 import { CannotRun, CheckFailed } from "../Ending.ts"
 import { Models } from "../../rewriting/Models.ts"
@@ -22,7 +22,7 @@ import { json, loadFrom, path, policyPath } from "./PolicyPath.ts"
 import { print, printJson } from "../Output.ts"
 
 interface Run extends CaseResult {
-  readonly place: Place
+  readonly place: SourcePlace
 }
 
 /** How many failures people are shown. */

@@ -10,7 +10,7 @@ import type { Reads } from "../../invocation/Sse.ts"
 const highWaterMark = 64 * 1024
 
 /** A response's body: decoded from its content codings, read by network read, and paused while too much of it is unread. */
-export class Body implements Reads {
+export class ReceivedBody implements Reads {
   /** The codings' streams, first to last; none where the body is not coded. */
   readonly #coders: ReadonlyArray<Transform>
   readonly #resume: () => void
@@ -23,7 +23,7 @@ export class Body implements Reads {
   #wake: (() => void) | undefined
 
   /**
-   * `resume` asks the network for more after a {@link Body.receive} that was false; `abort` closes its connection. A body with
+   * `resume` asks the network for more after a {@link ReceivedBody.receive} that was false; `abort` closes its connection. A body with
    * an unknown coding fails: its bytes would look like an answer without content.
    */
   constructor(codings: ReadonlyArray<string>, resume: () => void, abort: () => void) {

@@ -4,22 +4,22 @@
  */
 import { Readable } from "node:stream"
 import { reads, type ReadableResponse, type Reads } from "../../invocation/Sse.ts"
-import type { Body } from "./Body.ts"
-import { bodiless, fieldsOf, type Head } from "./Head.ts"
+import type { ReceivedBody } from "./Body.ts"
+import { bodiless, fieldsOf, type ResponseHead } from "./Head.ts"
 
 type Bytes = Uint8Array<ArrayBuffer>
 
 /** A `Response` over a body that a dispatcher receives; everything that a `fetch` gives it has is made when it is asked for. */
 export class ReceivedResponse extends Response implements ReadableResponse {
   readonly #url: string
-  readonly #head: Head
-  #body: Body | undefined
+  readonly #head: ResponseHead
+  #body: ReceivedBody | undefined
   #headers: ReceivedHeaders | undefined
   /** The body as a web stream, once somebody asked for it; of a clone, its half. */
   #stream: ReadableStream<Bytes> | undefined
   #used = false
 
-  constructor(url: string, head: Head, body: Body | ReadableStream<Bytes> | null) {
+  constructor(url: string, head: ResponseHead, body: ReceivedBody | ReadableStream<Bytes> | null) {
     super()
     this.#url = url
     this.#head = head
@@ -64,7 +64,7 @@ export class ReceivedResponse extends Response implements ReadableResponse {
   override async text(): Promise<string> {
     const body = this.#body
     if (body === undefined) return this.#genuine().text()
-    if (!this.#take()) throw new TypeError("Body is unusable: Body has already been read")
+    if (!this.#take()) throw new TypeError("Body is unusable: ReceivedBody has already been read")
     const parts: Array<Uint8Array> = []
     for (let part = await body.next(); part !== undefined; part = await body.next()) parts.push(part)
     return utf8.decode(parts.length === 1 ? parts[0] : Buffer.concat(parts))
@@ -87,7 +87,8 @@ export class ReceivedResponse extends Response implements ReadableResponse {
 
   override clone(): Response {
     const { body } = this
-    if (this.bodyUsed || body?.locked === true) throw new TypeError("Response.clone: Body has already been consumed.")
+    if (this.bodyUsed || body?.locked === true)
+      throw new TypeError("Response.clone: ReceivedBody has already been consumed.")
     if (body === null) return new ReceivedResponse(this.#url, this.#head, null)
     const [one, other] = body.tee()
     this.#stream = one
@@ -106,13 +107,13 @@ export class ReceivedResponse extends Response implements ReadableResponse {
   /** The fetch implementation's own response with this body, for the readings that are rare. */
   #genuine(): Response {
     if (this.bodyUsed || this.#stream?.locked === true)
-      throw new TypeError("Body is unusable: Body has already been read")
+      throw new TypeError("Body is unusable: ReceivedBody has already been read")
     const { body, headers } = this
     this.#used = body !== null
     return new Response(body, { headers })
   }
 
-  #streamOf(body: Body): ReadableStream<Bytes> {
+  #streamOf(body: ReceivedBody): ReadableStream<Bytes> {
     return new ReadableStream(
       {
         type: "bytes",
@@ -138,7 +139,7 @@ const utf8 = new TextDecoder()
 
 /** Header fields as received: read-only, as those of any response of `fetch`. */
 class ReceivedHeaders extends Headers {
-  constructor(head: Head) {
+  constructor(head: ResponseHead) {
     super()
     for (const [name, value] of fieldsOf(head)) super.append(name, value)
   }

@@ -5,9 +5,9 @@
  * here, goes to `fetch` as it is.
  */
 import type { Content } from "../../base/Content.ts"
-import { Body } from "./Body.ts"
+import { ReceivedBody } from "./Body.ts"
 import { codingsIn, maximumCodings } from "../../invocation/ContentCoding.ts"
-import { bodiless, codingFieldsOf, type Head } from "./Head.ts"
+import { bodiless, codingFieldsOf, type ResponseHead } from "./Head.ts"
 import { ReceivedResponse } from "./ReceivedResponse.ts"
 
 type Fetch = typeof globalThis.fetch
@@ -151,7 +151,7 @@ class Receiver {
   readonly #resolve: (response: Response) => void
   readonly #reject: (error: unknown) => void
   #abort: ((error: unknown) => void) | undefined
-  #body: Body | undefined
+  #body: ReceivedBody | undefined
 
   constructor(
     url: string,
@@ -177,13 +177,13 @@ class Receiver {
     if (this.#signal?.aborted === true) abort(this.#signal.reason)
   }
 
-  onHeaders(status: number, fields: Head["fields"], resume: () => void, statusText: string): boolean {
+  onHeaders(status: number, fields: ResponseHead["fields"], resume: () => void, statusText: string): boolean {
     if (status < 200) return true
     const head = { status, statusText, fields }
     const codings = bodiless.has(status) ? [] : codingFieldsOf(head)
     const count = codings.join().split(",").length
     if (count > maximumCodings) return this.#tooMany(count)
-    this.#body = new Body(codingsIn(codings), resume, () => this.#abort?.(left()))
+    this.#body = new ReceivedBody(codingsIn(codings), resume, () => this.#abort?.(left()))
     this.#resolve(new ReceivedResponse(this.#url, head, this.#body))
     return true
   }

@@ -12,7 +12,7 @@ export const textOfBytes = (value: unknown, utf8: TextDecoder): string | undefin
     : undefined
 
 /** A text that comes in pieces, looked through as it is written and as it reads once its escapes are undone. */
-export class Reading {
+export class EscapedText {
   readonly #window: TextWindow
   readonly #levels: number
   #unescaped: Unescaped | undefined
@@ -32,15 +32,15 @@ export class Reading {
   }
 
   /** The same, for a text that begins like this one and goes on differently. */
-  clone(): Reading {
-    const other = new Reading(this.#window.clone(), this.#levels)
+  clone(): EscapedText {
+    const other = new EscapedText(this.#window.clone(), this.#levels)
     other.#unescaped = this.#unescaped?.clone()
     return other
   }
 
   push(piece: string): void {
     if (this.#unescaped === undefined && this.#levels > 0 && piece.includes("\\"))
-      this.#unescaped = new Unescaped(new Reading(this.#window.clone(), this.#levels - 1))
+      this.#unescaped = new Unescaped(new EscapedText(this.#window.clone(), this.#levels - 1))
     this.#window.push(piece)
     this.#unescaped?.push(piece)
   }
@@ -53,7 +53,7 @@ export class Reading {
 
 /** A text that comes in pieces, as it reads once its escapes are undone. */
 class Unescaped {
-  readonly #reading: Reading
+  readonly #reading: EscapedText
   /** An escape that is not whole yet. */
   #rest = ""
   /** How many units have been read, escapes undone. */
@@ -63,7 +63,7 @@ class Unescaped {
   #first = 0
 
   /** `reading` has seen the text so far, in which there was no escape. */
-  constructor(reading: Reading) {
+  constructor(reading: EscapedText) {
     this.#reading = reading
   }
 

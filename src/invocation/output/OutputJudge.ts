@@ -6,7 +6,7 @@
  */
 import { type Fields, isFields } from "../../answer/Fields.ts"
 import type { ToolCall } from "../../answer/ToolCall.ts"
-import type { Judge, OutputRule, OutputRules } from "../../call/Judge.ts"
+import type { Judge, OutputRulePlace, OutputRules } from "../../call/Judge.ts"
 import type { Violation } from "../../call/Decision.ts"
 import { readingsOf } from "../../base/JsonEscapes.ts"
 import { isSameModel } from "../../call/Operation.ts"
@@ -49,12 +49,12 @@ export class OutputJudge {
     return this.#refused
   }
 
-  refuse({ policy, rule }: OutputRule, path: string, message: string, hint?: string): void {
+  refuse({ policy, rule }: OutputRulePlace, path: string, message: string, hint?: string): void {
     this.#refused ??= violation(policy, rule, path, message, hint)
   }
 
   /** A denied text stands at `path`. */
-  found(rule: OutputRule, path: string): void {
+  found(rule: OutputRulePlace, path: string): void {
     this.refuse(rule, path, `the answer holds a text in ${path} that ${rule.policy} denies (${rule.rule})`)
   }
 

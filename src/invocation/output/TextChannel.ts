@@ -5,15 +5,15 @@
  */
 import type { DeniedText } from "../../call/Judge.ts"
 import { TextWindow } from "./DeniedTexts.ts"
-import { Reading } from "./Escapes.ts"
+import { EscapedText } from "./Escapes.ts"
 import type { OutputJudge } from "./OutputJudge.ts"
 
 /** What may go on of a text that comes in pieces; a denied text in it refuses the answer. */
 export class TextChannel {
   readonly path: string
   readonly #judge: OutputJudge
-  readonly #reading: Reading | undefined
-  #joined: Reading | undefined
+  readonly #reading: EscapedText | undefined
+  #joined: EscapedText | undefined
   /** What came and may not go on yet. */
   #kept = ""
   #said = 0
@@ -24,7 +24,7 @@ export class TextChannel {
   constructor(judge: OutputJudge, path: string) {
     this.path = path
     this.#judge = judge
-    this.#reading = judge.seeks ? new Reading(new TextWindow(judge.denied)) : undefined
+    this.#reading = judge.seeks ? new EscapedText(new TextWindow(judge.denied)) : undefined
   }
 
   /** True where something is held back. */
@@ -43,12 +43,12 @@ export class TextChannel {
   }
 
   /** A reading of this text so far, and of what others that {@link join} it say after it. */
-  begun(): Reading | undefined {
+  begun(): EscapedText | undefined {
     return this.#reading?.clone()
   }
 
   /** From here on its pieces are looked through together with those of others. */
-  join(reading: Reading | undefined): void {
+  join(reading: EscapedText | undefined): void {
     this.#joined = reading
   }
 
@@ -93,22 +93,22 @@ export class TextChannel {
     return this.#found(reading)
   }
 
-  #take(reading: Reading, piece: string): void {
+  #take(reading: EscapedText, piece: string): void {
     this.#said += piece.length
     reading.push(piece)
     this.#joined?.push(piece)
   }
 
-  #end(reading: Reading): void {
+  #end(reading: EscapedText): void {
     reading.end()
     this.#joined?.end()
   }
 
-  #held(reading: Reading): number {
+  #held(reading: EscapedText): number {
     return Math.max(reading.held, this.#joined?.held ?? 0)
   }
 
-  #found(reading: Reading): DeniedText | undefined {
+  #found(reading: EscapedText): DeniedText | undefined {
     return reading.found ?? this.#joined?.found
   }
 }
@@ -116,7 +116,7 @@ export class TextChannel {
 /** Texts of one kind, which a reader may put together: they are looked through as one, once there is a second one. */
 export class JoinedTexts {
   readonly #judge: OutputJudge
-  readonly #kinds = new Map<string, { readonly first: TextChannel; joined: Reading | undefined }>()
+  readonly #kinds = new Map<string, { readonly first: TextChannel; joined: EscapedText | undefined }>()
 
   constructor(judge: OutputJudge) {
     this.#judge = judge

@@ -6,7 +6,7 @@ import { nearest } from "../Fault.ts"
 import { isGlob } from "../Pattern.ts"
 import { onlyOperation, reachesOperation } from "./Reach.ts"
 import type { Survey } from "./Survey.ts"
-import { type Check, type Entry, metadataOf } from "./Survey.ts"
+import { type Check, type SurveyedDocument, metadataOf } from "./Survey.ts"
 import { type Path, quoted, type Warning } from "./Warning.ts"
 
 /** Metadata of attestations that no need uses, or that lacks an approver. */
@@ -49,7 +49,7 @@ export const unmetAttestations: Check = function* (entry, survey) {
 
 /** Why metadata says nothing to a document that needs the attestation. */
 const neverApplies = (
-  { id }: Entry,
+  { id }: SurveyedDocument,
   key: string,
   needing: string,
   survey: Survey

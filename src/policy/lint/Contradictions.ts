@@ -6,7 +6,7 @@ import { conflict, highest } from "./Conflict.ts"
 import { showPath, showValue } from "../Notation.ts"
 import { reachable } from "./Overlap.ts"
 import { isGlob } from "../Pattern.ts"
-import { type Check, type Entry, listsOf, maximumCompared, type PlacedSpec } from "./Survey.ts"
+import { type Check, type SurveyedDocument, listsOf, maximumCompared, type PlacedSpec } from "./Survey.ts"
 import { inParentheses, quoted, type Warning } from "./Warning.ts"
 
 /** Bounds on one parameter that leave no value, alone or together with other bounds that hold for the same requests. */
@@ -71,10 +71,10 @@ const alone = function* ({ bounds, canonical, name, path }: PlacedSpec): Iterabl
 
 /** The specs of the same parameter that hold together with the one at `index`. */
 const others = function* (
-  entry: Entry,
+  entry: SurveyedDocument,
   canonical: string,
   index: number
-): Iterable<{ readonly owner: Entry; readonly other: PlacedSpec }> {
+): Iterable<{ readonly owner: SurveyedDocument; readonly other: PlacedSpec }> {
   for (const [at, other] of (entry.specs.get(canonical) ?? []).entries()) {
     if (at === index) break
     yield { owner: entry, other }
@@ -82,5 +82,5 @@ const others = function* (
   for (const owner of entry.ancestors) for (const other of owner.specs.get(canonical) ?? []) yield { owner, other }
 }
 
-const isDenied = (entry: Entry, both: ReadonlyArray<string>): boolean =>
+const isDenied = (entry: SurveyedDocument, both: ReadonlyArray<string>): boolean =>
   [entry, ...entry.ancestors].some(({ denies }) => both.some(denies))

@@ -6,10 +6,10 @@ import { looser, type SpecBounds } from "./Looseness.ts"
 import { instant } from "../mapl/Validity.ts"
 import { covers } from "./Overlap.ts"
 import { asksForModel } from "./ModelChoice.ts"
-import { type Check, type Entry, maximumCompared, type PlacedSpec } from "./Survey.ts"
+import { type Check, type SurveyedDocument, maximumCompared, type PlacedSpec } from "./Survey.ts"
 import { inParentheses, type Path, type Warning } from "./Warning.ts"
 
-const boundsIn = ({ bounds, canonical }: PlacedSpec, { document }: Entry): SpecBounds => ({
+const boundsIn = ({ bounds, canonical }: PlacedSpec, { document }: SurveyedDocument): SpecBounds => ({
   bounds,
   denies: (bounds.on_violation ?? document.on_violation) === "deny",
   asks: canonical === "model" ? asksForModel(bounds) : bounds.required === true
@@ -19,7 +19,7 @@ const boundsIn = ({ bounds, canonical }: PlacedSpec, { document }: Entry): SpecB
 export const looserThanParent: Check = function* (entry, survey) {
   const { ancestors, document, needs, specs } = entry
   if (ancestors.length === 0) return
-  const loose = (path: Path, what: string, says: string, owner: Entry, parent: string): Warning => ({
+  const loose = (path: Path, what: string, says: string, owner: SurveyedDocument, parent: string): Warning => ({
     code: "looser_than_parent",
     path,
     message: `${what} ${says} never applies: ${owner.id} sets ${parent}, and a child only narrows`,
@@ -93,8 +93,8 @@ export const looserThanParent: Check = function* (entry, survey) {
 }
 
 const looseValidity = function* (
-  { ancestors, document }: Entry,
-  loose: (path: Path, what: string, says: string, owner: Entry, parent: string) => Warning
+  { ancestors, document }: SurveyedDocument,
+  loose: (path: Path, what: string, says: string, owner: SurveyedDocument, parent: string) => Warning
 ): Iterable<Warning> {
   for (const [field, day, sign] of [
     ["not_before", "first", -1],

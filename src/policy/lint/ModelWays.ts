@@ -6,7 +6,7 @@ import { familyResource, operations, otherNameOf } from "../../call/Operation.ts
 import { isAnywhere, reachable } from "./Overlap.ts"
 import { resourcePattern } from "../Pattern.ts"
 import type { Survey } from "./Survey.ts"
-import { type Check, type Entry, listsOf, type PlacedSpec } from "./Survey.ts"
+import { type Check, type SurveyedDocument, listsOf, type PlacedSpec } from "./Survey.ts"
 import type { Path, Warning } from "./Warning.ts"
 
 /** A way to a model besides the chats: its resource, and whether it is open to users without being among their resources. */
@@ -71,7 +71,7 @@ const stillOpen = (path: Path, open: ReadonlyArray<Way>, why: string): Warning =
 }
 
 /** The spec by which a document limits the models of chats. */
-const limitOf = ({ specs }: Entry, { meet }: Survey): PlacedSpec | undefined =>
+const limitOf = ({ specs }: SurveyedDocument, { meet }: Survey): PlacedSpec | undefined =>
   specs
     .get("model")
     ?.find(
@@ -80,13 +80,13 @@ const limitOf = ({ specs }: Entry, { meet }: Survey): PlacedSpec | undefined =>
     )
 
 /** Whether a document closes a way, of one app at least: it denies it, or limits its models. */
-const closes = ({ denied, specs }: Entry, way: Way, survey: Survey): boolean =>
+const closes = ({ denied, specs }: SurveyedDocument, way: Way, survey: Survey): boolean =>
   denied.some((pattern) => meets(pattern, way, survey)) ||
   (way.resource === completions &&
     (specs.get("model") ?? []).some(({ pattern }) => survey.meet([pattern, completions]) !== false))
 
 /** Whether the resources of a document, and of those that it extends, allow a way. */
-const isOpened = (entry: Entry, { resource }: Way, survey: Survey): boolean => {
+const isOpened = (entry: SurveyedDocument, { resource }: Way, survey: Survey): boolean => {
   const lists = listsOf(entry)
   return lists.length > 0 && reachable([resource], lists, survey.meet) === true
 }

@@ -5,7 +5,7 @@ import { operations } from "../../call/Operation.ts"
 import { isKnown, isSlip, meantBy, operationsWith } from "../KnownParameters.ts"
 import { reachedBy } from "./Reach.ts"
 import type { Survey } from "./Survey.ts"
-import { type Check, type Entry } from "./Survey.ts"
+import { type Check, type SurveyedDocument } from "./Survey.ts"
 import { type Path, quoted, type Warning } from "./Warning.ts"
 
 /** How many characters a name has at least that is taken for a slip: beside the API's own parameters, and beside any. */
@@ -27,7 +27,7 @@ const unknownParameter = function* (
   name: string,
   path: Path,
   patterns: ReadonlyArray<string>,
-  entry: Entry,
+  entry: SurveyedDocument,
   survey: Survey
 ): Iterable<Warning> {
   const reached = patterns.map((pattern) => reachedBy(pattern, entry, survey))

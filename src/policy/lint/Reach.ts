@@ -5,7 +5,7 @@ import { isOperation, type OperationName, operations } from "../../call/Operatio
 import { isAnywhere } from "./Overlap.ts"
 import { scheme } from "./IdlePattern.ts"
 import type { Survey } from "./Survey.ts"
-import { type Entry, listsOf } from "./Survey.ts"
+import { type SurveyedDocument, listsOf } from "./Survey.ts"
 
 /** Whether a pattern matches an operation of the API, of one app at least. */
 export const reachesOperation = (pattern: string, { meet }: Survey): boolean =>
@@ -22,7 +22,7 @@ export const onlyOperation = (pattern: string): OperationName | undefined => {
 /** The operations that a document lets a pattern reach, and whether it reaches tools as well. */
 export const reachedBy = (
   pattern: string,
-  entry: Entry,
+  entry: SurveyedDocument,
   survey: Survey
 ): { readonly names: ReadonlyArray<OperationName>; readonly tools: boolean } => {
   const only = onlyOperation(pattern)

@@ -5,7 +5,7 @@ import { showValue } from "../Notation.ts"
 import { reachable } from "./Overlap.ts"
 import { scheme } from "./IdlePattern.ts"
 import type { Survey } from "./Survey.ts"
-import { type Check, type Entry, listsOf } from "./Survey.ts"
+import { type Check, type SurveyedDocument, listsOf } from "./Survey.ts"
 import { type Path, quoted, type Warning } from "./Warning.ts"
 
 /** Patterns that match no resource, that can never be allowed, or that bound a resource that is not allowed. */
@@ -43,7 +43,7 @@ export const uselessPatterns: Check = function* (entry, survey) {
   }
 }
 
-const unreachableResources = function* (entry: Entry, survey: Survey): Iterable<Warning> {
+const unreachableResources = function* (entry: SurveyedDocument, survey: Survey): Iterable<Warning> {
   const { ancestors, resources } = entry
   const chain = [entry, ...ancestors]
   const limiting = ancestors.filter((ancestor) => ancestor.resources.length > 0)
@@ -80,7 +80,7 @@ const unreachableResources = function* (entry: Entry, survey: Survey): Iterable<
   }
 }
 
-const unusedKeys = function* (entry: Entry, survey: Survey): Iterable<Warning> {
+const unusedKeys = function* (entry: SurveyedDocument, survey: Survey): Iterable<Warning> {
   const lists = listsOf(entry)
   for (const { path, pattern } of entry.keys) {
     if (scheme.exec(pattern)?.[1] === "api") {

@@ -16,7 +16,7 @@ import { familyNames, type Named, namesOf, patternsOf, type Spelling } from "./N
 import type { Path, Warning } from "./Warning.ts"
 
 /** Looks at one document at a time `now` (milliseconds since 1970), and gives a warning for each thing that it finds. */
-export type Check = (entry: Entry, survey: Survey, now: number) => Iterable<Warning>
+export type Check = (entry: SurveyedDocument, survey: Survey, now: number) => Iterable<Warning>
 
 /** How many ancestors of a document are read: far more than any real policy has. */
 const maximumChain = 64
@@ -45,10 +45,10 @@ interface PlacedPattern {
 type PlacedNeed = AttestationNeed & { readonly path: Path }
 
 /** A document, taken apart. `ancestors` are what it extends, the nearest first. */
-export interface Entry {
+export interface SurveyedDocument {
   readonly id: string
   readonly document: Document
-  readonly ancestors: ReadonlyArray<Entry>
+  readonly ancestors: ReadonlyArray<SurveyedDocument>
   readonly resources: ReadonlyArray<string>
   readonly denied: ReadonlyArray<string>
   /** Whether a resource, or a pattern as it is written, is denied. */
@@ -63,7 +63,7 @@ export interface Entry {
 export class Survey {
   readonly set: PolicySet
   readonly #documents = new Map<string, Document>()
-  readonly #chains = new Map<string, ReadonlyArray<Entry>>()
+  readonly #chains = new Map<string, ReadonlyArray<SurveyedDocument>>()
   readonly #met = new Map<string, boolean | undefined>()
   readonly #idle = new Map<string, Omit<Warning, "path"> | undefined>()
   readonly parents = new Set<string>()
@@ -116,7 +116,7 @@ export class Survey {
     return document
   }
 
-  entry(id: string): Entry | undefined {
+  entry(id: string): SurveyedDocument | undefined {
     const document = this.find(id)
     if (document === undefined) return undefined
     return this.#chains.get(id)?.[0] ?? takeApart(document, this.#chain(document.extends))
@@ -153,9 +153,9 @@ export class Survey {
   }
 
   /** A document that is extended, and what it extends. */
-  #chain(id: string | undefined): ReadonlyArray<Entry> {
+  #chain(id: string | undefined): ReadonlyArray<SurveyedDocument> {
     const above: Array<Document> = []
-    let kept: ReadonlyArray<Entry> | undefined
+    let kept: ReadonlyArray<SurveyedDocument> | undefined
     for (let next = id; next !== undefined && kept === undefined && above.length < maximumChain;) {
       kept = this.#chains.get(next)
       const document: Document | undefined = kept === undefined ? this.find(next) : undefined
@@ -175,7 +175,7 @@ export class Survey {
 /** How many documents and results are kept during one run. */
 const maximumRemembered = 200_000
 
-const takeApart = (document: Document, ancestors: ReadonlyArray<Entry>): Entry => {
+const takeApart = (document: Document, ancestors: ReadonlyArray<SurveyedDocument>): SurveyedDocument => {
   const { constraints = {}, denied_resources: denied = [], resources = [] } = document
   const needs = needsOf(document)
   const written: ReadonlyArray<readonly [Path, string, Readonly<Record<string, Spec>>]> = [
@@ -242,5 +242,5 @@ export const metadataOf = ({ constraints }: Document, key: string) => {
 }
 
 /** The lists of resources that a document and what it extends have; each must let a resource through. */
-export const listsOf = ({ ancestors, resources }: Entry): ReadonlyArray<ReadonlyArray<string>> =>
+export const listsOf = ({ ancestors, resources }: SurveyedDocument): ReadonlyArray<ReadonlyArray<string>> =>
   [resources, ...ancestors.map((ancestor) => ancestor.resources)].filter((list) => list.length > 0)

@@ -1,7 +1,7 @@
 /**
  * A warning or note about a policy, before it has a place in a file.
  */
-import { type Place, showPlace } from "../Diagnostic.ts"
+import { type SourcePlace, showPlace } from "../Diagnostic.ts"
 
 /** What a warning may be about. */
 export type LintCode =
@@ -51,7 +51,7 @@ export interface Warning {
 export const quoted = (text: string): string => JSON.stringify(text)
 
 /** ` (constraints.parameters["tool:*"].max, policies/alice.json:3:5)`: words, then a place where its source has lines. */
-export const inParentheses = (place: Place, ...words: ReadonlyArray<string>): string => {
+export const inParentheses = (place: SourcePlace, ...words: ReadonlyArray<string>): string => {
   const all = place.line === 0 ? words : [...words, showPlace(place)]
   return all.length === 0 ? "" : ` (${all.join(", ")})`
 }

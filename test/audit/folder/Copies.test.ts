@@ -9,7 +9,7 @@ import type { AddressInfo } from "node:net"
 import * as Path from "node:path"
 import { vi } from "vitest"
 import { parseNote } from "../../../src/audit/proof/Checkpoint.ts"
-import { Copies, type Place, type Target } from "../../../src/audit/folder/Copies.ts"
+import { Copies, type CopyPlace, type CopyTarget } from "../../../src/audit/folder/Copies.ts"
 import { nodeFileSystem } from "../../../src/audit/folder/Disk.ts"
 import type * as Journal from "../../../src/audit/folder/Journal.ts"
 import { EnforcementUnavailable } from "../../../src/call/Errors.ts"
@@ -28,7 +28,7 @@ afterEach(async () => {
 })
 
 /** A log of `calls` calls in `home`, closed. */
-const write = async (home: string, calls: number, checkpoints?: Place | Target): Promise<string> => {
+const write = async (home: string, calls: number, checkpoints?: CopyPlace | CopyTarget): Promise<string> => {
   const path = Path.join(home, "audit")
   const log = opened(path, checkpoints)
   makeCalls(log, calls)
@@ -37,7 +37,7 @@ const write = async (home: string, calls: number, checkpoints?: Place | Target):
   return path
 }
 
-const opened = (path: string, checkpoints?: Place | Target): Journal.Journal =>
+const opened = (path: string, checkpoints?: CopyPlace | CopyTarget): Journal.Journal =>
   joinJournal({
     path,
     named: true,
