@@ -130,7 +130,8 @@ export class ConfigurationError extends OpenAIError {
 
 /**
  * A binding was refused: what was bound is no registered user of this workspace (`not_registered`, `other_workspace`), is
- * an agent of another type (`not_user`), or the client is bound or in user mode itself (`not_service`).
+ * an agent of another type (`not_user`) or of another copy of this library (`other_copy`), or the client is bound or in user mode itself
+ * (`not_service`).
  *
  * @category SDK errors
  */
@@ -138,7 +139,7 @@ export class BindError extends OpenAIError {
   static {
     acrossCopies(this, "BindError")
   }
-  readonly code: "not_registered" | "not_user" | "not_service" | "other_workspace"
+  readonly code: "not_registered" | "not_user" | "not_service" | "other_workspace" | "other_copy"
   constructor(code: BindError["code"], message: string) {
     super(message)
     this.name = "BindError"

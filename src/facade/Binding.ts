@@ -29,11 +29,13 @@ export const requireUser = (service: Session, user: AgentClient): Standing & { r
   if (service.credentials._tag !== "App")
     return refuse("not_service", "Only a client in service mode can be bound; this one already acts for a user.")
   const standing = standingOf(user)
-  if (standing === undefined)
+  if (standing === undefined) {
+    const copy = otherCopy(user)
     return refuse(
-      "not_registered",
-      `bindToUser takes a registered AgentClient, and ${otherCopy(user) ?? "this is none."}`
+      copy === undefined ? "not_registered" : "other_copy",
+      `bindToUser takes a registered AgentClient, and ${copy ?? "this is none."}`
     )
+  }
   if (standing.workspace !== workspace)
     return refuse(
       "other_workspace",

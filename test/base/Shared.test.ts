@@ -139,7 +139,7 @@ describe("two copies in one process", () => {
           code: "configuration",
           message: expect.stringMatching(named)
         }),
-        agent: expect.objectContaining({ code: "not_registered", message: expect.stringMatching(named) }),
+        agent: expect.objectContaining({ code: "other_copy", message: expect.stringMatching(named) }),
         "secureFetch's client": expect.objectContaining({
           code: "configuration",
           message: expect.stringMatching(named)
