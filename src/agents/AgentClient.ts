@@ -194,7 +194,7 @@ export class AgentClient {
     const key = this.#key
     this.#key = undefined
     this.#standing = { ...this.#standing, life: undefined }
-    life?.end(new UnboundError())
+    life?.end(() => new UnboundError())
     // One that is being entered has nothing to leave before.
     await key?.catch(() => {})
     await workspace.leave(this.#about.agentId)

@@ -82,9 +82,12 @@ export class Life {
     for (const other of this.#others) other.#count(by)
   }
 
-  /** Ends it, and what depends on it, for a reason that each of them keeps. Later calls do nothing. */
-  end(reason: Error): void {
-    this.#end(() => reason)
+  /**
+   * Ends it, and what depends on it, for a reason that each of them keeps; a function makes it once it is asked for. Later calls do
+   * nothing.
+   */
+  end(reason: Error | (() => Error)): void {
+    this.#end(typeof reason === "function" ? once(reason) : () => reason)
   }
 
   #end(reason: Reason): void {
