@@ -167,7 +167,7 @@ describe("sizes", () => {
       },
       "a refusal by policy": () => alice.embeddings.create({ model: "e", input: "a" }).catch(() => {}),
       "a request that passes through (`models.list`)": () => service.client.models.list(),
-      "all refusals of a second, of tokens that nobody signed (2,500 bytes at most)": async () => {
+      "all refusals within one second of tokens without a verified signature (2,500 bytes at most)": async () => {
         await service.client.asUser("no token").catch(() => {})
         await service.client.flush()
       }
@@ -233,7 +233,7 @@ it("drain cuts what is still open, and the log says what it was", async () => {
   )
   expect(results).toHaveLength(2)
   for (const result of results) expect(["aborted", "abandoned"]).toContain(result)
-  expect(text).toContain("the log says `aborted` or `abandoned`")
+  expect(text).toContain("the log records `aborted` or `abandoned`")
 })
 
 const service = useService()
@@ -368,7 +368,7 @@ describe("a backup", () => {
     await service.close()
     for (const name of ["vkey", "checkpoint"]) Fs.copyFileSync(Path.join(log, name), Path.join(wrong, name))
     expect((await check({ path: wrong })).problems.map(({ code }) => code)).toEqual(["too_short"])
-    expect(text).toContain("`audit verify` says `too_short` and exits with 1")
+    expect(text).toContain("`audit verify` reports `too_short` and exits with 1")
 
     // Restored, it opens and goes on; whoever has a newer checkpoint sees it.
     const copy = Path.join(backup, "audit")
