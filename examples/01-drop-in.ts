@@ -11,7 +11,7 @@ import { startProvider } from "./support/Provider.ts"
 
 await using provider = await startProvider()
 
-// Code that exists already, and knows nothing of policies. It takes an OpenAI, and it will be given one.
+// Existing code without any knowledge of policies. It takes an OpenAI client, and gets one.
 const ask = async (client: OpenAI, question: string, options: { max_tokens?: number; store?: boolean } = {}) => {
   const answer = await client.chat.completions.create({
     model: "gpt-4o",
@@ -26,7 +26,7 @@ const ask = async (client: OpenAI, question: string, options: { max_tokens?: num
 // After:
 await using client = new SecureOpenAI({
   appName: "my-app",
-  // Limits in MAPL, the policy language. They could be a folder of JSON files instead: policies: "./policies".
+  // Limits in MAPL, the policy language. A folder of JSON files works too: policies: "./policies".
   policies: {
     policy_id: "app:my-app",
     resources: ["tool:my-app/**"],
@@ -36,19 +36,19 @@ await using client = new SecureOpenAI({
       }
     }
   },
-  audit: "memory", // leave this out, and the log is kept in .secure-openai/audit
-  apiKey: "none", // leave these two out, and the SDK's defaults hold: OPENAI_API_KEY and api.openai.com
+  audit: "memory", // without this line, the log is in .secure-openai/audit
+  apiKey: "none", // without these two lines, the SDK's defaults apply: OPENAI_API_KEY and api.openai.com
   baseURL: provider.url
 })
 console.log(`Still an OpenAI client:  ${client instanceof OpenAI}`)
 
-// What is over a limit is brought within it. The caller gets an answer, and can find out what was changed and by whom.
+// Policy lowers a value over a limit to the limit. The caller gets an answer, and the receipt names each change and its policy.
 const answer = await ask(client, "Hello!", { max_tokens: 4000 })
 console.log(`\nThe answer:              ${answer.choices[0]?.message.content}`)
 for (const { from, path, policy, to } of SecureOpenAI.receipt(answer)?.changes ?? [])
   console.log(`Changed by ${policy}:   ${path} from ${from} to ${to}`)
 
-// What cannot be brought within the limits is refused before anything is sent. The error is one of the SDK's own classes,
+// If no rewrite can make a request comply, it is refused before anything is sent. The error is one of the SDK's own classes,
 // so code that handles OpenAI's errors handles this one.
 try {
   await ask(client, "Remember this for ever.", { store: true })

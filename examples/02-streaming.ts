@@ -13,14 +13,14 @@ await using provider = await startProvider(
 )
 await using client = new SecureOpenAI({
   appName: "my-app",
-  // An intent policy is what this client itself sets out to do. It only ever narrows what the policies allow.
+  // An intent policy limits this client in code. It only narrows what the policies allow.
   intentPolicy: {
     constraints: {
       parameters: {
         "tool:my-app/generate": {
           model: ["gpt-4o-mini"],
           max_tokens: { max: 200 },
-          n: { max: 1, on_violation: "deny" } // refuse, rather than bring within the limit
+          n: { max: 1, on_violation: "deny" } // refuse instead of lowering it to the limit
         }
       }
     }
@@ -31,7 +31,7 @@ await using client = new SecureOpenAI({
 })
 const messages = [{ role: "user" as const, content: "How do you stream?" }]
 
-// 1. The plain way. The decision falls before the first chunk: a refused stream never begins.
+// 1. Iterate over the chunks. Policy decides before the first chunk: a refused stream never begins.
 const began = performance.now()
 const stream = await client.chat.completions.create({ model: "gpt-4o", messages, stream: true })
 let first: number | undefined
@@ -47,7 +47,7 @@ console.log(`\n  first text after ${first?.toFixed(0)} ms, the last after ${whol
 const changes = SecureOpenAI.receipt(stream)?.changes ?? []
 console.log(`  changed on the way: ${changes.map(({ path, to }) => `${path} → ${to}`).join(", ")}\n`)
 
-// 2. The SDK's helper for streams works as it always did.
+// 2. The SDK's helper for streams works unchanged.
 const helper = client.chat.completions.stream({ model: "gpt-4o-mini", messages })
 let pieces = 0
 helper.on("content", () => pieces++)
@@ -56,7 +56,7 @@ console.log(
   `The helper saw ${pieces} pieces, and put together: "${completion.choices[0]?.message.content?.slice(0, 20)}…"\n`
 )
 
-// 3. Stop reading whenever you like: the connection to the provider is closed, and the log says "abandoned".
+// 3. Stop reading at any time: the connection to the provider is closed, and the log records "abandoned".
 let read = 0
 for await (const _ of await client.chat.completions.create({ model: "gpt-4o-mini", messages, stream: true }))
   if (++read === 3) break

@@ -1,5 +1,5 @@
 /**
- * Many users through one service: each call carries its user's verified identity, and meets that user's own limits.
+ * Many users through one service: each call carries its user's verified identity, and that user's own limits apply.
  *
  *   node examples/03-multi-user.ts
  *
@@ -7,14 +7,14 @@
  * user:bob. In an app, import from "secure-openai".
  */
 import { AgentClient, IdentityError, SecureOpenAI, UnboundError } from "../src/index.ts"
-// Real tokens, really verified, from an issuer inside this process. In an app they come from your identity provider,
-// and the option is issuers: { issuer: "https://login.example.com", audience: "https://assistant.example.com" }.
+// Real tokens from an issuer inside this process; they are verified as in production. In an app they come from your
+// identity provider, and the option is issuers: { issuer: "https://login.example.com", audience: "https://assistant.example.com" }.
 import { mintToken, testIssuer } from "../src/testing/index.ts"
 import { startProvider } from "./support/Provider.ts"
 
 await using provider = await startProvider()
 
-// One service, made once. The policies of whoever calls are found by the claims of the token.
+// One service, made once. The claims of a token select the caller's policies.
 await using service = new SecureOpenAI({
   appName: "assistant",
   policies: `${import.meta.dirname}/policies`,
@@ -63,7 +63,7 @@ if (!(after instanceof UnboundError)) throw new Error("this should have been ref
 console.log(`After unbind():  ${after.message}`)
 await alice.unregister()
 
-// 3. A token that was tampered with opens nothing.
+// 3. A tampered token is refused.
 const [header, payload, signature] = tokens.alice.split(".")
 const claims = JSON.parse(Buffer.from(payload ?? "", "base64url").toString()) as object
 const forgedPayload = Buffer.from(JSON.stringify({ ...claims, preferred_username: "bob" })).toString("base64url")

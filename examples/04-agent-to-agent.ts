@@ -31,7 +31,7 @@ await using workspace = await Workspace.open({
   audit: "memory"
 })
 
-// The service. Its own operations are generate, complete and embed; functions of yours are added by name.
+// The service. Its own operations are generate, complete and embed; you add functions by name.
 await using service = new SecureOpenAI({ appName: "assistant", workspace, apiKey: "none", baseURL: provider.url })
 service.registerTool<{ order_id: string }>("find_order", ({ order_id }, { principal }) => ({
   order_id,
@@ -65,7 +65,7 @@ for await (const chunk of await alice.invokeTool("tool:assistant/generate", para
   process.stdout.write(chunk.choices[0]?.delta.content ?? "")
 console.log()
 
-// An agent without a user is known by its key alone, and by its own policy.
+// An agent without a user is identified by its key alone, and its own policy applies.
 const planner = await new AgentClient({ agentType: "agent", appName: "planner", workspace }).register()
 const order = await planner.invokeTool("tool:assistant/find_order", { order_id: "A-104233" }, target)
 console.log(`\nthe planner called find_order:           ${JSON.stringify(order)}`)

@@ -11,7 +11,7 @@ import { SecureOpenAI } from "../src/index.ts"
 import { mintToken, testIssuer } from "../src/testing/index.ts"
 import { startProvider } from "./support/Provider.ts"
 
-// A model that asks for both functions first, and then says what it learned.
+// A model that first asks for both functions, and then answers with their results.
 await using provider = await startProvider(({ messages, model }) => {
   const learned = messages.filter(({ role }) => role === "tool")
   if (learned.length > 0) return `${model} read ${learned.length} results.`
@@ -32,7 +32,7 @@ await using service = new SecureOpenAI({
   baseURL: provider.url
 })
 
-// Each function is registered once, and gets the verified caller besides its arguments.
+// Each function is registered once, and receives the verified caller beside its arguments.
 service.registerTool<{ order_id: string }>("find_order", ({ order_id }, { principal }) => {
   console.log(`    find_order runs for ${principal.kind}:${principal.id}`)
   return { order_id, status: "shipped" }
@@ -42,7 +42,7 @@ service.registerTool<{ amount: number; currency: string }>("wire_transfer", ({ a
   return { done: true }
 })
 
-// What the model is told of them is the SDK's own, unchanged.
+// The tool definitions for the model are the SDK's own, unchanged.
 const tools = ["find_order", "wire_transfer"].map((name) => ({
   type: "function" as const,
   function: { name, parameters: { type: "object" } }
@@ -58,7 +58,7 @@ const converse = async (client: SecureOpenAI): Promise<void> => {
   messages.push(message)
   for (const call of message.tool_calls ?? []) {
     console.log(`  the model asks for ${call.type === "function" ? call.function.name : call.type}`)
-    // Judged as this client's caller. A refusal is an answer to the model, so the conversation goes on.
+    // Judged as this client's caller. The model receives a refusal as the tool's answer, so the conversation continues.
     const result = await client.invokeTool(call)
     console.log(`    the model is told: ${result.content}`)
     messages.push(result)

@@ -1,6 +1,6 @@
 /**
- * A pipeline of one's own, in Effect: the six stages are one sentence, and these are two words more. The same pipeline runs
- * under the SDK's face, and then without it.
+ * A custom pipeline in Effect: the six stages are one expression, and this example adds two. The same pipeline runs under the
+ * SDK's client, and then without it.
  *
  *   node examples/06-custom-pipeline.ts
  *
@@ -25,8 +25,8 @@ import { startProvider } from "./support/Provider.ts"
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * Takes e-mail addresses out of the prompt. What changes a call stands before identity: what is signed, judged and logged
- * is then what it made.
+ * Removes e-mail addresses from the prompt. Put a stage that changes a call before identity: then the changed call is signed,
+ * judged and logged.
  */
 const redact = (call: Call): Call => {
   const hide = (text: string) => text.replaceAll(/[\w.+-]+@[\w-]+(\.[\w-]+)+/g, "[e-mail]")
@@ -38,16 +38,16 @@ const redact = (call: Call): Call => {
   return Call.withParams(call, { ...call.params, messages: redacted })
 }
 
-/** The clock on the wall, set by hand: this example says the same thing day and night. */
+/** The time of day, set by hand, so that this example prints the same at any time. */
 let hour = 10
 
-/** Refuses outside office hours. A stage after identity takes a state and gives the same one back, or a refusal. */
+/** Refuses outside office hours. A stage after identity takes a state and returns the same one, or a refusal. */
 const officeHours = <State>(state: State) =>
   hour >= 9 && hour < 17
     ? Effect.succeed(state)
     : Refusal.make({ code: "closed", message: `It is ${hour} o'clock; the assistant works from 9 to 17.` })
 
-/** The pipeline. A sentence that leaves out a stage, or changes their order, does not compile. */
+/** The pipeline. An expression that leaves out a stage, or changes their order, does not compile. */
 const OfficePipeline = Pipeline.layerFrom(
   ({ audit, identity, invocation, policy, rewriting, signing }) =>
     (call) =>
@@ -69,7 +69,7 @@ const token = mintToken({ preferred_username: "alice", company: "Acme", team: "S
 const params = { model: "gpt-4o", messages: [{ role: "user" as const, content: "Write to eve@example.com, please." }] }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Under the SDK's face: the option `layer`
+// With the SDK's client: the option `layer`
 // ---------------------------------------------------------------------------------------------------------------------
 
 console.log("As a client of the SDK")
@@ -119,7 +119,7 @@ const program = Effect.gen(function* () {
 
   hour = 22
   yield* pipeline.run(Call.generate(params, options)).pipe(
-    // Errors are values: the compiler knows which there are, and which are left once this one is handled.
+    // Errors are values: the compiler knows all of them, and which remain once this one is handled.
     Effect.catchTag("PolicyDenied", ({ decision, stage }) =>
       Console.log(`  22:00  refused by ${stage}: ${decision.violations[0]?.message}`)
     )

@@ -32,7 +32,7 @@ const policies = {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// With testClient: identity, policy, rewriting and log are the real ones; only the model is told what to say
+// With testClient: identity, policy, rewriting and log are the real ones; only the model's replies are yours
 // ---------------------------------------------------------------------------------------------------------------------
 
 console.log("With testClient")
@@ -85,7 +85,7 @@ const Test = Pipeline.layer.pipe(
   Layer.provide([
     Identity.layer({ kind: "user", id: "alice" }), // everyone is alice
     Signing.layer, // envelopes without a key
-    Invocation.layer(["Hi"], requests) // answers, and keeps what would have been sent
+    Invocation.layer(["Hi"], requests) // answers, and keeps the requests that would have been sent
   ]),
   Layer.provideMerge(Workspace.layer({ policies, audit: "memory" })) // policy, rewriting and log are real
 )

@@ -3,7 +3,7 @@
  *
  *   OPENAI_API_KEY=sk-… node examples/08-real-api.ts
  *
- * Without a key it says what it needs, and sends nothing. In an app, import from "secure-openai".
+ * Without a key it prints what it needs, and sends nothing. In an app, import from "secure-openai".
  */
 import { SecureOpenAI } from "../src/index.ts"
 
@@ -14,7 +14,7 @@ if (!process.env["OPENAI_API_KEY"]) {
   process.exit(0)
 }
 
-// The key, and OPENAI_BASE_URL where there is one, are read by the SDK, as ever.
+// The SDK reads the key, and OPENAI_BASE_URL if it is set, as always.
 await using client = new SecureOpenAI({
   appName: "my-app",
   intentPolicy: {

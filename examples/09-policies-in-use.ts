@@ -3,7 +3,7 @@
  *
  *   node examples/09-policies-in-use.ts
  *
- * In an app, import from "secure-openai". What policies do to single requests is in docs/policies.md, with the commands
+ * In an app, import from "secure-openai". docs/policies.md shows the effect of policies on single requests, with the commands
  * that lint, explain and test them.
  */
 import * as Fs from "node:fs"
@@ -41,7 +41,7 @@ const start = (options: SecureOptions = {}) =>
 const token = mintToken({ sub: "alice" })
 const question = { model: "gpt-4o", max_tokens: 4000, messages: [{ role: "user" as const, content: "Hello" }] }
 
-// 1. Observed: nothing is refused or changed, and the log says what would have been. `policy report` sums it up.
+// 1. Observed: nothing is refused or changed, and the log records what policies would have done. `policy report` sums it up.
 {
   await using service = start({ policyMode: "observe" })
   await using alice = await service.asUser(token)
@@ -54,7 +54,7 @@ const question = { model: "gpt-4o", max_tokens: 4000, messages: [{ role: "user" 
   )
 }
 
-// 2. Enforced. What may be asked is told before anything is sent: nothing is counted or logged by asking.
+// 2. Enforced. `can` and `limits` return what is allowed before anything is sent; they count and log nothing.
 await using service = start()
 await using alice = await service.asUser(token)
 const { maxOutputTokens, models } = await alice.limits()
@@ -70,7 +70,7 @@ while ((await alice.limits()).maxOutputTokens !== 90) await new Promise((resolve
 await alice.chat.completions.create(question)
 console.log(`Changed:   sent with ${provider.received().at(-1)?.max_tokens} tokens, and nobody restarted anything.`)
 
-// 4. What does not load changes nothing: the old policies stay, and the failure says why.
+// 4. A change that does not load has no effect: the old policies stay in force, and the error gives the reason.
 Fs.writeFileSync(Path.join(policies, "alice.json"), `{ "policy_id": "user:alice", "resorces": ["**"] }`)
 const broken = await service.workspace.reload().catch((error: unknown) => error)
 writePolicy(90)

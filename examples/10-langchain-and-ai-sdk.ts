@@ -1,6 +1,6 @@
 /**
- * Libraries that build a client of their own: LangChain and the AI SDK get the pipeline as their `fetch`. They hold no key, and
- * each of their requests is judged in the name of whoever the client acts for.
+ * Libraries that build their own client: LangChain and the AI SDK get the pipeline as their `fetch`. They hold no key, and
+ * each of their requests is judged in the name of the principal that the client acts for.
  *
  *   node examples/10-langchain-and-ai-sdk.ts
  */
@@ -32,7 +32,7 @@ await using service = new SecureOpenAI({
   baseURL: provider.url
 })
 
-// 1. LangChain, as the service. Its base URL stays as it is: what would go to api.openai.com goes to the client's.
+// 1. LangChain, as the service. Its base URL stays as it is: requests for api.openai.com go to the client's.
 const chat = new ChatOpenAI({
   model: "gpt-4o",
   apiKey: "unused",
@@ -59,7 +59,7 @@ text = ""
 for await (const part of textStream) text += part
 console.log(`The AI SDK, alice:        "${text}", with max_tokens ${provider.received().at(-1)?.max_tokens}`)
 
-// 4. A refusal is an answer of the API: the library shows it, and does not try again.
+// 4. A refusal is an answer of the API: the library shows it, and does not retry.
 const sent = provider.received().length
 await using mallory = await service.asUser(mintToken({ sub: "mallory" }))
 const theirs = createOpenAI({ apiKey: "unused", fetch: secureFetch(mallory) })

@@ -1,5 +1,5 @@
 /**
- * Programs written for `effect/ai`: the model is a layer, and a secure client gives that layer.
+ * Programs written for `effect/ai`: the model is a layer, and a secure client provides that layer.
  *
  *   node examples/11-effect-ai.ts
  *
@@ -12,7 +12,7 @@ import { SecureOpenAI } from "../src/index.ts"
 import { mintToken, testIssuer } from "../src/testing/index.ts"
 import { lastText, startProvider } from "./support/Provider.ts"
 
-// The program knows nothing of identity or policy.
+// The program does not depend on identity or policy.
 const Weather = Tool.make("get_weather", {
   description: "What the weather is in a city.",
   parameters: Schema.Struct({ city: Schema.String }),
@@ -57,7 +57,7 @@ await using service = new SecureOpenAI({
 await using alice = await service.asUser(mintToken({ sub: "alice" }))
 await using mallory = await service.asUser(mintToken({ sub: "mallory" }))
 
-// A handler that policy shall judge hands on to the client; `get_weather` is harmless, and runs at once.
+// A handler that policy should judge calls the client; `get_weather` is harmless, and runs directly.
 const handlers = Tools.toLayer({ get_weather: ({ city }) => Effect.succeed(`sunny in ${city}`) })
 const as = (client: SecureOpenAI) =>
   program.pipe(Effect.provide([layer({ client, model: "gpt-4o", params: { max_tokens: 4000 } }), handlers]))
