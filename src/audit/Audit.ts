@@ -195,6 +195,7 @@ const make = (
     /** Calls whose outcome is still to be recorded, by the id that the log knows them by. */
     const open = new Map<string, Trail>()
     const seen = new WeakSet<Call>()
+    const committed = new WeakSet<Call>()
     const access = yield* makeAccess(log, options.durability === "batched")
     const { durable } = access
 
@@ -245,7 +246,12 @@ const make = (
 
     const commit = (prepared: Prepared): Effect.Effect<Committed, PolicyRateLimited | EnforcementUnavailable> =>
       Effect.suspend(() => {
-        const trail = underWay.get(prepared.call.id) ?? begin(prepared.call.id)
+        const { call } = prepared
+        const running = underWay.get(call.id)
+        if (running === undefined && committed.has(call))
+          return Effect.fail(unavailable(`The call ${call.id} was committed before, and is not under way.`))
+        committed.add(call)
+        const trail = running ?? begin(call.id)
         return Effect.map(
           beginning(
             trail,

@@ -5,8 +5,12 @@ import * as Result from "effect/Result"
 import type { Prepared } from "../call/States.ts"
 import type { Claim } from "../call/Claim.ts"
 import type { Decision } from "../call/Decision.ts"
-import type { PolicyRateLimited } from "../call/Errors.ts"
+import type { EnforcementUnavailable, PolicyRateLimited } from "../call/Errors.ts"
 import type { Quota } from "./Quota.ts"
+import { unavailable } from "./Unavailable.ts"
+
+/** How many claims one record holds: of ids of 256 characters, which are the longest, 20 KB. */
+const mostClaims = 48
 
 /** What a call has claimed of limits, and what observed policies say of it once theirs are claimed too. */
 export interface Claimed {
@@ -17,8 +21,19 @@ export interface Claimed {
 }
 
 /** Claims what a call spends, all or nothing. Limits that are only observed refuse nothing; the record says that they would. */
-export const claim = (prepared: Prepared, quota: Quota, at: number): Result.Result<Claimed, PolicyRateLimited> => {
+export const claim = (
+  prepared: Prepared,
+  quota: Quota,
+  at: number
+): Result.Result<Claimed, PolicyRateLimited | EnforcementUnavailable> => {
   const { judge, observed: observing } = prepared.from
+  const wanted = judge.wants.length + (observing?.judge.wants.length ?? 0)
+  if (wanted > mostClaims)
+    return Result.fail(
+      unavailable(
+        `${wanted} documents limit the rate of this call, and a record holds the claims of ${mostClaims} at most; nothing was sent. Set rate_limit in fewer of them.`
+      )
+    )
   const claimed = quota.reserve(judge.wants, at)
   if (!("settle" in claimed)) return Result.fail(judge.refuse(claimed))
   const decision = prepared.observed

@@ -52,10 +52,13 @@ export class Quota {
   reserve(wanted: ReadonlyArray<Claim>, at: number): Reservation | ReadonlyArray<Spent> {
     const spent: Array<Spent> = []
     const asked = new Map<string, number>()
+    for (const { amount, caller, counter } of wanted) {
+      const key = keyOf(counter, caller)
+      asked.set(key, (asked.get(key) ?? 0) + amount)
+    }
     for (const claim of wanted) {
       const key = keyOf(claim.counter, claim.caller)
-      const amount = (asked.get(key) ?? 0) + claim.amount
-      asked.set(key, amount)
+      const amount = asked.get(key) ?? 0
       const retryAfter = amount > claim.limit ? claim.window : (this.#counters.get(key)?.wait(amount, claim, at) ?? 0)
       if (retryAfter > 0) spent.push({ claim, retryAfter })
     }

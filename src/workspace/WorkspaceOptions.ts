@@ -84,7 +84,9 @@ const known: ReadonlySet<string> = new Set([
 /** Throws a `ConfigurationError` for an option that is unknown, or not of its kind; what is inside is checked when it is used. */
 export const requireKnown = (options: WorkspaceOptions): void => {
   requireKnownOptions(options, "a workspace", known)
-  const { policyMode } = options
+  const { home, policyMode } = options
+  if (home !== undefined && (typeof home !== "string" || home === ""))
+    throw new ConfigurationError("home names a folder.")
   if (policyMode !== undefined && policyMode !== "enforce" && policyMode !== "observe")
     throw new ConfigurationError(`policyMode is "enforce" or "observe", not ${JSON.stringify(policyMode)}.`)
   requireAudit(options.audit)

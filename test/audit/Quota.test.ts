@@ -73,7 +73,10 @@ describe("a claim", () => {
 
   it("counts with others of the same counter in one step", () => {
     const twice = [claim(1), claim(1)]
-    assert.deepStrictEqual(spent(new Quota(), twice, 0), [["company:Acme", minute]])
+    assert.deepStrictEqual(spent(new Quota(), twice, 0), [
+      ["company:Acme", minute],
+      ["company:Acme", minute]
+    ])
   })
 
   it("is of one caller and one counter", () => {

@@ -117,4 +117,37 @@ describe("a rate limit", () => {
       }
     ])
   })
+
+  it.each(["memory", "folder"])(
+    "of more documents than a record can hold refuses the call alone, in a log in %s",
+    async (where) => {
+      const chain = Array.from({ length: 60 }, (_, i) => ({
+        policy_id: `team:${i}`,
+        ...(i > 0 && { extends: `team:${i - 1}` }),
+        constraints: { rate_limit: 1000 }
+      }))
+      const workspace = opens(
+        new Workspace({
+          ...(where === "memory" ? { audit: "memory" as const } : { home: newHome() }),
+          issuers: issuer.options,
+          policies: [
+            { policy_id: "app:lab", resources: ["tool:lab/**"] },
+            ...chain,
+            { policy_id: "user:alice", extends: "team:59", resources: ["tool:lab/**"], constraints: { rate_limit: 1 } }
+          ]
+        })
+      )
+      const alice = openAlice(workspace)
+      const service = openClient({ appName: "lab", workspace })
+      for (let i = 0; i < 2; i++) {
+        const error = await alice.chat.completions.create(asked).catch((failure: unknown) => failure)
+        expect(error).toMatchObject({
+          code: "enforcement_unavailable",
+          message: expect.stringMatching(/61 documents limit the rate/)
+        })
+        expect(await statusOf(service.chat.completions.create(asked))).toBe(200)
+      }
+      expect(provider.hits).toHaveLength(2)
+    }
+  )
 })

@@ -63,11 +63,16 @@ export class RecordOrder {
         return boot("log.recovered is not followed by an outcome “unknown” for each open call")
     } else if (record.kind === "log.recovered") {
       return this.#recovered(record, own)
-    } else if (record.kind === "outcome" && record["result"] === "unknown") {
+    } else if (record.kind === "outcome" && record["result"] === "unknown" && !this.#passesThrough(record)) {
       return call("an outcome “unknown” outside of a recovery")
     }
     if (record.kind === "log.close") return this.#closed(record, own)
     return this.#aboutCall(record, own)
+  }
+
+  /** True for a record of an open call that passes through: how a WebSocket ends is not known to the process that opened it. */
+  #passesThrough({ call: id }: ReadRecord): boolean {
+    return typeof id === "string" && this.#calls.get(id)?.kind === "passthrough"
   }
 
   #opened(record: ReadRecord): Inconsistency | undefined {
