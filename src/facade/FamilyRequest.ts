@@ -94,7 +94,7 @@ const run = async (session: Session, use: (pass: Passing) => ReturnType<Passing>
     { scheduler }
   )
   if (Exit.isSuccess(exit)) return exit.value
-  if (workspace.closed && Cause.hasInterruptsOnly(exit.cause)) throw new ClosedError()
+  if (Cause.hasInterruptsOnly(exit.cause)) throw workspace.closed ? new ClosedError() : new APIUserAbortError()
   throw toSdkError(Cause.squash(exit.cause))
 }
 

@@ -57,7 +57,8 @@ export const makePassing = Effect.fnUntraced(function* (
         const who = (principal = yield* progress.stage("identity", (_: PassThrough) =>
           identity.principal(credentials, app)
         )(request))
-        if (check !== undefined) yield* check(request, who)
+        if (check !== undefined)
+          yield* progress.stage("custom:families", (_: PassThrough) => check(request, who))(request)
         const observed = yield* progress.stage("policy", (passed: PassThrough) => policy.pass(passed, who))(request)
         yield* stillValid(who)
         isJudged = true

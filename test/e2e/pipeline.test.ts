@@ -8,7 +8,7 @@ import { AsyncLocalStorage } from "node:async_hooks"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { OpenAI } from "openai"
+import { APIUserAbortError, OpenAI } from "openai"
 import { describe, expect, it } from "vitest"
 import {
   Audit,
@@ -320,6 +320,21 @@ describe("families", () => {
     await expect(client.models.list()).rejects.toThrow(/did not decide within 30 ms/)
     expect(provider.hits).toHaveLength(0)
     expect((await records()).at(-1)).toMatchObject({ kind: "refused", code: "enforcement_unavailable" })
+  })
+
+  it("fail closed where the check throws, or is interrupted", async () => {
+    const throws = make(
+      Pipeline.layerFrom(sentence({}), {
+        families: () => {
+          throw new Error("boom")
+        }
+      })
+    )
+    await expect(throws.client.models.list()).rejects.toThrow(/The custom:families stage threw: Error: boom/)
+    expect((await throws.records()).at(-1)).toMatchObject({ kind: "refused", stage: "custom:families" })
+    const stops = make(Pipeline.layerFrom(sentence({}), { families: () => Effect.interrupt }))
+    await expect(stops.client.models.list()).rejects.toBeInstanceOf(APIUserAbortError)
+    expect(provider.hits).toHaveLength(0)
   })
 
   it("fail closed where a stage throws, and the refusal says which", async () => {
