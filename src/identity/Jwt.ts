@@ -322,7 +322,7 @@ const wrongAudience = (aud: unknown, issuer: Issuer): IdentityInvalid =>
 const notYetValid = (): IdentityInvalid =>
   refused(
     "not_yet_valid",
-    "The token is not valid yet: its iat or nbf is in the future. TokenCheck the clocks of both machines."
+    "The token is not valid yet: its iat or nbf is in the future. Check the clocks of both machines."
   )
 
 const badClaim = (claim: string, what: string): IdentityInvalid =>

@@ -64,7 +64,7 @@ export class ReceivedResponse extends Response implements ReadableResponse {
   override async text(): Promise<string> {
     const body = this.#body
     if (body === undefined) return this.#genuine().text()
-    if (!this.#take()) throw new TypeError("Body is unusable: ReceivedBody has already been read")
+    if (!this.#take()) throw new TypeError("Body is unusable: Body has already been read")
     const parts: Array<Uint8Array> = []
     for (let part = await body.next(); part !== undefined; part = await body.next()) parts.push(part)
     return utf8.decode(parts.length === 1 ? parts[0] : Buffer.concat(parts))
@@ -88,7 +88,7 @@ export class ReceivedResponse extends Response implements ReadableResponse {
   override clone(): Response {
     const { body } = this
     if (this.bodyUsed || body?.locked === true)
-      throw new TypeError("Response.clone: ReceivedBody has already been consumed.")
+      throw new TypeError("Response.clone: Body has already been consumed.")
     if (body === null) return new ReceivedResponse(this.#url, this.#head, null)
     const [one, other] = body.tee()
     this.#stream = one
@@ -107,7 +107,7 @@ export class ReceivedResponse extends Response implements ReadableResponse {
   /** The fetch implementation's own response with this body, for the readings that are rare. */
   #genuine(): Response {
     if (this.bodyUsed || this.#stream?.locked === true)
-      throw new TypeError("Body is unusable: ReceivedBody has already been read")
+      throw new TypeError("Body is unusable: Body has already been read")
     const { body, headers } = this
     this.#used = body !== null
     return new Response(body, { headers })
