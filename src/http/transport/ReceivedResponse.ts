@@ -87,8 +87,7 @@ export class ReceivedResponse extends Response implements ReadableResponse {
 
   override clone(): Response {
     const { body } = this
-    if (this.bodyUsed || body?.locked === true)
-      throw new TypeError("Response.clone: Body has already been consumed.")
+    if (this.bodyUsed || body?.locked === true) throw new TypeError("Response.clone: Body has already been consumed.")
     if (body === null) return new ReceivedResponse(this.#url, this.#head, null)
     const [one, other] = body.tee()
     this.#stream = one
