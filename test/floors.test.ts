@@ -1,6 +1,7 @@
 /**
  * The floors of `src`: which room stands on which, as one table. Every import points to a lower floor or stays in its room, no
- * files import each other in a circle, every file has a floor, and a package enters only through the rooms that need it.
+ * files import each other in a circle, every file has a floor, and a package enters only through the rooms that need it. An import
+ * that the test cannot follow is an error.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import * as Path from "node:path"
@@ -23,8 +24,18 @@ const floors: ReadonlyArray<ReadonlyArray<string>> = [
 /** The six layers of a call: none imports another, so that each can be replaced alone. */
 const layers = ["identity", "signing", "policy", "rewriting", "invocation", "audit"]
 
-/** Packages that only some rooms may import. The others read text and bytes and serve other faces than the SDK's too. */
+const everyRoom = floors.flat()
+
+/** The packages, and the rooms that may import each. Rooms without `openai` read text and bytes, and serve other faces than the SDK's too. */
 const packages: Readonly<Record<string, ReadonlyArray<string>>> = {
+  effect: everyRoom,
+  canonicalize: ["base"],
+  uuid: ["base"],
+  "lru-cache": ["policy"],
+  re2js: ["policy"],
+  "@humanwhocodes/momoa": ["policy", "cli"],
+  // It loads a module by a name that no import shows.
+  "node:module": ["facade"],
   openai: ["call", "invocation", "audit", "workspace", "agents", "facade", "ai"],
   jose: ["identity"],
   chokidar: ["policy"],
@@ -32,7 +43,10 @@ const packages: Readonly<Record<string, ReadonlyArray<string>>> = {
   "@effect/platform-node-shared": ["cli"]
 }
 
-/** What each file imports: files by their path below the root, packages by their specifier. */
+/** Stands for an import whose specifier is not a literal. */
+const computed = "(computed)"
+
+/** What each file imports: files by their path below `src`, packages by their specifier, and files elsewhere with `./` before their path. */
 type Imports = ReadonlyMap<string, ReadonlyArray<string>>
 
 const roomOf = (file: string) => file.split("/")[0]!
@@ -43,16 +57,22 @@ const packageOf = (specifier: string) =>
     .slice(0, specifier.startsWith("@") ? 2 : 1)
     .join("/")
 
-/** Every sentence says which file breaks which rule. */
+/** Node's own modules are for every room, but for those of the table. */
+const mayImport = (room: string, specifier: string): boolean =>
+  packages[packageOf(specifier)]?.includes(room) ?? specifier.startsWith("node:")
+
+/** A sentence for each file that breaks a rule. */
 const violations = (imports: Imports): ReadonlyArray<string> => {
   const found: Array<string> = []
   for (const [file, targets] of imports) {
     const room = roomOf(file)
     if (floorOf(room) < 0) found.push(`${file} has no floor`)
+    if (!/\.(?:ts|json)$/u.test(file)) found.push(`${file} is neither TypeScript nor JSON`)
     for (const target of targets) {
       if (!imports.has(target)) {
-        const rooms = packages[packageOf(target)]
-        if (rooms !== undefined && !rooms.includes(room)) found.push(`${file} imports the package ${target}`)
+        if (target === computed) found.push(`${file} imports a module by a computed name`)
+        else if (target.startsWith(".")) found.push(`${file} imports ${target}, which is no file of src`)
+        else if (!mayImport(room, target)) found.push(`${file} imports the package ${target}`)
         continue
       }
       const other = roomOf(target)
@@ -85,10 +105,9 @@ const specifiersIn = (path: string): ReadonlyArray<string> => {
   const found: Array<string> = []
   const walk = (node: unknown): void => {
     if (node === null || typeof node !== "object") return
-    const { type, source } = node as { readonly type?: string; readonly source?: { readonly value?: unknown } }
-    if (type !== undefined && /^(?:Import|Export|TSImport)/.test(type) && typeof source?.value === "string") {
-      found.push(source.value)
-    }
+    const { type, source } = node as { readonly type?: string; readonly source?: { readonly value?: unknown } | null }
+    if (type !== undefined && source != null && /^(?:Import|Export|TSImport)/.test(type))
+      found.push(typeof source.value === "string" ? source.value : computed)
     Object.values(node).forEach(walk)
   }
   walk(parseAst(readFileSync(path, "utf8"), { lang: "ts" }, path))
@@ -98,16 +117,21 @@ const specifiersIn = (path: string): ReadonlyArray<string> => {
 const root = Path.resolve(import.meta.dirname, "../src")
 
 const read = (): Imports => {
-  const files = readdirSync(root, { recursive: true, encoding: "utf8" })
-    .map((file) => file.replaceAll(Path.sep, "/"))
-    .filter((file) => /\.(?:ts|json)$/.test(file))
+  const files = readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name, parentPath }) => Path.relative(root, Path.join(parentPath, name)).replaceAll(Path.sep, "/"))
   return new Map(
     files.map((file) => {
-      const folder = Path.posix.dirname(file)
       const specifiers = file.endsWith(".ts") ? specifiersIn(Path.join(root, file)) : []
-      return [file, specifiers.map((each) => (each.startsWith(".") ? Path.posix.join(folder, each) : each))]
+      return [file, specifiers.map((each) => (each.startsWith(".") ? resolved(file, each, files) : each))]
     })
   )
+}
+
+/** A relative specifier as its file's path below `src`, by whatever way it leads there. */
+const resolved = (file: string, specifier: string, files: ReadonlyArray<string>): string => {
+  const target = Path.relative(root, Path.resolve(root, Path.dirname(file), specifier)).replaceAll(Path.sep, "/")
+  return files.includes(target) ? target : `./${target}`
 }
 
 describe("floors", () => {
@@ -141,9 +165,32 @@ describe("floors", () => {
       "a package where it has no business",
       { "http/Admission.ts": ["openai/core"] },
       ["http/Admission.ts imports the package openai/core"]
-    ]
+    ],
+    ["a package that no room names", { "base/Id.ts": ["lodash"] }, ["base/Id.ts imports the package lodash"]],
+    [
+      "a way to load modules unseen",
+      { "base/Id.ts": ["node:module", "node:path"] },
+      ["base/Id.ts imports the package node:module"]
+    ],
+    ["a computed import", { "base/Id.ts": [computed] }, ["base/Id.ts imports a module by a computed name"]],
+    [
+      "a file outside of src, or one that is not there",
+      { "base/Id.ts": ["./../test/depth.ts", "./policy/Policy.js"] },
+      [
+        "base/Id.ts imports ./../test/depth.ts, which is no file of src",
+        "base/Id.ts imports ./policy/Policy.js, which is no file of src"
+      ]
+    ],
+    ["another kind of file", { "base/Id.mts": [] }, ["base/Id.mts is neither TypeScript nor JSON"]]
   ])("finds %s", (_, files, expected) => {
     expect(violations(new Map(Object.entries(files)))).toEqual(expected)
+  })
+
+  it("follows a specifier by whatever way it leads to a file", () => {
+    const files = ["policy/Policy.ts"]
+    for (const specifier of ["../policy/Policy.ts", "../../src/policy/Policy.ts", "./../policy/./Policy.ts"])
+      expect(resolved("base/Id.ts", specifier, files)).toBe("policy/Policy.ts")
+    expect(resolved("base/Id.ts", "../policy/Policy.js", files)).toBe("./policy/Policy.js")
   })
 
   it("has no file of src over 420 lines: a longer one holds two nouns", () => {
