@@ -4,7 +4,6 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { pathToFileURL } from "node:url"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
-import { Workspace, SecureOpenAI } from "../src/index.ts"
 import { runSync } from "./cli/Command.ts"
 
 const root = Path.resolve(import.meta.dirname, "..")
@@ -15,6 +14,7 @@ const programs = [...text.matchAll(/^```ts (\S+)\n(.*?)^```\n```text\n(.*?)^```$
 )
 
 let folder = ""
+const home = () => Path.join(folder, ".secure-openai")
 beforeAll(() => {
   folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "secure-openai-readme-"))
   Fs.symlinkSync(Path.join(root, "node_modules"), Path.join(folder, "node_modules"))
@@ -31,6 +31,7 @@ describe("the README", () => {
   })
 
   it.each(programs)("shows what $name prints", async ({ name, output, program }) => {
+    vi.stubEnv("SECURE_OPENAI_HOME", home())
     Fs.writeFileSync(
       Path.join(folder, name),
       program
@@ -44,24 +45,19 @@ describe("the README", () => {
       await import(pathToFileURL(Path.join(folder, name)).href)
     } finally {
       log.mockRestore()
+      vi.unstubAllEnvs()
     }
     expect(`${lines.join("\n")}\n`).toBe(output)
   })
 
   it("shows what the verification of a log prints, before and after a change", async () => {
-    const home = Path.join(folder, "home")
-    const answer = { id: "1", object: "chat.completion", created: 1, model: "gpt-4o-mini", choices: [] }
-    const workspace = new Workspace({ home })
-    const client = new SecureOpenAI({ apiKey: "k", workspace, fetch: async () => Response.json(answer) })
-    await client.chat.completions.create({ model: "gpt-4o-mini", messages: [] })
-    await workspace.close()
-    const [intact = "", changed = ""] = [...text.matchAll(/^```text\n(\.secure-openai.*?)^```$/gmsu)].map(
+    const [intact = "", changed = ""] = [...text.matchAll(/^```text\n(\/home\/you\/shop\/.*?)^```$/gmsu)].map(
       ([, shown]) => shown
     )
-    const log = Path.join(home, "audit")
+    const log = Path.join(home(), "audit")
     const shape = (shown: string) =>
       shown
-        .replaceAll(log, ".secure-openai/audit")
+        .replaceAll(log, "/home/you/shop/.secure-openai/audit")
         .replaceAll(/\d{4}-\d\d-\d\d [\d:.]+Z/gu, "TIME")
         .replaceAll(/root \S+,/gu, "root ROOT,")
         .replaceAll(/secure-openai\/[0-9a-f]{16}/gu, "ORIGIN")
