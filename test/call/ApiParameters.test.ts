@@ -12,6 +12,9 @@ describe("the parameters of the API", () => {
   it("are those of the installed SDK's types; `node test/openaiParameters.ts` writes them", () => {
     expect({ parameters: sdk, operations: sdkOperations }).toEqual(sdkParameters())
   })
+  it("are there for each operation", () => {
+    expect(Object.keys(sdkOperations).sort()).toEqual(Object.keys(operations).sort())
+  })
   it("have what the rest of this library speaks of", () => {
     const at = (path: string) =>
       path

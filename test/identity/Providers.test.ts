@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Fs from "node:fs"
 import { IdentityInvalid } from "../../src/call/Errors.ts"
 import * as Claims from "../../src/identity/Claims.ts"
 import { issuers, type IssuerOptions } from "../../src/identity/Issuer.ts"
+import { providers } from "../../src/identity/Provider.ts"
 import * as Jwt from "../../src/identity/Jwt.ts"
 import { makeSigner, now, seconds } from "./tokens.ts"
 
@@ -299,6 +301,25 @@ const refusal = async (name: string, change: object, header: object = {}, option
 }
 const refused = async (name: string, change: object, header: object = {}) =>
   (await refusal(name, change, header)).reason
+
+/** The preset that an issuer's option names. */
+const presetOf = ({ claims }: (typeof shapes)[number]["options"]): string | undefined =>
+  typeof claims === "string" ? claims : claims?.preset
+
+describe("each preset", () => {
+  const page = (name: string) => Fs.readFileSync(new URL(`../../docs/${name}`, import.meta.url), "utf8")
+  const identity = page("identity.md")
+  const guide = page("guide.md")
+
+  it.each(Object.keys(providers))("%s has a token here, and its place in the pages", (name) => {
+    assert.include(
+      shapes.map(({ options }) => presetOf(options)),
+      name
+    )
+    assert.include(identity, `| \`"${name}"\` |`)
+    assert.match(guide, new RegExp(`claims: "${name}"|\`${name}\``, "u"))
+  })
+})
 
 describe("tokens as providers make them", () => {
   it.each(shapes.map((shape) => [shape.name, shape] as const))("%s", async (_, shape) => {
