@@ -236,6 +236,13 @@ describe("the chunks of a chat", () => {
       [chunk({ content: "x" }, { content_filter_results: { note: "secret" } })],
       [{ ...chunk({ content: "x" }), prompt_filter: [{ note: "secret" }] }],
       [{ text: "a sec" }, { text: "ret" }],
+      // Between a chunk and an event: a reader of chunks takes an event of an unknown type for one.
+      [{ note: "a sec" }, { type: "x", note: "ret" }],
+      [{ type: "x", note: "a sec" }, { note: "ret" }],
+      [
+        { choices: [], note: "a sec" },
+        { type: "x", note: "ret" }
+      ],
       [{ "the secret": 1 }],
       [chunk({ role: "assistant", content: "x" }, { message: { content: "secret" } })]
     ]
